@@ -1,0 +1,239 @@
+package position
+
+import (
+	"slices"
+	"time"
+)
+
+// Tracker is one pod's account of how far it has applied the event log, and since when that is proven. It is not safe
+// for concurrent use: the bus guards it with the lock under which it applies events.
+//
+// There are two positions. Received: up to here every event was handed to all subscribers' queues. Applied: up to here
+// every queue has been worked off too. Marks and difference reads move the first and open a barrier; when the bus says
+// that all queues have passed the barrier, the second follows. What a pod reports and trusts is the second.
+type Tracker struct {
+	epoch    string
+	received Stamp
+	full     Snapshot // newest full snapshot that received covers: the base of the next difference
+	applied  Stamp
+	barriers []barrier // in flight, ascending
+	seq      uint64    // of the newest barrier
+	beats    []beat    // answered, not yet proven
+	fresh    time.Time // sent time of the newest proven beat
+	sent     []Snapshot
+	memory   memory
+}
+
+type barrier struct {
+	seq   uint64
+	stamp Stamp
+}
+
+type beat struct {
+	answer Snapshot
+	sent   time.Time
+	passed bool // received has passed it: its snapshot was offered as full
+}
+
+const (
+	maxBarriers = 256 // then every second one is dropped: positions only grow, so only granularity is lost
+	maxBeats    = 64  // then the newest are dropped: the older prove the same, a little less fresh
+	maxSent     = 16
+)
+
+// Epoch is the identity of the log this position belongs to; empty before the first difference.
+func (t *Tracker) Epoch() string { return t.epoch }
+
+// Position is what every subscriber has applied. Zero before the first difference and after a reset.
+func (t *Tracker) Position() Stamp { return t.applied }
+
+// Received is what has been handed to every subscriber's queue.
+func (t *Tracker) Received() Stamp { return t.received }
+
+// Base is the snapshot that the next difference starts from; ok is false if there is none and only a reset helps.
+func (t *Tracker) Base() (Snapshot, bool) { return t.full, t.epoch != "" }
+
+// FreshAsOf is when the newest beat was sent that the applied position has passed; zero if nothing is proven.
+func (t *Tracker) FreshAsOf() time.Time { return t.fresh }
+
+// Unproven is when the oldest beat was sent that was answered and that the received position has not passed; zero if
+// there is none. (What the queues have yet to work off is no sign that nothing arrives.)
+func (t *Tracker) Unproven() time.Time {
+	for _, b := range t.beats {
+		if !b.passed {
+			return b.sent
+		}
+	}
+	return time.Time{}
+}
+
+// Verdict says what a pod does with a mark or a difference.
+type Verdict uint8
+
+const (
+	// Advance: the position moved, or was there already.
+	Advance Verdict = iota
+	// Gap: something may have been missed; read the difference.
+	Gap
+	// Foreign: the mark belongs to another epoch; read the difference, which will tell.
+	Foreign
+)
+
+// Mark handles "all events visible at to and not at from have been announced before this". The rule that a mark counts
+// only from a position at or past its from is what makes a lost announcement harmless.
+func (t *Tracker) Mark(epoch string, from, to Stamp) Verdict {
+	if epoch != t.epoch || epoch == "" {
+		return Foreign
+	}
+	if !t.received.AtLeast(from) {
+		return Gap
+	}
+	for _, s := range t.sent {
+		if s.Stamp() == to {
+			t.cover(s)
+		}
+	}
+	t.advance(to)
+	return Advance
+}
+
+// Sent remembers the full snapshot of a mark this pod sent: when its own mark comes back, the next difference starts
+// there and not at the last beat.
+func (t *Tracker) Sent(s Snapshot) {
+	if len(t.sent) == maxSent {
+		t.sent = append(t.sent[:0], t.sent[1:]...)
+	}
+	t.sent = append(t.sent, s)
+}
+
+// IsSent says whether a mark to this stamp is one that this pod sent.
+func (t *Tracker) IsSent(to Stamp) bool {
+	return slices.ContainsFunc(t.sent, func(s Snapshot) bool { return s.Stamp() == to })
+}
+
+// Difference is the head of a difference read.
+type Difference struct {
+	Epoch    string   // the log's identity as the statement saw it
+	Current  Snapshot // the statement's own snapshot
+	PrunedTo Snapshot // events that this sees may have been deleted; zero if nothing was ever pruned
+	Base     Snapshot // what the read started from
+	BaseOf   string   // the epoch that Base belonged to, empty if there was none
+	Position Stamp    // the received position when the read was sent
+}
+
+// ResetReason says why the difference cannot be applied to this position and everything must be distrusted instead;
+// empty if it can.
+func (t *Tracker) ResetReason(d Difference) string {
+	switch {
+	case t.epoch == "" || d.BaseOf == "":
+		return "start"
+	case d.Epoch != t.epoch || d.Epoch != d.BaseOf:
+		return "epoch"
+	case !d.Base.Stamp().AtLeast(d.PrunedTo.Stamp()):
+		return "pruned"
+	case !d.Current.Stamp().AtLeast(d.Position):
+		return "rewound"
+	}
+	return ""
+}
+
+// Reset forgets every position and proof. Call it before subscribers are told, Start after.
+func (t *Tracker) Reset() {
+	t.epoch, t.received, t.applied, t.full = "", Stamp{}, Stamp{}, Snapshot{}
+	t.barriers, t.beats, t.sent, t.fresh = nil, nil, nil, time.Time{}
+	t.memory.clear()
+}
+
+// Start begins at a snapshot of an epoch after a Reset that all subscribers' queues hold.
+func (t *Tracker) Start(epoch string, at Snapshot) {
+	t.epoch = epoch
+	t.full = at
+	t.advance(at.Stamp())
+}
+
+// CaughtUp follows a difference whose events have been handed to all queues.
+func (t *Tracker) CaughtUp(current Snapshot) {
+	t.cover(current)
+	t.advance(current.Stamp())
+}
+
+// Beat records the answer of a beat: a snapshot taken after the beat was sent. It returns false if the beat saw another
+// epoch; then the answer proves nothing, and the caller reads the difference.
+func (t *Tracker) Beat(epoch string, answer Snapshot, sent time.Time) bool {
+	if epoch == "" || epoch != t.epoch {
+		return false
+	}
+	if len(t.beats) < maxBeats {
+		t.beats = append(t.beats, beat{answer: answer, sent: sent})
+	}
+	t.prove()
+	return true
+}
+
+// Barrier is the number of the newest barrier; queues pass barriers in this order.
+func (t *Tracker) Barrier() uint64 { return t.seq }
+
+// Passed says that every subscriber's queue has passed all barriers up to seq.
+func (t *Tracker) Passed(seq uint64) {
+	n := 0
+	for n < len(t.barriers) && t.barriers[n].seq <= seq {
+		if s := t.barriers[n].stamp; s.AtLeast(t.applied) {
+			t.applied = s
+		}
+		n++
+	}
+	if n > 0 {
+		t.barriers = append(t.barriers[:0], t.barriers[n:]...)
+		t.prove()
+	}
+}
+
+// Known is what is remembered of an event; zero for nothing.
+func (t *Tracker) Known(id EventID) Known { return t.memory.get(id) }
+
+// Remember adds to what is known of an event.
+func (t *Tracker) Remember(id EventID, what Known) { t.memory.add(id, what, t.full) }
+
+func (t *Tracker) advance(to Stamp) {
+	if to.AtLeast(t.received) {
+		t.received = to
+	}
+	t.seq++
+	if len(t.barriers) == maxBarriers {
+		kept := t.barriers[:0]
+		for i, b := range t.barriers {
+			if i%2 == 1 {
+				kept = append(kept, b)
+			}
+		}
+		t.barriers = kept
+	}
+	t.barriers = append(t.barriers, barrier{t.seq, t.received})
+	t.prove()
+}
+
+func (t *Tracker) cover(s Snapshot) {
+	if s.Stamp().AtLeast(t.full.Stamp()) {
+		t.full = s
+	}
+}
+
+// prove offers the snapshots of beats that received has passed as the next base, and drops the beats that applied has
+// passed: the newest of them is the proof of freshness.
+func (t *Tracker) prove() {
+	kept := t.beats[:0]
+	for _, b := range t.beats {
+		if !b.passed && t.received.AtLeast(b.answer.Stamp()) {
+			b.passed = true
+			t.cover(b.answer)
+		}
+		if t.applied.AtLeast(b.answer.Stamp()) {
+			if b.sent.After(t.fresh) {
+				t.fresh = b.sent
+			}
+			continue
+		}
+		kept = append(kept, b)
+	}
+	t.beats = kept
+}

@@ -1,0 +1,49 @@
+// Package sqltext loads SQL statements that stand in files of their own beside the code that runs them.
+//
+// A file holds one statement (a migration: several) and is valid SQL as it stands: it spells the schema
+// /*schema*/pgcoherence, and loading puts the configured schema there, quoted.
+package sqltext
+
+import (
+	"fmt"
+	"io/fs"
+	"regexp"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const placeholder = "/*schema*/pgcoherence"
+
+// MaxSchema is the longest schema name in bytes: Postgres cuts identifiers at 63, and the notification channel is
+// named after the schema.
+const MaxSchema = 48
+
+var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
+
+// CheckSchema says whether a schema name is one this project works with: a lower-case identifier that needs no quotes.
+// Names are quoted all the same wherever they enter SQL.
+func CheckSchema(name string) error {
+	if !schemaName.MatchString(name) || len(name) > MaxSchema || strings.HasPrefix(name, "pg_") {
+		return fmt.Errorf("schema name %q: want at most %d of a-z, 0-9 and _, not beginning with a digit or pg_", name, MaxSchema)
+	}
+	return nil
+}
+
+// Quote makes an SQL identifier of a name.
+func Quote(name string) string { return pgx.Identifier{name}.Sanitize() }
+
+// Load reads a file and puts the schema in. It panics if the file is not embedded: that is a mistake of the programmer,
+// and every file is loaded by a test.
+func Load(files fs.FS, path, schema string) string {
+	text, err := fs.ReadFile(files, path)
+	if err != nil {
+		panic(err)
+	}
+	return Render(string(text), schema)
+}
+
+// Render puts the schema into a statement.
+func Render(text, schema string) string {
+	return strings.ReplaceAll(strings.TrimSpace(text), placeholder, Quote(schema))
+}

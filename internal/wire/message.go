@@ -1,0 +1,61 @@
+package wire
+
+import (
+	"errors"
+
+	"github.com/pgcoherence/pgcoherence/internal/position"
+)
+
+// Version is the version this code writes. A payload of another version is read by nobody: see ErrVersion.
+const Version = 1
+
+// MaxPayload is the longest payload in bytes. Postgres refuses 8,000 and more (measured, 22023).
+const MaxPayload = 7900
+
+var (
+	// ErrMalformed: not a payload of ours at all. Count it and go on.
+	ErrMalformed = errors.New("wire: malformed payload")
+	// ErrVersion: a payload of a version this code does not know, as during a rolling upgrade. It may carry events, so
+	// the receiver reads the difference from the log.
+	ErrVersion = errors.New("wire: unknown payload version")
+	// ErrEpoch: a payload of another epoch. Its authenticity cannot be checked; the receiver reads the difference.
+	ErrEpoch = errors.New("wire: payload of another epoch")
+	// ErrMAC: the epoch is ours but the authentication code is not. Count it and ignore it: it is forged.
+	ErrMAC = errors.New("wire: payload with a bad authentication code")
+)
+
+// Message is the body of one payload. Events of a message come before its mark.
+type Message struct {
+	Groups []Group `json:"e,omitempty"`
+	Mark   *Mark   `json:"m,omitempty"`
+	Ask    bool    `json:"ask,omitempty"` // pods beat at once after this: somebody waits for their positions
+}
+
+// Group is a set of events of one topic, equal keys folded.
+type Group struct {
+	Topic string             `json:"t"`
+	Keys  []string           `json:"k,omitempty"`
+	All   bool               `json:"all,omitempty"` // the whole topic; then there are no keys
+	IDs   []position.EventID `json:"x,omitempty"`   // the events that are complete with this group
+	Also  bool               `json:"u,omitempty"`   // there are keys of events that are not named here
+	At    int64              `json:"at,omitempty"`  // commit time of the oldest, Unix microseconds on the database's clock
+}
+
+// Mark says that every event visible at To and not at From has been announced before it.
+type Mark struct {
+	From position.Stamp `json:"from"`
+	To   position.Stamp `json:"to"`
+}
+
+// Event is one event to announce.
+type Event struct {
+	ID    position.EventID
+	HasID bool // rows written by triggers have no number and so no identity
+	Topic string
+	Keys  []string
+	All   bool
+	At    int64 // Unix microseconds on the database's clock, 0 if not known
+}
+
+// Nothing says that the event invalidates nothing.
+func (e Event) Nothing() bool { return !e.All && len(e.Keys) == 0 }
