@@ -1,0 +1,268 @@
+package bus
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pgcoherence/pgcoherence/internal/position"
+	"github.com/pgcoherence/pgcoherence/internal/wire"
+)
+
+// applier is where everything that is heard or read meets: it hands events to the subscriptions and moves the position.
+// The listener, the control loop, publishers and the queues call it from their goroutines.
+type applier struct {
+	log      *slog.Logger
+	registry *registry
+	stats    *counters
+
+	// mu makes applying one thing at a time, so that a position never says more than the queues hold. Nothing is
+	// called under it but queues and our own caches.
+	mu    sync.Mutex
+	track position.Tracker
+	codec *wire.Codec
+	long  string    // the epoch's identity in its long form
+	heard time.Time // when the last mark advanced the position through LISTEN
+	own   bool      // that mark was ours: this pod sweeps
+
+	fresh  atomic.Pointer[time.Time] // sent time of the newest proven beat
+	offset atomic.Int64              // the database's clock minus ours, nanoseconds
+	closed atomic.Bool
+}
+
+// heardWhat is what a notification calls for.
+type heardWhat struct {
+	gap bool // read the difference
+	ask bool // beat at once
+}
+
+// notification applies one payload of our channel.
+func (a *applier) notification(payload string) heardWhat {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m, err := a.codec.Decode(payload)
+	switch {
+	case errors.Is(err, wire.ErrVersion), errors.Is(err, wire.ErrEpoch):
+		a.stats.unknown.Add(1)
+		return heardWhat{gap: true}
+	case errors.Is(err, wire.ErrMAC):
+		a.stats.forged.Add(1)
+		a.log.Warn("notification with a bad authentication code ignored")
+		return heardWhat{}
+	case err != nil:
+		a.stats.malformed.Add(1)
+		return heardWhat{}
+	}
+	for _, g := range m.Groups {
+		a.group(g)
+	}
+	what := heardWhat{ask: m.Ask}
+	if m.Mark != nil {
+		if a.track.Mark(a.codec.Epoch(), m.Mark.From, m.Mark.To) == position.Advance {
+			a.heard, a.own = time.Now(), a.track.IsSent(m.Mark.To)
+			a.barrier()
+		} else {
+			what.gap = true
+		}
+	}
+	return what
+}
+
+// group applies announced events. If every event of the group was applied here before, as with the pod's own, nobody
+// needs to hear of it again.
+func (a *applier) group(g wire.Group) {
+	news := g.Also || len(g.IDs) == 0
+	for _, id := range g.IDs {
+		if a.track.Known(id) == 0 {
+			news = true
+			a.stats.received.Add(1)
+		}
+	}
+	if news && (g.All || len(g.Keys) > 0) {
+		a.registry.deliver(Delivery{
+			Event: Event{Topic: g.Topic, Keys: g.Keys, All: g.All}, CommittedAt: a.localTime(g.At),
+		})
+	}
+	for _, id := range g.IDs {
+		a.track.Remember(id, position.Announced|position.Applied)
+	}
+}
+
+// difference applies a difference read, or resets everybody if it cannot be applied. It answers why it did.
+func (a *applier) difference(d *difference) Reason {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if d.head.BaseOf == "" && a.track.Epoch() == d.head.Epoch {
+		return "" // the other connection was first to start in this epoch
+	}
+	reason := Reason(a.track.ResetReason(d.head))
+	if reason == "" && d.overflow {
+		reason = ReasonCatchUp
+	}
+	if reason != "" {
+		// In this order: no proof stands while the subscribers are told, and the new position begins after it.
+		a.track.Reset()
+		a.publishFresh()
+		a.stats.resets.Add(1)
+		a.stats.lastReset.Store(&reason)
+		a.registry.reset(reason)
+		a.codec, a.long = wire.NewCodec(d.head.Epoch, d.secret), d.identity
+		a.track.Start(d.head.Epoch, d.head.Current)
+		a.barrier()
+		return reason
+	}
+	for _, e := range d.events {
+		if e.HasID && a.track.Known(e.ID) != 0 {
+			continue
+		}
+		a.stats.caughtUp.Add(1)
+		if !e.Nothing() {
+			a.registry.deliver(Delivery{Event: Event{Topic: e.Topic, Keys: e.Keys, All: e.All}, CommittedAt: a.localTime(e.At)})
+		}
+		if e.HasID {
+			a.track.Remember(e.ID, position.Applied)
+		}
+	}
+	a.track.CaughtUp(d.head.Current)
+	a.barrier()
+	return ""
+}
+
+// published hands this bus' own events to its own subscribers, before the publisher goes on.
+func (a *applier) published(events []Event, at time.Time, uncertain bool) {
+	for _, e := range events {
+		a.registry.deliver(Delivery{Event: e, Local: true, Uncertain: uncertain, CommittedAt: at})
+	}
+}
+
+// remember notes that own events were applied here, when they are known to be committed: their announcement need not
+// be applied again.
+func (a *applier) remember(ids []position.EventID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, id := range ids {
+		a.track.Remember(id, position.Applied)
+	}
+}
+
+// beat records the answer of a beat sent at a time; false: it saw another epoch.
+func (a *applier) beat(epoch string, answer position.Snapshot, sent time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ok := a.track.Beat(epoch, answer, sent)
+	a.publishFresh()
+	return ok
+}
+
+// base is what a difference starts from, filled in as far as it is known before the read.
+func (a *applier) base() position.Difference {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	d := position.Difference{Position: a.track.Received()}
+	if base, ok := a.track.Base(); ok {
+		d.Base, d.BaseOf = base, a.track.Epoch()
+	}
+	return d
+}
+
+// standing is what the control loop decides on.
+type standing struct {
+	epoch    string
+	identity string // the epoch's long form
+	position position.Stamp
+	unproven time.Time // oldest beat without proof, zero for none
+	heard    time.Time // last mark through LISTEN
+	sweeping bool      // it was this pod's own
+	codec    *wire.Codec
+}
+
+func (a *applier) standing() standing {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return standing{a.track.Epoch(), a.long, a.track.Position(), a.track.Unproven(), a.heard, a.own, a.codec}
+}
+
+// epochNow is the short form of the epoch, empty for none.
+func (a *applier) epochNow() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.track.Epoch()
+}
+
+// unannounced filters events that were heard announced in this epoch.
+func (a *applier) unannounced(events []wire.Event) []wire.Event {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var rest []wire.Event
+	for _, e := range events {
+		if !e.HasID || a.track.Known(e.ID)&position.Announced == 0 {
+			rest = append(rest, e)
+		}
+	}
+	return rest
+}
+
+// sent remembers the snapshot of an own mark.
+func (a *applier) sent(s position.Snapshot) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.track.Sent(s)
+}
+
+// queuesMoved is called by a queue that passed a barrier, and when a subscription ends.
+func (a *applier) queuesMoved() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.track.Passed(a.registry.progress(a.track.Barrier()))
+	a.publishFresh()
+}
+
+// close ends all trust for good.
+func (a *applier) close() {
+	a.closed.Store(true)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.track.Reset()
+	a.publishFresh()
+	a.registry.reset(ReasonClosed)
+}
+
+func (a *applier) barrier() {
+	if a.registry.barrier(a.track.Barrier()) {
+		a.track.Passed(a.track.Barrier())
+	}
+	a.publishFresh()
+}
+
+func (a *applier) publishFresh() {
+	t := a.track.FreshAsOf()
+	if old := a.fresh.Load(); old == nil || !old.Equal(t) {
+		a.fresh.Store(&t)
+	}
+}
+
+// freshAge is how long ago the newest proven beat was sent; the larger of monotonic and wall time, because the
+// monotonic clock stands still in a suspended machine. Negative: nothing is proven.
+func (a *applier) freshAge() time.Duration {
+	t := a.fresh.Load()
+	if t == nil || t.IsZero() || a.closed.Load() {
+		return -1
+	}
+	now := time.Now()
+	return max(now.Sub(*t), now.Round(0).Sub(t.Round(0)), 0)
+}
+
+// localTime turns a time of the database's clock into one of ours.
+func (a *applier) localTime(micros int64) time.Time {
+	if micros == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(micros).Add(-time.Duration(a.offset.Load()))
+}
+
+// databaseTime is the reverse.
+func (a *applier) databaseTime(t time.Time) int64 {
+	return t.Add(time.Duration(a.offset.Load())).UnixMicro()
+}

@@ -1,0 +1,197 @@
+package bus
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// Commit commits, or releases the savepoint. When it returns an error, nothing was committed and nothing is published,
+// with two exceptions that it names: ErrOutcomeUnknown, and ErrTxEndedOutside.
+func (t *Tx) Commit(ctx context.Context) error {
+	switch {
+	case t.closed():
+		return pgx.ErrTxClosed
+	case t.parent != nil:
+		return t.release(ctx)
+	}
+	t.adopt()
+	if err := t.events.err; err != nil {
+		t.abandon(ctx)
+		return fmt.Errorf("bus: commit: %w", err)
+	}
+	status := t.conn.Conn().PgConn().TxStatus()
+	if status == 'I' {
+		return t.endedOutside(ctx)
+	}
+	if len(t.events.events) == 0 || status != 'T' {
+		t.done = true
+		defer t.conn.Release()
+		return t.inner.Commit(ctx) // a transaction that failed answers ErrTxCommitRollback
+	}
+	return t.pipeline(ctx)
+}
+
+// abandon rolls back whatever became of ctx, within a bound, and keeps the connection if that works.
+func (t *Tx) abandon(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(detached(ctx), t.bus.patience())
+	defer cancel()
+	_ = t.Rollback(ctx) // if it fails, the connection is closed and the server rolls back
+}
+
+// endedOutside deals with a transaction that raw SQL has ended. What it did may be committed, so its events go out.
+func (t *Tx) endedOutside(ctx context.Context) error {
+	t.done = true
+	t.conn.Release()
+	if len(t.events.events) == 0 {
+		return ErrTxEndedOutside
+	}
+	receipt, err := t.bus.Publish(ctx, t.events.events...)
+	if err != nil {
+		t.bus.uncertain(t.events.events)
+		return fmt.Errorf("%w, and its events could not be published: %w", ErrTxEndedOutside, err)
+	}
+	t.receipt = receipt
+	return ErrTxEndedOutside
+}
+
+// pipeline sends the log rows and COMMIT in one go and reads both answers. If a row fails, the server skips COMMIT.
+func (t *Tx) pipeline(ctx context.Context) error {
+	events := t.events.events
+	conn := t.conn.Conn()
+	batch, err := t.batch(conn, events)
+	if err != nil {
+		t.abandon(ctx)
+		return fmt.Errorf("bus: commit: %w", err)
+	}
+	pg := conn.PgConn()
+	results, err := pg.ExecBatch(ctx, batch).ReadAll()
+	xid := xidOf(results)
+	switch {
+	case err == nil && results[len(results)-1].CommandTag.String() == "ROLLBACK":
+		err = pgx.ErrTxCommitRollback
+	case err == nil:
+		t.finish()
+		t.receipt = Receipt{epoch: t.epoch, xid: xid}
+		t.bus.committed(events, xid, 0)
+		return nil
+	case pgconn.SafeToRetry(err):
+		// Nothing was sent: ctx had ended, or the connection was closed before.
+		t.abandon(ctx)
+		return fmt.Errorf("bus: commit: %w", err)
+	case pg.IsClosed():
+		t.finish()
+		t.receipt = Receipt{epoch: t.epoch, xid: xid}
+		t.bus.uncertain(events)
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+	// The server has said no: to a row, and then the transaction is still there, or to COMMIT, and then it is gone.
+	if pg.TxStatus() == 'I' {
+		t.finish()
+	} else {
+		t.abandon(ctx)
+	}
+	t.forgetStatement(conn, err)
+	return fmt.Errorf("bus: commit: %w", explain(err))
+}
+
+// finish ends the transaction on our side, once the server has ended it on its own.
+func (t *Tx) finish() {
+	t.done = true
+	if t.large {
+		// Handles of large objects hold on to inner, which does not know yet. With a context that has ended this does
+		// no I/O, and the connection stays in the pool. (It follows from pgx' order of checks; a test pins it.)
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = t.inner.Commit(ctx)
+	}
+	t.conn.Release()
+}
+
+// Types of insert_event.sql's parameters, all in binary.
+var (
+	insertOIDs    = []uint32{pgtype.Int4OID, pgtype.UUIDOID, pgtype.TextOID, pgtype.TextArrayOID, pgtype.BoolOID}
+	insertFormats = []int16{1, 1, 1, 1, 1}
+	resultFormats = []int16{1}
+)
+
+// batch is a pgconn batch and not a pgx one: that would follow the pool's exec mode, in which a UUID can fail.
+func (t *Tx) batch(conn *pgx.Conn, events []Event) (*pgconn.Batch, error) {
+	b := new(pgconn.Batch)
+	for i, e := range events {
+		keys := e.Keys
+		if keys == nil {
+			keys = []string{}
+		}
+		array, err := conn.TypeMap().Encode(pgtype.TextArrayOID, pgtype.BinaryFormatCode, keys, nil)
+		if err != nil {
+			return nil, err
+		}
+		whole := byte(0)
+		if e.All {
+			whole = 1
+		}
+		params := [][]byte{binary.BigEndian.AppendUint32(nil, uint32(i)), t.bus.id[:], []byte(e.Topic), array, {whole}}
+		if t.insert != nil {
+			b.ExecStatement(t.insert, params, insertFormats, resultFormats)
+		} else {
+			b.ExecParams(t.bus.sql.insertEvent, params, insertOIDs, insertFormats, resultFormats)
+		}
+	}
+	b.ExecParams(t.commit, nil, nil, nil, nil)
+	return b, nil
+}
+
+// prepareInsert prepares the log row's statement on a connection that sees it for the first time; nil where the pool
+// prepares nothing, as behind a pooler.
+func (p *Postgres) prepareInsert(ctx context.Context, conn *pgx.Conn) (*pgconn.StatementDescription, error) {
+	if conn.Config().DefaultQueryExecMode != pgx.QueryExecModeCacheStatement {
+		return nil, nil
+	}
+	s, err := conn.Prepare(ctx, p.insertName(), p.sql.insertEvent)
+	if err != nil {
+		return nil, fmt.Errorf("bus: begin: %w", explain(err))
+	}
+	return s, nil
+}
+
+func (p *Postgres) insertName() string { return "pgc_event_" + p.cfg.Schema }
+
+// forgetStatement makes the next transaction on this connection prepare anew, when somebody has discarded what was
+// prepared (DISCARD ALL).
+func (t *Tx) forgetStatement(conn *pgx.Conn, err error) {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) && pgErr.Code == "26000" {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = conn.Deallocate(ctx, t.bus.insertName())
+	}
+}
+
+func xidOf(results []*pgconn.Result) uint64 {
+	if len(results) == 0 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) != 1 || len(results[0].Rows[0][0]) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(results[0].Rows[0][0])
+}
+
+// explain adds what an error of the server means for the bus.
+func explain(err error) error {
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) {
+		return err
+	}
+	switch pgErr.Code {
+	case "42P01", "3F000", "42703", "42883": // no table, schema, column, function
+		return fmt.Errorf("%w: %w", ErrSchema, err)
+	case "25006": // read only
+		return fmt.Errorf("%w: %w", ErrNotPrimary, err)
+	}
+	return err
+}

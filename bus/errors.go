@@ -1,0 +1,27 @@
+package bus
+
+import "errors"
+
+// Errors of New and of Run.
+var (
+	// ErrConfig: a Config field has a value that cannot work; the text names it.
+	ErrConfig = errors.New("bus: invalid configuration")
+	// ErrRunning: Run was called a second time. A bus runs once; make a new one to run again.
+	ErrRunning = errors.New("bus: Run was called before")
+	// ErrSchema: the database has no schema of ours, or one older than this code. Call Migrate.
+	ErrSchema = errors.New("bus: schema is missing or too old")
+	// ErrNotPrimary: the server is a standby or does not take writes. The bus backs off and tries again.
+	ErrNotPrimary = errors.New("bus: server is not a writable primary")
+)
+
+// Errors of publishing.
+var (
+	// ErrInvalidEvent: an event that can never be published; the text says why. Nothing was sent.
+	ErrInvalidEvent = errors.New("bus: invalid event")
+	// ErrTxEndedOutside: the transaction was ended by SQL of the caller (COMMIT, ROLLBACK) and not by Commit. What it
+	// did is not known here; its events were published in a transaction of their own, so nothing stale can stay.
+	ErrTxEndedOutside = errors.New("bus: transaction was ended outside of Commit")
+	// ErrOutcomeUnknown: the connection broke during the commit, so it may or may not have happened. If it did, its
+	// events are in the log and every pod gets them.
+	ErrOutcomeUnknown = errors.New("bus: outcome of the commit is unknown")
+)

@@ -1,0 +1,132 @@
+package bus
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Local is a bus for one process without a database: for tests, and for programs that run as one pod. It has the
+// subscriptions of *Postgres, queues and resets included, and transactions that publish when they commit. It is always
+// fresh. All methods are safe for concurrent use.
+type Local struct {
+	registry *registry
+	stats    counters
+	xid      atomic.Uint64
+}
+
+var _ Bus = (*Local)(nil)
+
+// NewLocal makes a Local bus. It has no Run and nothing to close: a goroutine lives only while a queue is worked off.
+func NewLocal() *Local {
+	l := &Local{}
+	l.registry = newRegistry(slog.Default(), &l.stats, DefaultQueueSize, func() {})
+	return l
+}
+
+// Publish implements Bus.
+func (l *Local) Publish(ctx context.Context, events ...Event) (Receipt, error) {
+	if err := ctx.Err(); err != nil {
+		return Receipt{}, err
+	}
+	gathered, err := gather(events, DefaultMaxKeys)
+	if err != nil || len(gathered) == 0 {
+		return Receipt{}, err
+	}
+	return l.committed(gathered), nil
+}
+
+func (l *Local) committed(events []Event) Receipt {
+	l.stats.published.Add(int64(len(events)))
+	for _, e := range events {
+		l.registry.deliver(Delivery{Event: e, Local: true})
+	}
+	return Receipt{epoch: "local", xid: l.xid.Add(1)}
+}
+
+// Subscribe implements Bus.
+func (l *Local) Subscribe(topic string, s Subscriber) (unsubscribe func()) {
+	return l.registry.subscribe(topic, s)
+}
+
+// Fresh implements Bus.
+func (l *Local) Fresh() bool { return true }
+
+// State implements Bus.
+func (l *Local) State() State { return Live }
+
+// Stats is a snapshot of counts.
+func (l *Local) Stats() Stats {
+	s := l.stats.snapshot()
+	s.State, s.FreshAge, s.Pods, s.Epoch = Live, 0, 1, "local"
+	return s
+}
+
+// Begin begins a transaction that holds nothing but invalidations.
+func (l *Local) Begin(ctx context.Context) (*LocalTx, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return &LocalTx{bus: l}, nil
+}
+
+// LocalTx is the twin of Tx on a Local bus, without SQL. It is for one goroutine at a time.
+type LocalTx struct {
+	bus     *Local
+	parent  *LocalTx
+	events  pending
+	done    bool
+	receipt Receipt
+}
+
+// Invalidate notes keys of a topic, like Tx.Invalidate.
+func (t *LocalTx) Invalidate(topic string, keys ...string) {
+	t.events.add(topic, keys, false, DefaultMaxKeys)
+}
+
+// InvalidateAll notes a whole topic.
+func (t *LocalTx) InvalidateAll(topic string) { t.events.add(topic, nil, true, DefaultMaxKeys) }
+
+// Begin begins a savepoint.
+func (t *LocalTx) Begin(context.Context) (*LocalTx, error) {
+	if t.done {
+		return nil, pgx.ErrTxClosed
+	}
+	return &LocalTx{bus: t.bus, parent: t}, nil
+}
+
+// Commit publishes, or hands the invalidations of a savepoint to what is around it.
+func (t *LocalTx) Commit(ctx context.Context) error {
+	if t.done {
+		return pgx.ErrTxClosed
+	}
+	t.done = true
+	if t.parent != nil {
+		t.parent.events.absorb(&t.events, DefaultMaxKeys)
+		return nil
+	}
+	if t.events.err != nil {
+		return t.events.err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if len(t.events.events) > 0 {
+		t.receipt = t.bus.committed(t.events.events)
+	}
+	return nil
+}
+
+// Rollback drops the invalidations.
+func (t *LocalTx) Rollback(context.Context) error {
+	if t.done {
+		return pgx.ErrTxClosed
+	}
+	t.done = true
+	return nil
+}
+
+// Receipt is zero before Commit and if nothing was invalidated.
+func (t *LocalTx) Receipt() Receipt { return t.receipt }

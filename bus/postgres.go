@@ -1,0 +1,292 @@
+package bus
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgcoherence/pgcoherence/internal/backoff"
+	"github.com/pgcoherence/pgcoherence/internal/position"
+	"github.com/pgcoherence/pgcoherence/internal/wire"
+)
+
+// Postgres is the bus over Postgres. Make it with NewPostgres, run it with Run. All methods are safe for concurrent use
+// by any goroutine.
+type Postgres struct {
+	cfg      Config
+	pool     *pgxpool.Pool
+	log      *slog.Logger
+	sql      *queries
+	id       uuid.UUID
+	stats    counters
+	registry *registry
+	applier  applier
+	outbox   outbox
+	staged   atomic.Uint32 // numbers events staged in transactions of others
+
+	started  atomic.Bool
+	ready    chan struct{}
+	setReady func()
+	state    atomic.Int32
+	pods     atomic.Int64
+	want     wanted
+}
+
+// wanted is what other goroutines ask of the control loop.
+type wanted struct {
+	wake      chan struct{} // one of the others was set
+	gap       atomic.Bool   // read the difference
+	ask       atomic.Bool   // beat at once
+	listening atomic.Bool   // the listener is connected and has caught up
+}
+
+func (w *wanted) set(flag *atomic.Bool) {
+	flag.Store(true)
+	w.poke()
+}
+
+func (w *wanted) poke() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+var _ Bus = (*Postgres)(nil)
+
+// NewPostgres makes a bus over the database of a pool. It starts nothing and does no I/O; cfg is copied, nil is fine.
+// The bus never closes the pool, and takes from it only for Publish and Begin. The error is ErrConfig and names the
+// field.
+func NewPostgres(pool *pgxpool.Pool, cfg *Config) (*Postgres, error) {
+	c := cfg.withDefaults()
+	if pool == nil {
+		return nil, fmt.Errorf("%w: pool is nil", ErrConfig)
+	}
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	p := &Postgres{cfg: c, pool: pool, sql: loadQueries(c.Schema), id: uuid.New(), ready: make(chan struct{})}
+	p.log = c.Logger.With(slog.String("component", "pgcoherence"), slog.String("pod", c.Name))
+	p.setReady = sync.OnceFunc(func() { close(p.ready) })
+	p.want.wake = make(chan struct{}, 1)
+	p.registry = newRegistry(p.log, &p.stats, c.QueueSize, p.applier.queuesMoved)
+	p.applier.log, p.applier.registry, p.applier.stats = p.log, p.registry, &p.stats
+	p.outbox.poke = p.want.poke
+	p.staged.Store(binary.LittleEndian.Uint32(p.id[12:]))
+	return p, nil
+}
+
+// ID is the random id of this pod.
+func (p *Postgres) ID() string { return p.id.String() }
+
+// Ready is closed when the bus is in sync for the first time.
+func (p *Postgres) Ready() <-chan struct{} { return p.ready }
+
+// Subscribe implements Bus. It works before, during and after Run; before and after, only what is published through
+// this bus arrives.
+func (p *Postgres) Subscribe(topic string, s Subscriber) (unsubscribe func()) {
+	return p.registry.subscribe(topic, s)
+}
+
+// Fresh implements Bus: one atomic load and one reading of the clock.
+func (p *Postgres) Fresh() bool {
+	age := p.applier.freshAge()
+	return age >= 0 && age < p.cfg.StaleAfter
+}
+
+// State implements Bus.
+func (p *Postgres) State() State {
+	state := State(p.state.Load())
+	if state == Closed || state == Starting {
+		return state
+	}
+	if !p.Fresh() {
+		if p.applier.freshAge() < 0 {
+			return CatchingUp
+		}
+		return Stale
+	}
+	return state
+}
+
+// Stats is a snapshot of counts and state.
+func (p *Postgres) Stats() Stats {
+	s := p.stats.snapshot()
+	s.State = p.State()
+	s.FreshAge = p.applier.freshAge()
+	s.Epoch = p.applier.standing().epoch
+	s.Pods = int(p.pods.Load())
+	s.Pending = p.outbox.size()
+	return s
+}
+
+// Run connects, keeps the caches coherent until ctx ends, and returns when all it started has ended; it waits at most a
+// few seconds for subscribers that do not return. It rides over every outage of the database. It returns nil when ctx
+// ends; an error only at the start, for what trying again cannot mend: a missing or old schema (ErrSchema), a refused
+// password, a missing database or right. A second call is ErrRunning.
+func (p *Postgres) Run(ctx context.Context) error {
+	if !p.started.CompareAndSwap(false, true) {
+		return ErrRunning
+	}
+	defer p.end()
+	first, err := p.firstSession(ctx)
+	if err != nil || first == nil {
+		return err
+	}
+	p.state.Store(int32(CatchingUp))
+	var wg sync.WaitGroup
+	l := newListener(p)
+	wg.Go(func() { l.run(ctx) })
+	wg.Go(func() { newControl(p, l).run(ctx, first) })
+	wg.Wait()
+	return nil
+}
+
+// firstSession connects until it succeeds, ctx ends (nil, nil), or it is hopeless.
+func (p *Postgres) firstSession(ctx context.Context) (*session, error) {
+	d := newDialer(p, "control "+p.cfg.Name)
+	for ctx.Err() == nil {
+		s, err := d.dial(ctx)
+		if err == nil {
+			if err = p.checkStart(ctx, s); err == nil {
+				return s, nil
+			}
+			s.close()
+		}
+		if hopeless(err) {
+			p.stats.setError(err)
+			return nil, fmt.Errorf("bus: start: %w", err)
+		}
+		d.failed(ctx, err)
+	}
+	return nil, nil
+}
+
+// checkStart checks what Run refuses to start without.
+func (p *Postgres) checkStart(ctx context.Context, s *session) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := p.checkSchema(ctx, s.conn); err != nil {
+		return err
+	}
+	_, err := p.readLease(ctx, s.conn)
+	return err
+}
+
+// end closes the bus for good: no trust, one last reset, and the subscribers get some time to finish.
+func (p *Postgres) end() {
+	p.state.Store(int32(Closed))
+	p.applier.close()
+	if !p.registry.drain(p.cfg.StaleAfter) {
+		p.log.Warn("subscriber still busy after the bus ended")
+	}
+}
+
+// Publish implements Bus. It works whether or not Run does: the event is in the log when it returns nil, and if this
+// bus does not announce it, the sweep of another pod does.
+func (p *Postgres) Publish(ctx context.Context, events ...Event) (Receipt, error) {
+	gathered, err := gather(events, p.cfg.MaxKeys)
+	if err != nil || len(gathered) == 0 {
+		return Receipt{}, err
+	}
+	return p.InTx(ctx, func(tx *Tx) error {
+		tx.events.events = gathered
+		return nil
+	})
+}
+
+// committed is what follows a commit, whoever made it: own subscribers first, then the announcement.
+func (p *Postgres) committed(events []Event, xid uint64, firstN int32) {
+	now := time.Now()
+	p.stats.published.Add(int64(len(events)))
+	p.applier.published(events, now, false)
+	ids := make([]position.EventID, len(events))
+	wires := make([]wire.Event, len(events))
+	at := p.applier.databaseTime(now)
+	for i, e := range events {
+		ids[i] = position.EventID{XID: xid, N: firstN + int32(i)}
+		wires[i] = wire.Event{ID: ids[i], HasID: true, Topic: e.Topic, Keys: e.Keys, All: e.All, At: at}
+	}
+	p.applier.remember(ids)
+	p.outbox.put(wires)
+}
+
+// uncertain is what follows a commit whose answer was lost: own subscribers drop the keys; if it did commit, the sweep
+// finds the events.
+func (p *Postgres) uncertain(events []Event) {
+	p.stats.uncertain.Add(1)
+	p.applier.published(events, time.Now(), true)
+}
+
+// dialer makes connections one after the other, with backoff, growing patience, and a log line that does not repeat
+// itself more than once a minute.
+type dialer struct {
+	p       *Postgres
+	purpose string
+	backoff backoff.Backoff
+	timeout time.Duration
+	said    time.Time
+	saidErr string
+	made    bool
+}
+
+const (
+	firstRetry   = 20 * time.Millisecond
+	slowestRetry = 750 * time.Millisecond
+	quietFor     = time.Minute
+)
+
+func newDialer(p *Postgres, purpose string) *dialer {
+	return &dialer{p: p, purpose: purpose, timeout: p.cfg.ConnectTimeout, backoff: backoff.Backoff{Base: firstRetry, Max: slowestRetry}}
+}
+
+func (d *dialer) dial(ctx context.Context) (*session, error) {
+	s, err := d.p.dial(ctx, d.purpose, d.timeout)
+	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			d.timeout = min(2*d.timeout, 5*d.p.cfg.ConnectTimeout)
+		}
+		return nil, err
+	}
+	if d.made {
+		d.p.stats.reconnects.Add(1)
+	}
+	d.made = true
+	return s, nil
+}
+
+// succeeded begins a new series: the connection was not only made but of use.
+func (d *dialer) succeeded() {
+	d.backoff.Reset()
+	d.timeout = d.p.cfg.ConnectTimeout
+	if d.saidErr != "" {
+		d.p.log.Info("database connection is back", slog.String("connection", d.purpose))
+	}
+	d.said, d.saidErr = time.Time{}, ""
+	d.p.stats.setError(nil)
+}
+
+// failed notes a failure and waits before the next attempt; false: ctx has ended.
+func (d *dialer) failed(ctx context.Context, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	d.p.stats.setError(err)
+	if text := err.Error(); text != d.saidErr && time.Since(d.said) > time.Second || time.Since(d.said) > quietFor {
+		d.said, d.saidErr = time.Now(), text
+		d.p.log.Warn("database connection failed, trying again", slog.String("connection", d.purpose), slog.Any("error", err))
+	}
+	return backoff.Wait(ctx, d.backoff.Next())
+}
+
+// jittered is d and up to half of it more.
+func jittered(d time.Duration) time.Duration { return d + rand.N(d/2+1) }

@@ -1,0 +1,1 @@
+SELECT id::text, beat FROM /*schema*/pgcoherence.pod

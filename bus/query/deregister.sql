@@ -1,0 +1,1 @@
+DELETE FROM /*schema*/pgcoherence.pod WHERE id = $1::text::uuid

@@ -1,0 +1,1 @@
+SELECT extract(epoch FROM pod_lease)::float8 FROM /*schema*/pgcoherence.setting

@@ -1,0 +1,131 @@
+package bus
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// PgxExecer is a transaction of somebody else's on pgx: a pgx.Tx, or a connection that is in one.
+type PgxExecer interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// SQLExecer is a transaction of somebody else's on database/sql: a *sql.Tx, or what a library such as GORM runs its
+// statements on.
+type SQLExecer interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Staged is events that were written to the log in a transaction that somebody else commits. Call Committed after a
+// successful commit. Who forgets it, or dies before, loses nothing: the events are in the log with the data, and the
+// sweep announces them.
+type Staged struct {
+	bus    *Postgres
+	events []Event
+	xid    uint64
+	first  int32
+	epoch  string
+}
+
+// Committed drops the keys from this pod's own caches, has the events announced, and returns the receipt. Calling it
+// although the transaction was rolled back does no harm; it must not be called before the commit.
+func (s *Staged) Committed() Receipt {
+	if s == nil || len(s.events) == 0 {
+		return Receipt{}
+	}
+	s.bus.committed(s.events, s.xid, s.first)
+	return Receipt{epoch: s.epoch, xid: s.xid}
+}
+
+// Stage writes events to the log in somebody else's pgx transaction: one round trip. A bad event is an error before
+// anything is sent. No events: nothing is sent.
+func (p *Postgres) Stage(ctx context.Context, db PgxExecer, events ...Event) (*Staged, error) {
+	return p.stage(events, func(rows string) (text string, err error) {
+		err = db.QueryRow(ctx, p.sql.insertEvents, rows, p.ID()).Scan(&text)
+		return text, err
+	})
+}
+
+// StageSQL is Stage for database/sql. The driver must speak Postgres' own placeholders, $1, as pgx' and pq do.
+func (p *Postgres) StageSQL(ctx context.Context, db SQLExecer, events ...Event) (*Staged, error) {
+	return p.stage(events, func(rows string) (text string, err error) {
+		err = db.QueryRowContext(ctx, p.sql.insertEvents, rows, p.ID()).Scan(&text)
+		return text, err
+	})
+}
+
+func (p *Postgres) stage(events []Event, insert func(rows string) (string, error)) (*Staged, error) {
+	gathered, err := gather(events, p.cfg.MaxKeys)
+	if err != nil || len(gathered) == 0 {
+		return &Staged{bus: p}, err
+	}
+	s := &Staged{bus: p, events: gathered, first: p.stageNumbers(len(gathered)), epoch: p.applier.epochNow()}
+	rows, err := stagedJSON(gathered, s.first)
+	if err != nil {
+		return nil, fmt.Errorf("bus: stage: %w", err)
+	}
+	text, err := insert(rows)
+	if err != nil {
+		return nil, fmt.Errorf("bus: stage: %w", explain(err))
+	}
+	if s.xid, err = strconv.ParseUint(text, 10, 64); err != nil {
+		return nil, fmt.Errorf("bus: stage: %w", err)
+	}
+	return s, nil
+}
+
+// stageNumbers reserves n numbers. Those of staged events are negative and never come back within a transaction, not
+// even after a savepoint was rolled back, so an announcement cannot be taken for that of another event.
+func (p *Postgres) stageNumbers(n int) int32 {
+	for {
+		end := p.staged.Add(uint32(n)) & (1<<31 - 1)
+		if end >= uint32(n) {
+			return -int32(end) // and n-1 more, up to at most -1
+		}
+	}
+}
+
+// Staging collects the invalidations of one InSQL transaction.
+type Staging struct {
+	bus    *Postgres
+	events pending
+}
+
+// Invalidate notes keys of a topic, InvalidateAll the whole topic.
+func (s *Staging) Invalidate(topic string, keys ...string) {
+	s.events.add(topic, keys, false, s.bus.cfg.MaxKeys)
+}
+
+// InvalidateAll notes that every key of a topic is no longer valid.
+func (s *Staging) InvalidateAll(topic string) { s.events.add(topic, nil, true, s.bus.cfg.MaxKeys) }
+
+// InSQL runs fn in a database/sql transaction and commits it with the invalidations noted in fn, or rolls it back if
+// fn returns an error or panics. If the answer of the commit is lost the error is the driver's; whether it happened is
+// then not known, but if it did, its events are in the log.
+func (p *Postgres) InSQL(ctx context.Context, db *sql.DB, fn func(*sql.Tx, *Staging) error) (Receipt, error) {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return Receipt{}, fmt.Errorf("bus: begin: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // after Commit this does nothing
+	staging := &Staging{bus: p}
+	if err := fn(tx, staging); err != nil {
+		return Receipt{}, err
+	}
+	if staging.events.err != nil {
+		return Receipt{}, staging.events.err
+	}
+	staged, err := p.StageSQL(ctx, tx, staging.events.events...)
+	if err != nil {
+		return Receipt{}, err
+	}
+	if err := tx.Commit(); err != nil {
+		p.uncertain(staged.events)
+		return Receipt{}, fmt.Errorf("bus: commit: %w", err)
+	}
+	return staged.Committed(), nil
+}

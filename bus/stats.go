@@ -1,0 +1,74 @@
+package bus
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Stats is a snapshot of what a bus has done and how it stands. Counts are since New.
+type Stats struct {
+	State      State
+	Epoch      string        // short form of the epoch, empty for none
+	FreshAge   time.Duration // since the newest proven beat was sent; negative if nothing is proven
+	Pods       int           // pods of this schema, as of the last beat
+	Pending    int           // events waiting to be announced
+	LastError  string        // of connecting or of a statement; empty after a success
+	Published  int64         // events published here
+	Announced  int64         // events this pod announced after its own commits
+	Swept      int64         // events of all pods that nobody had announced, found and announced by this pod
+	Received   int64         // events received through the channel
+	CaughtUp   int64         // events read from the log
+	Notifies   int64         // NOTIFY statements sent
+	Marks      int64         // marks sent
+	Sweeps     int64         // sweep reads
+	Beats      int64         // beats answered
+	Gaps       int64         // difference reads because something may have been missed
+	Polls      int64         // difference reads because notifications do not arrive
+	Reconnects int64         // connections made after the first, of both kinds
+	Resets     int64         // resets of all subscribers
+	Overflows  int64         // queues that were full and became a reset
+	Panics     int64         // panics of subscribers
+	Malformed  int64         // payloads on our channel that are not ours
+	Forged     int64         // payloads of our epoch with a bad authentication code
+	Unknown    int64         // payloads of another version or epoch
+	Dropped    int64         // own announcements left to the sweep
+	Pruned     int64         // events deleted from the log
+	Reaped     int64         // rows of dead pods deleted
+	Uncertain  int64         // commits whose outcome is unknown
+	Statements int64         // statements sent on the bus' own connections
+	LastReset  Reason        // reason of the last reset, empty for none
+}
+
+// counters are the moving parts of Stats.
+type counters struct {
+	published, announced, swept, received, caughtUp, notifies, marks, sweeps, beats, gaps, polls, reconnects, resets,
+	overflows, panics, malformed, forged, unknown, dropped, pruned, reaped, uncertain, statements atomic.Int64
+	lastReset atomic.Pointer[Reason]
+	lastError atomic.Pointer[string]
+}
+
+func (c *counters) snapshot() Stats {
+	s := Stats{
+		Published: c.published.Load(), Announced: c.announced.Load(), Swept: c.swept.Load(), Received: c.received.Load(),
+		CaughtUp: c.caughtUp.Load(), Notifies: c.notifies.Load(), Marks: c.marks.Load(), Sweeps: c.sweeps.Load(),
+		Beats: c.beats.Load(), Gaps: c.gaps.Load(), Polls: c.polls.Load(), Reconnects: c.reconnects.Load(),
+		Resets: c.resets.Load(), Overflows: c.overflows.Load(), Panics: c.panics.Load(), Malformed: c.malformed.Load(),
+		Forged: c.forged.Load(), Unknown: c.unknown.Load(), Dropped: c.dropped.Load(), Pruned: c.pruned.Load(),
+		Reaped: c.reaped.Load(), Uncertain: c.uncertain.Load(), Statements: c.statements.Load(), FreshAge: -1,
+	}
+	if r := c.lastReset.Load(); r != nil {
+		s.LastReset = *r
+	}
+	if e := c.lastError.Load(); e != nil {
+		s.LastError = *e
+	}
+	return s
+}
+
+func (c *counters) setError(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	c.lastError.Store(&text)
+}
