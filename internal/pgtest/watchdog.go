@@ -1,0 +1,69 @@
+package pgtest
+
+import (
+	_ "embed"
+	"fmt"
+	"io"
+	"os/exec"
+	"sync"
+)
+
+// watchdogScript reads pids until its input ends, which happens when the
+// process that started it dies, however it dies.
+//
+//go:embed watchdog.sh
+var watchdogScript string
+
+// watchdog is a process which ends a cluster's server and removes its directory
+// if we die first. It runs as the server's user.
+type watchdog struct {
+	cmd *exec.Cmd
+
+	mu   sync.Mutex
+	pipe io.WriteCloser // nil once dismissed
+}
+
+func startWatchdog(dir string, owner *owner) (*watchdog, error) {
+	cmd := exec.Command("sh", "-c", watchdogScript, "pgtest-watchdog", dir)
+	cmd.Dir = "/"
+	cmd.SysProcAttr = owner.attributes()
+	// No other child inherits the writing end, so it closes with us.
+	pipe, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("watchdog: %w", err)
+	}
+	return &watchdog{cmd: cmd, pipe: pipe}, nil
+}
+
+// guard names the postmaster to end; 0 for none.
+func (w *watchdog) guard(pid int) { w.send(fmt.Sprintf("%d\n", pid)) }
+
+// dismiss tells the watchdog that there is nothing left to do, and waits for
+// its end.
+func (w *watchdog) dismiss() error {
+	w.send("done\n")
+	w.mu.Lock()
+	pipe := w.pipe
+	w.pipe = nil
+	w.mu.Unlock()
+	if pipe == nil {
+		return nil
+	}
+	_ = pipe.Close()
+	// How it ended does not matter: it may have been killed by hand.
+	_ = w.cmd.Wait()
+	return nil
+}
+
+// send writes a line. A pipe takes so few bytes at once without blocking, and a
+// watchdog that somebody killed is not worth an error.
+func (w *watchdog) send(line string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.pipe != nil {
+		_, _ = io.WriteString(w.pipe, line)
+	}
+}
