@@ -18,11 +18,11 @@ func (t *Tx) Commit(ctx context.Context) error {
 	switch {
 	case t.closed():
 		return pgx.ErrTxClosed
-	case t.parent != nil:
+	case t.scope.parent != nil:
 		return t.release(ctx)
 	}
-	t.adopt()
-	if err := t.events.err; err != nil {
+	t.scope.adopt()
+	if err := t.scope.events.err; err != nil {
 		t.abandon(ctx)
 		return fmt.Errorf("bus: commit: %w", err)
 	}
@@ -30,8 +30,8 @@ func (t *Tx) Commit(ctx context.Context) error {
 	if status == 'I' {
 		return t.endedOutside(ctx)
 	}
-	if len(t.events.events) == 0 || status != 'T' {
-		t.done = true
+	if len(t.scope.events.events) == 0 || status != 'T' {
+		t.scope.done = true
 		defer t.conn.Release()
 		return t.inner.Commit(ctx) // a transaction that failed answers ErrTxCommitRollback
 	}
@@ -47,14 +47,14 @@ func (t *Tx) abandon(ctx context.Context) {
 
 // endedOutside deals with a transaction that raw SQL has ended. What it did may be committed, so its events go out.
 func (t *Tx) endedOutside(ctx context.Context) error {
-	t.done = true
+	t.scope.done = true
 	t.conn.Release()
-	if len(t.events.events) == 0 {
+	if len(t.scope.events.events) == 0 {
 		return ErrTxEndedOutside
 	}
-	receipt, err := t.bus.Publish(ctx, t.events.events...)
+	receipt, err := t.bus.Publish(ctx, t.scope.events.events...)
 	if err != nil {
-		t.bus.uncertain(t.events.events)
+		t.bus.uncertain(t.scope.events.events)
 		return fmt.Errorf("%w, and its events could not be published: %w", ErrTxEndedOutside, err)
 	}
 	t.receipt = receipt
@@ -63,7 +63,7 @@ func (t *Tx) endedOutside(ctx context.Context) error {
 
 // pipeline sends the log rows and COMMIT in one go and reads both answers. If a row fails, the server skips COMMIT.
 func (t *Tx) pipeline(ctx context.Context) error {
-	events := t.events.events
+	events := t.scope.events.events
 	conn := t.conn.Conn()
 	batch, err := t.batch(conn, events)
 	if err != nil {
@@ -103,8 +103,8 @@ func (t *Tx) pipeline(ctx context.Context) error {
 
 // finish ends the transaction on our side, once the server has ended it on its own.
 func (t *Tx) finish() {
-	t.done = true
-	if t.large {
+	t.scope.done = true
+	if *t.large {
 		// Handles of large objects hold on to inner, which does not know yet. With a context that has ended this does
 		// no I/O, and the connection stays in the pool. (It follows from pgx' order of checks; a test pins it.)
 		ctx, cancel := context.WithCancel(context.Background())

@@ -247,7 +247,7 @@ func (c *control) watch(now time.Time, st standing) {
 		state = CatchingUp
 	}
 	c.p.state.Store(int32(state))
-	if c.p.Fresh() {
+	if state != CatchingUp && c.p.Fresh() {
 		c.p.setReady()
 	}
 }

@@ -69,62 +69,59 @@ func (l *Local) Begin(ctx context.Context) (*LocalTx, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return &LocalTx{bus: l}, nil
+	return &LocalTx{bus: l, scope: &scope{maxKeys: DefaultMaxKeys}}, nil
 }
 
 // LocalTx is the twin of Tx on a Local bus, without SQL. It is for one goroutine at a time.
 type LocalTx struct {
 	bus     *Local
-	parent  *LocalTx
-	events  pending
-	done    bool
+	scope   *scope
 	receipt Receipt
 }
 
 // Invalidate notes keys of a topic, like Tx.Invalidate.
-func (t *LocalTx) Invalidate(topic string, keys ...string) {
-	t.events.add(topic, keys, false, DefaultMaxKeys)
-}
+func (t *LocalTx) Invalidate(topic string, keys ...string) { t.scope.note(topic, keys, false) }
 
 // InvalidateAll notes a whole topic.
-func (t *LocalTx) InvalidateAll(topic string) { t.events.add(topic, nil, true, DefaultMaxKeys) }
+func (t *LocalTx) InvalidateAll(topic string) { t.scope.note(topic, nil, true) }
 
 // Begin begins a savepoint.
 func (t *LocalTx) Begin(context.Context) (*LocalTx, error) {
-	if t.done {
+	if t.scope.closed() {
 		return nil, pgx.ErrTxClosed
 	}
-	return &LocalTx{bus: t.bus, parent: t}, nil
+	return &LocalTx{bus: t.bus, scope: t.scope.nest()}, nil
 }
 
 // Commit publishes, or hands the invalidations of a savepoint to what is around it.
 func (t *LocalTx) Commit(ctx context.Context) error {
-	if t.done {
+	if t.scope.closed() {
 		return pgx.ErrTxClosed
 	}
-	t.done = true
-	if t.parent != nil {
-		t.parent.events.absorb(&t.events, DefaultMaxKeys)
+	t.scope.adopt()
+	if t.scope.parent != nil {
+		t.scope.release()
 		return nil
 	}
-	if t.events.err != nil {
-		return t.events.err
+	t.scope.done = true
+	if err := t.scope.events.err; err != nil {
+		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if len(t.events.events) > 0 {
-		t.receipt = t.bus.committed(t.events.events)
+	if events := t.scope.events.events; len(events) > 0 {
+		t.receipt = t.bus.committed(events)
 	}
 	return nil
 }
 
 // Rollback drops the invalidations.
 func (t *LocalTx) Rollback(context.Context) error {
-	if t.done {
+	if t.scope.closed() {
 		return pgx.ErrTxClosed
 	}
-	t.done = true
+	t.scope.drop()
 	return nil
 }
 

@@ -88,7 +88,7 @@ func NewPostgres(pool *pgxpool.Pool, cfg *Config) (*Postgres, error) {
 // ID is the random id of this pod.
 func (p *Postgres) ID() string { return p.id.String() }
 
-// Ready is closed when the bus is in sync for the first time.
+// Ready is closed when the bus is for the first time proven to be in sync, and stays so: Live, or Polling.
 func (p *Postgres) Ready() <-chan struct{} { return p.ready }
 
 // Subscribe implements Bus. It works before, during and after Run; before and after, only what is published through
@@ -199,7 +199,7 @@ func (p *Postgres) Publish(ctx context.Context, events ...Event) (Receipt, error
 		return Receipt{}, err
 	}
 	return p.InTx(ctx, func(tx *Tx) error {
-		tx.events.events = gathered
+		tx.scope.events.events = gathered
 		return nil
 	})
 }

@@ -21,15 +21,12 @@ type Tx struct {
 	bus    *Postgres
 	conn   *pgxpool.Conn
 	inner  pgx.Tx
-	parent *Tx // nil for the transaction itself, else the transaction or savepoint around this savepoint
 	commit string
 	insert *pgconn.StatementDescription // nil where the pool prepares nothing
 	epoch  string
 
-	events  pending
-	open    []*Tx // savepoints begun on this one; Commit keeps those that are still open
-	done    bool
-	large   bool // large objects were asked for: they hold on to inner
+	scope   *scope
+	large   *bool // large objects were asked for: they hold on to inner
 	receipt Receipt
 }
 
@@ -44,7 +41,8 @@ func (p *Postgres) BeginTx(ctx context.Context, options pgx.TxOptions) (*Tx, err
 	if err != nil {
 		return nil, fmt.Errorf("bus: begin: %w", err)
 	}
-	t := &Tx{bus: p, conn: conn, commit: cmp.Or(options.CommitQuery, "commit"), epoch: p.applier.epochNow()}
+	t := &Tx{bus: p, conn: conn, commit: cmp.Or(options.CommitQuery, "commit"), epoch: p.applier.epochNow(),
+		scope: &scope{maxKeys: p.cfg.MaxKeys}, large: new(bool)}
 	// Before BEGIN, so that a missing schema cannot abort the caller's transaction.
 	if t.insert, err = p.prepareInsert(ctx, conn.Conn()); err != nil {
 		conn.Release()
@@ -86,17 +84,10 @@ func (t *Tx) Invalidate(topic string, keys ...string) { t.note(topic, keys, fals
 // InvalidateAll is the same for every key of a topic.
 func (t *Tx) InvalidateAll(topic string) { t.note(topic, nil, true) }
 
-// note adds to the innermost of this transaction and those around it that has not ended: an invalidation that comes
-// after a savepoint was released still counts.
 func (t *Tx) note(topic string, keys []string, all bool) {
-	for t.done {
-		if t.parent == nil {
-			t.bus.log.Error("invalidation after the end of its transaction is lost", slog.String("topic", topic))
-			return
-		}
-		t = t.parent
+	if !t.scope.note(topic, keys, all) {
+		t.bus.log.Error("invalidation after the end of its transaction is lost", slog.String("topic", topic))
 	}
-	t.events.add(topic, keys, all, t.bus.cfg.MaxKeys)
 }
 
 // Receipt identifies this transaction after Commit; zero before, after a rollback, if nothing was invalidated, and for
@@ -112,9 +103,7 @@ func (t *Tx) Begin(ctx context.Context) (pgx.Tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	savepoint := &Tx{bus: t.bus, conn: t.conn, inner: inner, parent: t}
-	t.open = append(t.open, savepoint)
-	return savepoint, nil
+	return &Tx{bus: t.bus, conn: t.conn, inner: inner, scope: t.scope.nest(), large: t.large}, nil
 }
 
 // Rollback ends the transaction, or goes back to the savepoint. After the end it returns pgx.ErrTxClosed.
@@ -122,45 +111,25 @@ func (t *Tx) Rollback(ctx context.Context) error {
 	if t.closed() {
 		return pgx.ErrTxClosed
 	}
-	t.done = true
-	t.events = pending{}
+	t.scope.drop()
 	err := t.inner.Rollback(ctx)
-	if t.parent == nil {
+	if t.scope.parent == nil {
 		t.conn.Release()
 	}
 	return err
 }
 
-// closed says whether this transaction or one around it has ended.
-func (t *Tx) closed() bool {
-	for ; t != nil; t = t.parent {
-		if t.done {
-			return true
-		}
-	}
-	return false
-}
+func (t *Tx) closed() bool { return t.scope.closed() }
 
-// release ends a savepoint by keeping what was done since; its invalidations are the outer transaction's now.
+// release ends a savepoint. If that fails, the server has aborted the transaction around it.
 func (t *Tx) release(ctx context.Context) error {
-	t.adopt()
-	t.done = true
+	t.scope.adopt()
 	if err := t.inner.Commit(ctx); err != nil {
+		t.scope.drop()
 		return err
 	}
-	t.parent.events.absorb(&t.events, t.bus.cfg.MaxKeys)
+	t.scope.release()
 	return nil
-}
-
-// adopt takes over the invalidations of savepoints that are still open: COMMIT and RELEASE keep what was done in them.
-func (t *Tx) adopt() {
-	for _, savepoint := range t.open {
-		if !savepoint.done {
-			savepoint.adopt()
-			t.events.absorb(&savepoint.events, t.bus.cfg.MaxKeys)
-		}
-	}
-	t.open = nil
 }
 
 // Exec implements pgx.Tx.
@@ -207,9 +176,7 @@ func (t *Tx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 
 // LargeObjects implements pgx.Tx.
 func (t *Tx) LargeObjects() pgx.LargeObjects {
-	for outer := t; outer != nil; outer = outer.parent {
-		outer.large = true
-	}
+	*t.large = true
 	return t.inner.LargeObjects()
 }
 

@@ -1,0 +1,61 @@
+package bus
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgcoherence/pgcoherence/internal/position"
+	"github.com/pgcoherence/pgcoherence/internal/wire"
+)
+
+// Queries lists the embedded statements by name, for a test that prepares each one.
+func Queries(schema string) map[string]string {
+	q := loadQueries(schema)
+	return map[string]string{
+		"beat": q.beat, "beats": q.beats, "create_epoch": q.createEpoch, "deregister": q.deregister,
+		"difference": q.difference, "difference_topics": q.differenceTopics, "insert_event": q.insertEvent,
+		"insert_events": q.insertEvents, "lease": q.lease, "notify": q.notify, "pods": q.pods, "prune": q.prune,
+		"reap": q.reap, "register": q.register, "session": q.session,
+	}
+}
+
+// QueryFiles is how many statements are embedded.
+func QueryFiles() (int, error) {
+	entries, err := queryFiles.ReadDir("query")
+	return len(entries), err
+}
+
+// Settings are the settings of the bus' own sessions.
+const Settings = settings
+
+// Channel is the notification channel.
+func (p *Postgres) Channel() string { return p.channel() }
+
+// Payload signs a payload as a pod of this epoch would.
+func (p *Postgres) Payload(events ...Event) []string {
+	wires := make([]wire.Event, len(events))
+	for i, e := range events {
+		wires[i] = wire.Event{Topic: e.Topic, Keys: e.Keys, All: e.All}
+	}
+	return p.applier.standing().codec.Pack(wires, nil, false, p.cfg.MaxKeys)
+}
+
+// Notification handles a payload as if it had arrived, and tells whether it calls for a read of the difference.
+func (p *Postgres) Notification(payload string) bool { return p.applier.notification(payload).gap }
+
+// Difference reads the difference to a snapshot.
+func (p *Postgres) Difference(ctx context.Context, conn *pgx.Conn, base string) (keys []string, current string, err error) {
+	s, err := position.ParseSnapshot(base)
+	if err != nil {
+		return nil, "", err
+	}
+	d, err := p.readDifference(ctx, conn, position.Difference{Base: s, BaseOf: "some"}, false)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, e := range d.events {
+		keys = append(keys, e.Keys...)
+	}
+	return keys, d.head.Current.String(), nil
+}
