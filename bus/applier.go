@@ -17,6 +17,7 @@ type applier struct {
 	log      *slog.Logger
 	registry *registry
 	stats    *counters
+	batch    int // keys in one delivery of what is caught up
 
 	// mu makes applying one thing at a time, so that a position never says more than the queues hold. Nothing is
 	// called under it but queues and our own caches.
@@ -24,7 +25,7 @@ type applier struct {
 	track position.Tracker
 	codec *wire.Codec
 	long  string    // the epoch's identity in its long form
-	heard time.Time // when the last mark advanced the position through LISTEN
+	heard time.Time // when the last mark came through LISTEN
 	own   bool      // that mark was ours: this pod sweeps
 
 	fresh  atomic.Pointer[time.Time] // sent time of the newest proven beat
@@ -60,8 +61,8 @@ func (a *applier) notification(payload string) heardWhat {
 	}
 	what := heardWhat{ask: m.Ask}
 	if m.Mark != nil {
+		a.heard, a.own = time.Now(), a.track.IsSent(m.Mark.To)
 		if a.track.Mark(a.codec.Epoch(), m.Mark.From, m.Mark.To) == position.Advance {
-			a.heard, a.own = time.Now(), a.track.IsSent(m.Mark.To)
 			a.barrier()
 		} else {
 			what.gap = true
@@ -113,21 +114,56 @@ func (a *applier) difference(d *difference) Reason {
 		a.barrier()
 		return reason
 	}
-	for _, e := range d.events {
-		if e.HasID && a.track.Known(e.ID) != 0 {
-			continue
+	a.rows(d.events)
+	a.track.CaughtUp(d.head.Current)
+	a.barrier()
+	return ""
+}
+
+// rows applies events read from the log: those of a topic in few deliveries, so that many missed events do not fill a
+// queue that they fit into.
+func (a *applier) rows(events []wire.Event) {
+	var news []wire.Event
+	for _, e := range events {
+		if !e.HasID || a.track.Known(e.ID) == 0 {
+			news = append(news, e)
 		}
-		a.stats.caughtUp.Add(1)
-		if !e.Nothing() {
-			a.registry.deliver(Delivery{Event: Event{Topic: e.Topic, Keys: e.Keys, All: e.All}, CommittedAt: a.localTime(e.At)})
+	}
+	a.stats.caughtUp.Add(int64(len(news)))
+	topics := make(map[string]*Delivery)
+	for _, e := range news {
+		d := topics[e.Topic]
+		if d == nil {
+			d = &Delivery{Event: Event{Topic: e.Topic}, CommittedAt: a.localTime(e.At)}
+			topics[e.Topic] = d
 		}
+		d.Keys, d.All = append(d.Keys, e.Keys...), d.All || e.All
+		if at := a.localTime(e.At); at.Before(d.CommittedAt) {
+			d.CommittedAt = at
+		}
+		if len(d.Keys) >= a.batch {
+			a.hand(d)
+			delete(topics, e.Topic)
+		}
+	}
+	for _, d := range topics {
+		a.hand(d)
+	}
+	for _, e := range news {
 		if e.HasID {
 			a.track.Remember(e.ID, position.Applied)
 		}
 	}
-	a.track.CaughtUp(d.head.Current)
-	a.barrier()
-	return ""
+}
+
+// hand delivers what was gathered, unless that is nothing.
+func (a *applier) hand(d *Delivery) {
+	if d.All {
+		d.Keys = nil
+	}
+	if d.All || len(d.Keys) > 0 {
+		a.registry.deliver(*d)
+	}
 }
 
 // published hands this bus' own events to its own subscribers, before the publisher goes on.
@@ -157,11 +193,16 @@ func (a *applier) beat(epoch string, answer position.Snapshot, sent time.Time) b
 }
 
 // base is what a difference starts from, filled in as far as it is known before the read.
-func (a *applier) base() position.Difference {
+func (a *applier) base() position.Difference { return a.baseFrom((*position.Tracker).Base) }
+
+// sweepBase is the same for a sweep.
+func (a *applier) sweepBase() position.Difference { return a.baseFrom((*position.Tracker).SweepBase) }
+
+func (a *applier) baseFrom(which func(*position.Tracker) (position.Snapshot, bool)) position.Difference {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	d := position.Difference{Position: a.track.Received()}
-	if base, ok := a.track.Base(); ok {
+	if base, ok := which(&a.track); ok {
 		d.Base, d.BaseOf = base, a.track.Epoch()
 	}
 	return d

@@ -10,6 +10,9 @@ var (
 	ErrRunning = errors.New("bus: Run was called before")
 	// ErrSchema: the database has no schema of ours, or one older than this code. Call Migrate.
 	ErrSchema = errors.New("bus: schema is missing or too old")
+	// ErrPrivilege: the role may not do what a pod must; the text lists what. Grant it, or name the role as
+	// MigrateConfig.AppRole.
+	ErrPrivilege = errors.New("bus: role lacks privileges")
 	// ErrNotPrimary: the server is a standby or does not take writes. The bus backs off and tries again.
 	ErrNotPrimary = errors.New("bus: server is not a writable primary")
 )

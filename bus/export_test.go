@@ -16,7 +16,7 @@ func Queries(schema string) map[string]string {
 		"beat": q.beat, "beats": q.beats, "create_epoch": q.createEpoch, "deregister": q.deregister,
 		"difference": q.difference, "difference_topics": q.differenceTopics, "insert_event": q.insertEvent,
 		"insert_events": q.insertEvents, "lease": q.lease, "notify": q.notify, "pods": q.pods, "prune": q.prune,
-		"reap": q.reap, "register": q.register, "session": q.session,
+		"privileges": q.privileges, "reap": q.reap, "register": q.register, "session": q.session,
 	}
 }
 

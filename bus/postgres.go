@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
 	"github.com/pgcoherence/pgcoherence/internal/position"
+	"github.com/pgcoherence/pgcoherence/internal/sqltext"
 	"github.com/pgcoherence/pgcoherence/internal/wire"
 )
 
@@ -79,7 +81,7 @@ func NewPostgres(pool *pgxpool.Pool, cfg *Config) (*Postgres, error) {
 	p.setReady = sync.OnceFunc(func() { close(p.ready) })
 	p.want.wake = make(chan struct{}, 1)
 	p.registry = newRegistry(p.log, &p.stats, c.QueueSize, p.applier.queuesMoved)
-	p.applier.log, p.applier.registry, p.applier.stats = p.log, p.registry, &p.stats
+	p.applier.log, p.applier.registry, p.applier.stats, p.applier.batch = p.log, p.registry, &p.stats, c.MaxKeys
 	p.outbox.poke = p.want.poke
 	p.staged.Store(binary.LittleEndian.Uint32(p.id[12:]))
 	return p, nil
@@ -177,6 +179,14 @@ func (p *Postgres) checkStart(ctx context.Context, s *session) error {
 	defer cancel()
 	if err := p.checkSchema(ctx, s.conn); err != nil {
 		return err
+	}
+	var missing []string
+	p.stats.statements.Add(1)
+	if err := s.conn.QueryRow(ctx, p.sql.privileges).Scan(&missing); err != nil {
+		return fmt.Errorf("bus: check privileges: %w", err)
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%w in schema %s: %s", ErrPrivilege, sqltext.Quote(p.cfg.Schema), strings.Join(missing, ", "))
 	}
 	_, err := p.readLease(ctx, s.conn)
 	return err

@@ -12,7 +12,7 @@ var queryFiles embed.FS
 // queries are the statements of the bus, rendered for one schema.
 type queries struct {
 	beat, beats, createEpoch, deregister, difference, differenceTopics, insertEvent, insertEvents, lease, notify, pods, prune,
-	reap, register, session string
+	privileges, reap, register, session string
 }
 
 func loadQueries(schema string) *queries {
@@ -21,6 +21,6 @@ func loadQueries(schema string) *queries {
 		beat: load("beat"), beats: load("beats"), createEpoch: load("create_epoch"), deregister: load("deregister"),
 		difference: load("difference"), differenceTopics: load("difference_topics"), insertEvent: load("insert_event"),
 		insertEvents: load("insert_events"), lease: load("lease"), notify: load("notify"), pods: load("pods"), prune: load("prune"),
-		reap: load("reap"), register: load("register"), session: load("session"),
+		privileges: load("privileges"), reap: load("reap"), register: load("register"), session: load("session"),
 	}
 }

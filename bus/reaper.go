@@ -43,12 +43,12 @@ func (p *Postgres) readLease(ctx context.Context, conn *pgx.Conn) (time.Duration
 	return lease, nil
 }
 
-// step looks at all beats once per beat interval.
+// step looks at all beats twice per lease.
 func (r *reaper) step(ctx context.Context, conn *pgx.Conn, now time.Time) (done bool, err error) {
 	if now.Before(r.next) {
 		return false, nil
 	}
-	r.next = now.Add(r.p.cfg.BeatInterval)
+	r.next = now.Add(r.lease / 2)
 	r.p.stats.statements.Add(1)
 	rows, err := conn.Query(ctx, r.p.sql.beats)
 	if err != nil {

@@ -25,7 +25,7 @@ type session struct {
 // settings fit the two connections to their work: nobody ends them for idling, the planner stays on the index whatever
 // the statistics say, and no statement is compiled.
 const settings = `SET application_name = '%s'; SET idle_session_timeout = 0; SET statement_timeout = 0; ` +
-	`SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off; ` +
+	`SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off; SET max_parallel_workers_per_gather = 0; ` +
 	`SET default_transaction_isolation = 'read committed'`
 
 // dial makes a connection within the timeout and finds out what it leads to.
@@ -102,7 +102,7 @@ func (p *Postgres) checkSchema(ctx context.Context, conn *pgx.Conn) error {
 
 // hopeless says whether an error of the very first connection is one that trying again cannot mend: a person has to.
 func hopeless(err error) bool {
-	if errors.Is(err, ErrSchema) || errors.Is(err, ErrConfig) {
+	if errors.Is(err, ErrSchema) || errors.Is(err, ErrConfig) || errors.Is(err, ErrPrivilege) {
 		return true
 	}
 	var pgErr *pgconn.PgError

@@ -174,3 +174,12 @@ func setup(t testing.TB) (*pgtest.DB, *pgxpool.Pool) {
 	db := pgtest.New(t, template)
 	return db, db.Pool(t)
 }
+
+// lazyPool is a pool that never connects.
+func lazyPool(t testing.TB) *pgxpool.Pool {
+	t.Helper()
+	pool, err := pgxpool.New(context.Background(), "postgres://nobody@127.0.0.1:1/nothing")
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return pool
+}

@@ -25,7 +25,7 @@ type sweeper struct {
 
 // quietMark is how often a mark goes out when there is nothing to say: beats are proven by marks.
 func (s *sweeper) quietMark() time.Duration {
-	return max(s.p.cfg.SweepInterval, s.p.cfg.BeatInterval/5)
+	return max(s.p.cfg.SweepInterval, s.p.cfg.BeatInterval/4)
 }
 
 // mine says whether this pod is the one that sweeps.
@@ -68,7 +68,7 @@ func (s *sweeper) interval() time.Duration {
 // notifications arrive in the order of commits. It answers true if this pod must read the difference for itself first.
 func (s *sweeper) sweep(ctx context.Context, conn *pgx.Conn, st standing) (again bool, err error) {
 	s.last, s.after = time.Now(), 0
-	base := s.p.applier.base()
+	base := s.p.applier.sweepBase()
 	s.p.stats.sweeps.Add(1)
 	d, err := s.p.queryDifference(ctx, conn, s.p.sql.difference, base, false)
 	if err == nil && d.overflow {

@@ -70,9 +70,10 @@ INSERT INTO /*schema*/pgcoherence.setting DEFAULT VALUES;
 -- log's file (TRUNCATE, VACUUM FULL, a restored dump), and how many of the transactions that were prepared at the
 -- epoch's birth have ended (their events were lost in the crash, so their end must reset everybody).
 -- Null if there is no epoch. A part that this server does not let us read is '-': other parts stand in for it.
--- plpgsql for its exception blocks; called once per beat and difference, never per event.
+-- plpgsql for its exception blocks; called once per beat and difference, never per event. PARALLEL UNSAFE, because a
+-- block begins a subtransaction and a statement with a parallel plan cannot have one, not even in its leader.
 CREATE FUNCTION /*schema*/pgcoherence.identity() RETURNS text
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
 AS $$
 DECLARE
     epoch_id uuid;

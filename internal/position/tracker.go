@@ -14,13 +14,16 @@ import (
 type Tracker struct {
 	epoch    string
 	received Stamp
-	full     Snapshot // newest full snapshot that received covers: the base of the next difference
 	applied  Stamp
-	barriers []barrier // in flight, ascending
-	seq      uint64    // of the newest barrier
-	beats    []beat    // answered, not yet proven
-	fresh    time.Time // sent time of the newest proven beat
-	sent     []Snapshot
+	marked   Stamp      // the furthest mark heard, applied or not
+	full     Snapshot   // newest full snapshot that received covers: what a difference starts from
+	common   Snapshot   // newest full snapshot that marked covers: what a sweep starts from
+	offered  []Snapshot // full snapshots that may become either
+	barriers []barrier  // in flight, ascending
+	seq      uint64     // of the newest barrier
+	beats    []beat     // answered, not yet proven
+	fresh    time.Time  // sent time of the newest proven beat
+	sent     []Stamp    // own marks
 	memory   memory
 }
 
@@ -32,13 +35,14 @@ type barrier struct {
 type beat struct {
 	answer Snapshot
 	sent   time.Time
-	passed bool // received has passed it: its snapshot was offered as full
+	passed bool // received has passed it
 }
 
 const (
 	maxBarriers = 256 // then every second one is dropped: positions only grow, so only granularity is lost
 	maxBeats    = 64  // then the newest are dropped: the older prove the same, a little less fresh
 	maxSent     = 16
+	maxOffered  = 64
 )
 
 // Epoch is the identity of the log this position belongs to; empty before the first difference.
@@ -50,8 +54,17 @@ func (t *Tracker) Position() Stamp { return t.applied }
 // Received is what has been handed to every subscriber's queue.
 func (t *Tracker) Received() Stamp { return t.received }
 
-// Base is the snapshot that the next difference starts from; ok is false if there is none and only a reset helps.
+// Base is the snapshot that a pod's own difference starts from; ok is false if there is none and only a reset helps.
 func (t *Tracker) Base() (Snapshot, bool) { return t.full, t.epoch != "" }
+
+// SweepBase is the snapshot that a sweep starts from: none newer than the last mark heard, because the others stand
+// there. From a newer one, such as a difference that only this pod has read, its mark would send all others to the log.
+func (t *Tracker) SweepBase() (Snapshot, bool) {
+	if t.common.Xmax == 0 {
+		return t.Base()
+	}
+	return t.common, t.epoch != ""
+}
 
 // FreshAsOf is when the newest beat was sent that the applied position has passed; zero if nothing is proven.
 func (t *Tracker) FreshAsOf() time.Time { return t.fresh }
@@ -85,31 +98,29 @@ func (t *Tracker) Mark(epoch string, from, to Stamp) Verdict {
 	if epoch != t.epoch || epoch == "" {
 		return Foreign
 	}
-	if !t.received.AtLeast(from) {
-		return Gap
+	if to.AtLeast(t.marked) {
+		t.marked = to
 	}
-	for _, s := range t.sent {
-		if s.Stamp() == to {
-			t.cover(s)
-		}
+	if !t.received.AtLeast(from) {
+		t.settle()
+		return Gap
 	}
 	t.advance(to)
 	return Advance
 }
 
-// Sent remembers the full snapshot of a mark this pod sent: when its own mark comes back, the next difference starts
-// there and not at the last beat.
+// Sent remembers the full snapshot of a mark this pod sends: when the mark comes back, the next sweep starts there and
+// not at the last beat.
 func (t *Tracker) Sent(s Snapshot) {
 	if len(t.sent) == maxSent {
 		t.sent = append(t.sent[:0], t.sent[1:]...)
 	}
-	t.sent = append(t.sent, s)
+	t.sent = append(t.sent, s.Stamp())
+	t.offer(s)
 }
 
 // IsSent says whether a mark to this stamp is one that this pod sent.
-func (t *Tracker) IsSent(to Stamp) bool {
-	return slices.ContainsFunc(t.sent, func(s Snapshot) bool { return s.Stamp() == to })
-}
+func (t *Tracker) IsSent(to Stamp) bool { return slices.Contains(t.sent, to) }
 
 // Difference is the head of a difference read.
 type Difference struct {
@@ -139,7 +150,8 @@ func (t *Tracker) ResetReason(d Difference) string {
 
 // Reset forgets every position and proof. Call it before subscribers are told, Start after.
 func (t *Tracker) Reset() {
-	t.epoch, t.received, t.applied, t.full = "", Stamp{}, Stamp{}, Snapshot{}
+	t.epoch, t.received, t.applied, t.marked = "", Stamp{}, Stamp{}, Stamp{}
+	t.full, t.common, t.offered = Snapshot{}, Snapshot{}, nil
 	t.barriers, t.beats, t.sent, t.fresh = nil, nil, nil, time.Time{}
 	t.memory.clear()
 }
@@ -147,13 +159,12 @@ func (t *Tracker) Reset() {
 // Start begins at a snapshot of an epoch after a Reset that all subscribers' queues hold.
 func (t *Tracker) Start(epoch string, at Snapshot) {
 	t.epoch = epoch
-	t.full = at
-	t.advance(at.Stamp())
+	t.CaughtUp(at)
 }
 
 // CaughtUp follows a difference whose events have been handed to all queues.
 func (t *Tracker) CaughtUp(current Snapshot) {
-	t.cover(current)
+	t.offer(current)
 	t.advance(current.Stamp())
 }
 
@@ -166,6 +177,8 @@ func (t *Tracker) Beat(epoch string, answer Snapshot, sent time.Time) bool {
 	if len(t.beats) < maxBeats {
 		t.beats = append(t.beats, beat{answer: answer, sent: sent})
 	}
+	t.offer(answer)
+	t.settle()
 	t.prove()
 	return true
 }
@@ -209,24 +222,37 @@ func (t *Tracker) advance(to Stamp) {
 		t.barriers = kept
 	}
 	t.barriers = append(t.barriers, barrier{t.seq, t.received})
+	t.settle()
 	t.prove()
 }
 
-func (t *Tracker) cover(s Snapshot) {
-	if s.Stamp().AtLeast(t.full.Stamp()) {
-		t.full = s
+func (t *Tracker) offer(s Snapshot) {
+	if len(t.offered) == maxOffered {
+		t.offered = append(t.offered[:0], t.offered[1:]...)
 	}
+	t.offered = append(t.offered, s)
 }
 
-// prove offers the snapshots of beats that received has passed as the next base, and drops the beats that applied has
-// passed: the newest of them is the proof of freshness.
+// settle takes the newest snapshots that received and marked have reached, and forgets those that neither will need.
+func (t *Tracker) settle() {
+	for _, s := range t.offered {
+		if t.received.AtLeast(s.Stamp()) && s.Stamp().AtLeast(t.full.Stamp()) {
+			t.full = s
+		}
+		if t.marked.AtLeast(s.Stamp()) && s.Stamp().AtLeast(t.common.Stamp()) {
+			t.common = s
+		}
+	}
+	t.offered = slices.DeleteFunc(t.offered, func(s Snapshot) bool {
+		return t.full.Stamp().AtLeast(s.Stamp()) && t.common.Stamp().AtLeast(s.Stamp())
+	})
+}
+
+// prove drops the beats that the applied position has passed; the newest of them is the proof of freshness.
 func (t *Tracker) prove() {
 	kept := t.beats[:0]
 	for _, b := range t.beats {
-		if !b.passed && t.received.AtLeast(b.answer.Stamp()) {
-			b.passed = true
-			t.cover(b.answer)
-		}
+		b.passed = b.passed || t.received.AtLeast(b.answer.Stamp())
 		if t.applied.AtLeast(b.answer.Stamp()) {
 			if b.sent.After(t.fresh) {
 				t.fresh = b.sent
