@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgcoherence/pgcoherence/bus"
+)
+
+// requestTimeout bounds a request's work in the database, so that requests do not pile up while it is away.
+const requestTimeout = 2 * time.Second
+
+func (p *pod) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /accounts/{id}", p.getAccount)
+	mux.HandleFunc("POST /accounts/{id}", p.postAccount)
+	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, p.standing()) })
+	mux.HandleFunc("GET /status", p.getStatus)
+	return mux
+}
+
+func (p *pod) getAccount(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	f, err := p.cache.get(ctx, r.PathValue("id"))
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, reply{
+		account: f.account, Pod: p.name, Cached: f.cached, Fresh: f.fresh, State: p.bus.State().String(),
+	})
+}
+
+func (p *pod) postAccount(w http.ResponseWriter, r *http.Request) {
+	amount := int64(1)
+	if text := r.FormValue("amount"); text != "" {
+		var err error
+		if amount, err = strconv.ParseInt(text, 10, 32); err != nil {
+			writeJSON(w, http.StatusBadRequest, failure{Error: "amount: want a number of at most 32 bits"})
+			return
+		}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	id := r.PathValue("id")
+	write := p.deposit
+	if r.FormValue("die") == "1" {
+		write = p.depositAndDie
+	}
+	a, err := write(ctx, id, amount)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	now := time.Now()
+	// The bus has it in this cache's queue already. Dropping it here as well makes the writer read its own write.
+	p.cache.drop(id)
+	writeJSON(w, http.StatusOK, reply{
+		account: a, Pod: p.name, Fresh: p.bus.Fresh(), State: p.bus.State().String(), CommittedAt: &now,
+	})
+}
+
+// deposit is how an application writes: the invalidation is part of the transaction.
+func (p *pod) deposit(ctx context.Context, id string, amount int64) (a account, err error) {
+	_, err = p.bus.InTx(ctx, func(tx *bus.Tx) (err error) {
+		if a, err = updateAccount(ctx, tx, id, amount); err == nil {
+			tx.Invalidate(topic, id)
+		}
+		return err
+	})
+	return a, err
+}
+
+// depositAndDie commits a transaction that is not the bus' own, with its invalidation staged in it, and dies before it
+// can tell anybody.
+func (p *pod) depositAndDie(ctx context.Context, id string, amount int64) (account, error) {
+	tx, err := p.pool.Begin(ctx)
+	if err != nil {
+		return account{}, err
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // after Commit this does nothing
+	a, err := updateAccount(ctx, tx, id, amount)
+	if err != nil {
+		return a, err
+	}
+	staged, err := p.bus.Stage(ctx, tx, bus.Event{Topic: topic, Keys: []string{id}})
+	if err != nil {
+		return a, err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return a, err
+	}
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		return a, err
+	}
+	if err := self.Kill(); err != nil {
+		return a, err
+	}
+	time.Sleep(requestTimeout) // the signal is on its way
+	staged.Committed()         // never reached: this is what the pod no longer gets to
+	return a, nil
+}
+
+// standing is how a pod's bus stands.
+type standing struct {
+	Name  string    `json:"name"`
+	State string    `json:"state"`
+	Fresh bool      `json:"fresh"`
+	Stats bus.Stats `json:"stats"`
+	asked time.Time // when the question was sent; set by the client
+}
+
+func (p *pod) standing() standing {
+	return standing{Name: p.name, State: p.bus.State().String(), Fresh: p.bus.Fresh(), Stats: p.bus.Stats()}
+}
+
+func (p *pod) getStatus(w http.ResponseWriter, r *http.Request) {
+	status := struct {
+		standing
+		Pods      []bus.Pod `json:"pods"`
+		PodsError string    `json:"pods_error,omitempty"`
+	}{standing: p.standing()}
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	var err error
+	if status.Pods, err = p.bus.Pods(ctx); err != nil {
+		status.PodsError = err.Error()
+	}
+	writeJSON(w, http.StatusOK, status)
+}
+
+// failure is the body of every answer that is not 200.
+type failure struct {
+	Error string `json:"error"`
+}
+
+func writeError(w http.ResponseWriter, err error) {
+	status := http.StatusServiceUnavailable
+	if errors.Is(err, pgx.ErrNoRows) {
+		status, err = http.StatusNotFound, errors.New("no such account")
+	}
+	writeJSON(w, status, failure{Error: err.Error()})
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // if the client is gone there is nobody to tell
+}

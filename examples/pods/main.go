@@ -1,0 +1,118 @@
+// Command pods shows what the bus does, with real processes on a real Postgres. It finds or starts a Postgres, starts
+// three pods as processes of their own behind one round-robin address, and plays a story:
+//
+//	go run ./examples/pods            # plays it, then stays up for you to try with curl
+//	go run ./examples/pods -once      # exits after it: status 0 only if every check held
+//	go run ./examples/pods -pods 5    # with five pods
+//
+// Each pod keeps accounts in a cache (cache.go) that the bus keeps coherent. The chapters: a write on one pod; a writer
+// in SQL that knows nothing of pods; a pod whose listening connection is killed again and again; a pod killed between
+// commit and announcement; a pod frozen for longer than it may trust its cache; the database crashed, first for a
+// moment, then until no pod trusts its cache any more.
+//
+// All the while readers read every pod, and the round-robin address, as fast as is polite, and an oracle (oracle.go)
+// that knows when each version was committed judges every answer. A read is stale if what it returned had been
+// superseded before the read was sent; stale for longer than the bound (bus.DefaultStaleAfter and measuringSlack) is a
+// violation. After each chapter, when nothing is written any more, every pod has to be in sync and serve the last
+// committed version of every account: what it does not is a lost event.
+//
+// A pod offers:
+//
+//	GET  /accounts/{id}            the account: from the cache if the bus is fresh, else from the database
+//	POST /accounts/{id}?amount=5   a deposit (default 1): UPDATE and invalidation in one transaction
+//	POST /accounts/{id}?die=1      the same, but the pod kills itself after the commit, before it announces anything
+//	GET  /stats, /status           how its bus stands; /status lists all pods as well
+//
+// The server is found as in internal/pgtest, but one that may be crashed is preferred: PGCOHERENCE_POSTGRES=dsn forces
+// that of PGCOHERENCE_DATABASE_URL. Without such a server the crashes are left out, and the output says so. Nothing is left
+// behind, however the program ends: pods end when their standard input does, the server has a watchdog. (Only on a
+// server of somebody else's a database named pgcoherence_pods_… stays if the program is killed outright.)
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// exitInterrupted is what shells report for a program ended by Ctrl-C.
+const exitInterrupted = 130
+
+func main() {
+	if config := os.Getenv(podVariable); config != "" {
+		os.Exit(podMain(config)) // this process is one of the pods
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(args []string, stdout, stderr io.Writer) int {
+	o, err := parseOptions(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintf(stderr, "pods: %v\n", err)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the cleaning up
+	o.podLog = io.Discard
+	if o.verbose {
+		o.podLog = stderr
+	}
+	err = play(ctx, o, stdout)
+	switch {
+	case errors.Is(err, errInterrupted):
+		fmt.Fprintln(stderr, "pods: interrupted, everything is cleaned up")
+		return exitInterrupted
+	case err != nil:
+		fmt.Fprintf(stderr, "pods: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// errInterrupted is the end of a story that somebody did not want to hear.
+var errInterrupted = errors.New("interrupted")
+
+// play sets the stage, plays the story, and clears up in the reverse order.
+func play(ctx context.Context, o options, out io.Writer) (err error) {
+	defer func() {
+		if err != nil && ctx.Err() != nil && !errors.Is(err, errChecks) {
+			err = errInterrupted // whatever failed, failed because of it
+		}
+	}()
+	db, err := openDatabase(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.close()) }()
+
+	pods := newFleet(o.pods, db.dsn, o.podLog)
+	defer pods.stop()
+	if err := pods.startAll(ctx); err != nil {
+		return err
+	}
+	front, err := startFront(pods)
+	if err != nil {
+		return err
+	}
+	defer front.close()
+
+	s := newStory(out, db, pods, front)
+	defer s.client.close()
+	verdict := s.tell(ctx)
+	if verdict != nil && !errors.Is(verdict, errChecks) {
+		return verdict
+	}
+	if !o.once {
+		return errors.Join(verdict, s.stayUp(ctx))
+	}
+	return verdict
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgcoherence/pgcoherence/bus"
+)
+
+// podVariable marks a process as a pod and carries its podConfig: not in its arguments, where everybody on the machine
+// could read the DSN.
+const podVariable = "PGCOHERENCE_EXAMPLE_POD"
+
+// podConfig is what the parent tells a pod.
+type podConfig struct {
+	Name string
+	DSN  string
+	Addr string // where to listen
+}
+
+// pod is one process of the application: a pool, a bus, a cache, and an HTTP server.
+type pod struct {
+	name  string
+	pool  *pgxpool.Pool
+	bus   *bus.Postgres
+	cache *cache
+}
+
+// podMain is the main function of a pod.
+func podMain(config string) int {
+	var cfg podConfig
+	if err := json.Unmarshal([]byte(config), &cfg); err != nil {
+		fmt.Fprintf(os.Stderr, "pods: %s: %v\n", podVariable, err)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		// The parent holds the other end: when it is gone, in whatever way, so is this pod. This goroutine ends with
+		// the process.
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	if err := runPod(ctx, cfg); err != nil {
+		fmt.Fprintf(os.Stderr, "pods: pod %s: %v\n", cfg.Name, err)
+		return 1
+	}
+	return 0
+}
+
+func runPod(ctx context.Context, cfg podConfig) error {
+	poolConfig, err := pgxpool.ParseConfig(cfg.DSN)
+	if err != nil {
+		return err
+	}
+	poolConfig.MaxConns = 6
+	poolConfig.ConnConfig.ConnectTimeout = time.Second
+	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	b, err := bus.NewPostgres(pool, &bus.Config{
+		Name:   cfg.Name,
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	})
+	if err != nil {
+		return err
+	}
+	p := &pod{name: cfg.Name, pool: pool, bus: b}
+	p.cache = newCache(b.Fresh, func(ctx context.Context, id string) (account, error) {
+		return selectAccount(ctx, pool, id)
+	})
+	defer b.Subscribe(topic, p.cache)()
+	return p.serve(ctx, cfg.Addr)
+}
+
+// serve runs the bus and the HTTP server until ctx ends or one of them does.
+func (p *pod) serve(ctx context.Context, addr string) error {
+	listener, err := listen(ctx, addr)
+	if err != nil {
+		return err
+	}
+	fmt.Println(listener.Addr()) // the parent waits for this line
+	server := &http.Server{Handler: p.routes(), ReadHeaderTimeout: 5 * time.Second}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	var busErr, serveErr error
+	wg.Go(func() {
+		defer cancel()
+		busErr = p.bus.Run(ctx)
+	})
+	wg.Go(func() {
+		defer cancel()
+		if serveErr = server.Serve(listener); errors.Is(serveErr, http.ErrServerClosed) {
+			serveErr = nil
+		}
+	})
+	<-ctx.Done()
+	grace, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer done()
+	if server.Shutdown(grace) != nil {
+		_ = server.Close() // somebody's request takes longer than we wait
+	}
+	wg.Wait()
+	return errors.Join(busErr, serveErr)
+}
+
+// listen takes the address that the pod had before, or any other if somebody else has it now.
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", addr)
+	if err != nil {
+		l, err = config.Listen(ctx, "tcp", anyAddr)
+	}
+	return l, err
+}
+
+// anyAddr is a free port of this machine.
+const anyAddr = "127.0.0.1:0"
