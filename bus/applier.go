@@ -25,6 +25,7 @@ type applier struct {
 	track position.Tracker
 	codec *wire.Codec
 	long  string    // the epoch's identity in its long form
+	since time.Time // since when this pod has watched the epoch
 	heard time.Time // when the last mark came through LISTEN
 	own   bool      // that mark was ours: this pod sweeps
 
@@ -95,7 +96,7 @@ func (a *applier) group(g wire.Group) {
 func (a *applier) difference(d *difference) Reason {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if d.head.BaseOf == "" && a.track.Epoch() == d.head.Epoch {
+	if d.head.BaseOf != d.head.Epoch && a.track.Epoch() == d.head.Epoch {
 		return "" // the other connection was first to start in this epoch
 	}
 	reason := Reason(a.track.ResetReason(d.head))
@@ -109,6 +110,9 @@ func (a *applier) difference(d *difference) Reason {
 		a.stats.resets.Add(1)
 		a.stats.lastReset.Store(&reason)
 		a.registry.reset(reason)
+		if a.long != d.identity {
+			a.since = time.Now()
+		}
 		a.codec, a.long = wire.NewCodec(d.head.Epoch, d.secret), d.identity
 		a.track.Start(d.head.Epoch, d.head.Current)
 		a.barrier()
@@ -212,17 +216,21 @@ func (a *applier) baseFrom(which func(*position.Tracker) (position.Snapshot, boo
 type standing struct {
 	epoch    string
 	identity string // the epoch's long form
-	position position.Stamp
-	unproven time.Time // oldest beat without proof, zero for none
-	heard    time.Time // last mark through LISTEN
-	sweeping bool      // it was this pod's own
-	codec    *wire.Codec
+	// epochSince is since when this pod has watched the epoch.
+	epochSince time.Time
+	position   position.Stamp
+	unproven   time.Time // oldest beat without proof, zero for none
+	heard      time.Time // last mark through LISTEN
+	sweeping   bool      // it was this pod's own
+	caughtUp   bool      // all queues have worked off what was received
+	codec      *wire.Codec
 }
 
 func (a *applier) standing() standing {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return standing{a.track.Epoch(), a.long, a.track.Position(), a.track.Unproven(), a.heard, a.own, a.codec}
+	return standing{a.track.Epoch(), a.long, a.since, a.track.Position(), a.track.Unproven(), a.heard, a.own,
+		a.track.Position() == a.track.Received(), a.codec}
 }
 
 // epochNow is the short form of the epoch, empty for none.

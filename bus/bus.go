@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -19,6 +20,10 @@ type Bus interface {
 	// log is, this bus' own subscribers have them at hand, and every other pod gets them or resets. No events, or none
 	// that says anything, are no error and give a zero Receipt.
 	Publish(ctx context.Context, events ...Event) (Receipt, error)
+
+	// Confirm waits until no request that starts after it returned nil can be served, by any pod, what the receipt's
+	// events made invalid.
+	Confirm(ctx context.Context, r Receipt) error
 
 	// Subscribe delivers every event of a topic to s, through a bounded queue of its own, one call at a time, until
 	// unsubscribe is called. Subscribe before loading what is to be kept coherent. A delivery that is under way when
@@ -119,4 +124,18 @@ func (s State) String() string {
 		return "closed"
 	}
 	return "unknown"
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *State) UnmarshalText(text []byte) error {
+	for state := Starting; state <= Closed; state++ {
+		if state.String() == string(text) {
+			*s = state
+			return nil
+		}
+	}
+	return fmt.Errorf("bus: unknown state %.32q", text)
 }

@@ -78,5 +78,12 @@ func TestStateString(t *testing.T) {
 		bus.Stale: "stale", bus.Closed: "closed", bus.State(99): "unknown",
 	} {
 		require.Equal(t, want, state.String())
+		var back bus.State
+		if state > bus.Closed {
+			require.ErrorContains(t, back.UnmarshalText([]byte(want)), "unknown state")
+			continue
+		}
+		require.NoError(t, back.UnmarshalText([]byte(want)))
+		require.Equal(t, state, back)
 	}
 }

@@ -33,15 +33,20 @@ type control struct {
 
 	announcer announcer
 	sweeper   sweeper
+	confirmer confirmer
 	pruner    pruner
 	reaper    reaper
 }
 
-const askEvery = 50 * time.Millisecond
+// askEvery is the least time between two beats on request. Confirmations that wait meanwhile share one: with 50 pods it
+// is 50 ms, so requests cost at most a thousand beats a second, however many confirm.
+func (c *control) askEvery() time.Duration {
+	return time.Duration(max(c.p.pods.Load(), 2)) * time.Millisecond
+}
 
 func newControl(p *Postgres, l *listener) *control {
 	c := &control{p: p, listener: l, dialer: newDialer(p, "control "+p.cfg.Name)}
-	c.announcer.p, c.sweeper.p, c.pruner.p, c.reaper.p = p, p, p, p
+	c.announcer.p, c.sweeper.p, c.confirmer.p, c.pruner.p, c.reaper.p = p, p, p, p, p
 	return c
 }
 
@@ -126,10 +131,12 @@ func (c *control) step(ctx context.Context) (time.Duration, error) {
 	switch {
 	case !readAt.After(now):
 		return 0, c.read(ctx)
-	case !c.beatAt().After(now):
+	case !c.beatAt(st).After(now):
 		return 0, c.beat(ctx)
 	case !c.announcer.due(now, st).After(now):
 		return 0, c.announcer.announce(ctx, conn, st)
+	case !c.confirmer.due(now).After(now):
+		return 0, c.confirmer.step(ctx, conn, st, c.reaper.lease)
 	case !c.sweepAt(st).After(now):
 		return 0, c.sweep(ctx, st)
 	}
@@ -142,7 +149,7 @@ func (c *control) step(ctx context.Context) (time.Duration, error) {
 		}
 	}
 	next := now.Add(time.Second)
-	for _, t := range []time.Time{readAt, c.beatAt(), c.announcer.due(now, st), c.sweepAt(st)} {
+	for _, t := range []time.Time{readAt, c.beatAt(st), c.announcer.due(now, st), c.sweepAt(st), c.confirmer.due(now)} {
 		if t.Before(next) {
 			next = t
 		}
@@ -166,8 +173,10 @@ func (c *control) info() string {
 	return string(text)
 }
 
-func (c *control) beatAt() time.Time {
-	if at := c.askedAt.Add(askEvery); c.p.want.ask.Load() && at.Before(c.nextBeat) {
+// beatAt is when the next beat is due. One on request waits until the position is where the mark that came with the
+// request has moved it: before, it would tell nothing.
+func (c *control) beatAt(st standing) time.Time {
+	if at := c.askedAt.Add(c.askEvery()); c.p.want.ask.Load() && st.caughtUp && at.Before(c.nextBeat) {
 		return at
 	}
 	return c.nextBeat
@@ -288,11 +297,18 @@ func (c *control) sweepAt(st standing) time.Time {
 	if st.codec == nil || !c.deafSince.IsZero() || !c.p.want.listening.Load() || !c.p.Fresh() {
 		return time.Now().Add(time.Hour)
 	}
+	if c.confirmer.ask {
+		return c.confirmer.asked.Add(c.askEvery())
+	}
 	return c.sweeper.due(st)
 }
 
 func (c *control) sweep(ctx context.Context, st standing) error {
-	again, err := c.sweeper.sweep(ctx, c.session.conn, st)
+	ask := c.confirmer.ask
+	if ask {
+		c.confirmer.ask, c.confirmer.asked = false, time.Now()
+	}
+	again, err := c.sweeper.sweep(ctx, c.session.conn, st, ask)
 	if again {
 		c.p.want.gap.Store(true)
 	}

@@ -28,3 +28,12 @@ var (
 	// events are in the log and every pod gets them.
 	ErrOutcomeUnknown = errors.New("bus: outcome of the commit is unknown")
 )
+
+// Errors of Confirm.
+var (
+	// ErrUnconfirmed: the receipt can never be confirmed; the text says why. Its events may have been lost with the log,
+	// and then everybody was reset, or its transaction did not commit.
+	ErrUnconfirmed = errors.New("bus: receipt cannot be confirmed")
+	// ErrNotRunning: Run has not been called or has ended.
+	ErrNotRunning = errors.New("bus: not running")
+)

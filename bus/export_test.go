@@ -13,7 +13,7 @@ import (
 func Queries(schema string) map[string]string {
 	q := loadQueries(schema)
 	return map[string]string{
-		"beat": q.beat, "beats": q.beats, "create_epoch": q.createEpoch, "deregister": q.deregister,
+		"beat": q.beat, "beats": q.beats, "confirm": q.confirm, "positions": q.positions, "create_epoch": q.createEpoch, "deregister": q.deregister,
 		"difference": q.difference, "difference_topics": q.differenceTopics, "insert_event": q.insertEvent,
 		"insert_events": q.insertEvents, "lease": q.lease, "notify": q.notify, "pods": q.pods, "prune": q.prune,
 		"privileges": q.privileges, "reap": q.reap, "register": q.register, "session": q.session,

@@ -140,15 +140,17 @@ func (l *listener) HandleNotification(_ context.Context, n *pgconn.Notification,
 	return nil
 }
 
-// applied logs a reset that a difference ended in.
+// applied follows a difference: a reset is logged, and the proof that it took away is sought at once.
 func (p *Postgres) applied(reason Reason) {
 	switch reason {
 	case "":
+		return
 	case ReasonStart:
 		p.log.Debug("first position")
 	default:
 		p.log.Warn("all subscribers reset", slog.String("reason", string(reason)))
 	}
+	p.want.set(&p.want.ask)
 }
 
 // patience is how long a statement of the bus may take.

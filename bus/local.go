@@ -46,6 +46,9 @@ func (l *Local) committed(events []Event) Receipt {
 	return Receipt{epoch: "local", xid: l.xid.Add(1)}
 }
 
+// Confirm implements Bus: there is nobody to wait for.
+func (l *Local) Confirm(ctx context.Context, _ Receipt) error { return ctx.Err() }
+
 // Subscribe implements Bus.
 func (l *Local) Subscribe(topic string, s Subscriber) (unsubscribe func()) {
 	return l.registry.subscribe(topic, s)

@@ -33,6 +33,7 @@ type Postgres struct {
 	registry *registry
 	applier  applier
 	outbox   outbox
+	confirms confirmations
 	staged   atomic.Uint32 // numbers events staged in transactions of others
 
 	started  atomic.Bool
@@ -195,6 +196,7 @@ func (p *Postgres) checkStart(ctx context.Context, s *session) error {
 // end closes the bus for good: no trust, one last reset, and the subscribers get some time to finish.
 func (p *Postgres) end() {
 	p.state.Store(int32(Closed))
+	p.confirms.close()
 	p.applier.close()
 	if !p.registry.drain(p.cfg.StaleAfter) {
 		p.log.Warn("subscriber still busy after the bus ended")

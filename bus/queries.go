@@ -11,16 +11,16 @@ var queryFiles embed.FS
 
 // queries are the statements of the bus, rendered for one schema.
 type queries struct {
-	beat, beats, createEpoch, deregister, difference, differenceTopics, insertEvent, insertEvents, lease, notify, pods, prune,
+	beat, beats, confirm, createEpoch, deregister, difference, differenceTopics, insertEvent, insertEvents, lease, notify, pods, positions, prune,
 	privileges, reap, register, session string
 }
 
 func loadQueries(schema string) *queries {
 	load := func(name string) string { return sqltext.Load(queryFiles, "query/"+name+".sql", schema) }
 	return &queries{
-		beat: load("beat"), beats: load("beats"), createEpoch: load("create_epoch"), deregister: load("deregister"),
+		beat: load("beat"), beats: load("beats"), confirm: load("confirm"), createEpoch: load("create_epoch"), deregister: load("deregister"),
 		difference: load("difference"), differenceTopics: load("difference_topics"), insertEvent: load("insert_event"),
-		insertEvents: load("insert_events"), lease: load("lease"), notify: load("notify"), pods: load("pods"), prune: load("prune"),
+		insertEvents: load("insert_events"), lease: load("lease"), notify: load("notify"), pods: load("pods"), positions: load("positions"), prune: load("prune"),
 		privileges: load("privileges"), reap: load("reap"), register: load("register"), session: load("session"),
 	}
 }

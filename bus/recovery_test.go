@@ -148,6 +148,7 @@ func TestResets(t *testing.T) {
 			eventually(t, func() bool { return a.lastReset() == bus.ReasonEpoch && b.lastReset() == bus.ReasonEpoch }, "both reset")
 			live(t, a, b, "after")
 			live(t, b, a, "back")
+			require.Equal(t, []bus.Reason{bus.ReasonStart, bus.ReasonEpoch}, a.reasons(), "one fault, one reset, on both connections")
 			require.NotEqual(t, epoch, a.Stats().Epoch)
 			require.Equal(t, a.Stats().Epoch, b.Stats().Epoch)
 		})

@@ -65,8 +65,9 @@ func (s *sweeper) interval() time.Duration {
 }
 
 // sweep reads the difference to the base and sends what nobody announced, then the mark, in one NOTIFY transaction:
-// notifications arrive in the order of commits. It answers true if this pod must read the difference for itself first.
-func (s *sweeper) sweep(ctx context.Context, conn *pgx.Conn, st standing) (again bool, err error) {
+// notifications arrive in the order of commits. With ask all pods
+// beat at once when they have applied it. It answers true if this pod must read the difference for itself first.
+func (s *sweeper) sweep(ctx context.Context, conn *pgx.Conn, st standing, ask bool) (again bool, err error) {
 	s.last, s.after = time.Now(), 0
 	base := s.p.applier.sweepBase()
 	s.p.stats.sweeps.Add(1)
@@ -86,14 +87,14 @@ func (s *sweeper) sweep(ctx context.Context, conn *pgx.Conn, st standing) (again
 	}
 	rest := s.p.applier.unannounced(d.events)
 	s.busy = len(rest) > 0
-	if !s.busy && time.Since(s.mark) < s.quietMark() {
+	if !s.busy && !ask && time.Since(s.mark) < s.quietMark() {
 		return false, nil
 	}
 	mark := &wire.Mark{From: base.Base.Stamp(), To: d.head.Current.Stamp()}
 	s.p.applier.sent(d.head.Current)
 	s.mark = time.Now()
 	// The events were read from the table, so they are visible: no transaction to wait for.
-	if _, err := s.p.notify(ctx, conn, st.codec.Pack(rest, mark, false, s.p.cfg.MaxKeys), nil); err != nil {
+	if _, err := s.p.notify(ctx, conn, st.codec.Pack(rest, mark, ask, s.p.cfg.MaxKeys), nil); err != nil {
 		return false, err
 	}
 	s.p.stats.marks.Add(1)

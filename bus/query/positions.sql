@@ -1,0 +1,1 @@
+SELECT epoch, pos_xmax::text, pos_n FROM /*schema*/pgcoherence.pod
