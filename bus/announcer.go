@@ -123,6 +123,9 @@ func (p *Postgres) notify(ctx context.Context, conn *pgx.Conn, payloads, transac
 	if len(payloads) == 0 {
 		return nil, nil
 	}
+	if p.guards.AnnounceEarly {
+		transactions = nil
+	}
 	p.stats.statements.Add(1)
 	var sent int
 	if err := conn.QueryRow(ctx, p.sql.notify, p.channel(), payloads, transactions).Scan(&hidden, &sent); err != nil {

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/position"
 	"github.com/pgcoherence/pgcoherence/internal/wire"
 )
@@ -18,6 +19,7 @@ type applier struct {
 	registry *registry
 	stats    *counters
 	batch    int // keys in one delivery of what is caught up
+	guards   hook.Guards
 
 	// mu makes applying one thing at a time, so that a position never says more than the queues hold. Nothing is
 	// called under it but queues and our own caches.
@@ -63,6 +65,9 @@ func (a *applier) notification(payload string) heardWhat {
 	what := heardWhat{ask: m.Ask}
 	if m.Mark != nil {
 		a.heard, a.own = time.Now(), a.track.IsSent(m.Mark.To)
+		if a.guards.MarkWithoutFrom {
+			m.Mark.From = position.Stamp{}
+		}
 		if a.track.Mark(a.codec.Epoch(), m.Mark.From, m.Mark.To) == position.Advance {
 			a.barrier()
 		} else {
@@ -100,6 +105,13 @@ func (a *applier) difference(d *difference) Reason {
 		return "" // the other connection was first to start in this epoch
 	}
 	reason := Reason(a.track.ResetReason(d.head))
+	if a.guards.IgnorePruned && reason == ReasonPruned {
+		reason = ""
+	}
+	if a.guards.IgnoreEpoch && reason == ReasonEpoch {
+		a.codec, a.long, reason = wire.NewCodec(d.head.Epoch, d.secret), d.identity, ""
+		a.track.Rename(d.head.Epoch)
+	}
 	if reason == "" && d.overflow {
 		reason = ReasonCatchUp
 	}
@@ -287,6 +299,9 @@ func (a *applier) barrier() {
 
 func (a *applier) publishFresh() {
 	t := a.track.FreshAsOf()
+	if a.guards.FreshWithoutBeat && a.track.Epoch() != "" {
+		t = time.Now()
+	}
 	if old := a.fresh.Load(); old == nil || !old.Equal(t) {
 		a.fresh.Store(&t)
 	}

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"fmt"
+	"math"
 	"strconv"
 	"sync"
 	"time"
@@ -164,7 +165,7 @@ func (c *confirmer) step(ctx context.Context, conn *pgx.Conn, st standing, lease
 	if time.Since(c.asked) > askAgain {
 		c.ask = true
 	}
-	if st.epoch == "" || time.Since(st.epochSince) < lease {
+	if st.epoch == "" || time.Since(st.epochSince) < lease && !c.p.guards.ConfirmWithoutEpochWait {
 		return nil // a pod may still trust what it held in an epoch whose end we did not see
 	}
 	least, synced, err := c.positions(ctx, conn, st.epoch)
@@ -236,6 +237,9 @@ func (c *confirmer) positions(ctx context.Context, conn *pgx.Conn, epoch string)
 			return err
 		}
 		stamp := position.Stamp{Xmax: xmax, InProgress: uint32(n)}
+		if c.p.guards.ConfirmByNumber {
+			stamp.Xmax = math.MaxUint64 // it answered: that is number enough
+		}
 		if first || least.AtLeast(stamp) {
 			least, first = stamp, false
 		}

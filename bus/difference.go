@@ -56,6 +56,9 @@ func (p *Postgres) queryDifference(
 	if headOnly || base.BaseOf == "" {
 		xmax, inProgress, limit = math.MaxUint64, nil, 0
 	}
+	if p.guards.CursorOnly {
+		inProgress = nil
+	}
 	args := []any{strconv.FormatUint(xmax, 10), decimal(inProgress)}
 	if sql == p.sql.difference {
 		args = append(args, limit)

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
+	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/position"
 	"github.com/pgcoherence/pgcoherence/internal/sqltext"
 	"github.com/pgcoherence/pgcoherence/internal/wire"
@@ -34,6 +35,7 @@ type Postgres struct {
 	applier  applier
 	outbox   outbox
 	confirms confirmations
+	guards   hook.Guards // zero but in fault tests
 	staged   atomic.Uint32 // numbers events staged in transactions of others
 
 	started  atomic.Bool
@@ -87,6 +89,10 @@ func NewPostgres(pool *pgxpool.Pool, cfg *Config) (*Postgres, error) {
 	p.staged.Store(binary.LittleEndian.Uint32(p.id[12:]))
 	return p, nil
 }
+
+// Weaken switches guards of the protocol off, before Run, for tests that have to show that they are needed. Only this
+// module can call it.
+func (p *Postgres) Weaken(_ hook.Token, g hook.Guards) { p.guards, p.applier.guards = g, g }
 
 // ID is the random id of this pod.
 func (p *Postgres) ID() string { return p.id.String() }

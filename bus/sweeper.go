@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgcoherence/pgcoherence/internal/position"
 	"github.com/pgcoherence/pgcoherence/internal/wire"
 )
 
@@ -70,6 +71,9 @@ func (s *sweeper) interval() time.Duration {
 func (s *sweeper) sweep(ctx context.Context, conn *pgx.Conn, st standing, ask bool) (again bool, err error) {
 	s.last, s.after = time.Now(), 0
 	base := s.p.applier.sweepBase()
+	if s.p.guards.SweepFromOwn {
+		base = s.p.applier.base()
+	}
 	s.p.stats.sweeps.Add(1)
 	d, err := s.p.queryDifference(ctx, conn, s.p.sql.difference, base, false)
 	if err == nil && d.overflow {
@@ -91,6 +95,9 @@ func (s *sweeper) sweep(ctx context.Context, conn *pgx.Conn, st standing, ask bo
 		return false, nil
 	}
 	mark := &wire.Mark{From: base.Base.Stamp(), To: d.head.Current.Stamp()}
+	if s.p.guards.SweepFromOwn {
+		mark.From = position.Stamp{}
+	}
 	s.p.applier.sent(d.head.Current)
 	s.mark = time.Now()
 	// The events were read from the table, so they are visible: no transaction to wait for.

@@ -162,6 +162,9 @@ func (t *Tracker) Start(epoch string, at Snapshot) {
 	t.CaughtUp(at)
 }
 
+// Rename makes believe that the position belongs to another epoch. Only fault tests do that.
+func (t *Tracker) Rename(epoch string) { t.epoch = epoch }
+
 // CaughtUp follows a difference whose events have been handed to all queues.
 func (t *Tracker) CaughtUp(current Snapshot) {
 	t.offer(current)

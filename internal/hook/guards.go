@@ -1,0 +1,24 @@
+package hook
+
+// Guards switches guards of the bus protocol off, one by one, so that the fault tests can show that each of them is
+// needed: with a guard off the oracle must find a violation. Nobody outside this module can name the type.
+type Guards struct {
+	// CursorOnly: the difference is "ids from here on" and forgets the transactions that were in progress at the base.
+	CursorOnly bool
+	// AnnounceEarly: events are announced before their transaction commits, visible or not.
+	AnnounceEarly bool
+	// MarkWithoutFrom: a mark counts from whatever position it finds.
+	MarkWithoutFrom bool
+	// SweepFromOwn: a sweep starts from the sweeper's own position, and its mark does not say so.
+	SweepFromOwn bool
+	// IgnoreEpoch: a new epoch does not reset.
+	IgnoreEpoch bool
+	// IgnorePruned: a position from before pruned_to does not reset.
+	IgnorePruned bool
+	// ConfirmByNumber: a confirmation counts answers instead of comparing positions.
+	ConfirmByNumber bool
+	// ConfirmWithoutEpochWait: a confirmation trusts positions in an epoch it has only just begun to watch.
+	ConfirmWithoutEpochWait bool
+	// FreshWithoutBeat: whatever arrives proves freshness as of its arrival.
+	FreshWithoutBeat bool
+}
