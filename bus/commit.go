@@ -101,7 +101,7 @@ func (t *Tx) pipeline(ctx context.Context) error {
 	} else {
 		t.abandon(ctx)
 	}
-	t.forgetStatement(conn, err)
+	t.forgetStatements(conn, err)
 	return fmt.Errorf("bus: commit: %w", explain(err))
 }
 
@@ -159,33 +159,48 @@ func (t *Tx) batch(conn *pgx.Conn, events []Event) (*pgconn.Batch, error) {
 			b.ExecParams(t.bus.sql.insertEvent, params, insertOIDs, insertFormats, resultFormats)
 		}
 	}
-	b.ExecParams(t.commit, nil, nil, nil, nil)
+	if t.end != nil {
+		b.ExecStatement(t.end, nil, nil, nil)
+	} else {
+		b.ExecParams(t.commit, nil, nil, nil, nil)
+	}
 	return b, nil
 }
 
-// prepareInsert prepares the log row's statement on a connection that sees it for the first time; nil where the pool
-// prepares nothing, as behind a pooler.
-func (p *Postgres) prepareInsert(ctx context.Context, conn *pgx.Conn) (*pgconn.StatementDescription, error) {
-	if conn.Config().DefaultQueryExecMode != pgx.QueryExecModeCacheStatement {
-		return nil, nil
+// prepare prepares what Commit sends, on a connection that sees it for the first time; nothing where the pool prepares
+// nothing, as behind a pooler.
+func (t *Tx) prepare(ctx context.Context) (err error) {
+	if !t.bus.prepares {
+		return nil
 	}
-	s, err := conn.Prepare(ctx, p.insertName(), p.sql.insertEvent)
-	if err != nil {
-		return nil, fmt.Errorf("bus: begin: %w", explain(err))
+	conn := t.conn.Conn()
+	if t.insert, err = conn.Prepare(ctx, t.bus.insertName(), t.bus.sql.insertEvent); err != nil {
+		return fmt.Errorf("bus: begin: %w", explain(err))
 	}
-	return s, nil
+	if t.commit == plainCommit {
+		if t.end, err = conn.Prepare(ctx, commitName, plainCommit); err != nil {
+			return fmt.Errorf("bus: begin: %w", err)
+		}
+	}
+	return nil
 }
+
+const (
+	plainCommit = "commit"
+	commitName  = "pgc_commit"
+)
 
 func (p *Postgres) insertName() string { return "pgc_event_" + p.cfg.Schema }
 
-// forgetStatement makes the next transaction on this connection prepare anew, when somebody has discarded what was
+// forgetStatements makes the next transaction on this connection prepare anew, when somebody has discarded what was
 // prepared (DISCARD ALL).
-func (t *Tx) forgetStatement(conn *pgx.Conn, err error) {
+func (t *Tx) forgetStatements(conn *pgx.Conn, err error) {
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) && pgErr.Code == "26000" {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = conn.Deallocate(ctx, t.bus.insertName())
+		_ = conn.Deallocate(ctx, commitName)
 	}
 }
 

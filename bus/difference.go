@@ -134,6 +134,9 @@ func (d *difference) scanEvent(rows pgx.Rows) error {
 		e.ID, e.HasID = position.EventID{XID: *xid, N: *n}, true
 	}
 	e.At = at.UnixMicro()
+	if len(e.Topic) == 0 || len(e.Topic) > MaxTopicLen {
+		e.Keys, e.All = nil, false // nobody can publish this with us, and nobody can be subscribed to it
+	}
 	d.events = append(d.events, e)
 	return nil
 }

@@ -20,13 +20,19 @@ const maxOutbox = 1 << 14
 
 func (o *outbox) put(events []wire.Event) {
 	o.mu.Lock()
-	if over := len(o.events) + len(events) - maxOutbox; over > 0 {
-		o.dropped += int64(min(over, len(o.events)))
-		o.events = append(o.events[:0], o.events[min(over, len(o.events)):]...)
+	wake := len(o.events) == 0
+	if len(o.events) >= maxOutbox {
+		// The older half at once, and not one by one: nobody may be taking for a long time.
+		n := copy(o.events, o.events[maxOutbox/2:])
+		o.dropped += int64(len(o.events) - n)
+		clear(o.events[n:])
+		o.events = o.events[:n]
 	}
 	o.events = append(o.events, events...)
 	o.mu.Unlock()
-	o.poke()
+	if wake { // whoever takes, takes all: one call per NOTIFY and not per commit
+		o.poke()
+	}
 }
 
 // take empties the outbox and tells how many were dropped since the last time.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
@@ -29,13 +30,14 @@ type Postgres struct {
 	pool     *pgxpool.Pool
 	log      *slog.Logger
 	sql      *queries
+	prepares bool // the pool keeps prepared statements
 	id       uuid.UUID
 	stats    counters
 	registry *registry
 	applier  applier
 	outbox   outbox
 	confirms confirmations
-	guards   hook.Guards // zero but in fault tests
+	guards   hook.Guards   // zero but in fault tests
 	staged   atomic.Uint32 // numbers events staged in transactions of others
 
 	started  atomic.Bool
@@ -82,6 +84,7 @@ func NewPostgres(pool *pgxpool.Pool, cfg *Config) (*Postgres, error) {
 	p := &Postgres{cfg: c, pool: pool, sql: loadQueries(c.Schema), id: uuid.New(), ready: make(chan struct{})}
 	p.log = c.Logger.With(slog.String("component", "pgcoherence"), slog.String("pod", c.Name))
 	p.setReady = sync.OnceFunc(func() { close(p.ready) })
+	p.prepares = pool.Config().ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement
 	p.want.wake = make(chan struct{}, 1)
 	p.registry = newRegistry(p.log, &p.stats, c.QueueSize, p.applier.queuesMoved)
 	p.applier.log, p.applier.registry, p.applier.stats, p.applier.batch = p.log, p.registry, &p.stats, c.MaxKeys

@@ -19,9 +19,10 @@ type sweeper struct {
 	p     *Postgres
 	since time.Time // when this pod began to wait for marks
 	after time.Duration
-	last  time.Time // last sweep of this pod
-	mark  time.Time // last mark of this pod
-	busy  bool      // the last sweep found something
+	last  time.Time     // last sweep of this pod
+	mark  time.Time     // last mark of this pod
+	busy  bool          // the last sweep found something
+	took  time.Duration // the last read: a long transaction with many events makes each one read them all
 }
 
 // quietMark is how often a mark goes out when there is nothing to say: beats are proven by marks.
@@ -57,6 +58,10 @@ func (s *sweeper) due(st standing) time.Time {
 // interval is how often the sweeping pod sweeps. Many pods hold their announcements back for longer than a sweep of
 // all of them takes, so while events flow the sweeper carries them.
 func (s *sweeper) interval() time.Duration {
+	return max(s.wanted(), 4*s.took) // at most a fifth of the time is spent reading
+}
+
+func (s *sweeper) wanted() time.Duration {
 	pods := time.Duration(s.p.pods.Load())
 	fast := max(s.p.cfg.AnnounceInterval, pods*10*notifyCost)
 	if s.busy && pods*pods*8*notifyCost > 2*fast {
@@ -80,6 +85,7 @@ func (s *sweeper) sweep(ctx context.Context, conn *pgx.Conn, st standing, ask bo
 		// Too much to be said event by event: say it topic by topic.
 		d, err = s.p.queryDifference(ctx, conn, s.p.sql.differenceTopics, base, false)
 	}
+	s.took = time.Since(s.last)
 	if errors.Is(err, errNoEpoch) {
 		return true, nil
 	}

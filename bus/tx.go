@@ -22,8 +22,9 @@ type Tx struct {
 	conn   *pgxpool.Conn
 	inner  pgx.Tx
 	commit string
-	insert *pgconn.StatementDescription // nil where the pool prepares nothing
-	epoch  string
+	// Prepared; nil where the pool prepares nothing, and for a commit query of the caller's.
+	insert, end *pgconn.StatementDescription
+	epoch       string
 
 	scope   *scope
 	large   *bool // large objects were asked for: they hold on to inner
@@ -41,10 +42,10 @@ func (p *Postgres) BeginTx(ctx context.Context, options pgx.TxOptions) (*Tx, err
 	if err != nil {
 		return nil, fmt.Errorf("bus: begin: %w", err)
 	}
-	t := &Tx{bus: p, conn: conn, commit: cmp.Or(options.CommitQuery, "commit"), epoch: p.applier.epochNow(),
+	t := &Tx{bus: p, conn: conn, commit: cmp.Or(options.CommitQuery, plainCommit), epoch: p.applier.epochNow(),
 		scope: &scope{maxKeys: p.cfg.MaxKeys}, large: new(bool)}
 	// Before BEGIN, so that a missing schema cannot abort the caller's transaction.
-	if t.insert, err = p.prepareInsert(ctx, conn.Conn()); err != nil {
+	if err = t.prepare(ctx); err != nil {
 		conn.Release()
 		return nil, err
 	}

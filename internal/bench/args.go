@@ -1,0 +1,41 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// doubleDashes turns -short, as the go command's users write it, into --short,
+// which is all that pflag understands. Only whole names of flags are touched,
+// and nothing behind --.
+func doubleDashes(root *cobra.Command, args []string) []string {
+	out := make([]string, len(args))
+	copy(out, args)
+	for i, arg := range out {
+		if arg == "--" {
+			break
+		}
+		single, ok := strings.CutPrefix(arg, "-")
+		if !ok || strings.HasPrefix(single, "-") {
+			continue
+		}
+		if name, _, _ := strings.Cut(single, "="); isFlag(root, name) {
+			out[i] = "-" + arg
+		}
+	}
+	return out
+}
+
+// isFlag says whether the command or one below it has a flag of this name.
+func isFlag(c *cobra.Command, name string) bool {
+	if len(name) > 1 && (name == "help" || c.Flags().Lookup(name) != nil || c.PersistentFlags().Lookup(name) != nil) {
+		return true
+	}
+	for _, sub := range c.Commands() {
+		if isFlag(sub, name) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// arrivals notes when each of a run's events was called, was published, and
+// arrived at each listener. All methods are safe for concurrent use.
+type arrivals struct {
+	zero   time.Time
+	called []atomic.Int64   // by event; all times are nanoseconds since zero
+	sent   []atomic.Int64   // by event
+	got    [][]atomic.Int64 // by listener and event; 0: not yet
+}
+
+func newArrivals(events, listeners int) *arrivals {
+	// A moment ago, so that no event comes at 0.
+	a := &arrivals{zero: time.Now().Add(-1), called: make([]atomic.Int64, events), sent: make([]atomic.Int64, events)}
+	for range listeners {
+		a.got = append(a.got, make([]atomic.Int64, events))
+	}
+	return a
+}
+
+// publish notes the time before and after f, which publishes the event.
+func (a *arrivals) publish(event int, f func() error) error {
+	a.called[event].Store(a.now())
+	err := f()
+	a.sent[event].Store(a.now())
+	return err
+}
+
+// arrive notes that the listener was told of the event. Only the first time counts.
+func (a *arrivals) arrive(listener, event int) {
+	if event >= 0 && event < len(a.sent) {
+		a.got[listener][event].CompareAndSwap(0, a.now())
+	}
+}
+
+func (a *arrivals) now() int64 { return time.Since(a.zero).Nanoseconds() }
+
+// last is when the last of all listeners was told; false if one was not.
+func (a *arrivals) last(event int) (int64, bool) {
+	var last int64
+	for _, got := range a.got {
+		at := got[event].Load()
+		if at == 0 {
+			return 0, false
+		}
+		last = max(last, at)
+	}
+	return last, true
+}
+
+func (a *arrivals) missing() int {
+	n := 0
+	for event := range a.sent {
+		if _, ok := a.last(event); !ok {
+			n++
+		}
+	}
+	return n
+}
+
+// wait returns when every listener was told of every event.
+func (a *arrivals) wait(ctx context.Context) error {
+	if err := eventually(ctx, func() bool { return a.missing() == 0 }); err != nil {
+		return fmt.Errorf("%d of %d events did not reach every listener: %w", a.missing(), len(a.sent), err)
+	}
+	return nil
+}
+
+// delays are milliseconds from when publishing an event had returned, and from
+// when it was called, to when the last listener was told. The first can be
+// negative: the server sends a notification before its answer to the sender.
+func (a *arrivals) delays() (returned, called []float64) {
+	for event := range a.sent {
+		if at, ok := a.last(event); ok {
+			returned = append(returned, float64(at-a.sent[event].Load())/1e6)
+			called = append(called, float64(at-a.called[event].Load())/1e6)
+		}
+	}
+	return returned, called
+}

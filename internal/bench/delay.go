@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// delayPlan is how much the command delay measures.
+type delayPlan struct {
+	Rate    int           // events per second
+	Length  time.Duration // of the events that are announced, and of the raw ones
+	Unaware int           // events that nobody announces
+	Pods    int           // that listen; one more publishes
+}
+
+func delayCommand(o *options) *cobra.Command {
+	rate := 100
+	c := &cobra.Command{
+		Use:   "delay",
+		Short: "from Commit's return until the last of three pods was told, beside a raw NOTIFY",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			plan := delayPlan{Rate: rate, Length: 10 * time.Second, Unaware: 100, Pods: 3}
+			if o.short {
+				plan.Length, plan.Unaware = 5*time.Second, 40
+			}
+			if rate < 1 || rate > 10_000 {
+				return fmt.Errorf("delay: -rate is %d: want 1 to 10000", rate)
+			}
+			r, err := measureDelay(cmd.Context(), plan)
+			if err != nil {
+				return fmt.Errorf("delay: %w", err)
+			}
+			return r.publish(cmd.OutOrStdout(), o.json)
+		},
+	}
+	c.Flags().IntVar(&rate, "rate", rate, "`events` per second, and as many raw ones")
+	return c
+}
+
+func measureDelay(ctx context.Context, plan delayPlan) (_ *report, err error) {
+	s, err := startServer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	r := &report{Command: "delay", Counts: map[string]any{}, Parameters: map[string]any{
+		"rate": plan.Rate, "seconds": plan.Length.Seconds(), "pods": plan.Pods, "unaware": plan.Unaware,
+	}}
+	if r.Environment, err = s.environment(ctx); err != nil {
+		return nil, err
+	}
+	events := max(int(plan.Length.Seconds()*float64(plan.Rate)), delayRounds)
+	pods, err := startCluster(ctx, s, plan.Pods, events, plan.Unaware)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, pods.stop()) }()
+	raw, err := startRaw(ctx, s, plan.Pods, events)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, raw.stop()) }()
+
+	if err := publishBoth(ctx, plan.Rate, events, pods, raw); err != nil {
+		return nil, err
+	}
+	if err := publishUnaware(ctx, plan.Unaware, pods); err != nil {
+		return nil, err
+	}
+	r.Counts["bus"] = pods.String()
+	if trouble := pods.trouble(); trouble != "" {
+		r.Counts["trouble"] = trouble
+	}
+	reportDelays(r, pods.announced, raw.noted, pods.swept)
+	return r, nil
+}
+
+// publishBoth sends events through the bus and raw ones at the same rate, each
+// raw one in the middle between two of the bus.
+func publishBoth(ctx context.Context, rate, events int, pods *cluster, raw *rawNotify) error {
+	period := time.Second / time.Duration(rate)
+	start := time.Now().Add(10 * time.Millisecond)
+	var both sync.WaitGroup
+	var ours, theirs error
+	both.Go(func() { ours = openLoop(ctx, events, start, period, pods.announce) })
+	both.Go(func() { theirs = openLoop(ctx, events, start.Add(period/2), period, raw.notify) })
+	both.Wait()
+	if err := errors.Join(ours, theirs); err != nil {
+		return err
+	}
+	return errors.Join(pods.announced.wait(ctx), raw.noted.wait(ctx))
+}
+
+// publishUnaware has the log to itself, since what the sweep finds holds up what
+// pods announce. The pauses are random: even ones would meet the sweeps always
+// at the same point.
+func publishUnaware(ctx context.Context, events int, pods *cluster) error {
+	for event := range events {
+		sleep(ctx, rand.N(100*time.Millisecond))
+		if err := pods.insert(ctx, event); err != nil {
+			return err
+		}
+	}
+	return pods.swept.wait(ctx)
+}
+
+// delayRounds is into how many parts a run is cut, to show how they differ.
+const delayRounds = 5
+
+// reportDelays takes the percentiles over all events; the spread is that of the
+// same percentile in the parts of the run.
+//
+// A raw NOTIFY is given twice. The server wakes the listeners before it answers
+// the sender, so from its return there is next to nothing left, at times less
+// than nothing. After a commit, the bus has a NOTIFY yet to send: what it can at
+// best come down to is the raw one from before the call.
+func reportDelays(r *report, announced, raw, swept *arrivals) {
+	r.row("ms until the last pod was told", "events", "p50", "p90", "p99", "max")
+	fromReturn, fromCall := announced.delays()
+	rawReturn, rawCall := raw.delays()
+	sweptReturn, _ := swept.delays()
+	ours := delayRow(r, "bus, from Commit's return", "delay.bus", fromReturn)
+	delayRow(r, "bus, from before Begin", "delay.bus_call", fromCall)
+	base := delayRow(r, "raw NOTIFY, from its return", "delay.raw", rawReturn)
+	roundTrip := delayRow(r, "raw NOTIFY, from before it", "delay.raw_call", rawCall)
+	delayRow(r, "unaware writer, from its return", "delay.swept", sweptReturn)
+	r.result("delay.p50_ms", ours[0])
+	r.result("delay.p99_ms", ours[2])
+	r.result("delay.ratio_raw_notify", ours[0]/roundTrip[0])
+	r.result("delay.ratio_raw_notify_return", ours[0]/base[0])
+}
+
+// delayRow answers p50, p90, p99 and max.
+func delayRow(r *report, title, name string, delays []float64) []float64 {
+	cells, values := []any{title, len(delays)}, []float64(nil)
+	for _, p := range []float64{50, 90, 99, 100} {
+		var parts []float64
+		for part := range delayRounds {
+			parts = append(parts, percentile(delays[part*len(delays)/delayRounds:(part+1)*len(delays)/delayRounds], p))
+		}
+		f := newFigure(fmt.Sprintf("%s.p%g_ms", name, p), "ms", parts)
+		f.Value = percentile(delays, p)
+		r.add(f)
+		cells, values = append(cells, f.summary), append(values, f.Value)
+	}
+	r.row(cells...)
+	return values
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestSettingsAreTheBusOwn finds the planner's settings in the source of the
+// bus, which shows them to nobody.
+func TestSettingsAreTheBusOwn(t *testing.T) {
+	t.Parallel()
+	root, err := sourceRoot()
+	require.NoError(t, err)
+	source, err := os.ReadFile(filepath.Join(root, busDir, "session.go"))
+	require.NoError(t, err)
+	for setting := range strings.SplitSeq(sessionSettings, "; ") {
+		require.Contains(t, string(source), setting)
+	}
+	// And the other way round: one more there is one more here.
+	require.Equal(t, strings.Count(string(source), "SET enable_"), strings.Count(sessionSettings, "SET enable_"))
+}
+
+func TestDifferenceSQL(t *testing.T) {
+	t.Parallel()
+	text, err := differenceSQL("other")
+	require.NoError(t, err)
+	require.Contains(t, text, `"other".event`)
+	require.NotContains(t, text, "/*schema*/")
+}
+
+func TestScans(t *testing.T) {
+	t.Parallel()
+	plan := planNode{Type: "Append", Plans: []planNode{
+		{Type: "Index Scan", Relation: "event"},
+		{Type: "Limit", Plans: []planNode{{Type: "Seq Scan", Relation: "event"}, {Type: "Index Scan", Relation: "event"}}},
+		{Type: "Seq Scan", Relation: "epoch"},
+	}}
+	require.Equal(t, []string{"Index Scan", "Seq Scan"}, plan.scans("event", nil))
+}

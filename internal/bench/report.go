@@ -1,0 +1,115 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"text/tabwriter"
+)
+
+// figure is one measured quantity.
+type figure struct {
+	Name string `json:"name"`
+	Unit string `json:"unit"`
+	summary
+	Rounds []float64 `json:"rounds,omitempty"` // in order of time
+}
+
+func newFigure(name, unit string, rounds []float64) figure {
+	return figure{Name: name, Unit: unit, summary: summarize(rounds), Rounds: rounds}
+}
+
+// result is a figure that somebody has set a goal for.
+type result struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+}
+
+// report is all that one command found out.
+type report struct {
+	Command     string         `json:"command"`
+	Environment environment    `json:"environment"`
+	Parameters  map[string]any `json:"parameters"`
+	Figures     []figure       `json:"figures"`
+	Counts      map[string]any `json:"counts,omitempty"`
+	Results     []result       `json:"results"`
+
+	rows [][]any // the table's, the header first
+}
+
+func (r *report) row(cells ...any) { r.rows = append(r.rows, cells) }
+func (r *report) add(f figure)     { r.Figures = append(r.Figures, f) }
+func (r *report) result(name string, value float64) {
+	r.Results = append(r.Results, result{name, value})
+}
+
+// publish prints the table and the results, and writes the file if there is to
+// be one. The file comes first: a run is long, and its output may be a pipe that
+// is closed by now.
+func (r *report) publish(out io.Writer, file string) error {
+	if file != "" {
+		text, err := json.MarshalIndent(r, "", "  ")
+		if err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
+		if err := os.WriteFile(file, append(text, '\n'), 0o644); err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
+	}
+	if err := r.print(out); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+func (r *report) print(out io.Writer) error {
+	if _, err := fmt.Fprintf(out, "%s\n\n", r.Environment); err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, row := range r.rows {
+		for _, cell := range row {
+			fmt.Fprintf(table, "%v\t", cell) // an error comes back from Flush
+		}
+		fmt.Fprintln(table)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, name := range sortedKeys(r.Counts) {
+		if _, err := fmt.Fprintf(out, "\n%s: %v", name, r.Counts[name]); err != nil {
+			return err
+		}
+	}
+	if _, err := fmt.Fprintln(out); err != nil {
+		return err
+	}
+	for _, one := range r.Results {
+		if _, err := fmt.Fprintf(out, "RESULT %s %s\n", one.Name, number(one.Value)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// number writes three digits or more: 0.882, 22.1, 9774.
+func number(v float64) string {
+	digits := 3
+	switch abs := math.Abs(v); {
+	case abs >= 100:
+		digits = 0
+	case abs >= 10:
+		digits = 1
+	case abs >= 1:
+		digits = 2
+	}
+	return strconv.FormatFloat(v, 'f', digits, 64)
+}
+
+// spread is a summary as a cell of the table.
+func (s summary) String() string {
+	return fmt.Sprintf("%s (%s–%s)", number(s.Value), number(s.Min), number(s.Max))
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"runtime"
+	"runtime/pprof"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// pace is how long a slot runs: before its transactions count, and while they
+// do. Every slot begins with new statistics of the log's table, and so with new
+// plans on every connection; the lead takes that out of the measurement.
+type pace struct{ lead, length time.Duration }
+
+// slot runs one variant for a while and answers its transactions per second.
+// The garbage of others is collected before.
+func slot(ctx context.Context, v variant, writers int, p pace) (rate float64, err error) {
+	if err := v.start(ctx); err != nil {
+		return 0, err
+	}
+	runtime.GC()
+	var commits int64
+	// The label tells the variants apart in a profile of the whole run.
+	pprof.Do(ctx, pprof.Labels("variant", v.name()), func(ctx context.Context) {
+		rate, commits, err = contend(ctx, v, writers, p)
+	})
+	if err == nil && rate == 0 {
+		err = errors.New(v.name() + ": no commit in a whole slot")
+	}
+	return rate, errors.Join(err, v.stop(ctx, commits))
+}
+
+// contend lets writers commit one transaction after the other until the time is
+// over, and waits for those under way. No two ever update the same row at once.
+// Commits are all there were, also in the lead.
+func contend(ctx context.Context, v variant, writers int, p pace) (rate float64, commits int64, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var over atomic.Bool
+	var count atomic.Int64
+	var wg sync.WaitGroup
+	for w := range int64(writers) {
+		wg.Go(func() {
+			own := int64(items / writers)
+			for !over.Load() && ctx.Err() == nil {
+				if err := v.transact(ctx, w*own+rand.Int64N(own)); err != nil {
+					cancel(err) // the first error counts; it ends the others
+					return
+				}
+				count.Add(1)
+			}
+		})
+	}
+	sleep(ctx, p.lead)
+	begin, before := time.Now(), count.Load()
+	sleep(ctx, p.length)
+	rate = float64(count.Load()-before) / time.Since(begin).Seconds()
+	over.Store(true)
+	wg.Wait()
+	return rate, count.Load(), context.Cause(ctx)
+}
+
+// sleep waits, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
