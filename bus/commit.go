@@ -66,16 +66,11 @@ func (t *Tx) endedOutside(ctx context.Context) error {
 func (t *Tx) pipeline(ctx context.Context) error {
 	events := t.scope.events.events
 	conn := t.conn.Conn()
-	batch, err := t.batch(conn, events)
-	if err != nil {
-		t.abandon(ctx)
-		return fmt.Errorf("bus: commit: %w", err)
-	}
 	if t.bus.guards.AnnounceEarly {
 		t.announceEarly(ctx, conn, events)
 	}
 	pg := conn.PgConn()
-	results, err := pg.ExecBatch(ctx, batch).ReadAll()
+	results, err := pg.ExecBatch(ctx, t.batch(events)).ReadAll()
 	xid := xidOf(results)
 	switch {
 	case err == nil && results[len(results)-1].CommandTag.String() == "ROLLBACK":
@@ -137,22 +132,14 @@ var (
 )
 
 // batch is a pgconn batch and not a pgx one: that would follow the pool's exec mode, in which a UUID can fail.
-func (t *Tx) batch(conn *pgx.Conn, events []Event) (*pgconn.Batch, error) {
+func (t *Tx) batch(events []Event) *pgconn.Batch {
 	b := new(pgconn.Batch)
 	for i, e := range events {
-		keys := e.Keys
-		if keys == nil {
-			keys = []string{}
-		}
-		array, err := conn.TypeMap().Encode(pgtype.TextArrayOID, pgtype.BinaryFormatCode, keys, nil)
-		if err != nil {
-			return nil, err
-		}
 		whole := byte(0)
 		if e.All {
 			whole = 1
 		}
-		params := [][]byte{binary.BigEndian.AppendUint32(nil, uint32(i)), t.bus.id[:], []byte(e.Topic), array, {whole}}
+		params := [][]byte{binary.BigEndian.AppendUint32(nil, uint32(i)), t.bus.id[:], []byte(e.Topic), textArray(e.Keys), {whole}}
 		if t.insert != nil {
 			b.ExecStatement(t.insert, params, insertFormats, resultFormats)
 		} else {
@@ -164,7 +151,34 @@ func (t *Tx) batch(conn *pgx.Conn, events []Event) (*pgconn.Batch, error) {
 	} else {
 		b.ExecParams(t.commit, nil, nil, nil, nil)
 	}
-	return b, nil
+	return b
+}
+
+// textArray is the binary form of text[] (array_recv in Postgres' arrayfuncs.c). A type map would do the same through
+// reflection, for a twentieth of the client's time.
+func textArray(items []string) []byte {
+	size := 20
+	for _, item := range items {
+		size += 4 + len(item)
+	}
+	b := make([]byte, 0, size)
+	dimensions := uint32(1)
+	if len(items) == 0 {
+		dimensions = 0
+	}
+	b = binary.BigEndian.AppendUint32(b, dimensions)
+	b = binary.BigEndian.AppendUint32(b, 0) // no nulls
+	b = binary.BigEndian.AppendUint32(b, pgtype.TextOID)
+	if dimensions == 0 {
+		return b
+	}
+	b = binary.BigEndian.AppendUint32(b, uint32(len(items)))
+	b = binary.BigEndian.AppendUint32(b, 1) // lower bound
+	for _, item := range items {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(item)))
+		b = append(b, item...)
+	}
+	return b
 }
 
 // prepare prepares what Commit sends, on a connection that sees it for the first time; nothing where the pool prepares

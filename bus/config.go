@@ -42,6 +42,9 @@ type Config struct {
 	// Version is the version of the application, shown beside Name. Defaults to nothing.
 	Version string
 
+	// Mode is how the bus learns of events. Defaults to Auto.
+	Mode Mode
+
 	// Connect makes the bus' own two connections. Set it to reach the server directly where the pool goes through a
 	// pooler in transaction mode, which swallows LISTEN. It is called from goroutines of Run, for every connection
 	// anew, with a deadline. Defaults to the pool's configuration, its BeforeConnect included.
@@ -154,6 +157,9 @@ func (c *Config) validate() error {
 		if n.value < 1 {
 			return fmt.Errorf("%w: %s: %d is less than 1", ErrConfig, n.name, n.value)
 		}
+	}
+	if c.Mode > Poll {
+		return fmt.Errorf("%w: Mode: %s is none", ErrConfig, c.Mode)
 	}
 	if c.StaleAfter < 3*c.BeatInterval {
 		return fmt.Errorf("%w: StaleAfter: %v is less than three times BeatInterval (%v)", ErrConfig, c.StaleAfter, c.BeatInterval)

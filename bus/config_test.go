@@ -17,6 +17,7 @@ func TestConfig(t *testing.T) {
 		"Schema":           {Schema: `a"b`},
 		"Name":             {Name: "a\x00b"},
 		"Version":          {Version: strings.Repeat("v", 201)},
+		"Mode":             {Mode: 7},
 		"BeatInterval":     {BeatInterval: -1},
 		"StaleAfter":       {StaleAfter: 2 * time.Second},
 		"ProbeTimeout":     {ProbeTimeout: time.Microsecond},

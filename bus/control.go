@@ -29,6 +29,7 @@ type control struct {
 	timeouts   int       // difference reads in a row that took too long
 	deafSince  time.Time // notifications do not arrive; zero: they do
 	lostSince  time.Time // the listening connection is down; zero: it is not
+	upSince    time.Time // it stands and has caught up; zero: it does not
 	nextKick   time.Time
 
 	announcer announcer
@@ -140,7 +141,7 @@ func (c *control) step(ctx context.Context) (time.Duration, error) {
 	case !c.sweepAt(st).After(now):
 		return 0, c.sweep(ctx, st)
 	}
-	if c.sweeper.mine(st) {
+	if c.sweeper.mine(st) || c.polling() { // where nobody listens nobody sweeps
 		if done, err := c.pruner.step(ctx, conn, st); done || err != nil {
 			return 0, err
 		}
@@ -220,39 +221,35 @@ func (c *control) beat(ctx context.Context) error {
 		return nil
 	}
 	c.pruner.keep(sent, st.epoch, answer)
-	if !c.p.Fresh() {
+	if !c.p.Fresh() && c.mayProve(answered) {
 		c.p.want.gap.Store(true) // the first proof need not wait for a mark
 	}
 	return nil
+}
+
+// mayProve says whether a difference may stand in for a mark as proof. In mode Listen only just after catching up, or
+// it would be polling.
+func (c *control) mayProve(now time.Time) bool {
+	return c.p.cfg.Mode != Listen || now.Sub(c.upSince) < c.p.cfg.ProbeTimeout
 }
 
 // watch decides whether notifications arrive, and with it the state.
 func (c *control) watch(now time.Time, st standing) {
 	listening := c.p.want.listening.Load()
 	switch {
-	case listening:
-		c.lostSince = time.Time{}
-	case c.lostSince.IsZero():
-		c.lostSince = now
+	case listening && c.upSince.IsZero():
+		c.upSince, c.lostSince = now, time.Time{}
+	case !listening && c.lostSince.IsZero():
+		c.upSince, c.lostSince = time.Time{}, now
 	}
-	switch {
-	case !c.deafSince.IsZero() && st.heard.After(c.deafSince):
-		c.deafSince = time.Time{}
-		c.p.log.Info("notifications arrive again")
-	case c.deafSince.IsZero() && listening && !st.unproven.IsZero() && now.Sub(st.unproven) > c.p.cfg.ProbeTimeout:
-		c.deafSince, c.nextKick = now, now
-		c.p.log.Error("notifications do not arrive: polling the log and connecting anew; "+
-			"is there a pooler in transaction mode, or another server, between?", slog.Duration("silent", now.Sub(st.unproven)))
-	}
-	if !c.deafSince.IsZero() && listening && !now.Before(c.nextKick) {
-		c.nextKick = now.Add(jittered(2 * c.p.cfg.ProbeTimeout))
-		c.listener.kick()
+	if c.p.cfg.Mode != Poll {
+		c.watchDeafness(now, st, listening)
 	}
 	state := Live
 	switch {
-	case !c.deafSince.IsZero(), !c.lostSince.IsZero() && now.Sub(c.lostSince) > c.p.cfg.ProbeTimeout:
+	case c.polling() && (c.p.cfg.Mode == Poll || !c.deafSince.IsZero() || now.Sub(c.lostSince) > c.p.cfg.ProbeTimeout):
 		state = Polling
-	case !listening:
+	case !listening || !c.deafSince.IsZero():
 		state = CatchingUp
 	}
 	c.p.state.Store(int32(state))
@@ -261,10 +258,38 @@ func (c *control) watch(now time.Time, st standing) {
 	}
 }
 
-// readAt is when the difference is to be read: soon after something may have been missed, and steadily while
-// notifications do not arrive.
+// watchDeafness notices that nothing arrives although the connection stands: a beat was answered, and its proof does not
+// come.
+func (c *control) watchDeafness(now time.Time, st standing, listening bool) {
+	switch {
+	case !c.deafSince.IsZero() && st.heard.After(c.deafSince):
+		c.deafSince = time.Time{}
+		c.p.log.Info("notifications arrive again")
+	case c.deafSince.IsZero() && listening && !st.unproven.IsZero() && now.Sub(st.unproven) > c.p.cfg.ProbeTimeout:
+		c.deafSince, c.nextKick = now, now
+		c.p.log.Error("notifications do not arrive: is there a pooler in transaction mode, or another server, between?",
+			slog.Duration("silent", now.Sub(st.unproven)), slog.String("mode", c.p.cfg.Mode.String()))
+	}
+	if !c.deafSince.IsZero() && listening && !now.Before(c.nextKick) {
+		c.nextKick = now.Add(jittered(2 * c.p.cfg.ProbeTimeout))
+		c.listener.kick()
+	}
+}
+
+// polling says whether the log is read steadily, because notifications do not arrive or are not wanted.
+func (c *control) polling() bool {
+	switch c.p.cfg.Mode {
+	case Poll:
+		return true
+	case Listen:
+		return false
+	}
+	return !c.deafSince.IsZero() || !c.lostSince.IsZero()
+}
+
+// readAt is when the difference is to be read: soon after something may have been missed, and steadily while polling.
 func (c *control) readAt(now time.Time) time.Time {
-	if c.p.want.gap.Load() || !c.deafSince.IsZero() || !c.lostSince.IsZero() {
+	if c.p.want.gap.Load() || c.polling() {
 		return c.nextRead
 	}
 	return now.Add(time.Hour)

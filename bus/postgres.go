@@ -37,6 +37,7 @@ type Postgres struct {
 	applier  applier
 	outbox   outbox
 	confirms confirmations
+	watchers watchers
 	guards   hook.Guards   // zero but in fault tests
 	staged   atomic.Uint32 // numbers events staged in transactions of others
 
@@ -157,8 +158,11 @@ func (p *Postgres) Run(ctx context.Context) error {
 	p.state.Store(int32(CatchingUp))
 	var wg sync.WaitGroup
 	l := newListener(p)
-	wg.Go(func() { l.run(ctx) })
+	if p.cfg.Mode != Poll {
+		wg.Go(func() { l.run(ctx) })
+	}
 	wg.Go(func() { newControl(p, l).run(ctx, first) })
+	wg.Go(func() { p.watchState(ctx) })
 	wg.Wait()
 	return nil
 }
@@ -207,6 +211,7 @@ func (p *Postgres) end() {
 	p.state.Store(int32(Closed))
 	p.confirms.close()
 	p.applier.close()
+	p.followState()
 	if !p.registry.drain(p.cfg.StaleAfter) {
 		p.log.Warn("subscriber still busy after the bus ended")
 	}

@@ -36,13 +36,15 @@ type Stats struct {
 	Reaped     int64         // rows of dead pods deleted
 	Uncertain  int64         // commits whose outcome is unknown
 	Statements int64         // statements sent on the bus' own connections
-	LastReset  Reason        // reason of the last reset, empty for none
+	// Transitions are changes of State, as WatchState tells them.
+	Transitions int64
+	LastReset   Reason // reason of the last reset, empty for none
 }
 
 // counters are the moving parts of Stats.
 type counters struct {
 	published, announced, swept, received, caughtUp, notifies, marks, sweeps, beats, gaps, polls, reconnects, resets,
-	overflows, panics, malformed, forged, unknown, dropped, pruned, reaped, uncertain, statements atomic.Int64
+	overflows, panics, malformed, forged, unknown, dropped, pruned, reaped, uncertain, statements, transitions atomic.Int64
 	lastReset atomic.Pointer[Reason]
 	lastError atomic.Pointer[string]
 }
@@ -54,7 +56,8 @@ func (c *counters) snapshot() Stats {
 		Beats: c.beats.Load(), Gaps: c.gaps.Load(), Polls: c.polls.Load(), Reconnects: c.reconnects.Load(),
 		Resets: c.resets.Load(), Overflows: c.overflows.Load(), Panics: c.panics.Load(), Malformed: c.malformed.Load(),
 		Forged: c.forged.Load(), Unknown: c.unknown.Load(), Dropped: c.dropped.Load(), Pruned: c.pruned.Load(),
-		Reaped: c.reaped.Load(), Uncertain: c.uncertain.Load(), Statements: c.statements.Load(), FreshAge: -1,
+		Reaped: c.reaped.Load(), Uncertain: c.uncertain.Load(), Statements: c.statements.Load(),
+		Transitions: c.transitions.Load(), FreshAge: -1,
 	}
 	if r := c.lastReset.Load(); r != nil {
 		s.LastReset = *r
