@@ -67,6 +67,13 @@ if ! command -v "${cc%% *}" >/dev/null; then
 	command -v "${cc%% *}" >/dev/null || lack "a C compiler ($cc); the race detector needs one"
 fi
 
+# --- PgBouncer, for the tests of what a pooler swallows --------------------------
+if ! command -v pgbouncer >/dev/null && [ ! -x /usr/sbin/pgbouncer ]; then
+	install pgbouncer || true
+	command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] ||
+		lack "pgbouncer; the tests behind a pooler will be skipped"
+fi
+
 # --- Postgres ----------------------------------------------------------------
 way=${PGCOHERENCE_POSTGRES:-}
 if [ -n "${PGCOHERENCE_DATABASE_URL:-}" ] && [ "${way:-dsn}" = dsn ]; then

@@ -241,8 +241,10 @@ type standing struct {
 func (a *applier) standing() standing {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return standing{a.track.Epoch(), a.long, a.since, a.track.Position(), a.track.Unproven(), a.heard, a.own,
-		a.track.Position() == a.track.Received(), a.codec}
+	return standing{
+		a.track.Epoch(), a.long, a.since, a.track.Position(), a.track.Unproven(), a.heard, a.own,
+		a.track.Position() == a.track.Received(), a.codec,
+	}
 }
 
 // epochNow is the short form of the epoch, empty for none.

@@ -54,7 +54,7 @@ func TestPodLease(t *testing.T) {
 	_, err := pool.Exec(t.Context(), "UPDATE pgcoherence.setting SET pod_lease = '2 seconds'")
 	require.NoError(t, err)
 	p := prepare(t, pool, quick("a"))
-	err = p.Postgres.Run(t.Context())
+	err = p.Run(t.Context())
 	require.ErrorIs(t, err, bus.ErrConfig)
 	require.ErrorContains(t, err, "StaleAfter")
 }

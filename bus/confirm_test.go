@@ -35,7 +35,7 @@ func TestConfirm(t *testing.T) {
 	ctx := t.Context()
 	_, start := shortLease(t)
 	pods := start("a", "b", "c")
-	var fastest time.Duration = time.Hour
+	fastest := time.Hour
 	for i, key := range []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"} {
 		r, err := pods[i%3].Publish(ctx, bus.Event{Topic: "item", Keys: []string{key}})
 		require.NoError(t, err)

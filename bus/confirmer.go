@@ -43,9 +43,7 @@ func (p *Postgres) Confirm(ctx context.Context, r Receipt) error {
 		case err := <-c.done:
 			return err
 		case d := <-c.begun:
-			t := time.NewTimer(d)
-			defer t.Stop()
-			lease = t.C
+			lease = time.After(d)
 		case <-lease:
 			return nil
 		case <-ctx.Done():

@@ -40,7 +40,9 @@ func implementations() map[string]func(t *testing.T) implementation {
 				bus:   p.Postgres,
 				begin: func(ctx context.Context) (transaction, error) { return p.Begin(ctx) },
 				nest: func(ctx context.Context, tx transaction) (transaction, error) {
-					inner, err := tx.(*bus.Tx).Begin(ctx)
+					outer, ok := tx.(*bus.Tx)
+					require.True(t, ok)
+					inner, err := outer.Begin(ctx)
 					if err != nil {
 						return nil, err
 					}
@@ -57,7 +59,9 @@ func implementations() map[string]func(t *testing.T) implementation {
 				bus:   l,
 				begin: func(ctx context.Context) (transaction, error) { return l.Begin(ctx) },
 				nest: func(ctx context.Context, tx transaction) (transaction, error) {
-					return tx.(*bus.LocalTx).Begin(ctx)
+					outer, ok := tx.(*bus.LocalTx)
+					require.True(t, ok)
+					return outer.Begin(ctx)
 				},
 				stats: l.Stats,
 			}

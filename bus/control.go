@@ -199,7 +199,7 @@ func (c *control) beat(ctx context.Context) error {
 	err := c.session.conn.QueryRow(ctx, c.p.sql.beat, c.p.ID(), st.epoch, fmt.Sprint(st.position.Xmax),
 		int64(st.position.InProgress), c.info()).Scan(&current, &identity, &pods, &databaseNow)
 	if errors.Is(err, pgx.ErrNoRows) {
-		c.p.log.Warn("this pod's row is gone: registering anew")
+		c.p.log.WarnContext(ctx, "this pod's row is gone: registering anew")
 		c.registered = false
 		return nil
 	}

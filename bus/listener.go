@@ -71,7 +71,7 @@ func (l *listener) lost(ctx context.Context, err error) {
 		return
 	}
 	if l.p.want.listening.Swap(false) {
-		l.p.log.Info("listening connection lost", slog.Any("error", err))
+		l.p.log.InfoContext(ctx, "listening connection lost", slog.Any("error", err))
 		l.p.want.poke()
 		return // the first attempt to come back is at once
 	}

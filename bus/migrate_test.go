@@ -73,7 +73,7 @@ func TestOldSchema(t *testing.T) {
 	_, err := pool.Exec(t.Context(), "DELETE FROM pgcoherence.migration")
 	require.NoError(t, err)
 	p := prepare(t, pool, quick("a"))
-	err = p.Postgres.Run(t.Context())
+	err = p.Run(t.Context())
 	require.ErrorIs(t, err, bus.ErrSchema)
 	require.ErrorContains(t, err, "has version 0")
 }
@@ -119,7 +119,7 @@ func TestRoles(t *testing.T) {
 	_, err = readers.Exec(ctx, "SELECT pgcoherence.invalidate('item', '1')")
 	requireCode(t, err, "42501")
 	p := prepare(t, readers, quick("reader"))
-	err = p.Postgres.Run(ctx)
+	err = p.Run(ctx)
 	require.ErrorIs(t, err, bus.ErrPrivilege)
 	require.ErrorContains(t, err, "INSERT ON pod")
 }

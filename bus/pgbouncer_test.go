@@ -36,10 +36,11 @@ func pgbouncer(t *testing.T, db *pgtest.DB) string {
 	require.NoError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	port := listener.Addr().(*net.TCPAddr).Port
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	require.NoError(t, err)
 	require.NoError(t, listener.Close())
 
-	dir, err := os.MkdirTemp("", "pgbouncer")
+	dir, err := os.MkdirTemp("", "pgbouncer") //nolint:usetesting // t.TempDir is below a directory that only root can enter
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	ini := filepath.Join(dir, "pgbouncer.ini")
@@ -47,7 +48,7 @@ func pgbouncer(t *testing.T, db *pgtest.DB) string {
 %s = host=%s port=%d user=%s password=%s
 [pgbouncer]
 listen_addr = 127.0.0.1
-listen_port = %d
+listen_port = %s
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
@@ -68,7 +69,7 @@ ignore_startup_parameters = extra_float_digits
 		_ = cmd.Wait()
 	})
 	dsn := (&url.URL{
-		Scheme: "postgres", User: url.UserPassword("any", "any"), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+		Scheme: "postgres", User: url.UserPassword("any", "any"), Host: net.JoinHostPort("127.0.0.1", port),
 		Path: db.Name, RawQuery: "sslmode=disable&default_query_exec_mode=exec",
 	}).String()
 	eventually(t, func() bool {

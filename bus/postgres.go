@@ -301,17 +301,17 @@ func (d *dialer) succeeded() {
 	d.p.stats.setError(nil)
 }
 
-// failed notes a failure and waits before the next attempt; false: ctx has ended.
-func (d *dialer) failed(ctx context.Context, err error) bool {
+// failed notes a failure and waits before the next attempt, unless ctx has ended.
+func (d *dialer) failed(ctx context.Context, err error) {
 	if ctx.Err() != nil {
-		return false
+		return
 	}
 	d.p.stats.setError(err)
 	if text := err.Error(); text != d.saidErr && time.Since(d.said) > time.Second || time.Since(d.said) > quietFor {
 		d.said, d.saidErr = time.Now(), text
-		d.p.log.Warn("database connection failed, trying again", slog.String("connection", d.purpose), slog.Any("error", err))
+		d.p.log.WarnContext(ctx, "database connection failed, trying again", slog.String("connection", d.purpose), slog.Any("error", err))
 	}
-	return backoff.Wait(ctx, d.backoff.Next())
+	backoff.Wait(ctx, d.backoff.Next())
 }
 
 // jittered is d and up to half of it more.

@@ -13,6 +13,7 @@ var queryFiles embed.FS
 type queries struct {
 	beat, beats, confirm, createEpoch, deregister, difference, differenceTopics, insertEvent, insertEvents, lease, notify, pods, positions, prune,
 	privileges, reap, register, session string
+	watchFind, watchOrphans, watchRelation, watchRoots, watchTree string
 }
 
 func loadQueries(schema string) *queries {
@@ -22,5 +23,7 @@ func loadQueries(schema string) *queries {
 		difference: load("difference"), differenceTopics: load("difference_topics"), insertEvent: load("insert_event"),
 		insertEvents: load("insert_events"), lease: load("lease"), notify: load("notify"), pods: load("pods"), positions: load("positions"), prune: load("prune"),
 		privileges: load("privileges"), reap: load("reap"), register: load("register"), session: load("session"),
+		watchFind: load("watch_find"), watchOrphans: load("watch_orphans"), watchRelation: load("watch_relation"),
+		watchRoots: load("watch_roots"), watchTree: load("watch_tree"),
 	}
 }

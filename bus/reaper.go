@@ -83,6 +83,6 @@ func (r *reaper) step(ctx context.Context, conn *pgx.Conn, now time.Time) (done 
 		return false, fmt.Errorf("bus: reap: %w", err)
 	}
 	r.p.stats.reaped.Add(tag.RowsAffected())
-	r.p.log.Warn("rows of dead pods deleted", slog.Int64("pods", tag.RowsAffected()))
+	r.p.log.WarnContext(ctx, "rows of dead pods deleted", slog.Int64("pods", tag.RowsAffected()))
 	return true, nil
 }

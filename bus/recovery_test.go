@@ -338,7 +338,7 @@ func TestWrongPassword(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	p := prepare(t, pool, quick("a"))
-	err = p.Postgres.Run(t.Context())
+	err = p.Run(t.Context())
 	requireCode(t, err, "28P01")
 	require.NotContains(t, err.Error(), "not-the-password")
 	require.NotContains(t, p.Stats().LastError, "not-the-password")

@@ -3,7 +3,6 @@ package bus_test
 import (
 	"context"
 	"flag"
-	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -23,7 +22,7 @@ var endurance = flag.Duration("endurance", 8*time.Second, "how long TestEnduranc
 func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main(m)) }
 
 // quiet keeps expected warnings out of the test's output.
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+var quiet = slog.New(slog.DiscardHandler)
 
 // template is a database with the schema and one table of an application.
 var template = &pgtest.Template{Name: "bus", Make: func(ctx context.Context, dsn string) error {
@@ -138,10 +137,11 @@ func prepare(t testing.TB, pool *pgxpool.Pool, cfg *bus.Config) *pod {
 }
 
 func (p *pod) run(t testing.TB) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
-		p.err <- p.Postgres.Run(ctx)
+		p.err <- p.Run(ctx)
 		close(done)
 	}()
 	p.stop = func() { cancel(); <-done }
@@ -172,7 +172,8 @@ func eventually(t testing.TB, condition func() bool, message string, args ...any
 func setup(t testing.TB) (*pgtest.DB, *pgxpool.Pool) {
 	t.Helper()
 	db := pgtest.New(t, template)
-	return db, db.Pool(t)
+	pool := db.Pool(t)
+	return db, pool
 }
 
 // lazyPool is a pool that never connects.

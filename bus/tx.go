@@ -42,8 +42,10 @@ func (p *Postgres) BeginTx(ctx context.Context, options pgx.TxOptions) (*Tx, err
 	if err != nil {
 		return nil, fmt.Errorf("bus: begin: %w", err)
 	}
-	t := &Tx{bus: p, conn: conn, commit: cmp.Or(options.CommitQuery, plainCommit), epoch: p.applier.epochNow(),
-		scope: &scope{maxKeys: p.cfg.MaxKeys}, large: new(bool)}
+	t := &Tx{
+		bus: p, conn: conn, commit: cmp.Or(options.CommitQuery, plainCommit), epoch: p.applier.epochNow(),
+		scope: &scope{maxKeys: p.cfg.MaxKeys}, large: new(bool),
+	}
 	// Before BEGIN, so that a missing schema cannot abort the caller's transaction.
 	if err = t.prepare(ctx); err != nil {
 		conn.Release()

@@ -386,13 +386,13 @@ func TestPublishOutsideRun(t *testing.T) {
 
 	p.run(t)
 	p.waitReady(t)
-	require.ErrorIs(t, p.Postgres.Run(ctx), bus.ErrRunning)
+	require.ErrorIs(t, p.Run(ctx), bus.ErrRunning)
 	p.stop()
 	require.Equal(t, bus.Closed, p.State())
 	require.False(t, p.Fresh())
 	require.NoError(t, <-p.err)
 	require.Equal(t, bus.ReasonClosed, p.reasons()[len(p.reasons())-1])
-	require.ErrorIs(t, p.Postgres.Run(ctx), bus.ErrRunning)
+	require.ErrorIs(t, p.Run(ctx), bus.ErrRunning)
 
 	_, err = p.Publish(ctx, bus.Event{Topic: "item", Keys: []string{"after"}})
 	require.NoError(t, err)

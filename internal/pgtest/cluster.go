@@ -135,7 +135,8 @@ func (c *cluster) close(ctx context.Context) error {
 	}
 	stopErr := c.end(ctx)
 	removeErr := os.RemoveAll(c.dir)
-	return errors.Join(stopErr, removeErr, c.watchdog.dismiss())
+	c.watchdog.dismiss()
+	return errors.Join(stopErr, removeErr)
 }
 
 // run executes a program as the cluster's user, and returns what it wrote if it

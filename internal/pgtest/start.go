@@ -45,7 +45,7 @@ func Start(ctx context.Context, cfg *Config) (*Server, error) {
 			if len(passed) > 0 {
 				attrs = append(attrs, "passed_over", oneLine(errors.Join(passed...)))
 			}
-			c.Logger.Info("pgtest: using postgres", attrs...)
+			c.Logger.InfoContext(ctx, "pgtest: using postgres", attrs...)
 			return server, nil
 		}
 		err = fmt.Errorf("%s: %w", kind, err)

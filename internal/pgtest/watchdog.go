@@ -43,19 +43,18 @@ func (w *watchdog) guard(pid int) { w.send(fmt.Sprintf("%d\n", pid)) }
 
 // dismiss tells the watchdog that there is nothing left to do, and waits for
 // its end.
-func (w *watchdog) dismiss() error {
+func (w *watchdog) dismiss() {
 	w.send("done\n")
 	w.mu.Lock()
 	pipe := w.pipe
 	w.pipe = nil
 	w.mu.Unlock()
 	if pipe == nil {
-		return nil
+		return
 	}
 	_ = pipe.Close()
 	// How it ended does not matter: it may have been killed by hand.
 	_ = w.cmd.Wait()
-	return nil
 }
 
 // send writes a line. A pipe takes so few bytes at once without blocking, and a

@@ -87,7 +87,6 @@ type modelSweepRun struct {
 	events []modelEvent
 	sendAt int
 	ask    bool
-	waits  []*modelConfirm
 }
 
 type modelConfirm struct {

@@ -16,22 +16,22 @@ type Snapshot struct {
 
 // ParseSnapshot reads the text form of pg_snapshot, "xmin:xmax:xip,xip,…".
 func ParseSnapshot(text string) (Snapshot, error) {
-	bad := func() (Snapshot, error) { return Snapshot{}, fmt.Errorf("position: malformed snapshot %q", text) }
+	malformed := func() error { return fmt.Errorf("position: malformed snapshot %q", text) }
 	low, rest, ok := strings.Cut(text, ":")
 	if !ok {
-		return bad()
+		return Snapshot{}, malformed()
 	}
 	high, list, ok := strings.Cut(rest, ":")
 	if !ok {
-		return bad()
+		return Snapshot{}, malformed()
 	}
 	var s Snapshot
 	var err error
 	if s.Xmin, err = strconv.ParseUint(low, 10, 64); err != nil {
-		return bad()
+		return Snapshot{}, malformed()
 	}
 	if s.Xmax, err = strconv.ParseUint(high, 10, 64); err != nil || s.Xmin > s.Xmax {
-		return bad()
+		return Snapshot{}, malformed()
 	}
 	if list == "" {
 		return s, nil
@@ -40,10 +40,10 @@ func ParseSnapshot(text string) (Snapshot, error) {
 	for item := range strings.SplitSeq(list, ",") {
 		xid, err := strconv.ParseUint(item, 10, 64)
 		if err != nil || xid < s.Xmin || xid >= s.Xmax {
-			return bad()
+			return Snapshot{}, malformed()
 		}
 		if n := len(s.Xip); n > 0 && s.Xip[n-1] >= xid {
-			return bad()
+			return Snapshot{}, malformed()
 		}
 		s.Xip = append(s.Xip, xid)
 	}
