@@ -1,0 +1,40 @@
+package bus
+
+import (
+	"strings"
+
+	"github.com/pgcoherence/pgcoherence/internal/sqltext"
+)
+
+// KeyOf is the key of a row by the values of its key columns, in the order of Watch.Key, as a watched table's triggers
+// compute it. One value is the key as it is; several are joined by commas, with "%" and "," within a value written
+// "%25" and "%2C", so that two rows of one table never have the same key. The values are the texts that Postgres gives
+// for them in its default formats, and what psql shows: 42, 2026-01-31, 2026-01-31 12:00:00+00 (times with a zone in
+// UTC), t and f, \x0a; char(n) with its padding.
+func KeyOf(values ...string) string {
+	if len(values) == 1 {
+		return values[0]
+	}
+	escaped := make([]string, len(values))
+	for i, v := range values {
+		escaped[i] = strings.ReplaceAll(strings.ReplaceAll(v, "%", "%25"), ",", "%2C")
+	}
+	return strings.Join(escaped, ",")
+}
+
+// keySQL is KeyOf as an expression over a row named r; null if one of the columns is. A column becomes text by concat,
+// which uses its type's output function: a cast could be somebody's own function, and would run with the rights of our
+// owner. Keys are compared byte by byte: by a collation of the column's two of them may count as the same.
+func keySQL(columns []string) string {
+	var conditions, parts []string
+	for _, c := range columns {
+		c = "r." + sqltext.Quote(c)
+		conditions = append(conditions, c+" IS NOT NULL")
+		part := `concat(` + c + `) COLLATE "C"`
+		if len(columns) > 1 {
+			part = "replace(replace(" + part + ", '%', '%25'), ',', '%2C')"
+		}
+		parts = append(parts, part)
+	}
+	return "CASE WHEN " + strings.Join(conditions, " AND ") + " THEN " + strings.Join(parts, " || ',' || ") + " END"
+}
