@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -46,8 +47,8 @@ const (
 	AfterSweep Announce = iota
 
 	// InTransaction has the trigger itself send a NOTIFY, which makes all pods read the log when the transaction has
-	// committed: some milliseconds after a commit that comes alone, and not more often than each SweepInterval while
-	// commits follow one another. The price is paid by every transaction that changes the table: NOTIFY takes a lock of
+	// committed: some milliseconds after a commit that comes alone; while commits follow one another each pod reads once
+	// in SweepInterval or PollInterval, whichever is less. The price is paid by every transaction that changes the table: NOTIFY takes a lock of
 	// the whole cluster over the flush to disk, so such transactions commit one after the other; a full notification
 	// queue fails them; and they cannot be prepared (two-phase commit). It is for tables that change seldom and
 	// urgently.
@@ -94,9 +95,10 @@ var ErrInvalidWatch = errors.New("bus: invalid watch")
 //
 // Calling it again with the same watch changes nothing and locks nothing, so every pod can do so when it starts; with
 // another definition for the same table and topic it replaces the one before. Triggers that were dropped or disabled
-// come back. It needs a role that owns the table and that is the owner of our schema, or a member of that, such as the
-// one that runs Migrate; and it waits, as long as ctx lets it, for transactions that are writing to the table, while
-// later ones wait behind it (SHARE ROW EXCLUSIVE). The error is ErrInvalidWatch, ErrPrivilege or ErrSchema, or the
+// come back. Whenever it does change something it also invalidates the whole topic, for what was written unseen. It
+// needs a role that owns the table and that is the owner of our schema, or a member of both roles, such as the one that
+// runs Migrate; and it waits, as long as ctx lets it, for transactions that are writing to the table, while later ones
+// wait behind it (SHARE ROW EXCLUSIVE). The error is ErrInvalidWatch, ErrPrivilege or ErrSchema, or the
 // database's.
 //
 // What the triggers do not see:
@@ -112,7 +114,8 @@ func (p *Postgres) WatchTable(ctx context.Context, w Watch) error {
 	if err := w.check(); err != nil {
 		return err
 	}
-	return p.watching(ctx, func(tx pgx.Tx) error {
+	changed := false
+	err := p.watching(ctx, func(tx pgx.Tx) error {
 		table, err := p.findTable(ctx, tx, w.Table, w.Topic)
 		if err != nil {
 			return err
@@ -135,8 +138,13 @@ func (p *Postgres) WatchTable(ctx context.Context, w Watch) error {
 		if tree, err = p.readTree(ctx, tx, table.oid); err != nil || len(tree.problems(p.cfg.Schema, d)) == 0 {
 			return err
 		}
+		changed = true
 		return p.install(ctx, tx, table, tree, d)
 	})
+	if err == nil && changed {
+		p.log.InfoContext(ctx, "table watched", slog.String("table", w.Table), slog.String("topic", w.Topic))
+	}
+	return err
 }
 
 // UnwatchTable takes the triggers of a watch off a table and its partitions. No such watch is no error; no such table

@@ -114,6 +114,10 @@ func (p *Postgres) install(ctx context.Context, tx pgx.Tx, table *watchedTable, 
 			return fmt.Errorf("table %v: %w", table, err)
 		}
 	}
+	// What was changed before, no trigger has told of. Writers wait for this transaction, so nothing falls between.
+	if _, err := tx.Exec(ctx, "SELECT "+sqltext.Quote(p.cfg.Schema)+".invalidate_all("+literal(d.Topic)+")"); err != nil {
+		return err
+	}
 	return p.dropOrphans(ctx, tx)
 }
 

@@ -61,7 +61,7 @@ func TestKeyOfIsWhatTriggersCompute(t *testing.T) {
 	conn, err := w.pool.Acquire(ctx)
 	require.NoError(t, err)
 	defer conn.Release()
-	_, err = conn.Exec(ctx, `SET standard_conforming_strings = off; SET escape_string_warning = off; SET quote_all_identifiers = on`)
+	_, err = conn.Exec(ctx, `SET standard_conforming_strings = off; SET escape_string_warning = off`)
 	require.NoError(t, err)
 	one := func(t *rapid.T) (key string) {
 		if err := conn.QueryRow(ctx, "DELETE FROM pgcoherence.event RETURNING keys[1]").Scan(&key); err != nil {

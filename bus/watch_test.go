@@ -31,9 +31,17 @@ func setupWatch(t *testing.T, sql string) *watched {
 	return w
 }
 
+// watch is WatchTable; if that changes something, it says so in the log.
 func (w *watched) watch(watch bus.Watch) {
 	w.t.Helper()
+	require.Empty(w.t, w.log())
+	before := w.text(installed)
 	require.NoError(w.t, w.WatchTable(w.t.Context(), watch))
+	if w.text(installed) == before {
+		require.Empty(w.t, w.log())
+	} else {
+		require.Equal(w.t, []string{watch.Topic + " *"}, w.log())
+	}
 }
 
 // do runs SQL in a transaction of its own.

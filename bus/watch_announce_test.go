@@ -1,0 +1,71 @@
+package bus_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pgcoherence/pgcoherence/bus"
+)
+
+// InTransaction does not wait for a sweep. Sweeps here are half a second apart, so a delay that is a sweep's is not
+// mistaken for one that is not.
+func TestWatchInTransaction(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	_, pool := setup(t)
+	cfg := func(name string) *bus.Config {
+		c := quick(name)
+		c.SweepInterval = 500 * time.Millisecond
+		return c
+	}
+	pods := []*pod{start(t, pool, cfg("a")), start(t, pool, cfg("b"))}
+	median := func(announce bus.Announce, n int) time.Duration {
+		require.NoError(t, pods[0].WatchTable(ctx, bus.Watch{Table: "item", Topic: "item", Announce: announce}))
+		var delays []time.Duration
+		for i := range n {
+			// Apart from each other, and not in step with the sweeps: what follows closely waits.
+			time.Sleep(time.Duration(150+37*i) * time.Millisecond)
+			key := fmt.Sprint(int(announce)*n + i + 1)
+			_, err := pool.Exec(ctx, "UPDATE item SET value = value + 1 WHERE id = $1", key)
+			require.NoError(t, err)
+			begin := time.Now()
+			eventually(t, func() bool { return pods[0].has(key) && pods[1].has(key) }, "delivered")
+			delays = append(delays, time.Since(begin))
+		}
+		slices.Sort(delays)
+		t.Logf("%v: %v", announce, delays)
+		return delays[len(delays)/2]
+	}
+	swept, poked := median(bus.AfterSweep, 9), median(bus.InTransaction, 9)
+	require.Less(t, poked, cfg("").SweepInterval/5)
+	require.Less(t, poked, swept)
+}
+
+// However many statements a transaction has, it sends one notification, and one that is rolled back sends none.
+func TestWatchInTransactionOnce(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	w := setupWatch(t, "")
+	w.watch(bus.Watch{Table: "item", Topic: "item", Announce: bus.InTransaction})
+	conn, err := w.pool.Acquire(ctx)
+	require.NoError(t, err)
+	defer conn.Release()
+	_, err = conn.Exec(ctx, `LISTEN "`+w.Channel()+`"`)
+	require.NoError(t, err)
+	defer func() { _, _ = conn.Exec(ctx, "UNLISTEN *") }()
+	w.do("BEGIN; UPDATE item SET value = 0 WHERE id = '1'; UPDATE item SET value = 1 WHERE id = '2'; DELETE FROM item WHERE id = '3'; COMMIT")
+	w.do("BEGIN; UPDATE item SET value = 2 WHERE id = '1'; ROLLBACK")
+	w.do("UPDATE item SET value = 2 WHERE false")
+	w.do("NOTIFY \"" + w.Channel() + "\", 'last'")
+	for _, want := range []string{"0 watch", "last"} {
+		n, err := conn.Conn().WaitForNotification(ctx)
+		require.NoError(t, err)
+		require.Equal(t, want, n.Payload)
+	}
+	require.True(t, w.Notification("0 watch"), "it calls for a read of the difference")
+	require.Len(t, w.log(), 3)
+}
