@@ -30,6 +30,8 @@ type applier struct {
 	since time.Time // since when this pod has watched the epoch
 	heard time.Time // when the last mark came through LISTEN
 	own   bool      // that mark was ours: this pod sweeps
+	// arrived is when anything of this epoch last came through LISTEN.
+	arrived time.Time
 
 	fresh  atomic.Pointer[time.Time] // sent time of the newest proven beat
 	offset atomic.Int64              // the database's clock minus ours, nanoseconds
@@ -59,6 +61,7 @@ func (a *applier) notification(payload string) heardWhat {
 		a.stats.malformed.Add(1)
 		return heardWhat{}
 	}
+	a.arrived = time.Now()
 	for _, g := range m.Groups {
 		a.group(g)
 	}
@@ -233,6 +236,7 @@ type standing struct {
 	position   position.Stamp
 	unproven   time.Time // oldest beat without proof, zero for none
 	heard      time.Time // last mark through LISTEN
+	arrived    time.Time // last message of any kind through LISTEN
 	sweeping   bool      // it was this pod's own
 	caughtUp   bool      // all queues have worked off what was received
 	codec      *wire.Codec
@@ -242,7 +246,7 @@ func (a *applier) standing() standing {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return standing{
-		a.track.Epoch(), a.long, a.since, a.track.Position(), a.track.Unproven(), a.heard, a.own,
+		a.track.Epoch(), a.long, a.since, a.track.Position(), a.track.Unproven(), a.heard, a.arrived, a.own,
 		a.track.Position() == a.track.Received(), a.codec,
 	}
 }

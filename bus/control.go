@@ -30,6 +30,7 @@ type control struct {
 	lostSince  time.Time // the listening connection is down; zero: it is not
 	upSince    time.Time // it stands and has caught up; zero: it does not
 	nextKick   time.Time
+	probe      bool // send a message to hear it
 
 	announcer announcer
 	sweeper   sweeper
@@ -133,6 +134,8 @@ func (c *control) step(ctx context.Context) (time.Duration, error) {
 		return 0, c.read(ctx)
 	case !c.beatAt(st).After(now):
 		return 0, c.beat(ctx)
+	case c.probe:
+		return 0, c.sendProbe(ctx, st)
 	case !c.announcer.due(now, st).After(now):
 		return 0, c.announcer.announce(ctx, conn, st)
 	case !c.confirmer.due(now).After(now):

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"context"
 	"log/slog"
 	"time"
 )
@@ -17,6 +18,7 @@ func (c *control) watch(now time.Time, st standing) {
 	switch {
 	case listening && c.upSince.IsZero():
 		c.upSince, c.lostSince = now, time.Time{}
+		c.probe = !c.deafSince.IsZero()
 	case !listening && c.lostSince.IsZero():
 		c.upSince, c.lostSince = time.Time{}, now
 	}
@@ -40,7 +42,7 @@ func (c *control) watch(now time.Time, st standing) {
 // come.
 func (c *control) watchDeafness(now time.Time, st standing, listening bool) {
 	switch {
-	case !c.deafSince.IsZero() && st.heard.After(c.deafSince):
+	case !c.deafSince.IsZero() && st.arrived.After(c.deafSince):
 		c.deafSince = time.Time{}
 		c.p.log.Info("notifications arrive again")
 	case c.deafSince.IsZero() && listening && !st.unproven.IsZero() && now.Sub(st.unproven) > c.p.cfg.ProbeTimeout:
@@ -71,4 +73,15 @@ func (c *control) readAt(now time.Time) time.Time {
 		return c.nextRead
 	}
 	return now.Add(time.Hour)
+}
+
+// sendProbe sends a message to hear it. A pod that is deaf does not sweep, and if all are, as after the network was away
+// for all, no mark would ever tell one of them that it hears again.
+func (c *control) sendProbe(ctx context.Context, st standing) error {
+	c.probe = false
+	if st.codec == nil {
+		return nil
+	}
+	_, err := c.p.notify(ctx, c.session.conn, []string{st.codec.Probe()}, nil)
+	return err
 }

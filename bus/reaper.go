@@ -82,6 +82,9 @@ func (r *reaper) step(ctx context.Context, conn *pgx.Conn, now time.Time) (done 
 	if err != nil {
 		return false, fmt.Errorf("bus: reap: %w", err)
 	}
+	if tag.RowsAffected() == 0 {
+		return true, nil // another pod was faster, or they came back
+	}
 	r.p.stats.reaped.Add(tag.RowsAffected())
 	r.p.log.WarnContext(ctx, "rows of dead pods deleted", slog.Int64("pods", tag.RowsAffected()))
 	return true, nil

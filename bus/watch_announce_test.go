@@ -24,7 +24,9 @@ func TestWatchInTransaction(t *testing.T) {
 	}
 	pods := []*pod{start(t, pool, cfg("a")), start(t, pool, cfg("b"))}
 	median := func(announce bus.Announce, n int) time.Duration {
+		before := []int{pods[0].count("*"), pods[1].count("*")}
 		require.NoError(t, pods[0].WatchTable(ctx, bus.Watch{Table: "item", Topic: "item", Announce: announce}))
+		eventually(t, func() bool { return pods[0].count("*") > before[0] && pods[1].count("*") > before[1] }, "the whole topic, once")
 		var delays []time.Duration
 		for i := range n {
 			// Apart from each other, and not in step with the sweeps: what follows closely waits.

@@ -64,6 +64,9 @@ func (t tree) problems(schema string, d *definition) (problems []string) {
 	return problems
 }
 
+// maxProblems is how many problems of a watch are told one by one: a table may have thousands of partitions.
+const maxProblems = 8
+
 // installed is a watch as it is found, and what keeps it from working.
 func (p *Postgres) installed(ctx context.Context, tx pgx.Tx, oid uint32, d *definition) (Watch, error) {
 	table, err := p.readTable(ctx, tx, oid, d.Topic)
@@ -74,13 +77,18 @@ func (p *Postgres) installed(ctx context.Context, tx pgx.Tx, oid uint32, d *defi
 	if err != nil {
 		return Watch{}, err
 	}
+	d.version = watchVersion
 	problems := append(table.missing(d), tree.problems(p.cfg.Schema, d)...)
-	for i, problem := range problems {
-		problems[i] = fmt.Sprintf("table %v: %s", table, problem)
+	if more := len(problems) - maxProblems; more > 0 {
+		problems = append(problems[:maxProblems], fmt.Sprintf("and %d more", more))
+	}
+	broken := ""
+	if len(problems) > 0 {
+		broken = fmt.Sprintf("table %v: %s", table, strings.Join(problems, "; "))
 	}
 	return Watch{
 		Table: table.schema + "." + table.name, Topic: d.Topic, Key: d.Key, All: d.All, MaxKeys: d.MaxKeys, Announce: d.Announce,
-		Broken: strings.Join(problems, "; "),
+		Broken: broken,
 	}, nil
 }
 

@@ -209,3 +209,25 @@ func TestWatchRepairs(t *testing.T) {
 		require.Equal(t, []string{"user 1"}, w.log())
 	}
 }
+
+// A function that a newer version of this library wrote is left as it is, so that pods of two versions do not take
+// turns; what it is told to do can be changed.
+func TestWatchNewerVersion(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	w := setupWatch(t, userTable)
+	watch := bus.Watch{Table: "users", Topic: "user"}
+	w.watch(watch)
+	_, err := w.pool.Exec(ctx, "DO $do$ BEGIN EXECUTE (SELECT replace(replace(pg_get_functiondef(tgfoid), 'watch 1 {', 'watch 2 {\"later\":1,'), "+
+		"'RETURN NULL', 'RETURN  NULL') FROM pg_trigger WHERE tgname LIKE 'pgcoherence%insert'); END $do$")
+	require.NoError(t, err)
+	before := w.text(installed)
+	w.watch(watch)
+	require.Equal(t, before, w.text(installed))
+	all, err := w.Watches(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []bus.Watch{{Table: "public.users", Topic: "user", Key: []string{"id"}, MaxKeys: bus.DefaultMaxKeys}}, all)
+	watch.MaxKeys = 3
+	w.watch(watch)
+	require.NotEqual(t, before, w.text(installed))
+}

@@ -67,9 +67,6 @@ type watchedTable struct {
 
 func (t *watchedTable) String() string { return fmt.Sprintf("%q", t.schema+"."+t.name) }
 
-// quoted is the name as SQL has it.
-func (t *watchedTable) quoted() string { return pgx.Identifier{t.schema, t.name}.Sanitize() }
-
 // findTable looks a table up by name and says why it cannot be watched by anybody.
 func (p *Postgres) findTable(ctx context.Context, tx pgx.Tx, name, topic string) (*watchedTable, error) {
 	rows, err := tx.Query(ctx, p.sql.watchFind, name)
@@ -87,10 +84,10 @@ func (p *Postgres) findTable(ctx context.Context, tx pgx.Tx, name, topic string)
 		return nil, invalidWatch("table %q: the name can mean %d tables", name, len(oids))
 	}
 	t, err := p.readTable(ctx, tx, oids[0], topic)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = t.suits()
 	}
-	return t, t.suits()
+	return t, err
 }
 
 // readTable reads what the catalog tells of a table.

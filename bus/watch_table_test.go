@@ -46,7 +46,8 @@ func TestWatchInvalid(t *testing.T) {
 		`"pgcoherence.event" belongs to the bus`:                 {Table: "pgcoherence.event", Topic: "t", All: true},
 		`"public.bare" has no primary key`:                       {Table: "bare", Topic: "t"},
 		`"public.users": column "nam" does not exist, column "Team" does not exist (its columns are id, name, team)`: {
-			Table: "users", Topic: "t", Key: []string{"id", "nam", "Team"}},
+			Table: "users", Topic: "t", Key: []string{"id", "nam", "Team"},
+		},
 		`column "ctid" does not exist`:                                     {Table: "users", Topic: "t", Key: []string{"ctid"}},
 		`"public.part" is a part of "public.parts", which is watched for `: {Table: "part", Topic: "parts"},
 	} {
@@ -63,6 +64,11 @@ func TestWatchInvalid(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []bus.Watch{{Table: "public.parts", Topic: "parts", Key: []string{"id"}, MaxKeys: bus.DefaultMaxKeys}}, all)
 
+	if !w.before(18) {
+		w.do("CREATE TABLE twice (id int PRIMARY KEY, double int GENERATED ALWAYS AS (2 * id) VIRTUAL)")
+		err := w.WatchTable(ctx, bus.Watch{Table: "twice", Topic: "t", Key: []string{"double"}})
+		require.ErrorContains(t, err, `"public.twice": column "double" is virtual`)
+	}
 	conn, err := w.pool.Acquire(ctx)
 	require.NoError(t, err)
 	defer conn.Release()

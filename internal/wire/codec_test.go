@@ -83,6 +83,13 @@ func TestDecodeRefuses(t *testing.T) {
 	require.True(t, m.Ask)
 }
 
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	m, err := codec().Decode(codec().Probe())
+	require.NoError(t, err)
+	require.Equal(t, &wire.Message{}, m)
+}
+
 func TestPackFolds(t *testing.T) {
 	t.Parallel()
 	c := codec()

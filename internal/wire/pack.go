@@ -27,6 +27,9 @@ func (c *Codec) Pack(events []Event, mark *Mark, ask bool, maxKeys int) []string
 	return p.payloads
 }
 
+// Probe is a payload that says nothing: whoever hears it knows that notifications arrive.
+func (c *Codec) Probe() string { return c.seal([]byte("{}")) }
+
 // byTopic groups events by topic in the order of first appearance.
 func byTopic(events []Event) ([]string, map[string][]Event) {
 	var order []string
