@@ -30,8 +30,8 @@ type applier struct {
 	since time.Time // since when this pod has watched the epoch
 	heard time.Time // when the last mark came through LISTEN
 	own   bool      // that mark was ours: this pod sweeps
-	// arrived is when anything of this epoch last came through LISTEN.
-	arrived time.Time
+	// probed is the number of the last probe that came through LISTEN, of whatever pod.
+	probed uint64
 
 	fresh  atomic.Pointer[time.Time] // sent time of the newest proven beat
 	offset atomic.Int64              // the database's clock minus ours, nanoseconds
@@ -61,7 +61,9 @@ func (a *applier) notification(payload string) heardWhat {
 		a.stats.malformed.Add(1)
 		return heardWhat{}
 	}
-	a.arrived = time.Now()
+	if m.Probe != 0 {
+		a.probed = m.Probe
+	}
 	for _, g := range m.Groups {
 		a.group(g)
 	}
@@ -236,7 +238,7 @@ type standing struct {
 	position   position.Stamp
 	unproven   time.Time // oldest beat without proof, zero for none
 	heard      time.Time // last mark through LISTEN
-	arrived    time.Time // last message of any kind through LISTEN
+	probed     uint64    // last probe through LISTEN
 	sweeping   bool      // it was this pod's own
 	caughtUp   bool      // all queues have worked off what was received
 	codec      *wire.Codec
@@ -246,7 +248,7 @@ func (a *applier) standing() standing {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return standing{
-		a.track.Epoch(), a.long, a.since, a.track.Position(), a.track.Unproven(), a.heard, a.arrived, a.own,
+		a.track.Epoch(), a.long, a.since, a.track.Position(), a.track.Unproven(), a.heard, a.probed, a.own,
 		a.track.Position() == a.track.Received(), a.codec,
 	}
 }

@@ -30,7 +30,8 @@ type control struct {
 	lostSince  time.Time // the listening connection is down; zero: it is not
 	upSince    time.Time // it stands and has caught up; zero: it does not
 	nextKick   time.Time
-	probe      bool // send a message to hear it
+	probe      bool   // send a message to hear it
+	probeSent  uint64 // its number; 0: none is on its way
 
 	announcer announcer
 	sweeper   sweeper

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 )
 
@@ -18,7 +19,7 @@ func (c *control) watch(now time.Time, st standing) {
 	switch {
 	case listening && c.upSince.IsZero():
 		c.upSince, c.lostSince = now, time.Time{}
-		c.probe = !c.deafSince.IsZero()
+		c.probe, c.probeSent = !c.deafSince.IsZero(), 0
 	case !listening && c.lostSince.IsZero():
 		c.upSince, c.lostSince = time.Time{}, now
 	}
@@ -42,8 +43,8 @@ func (c *control) watch(now time.Time, st standing) {
 // come.
 func (c *control) watchDeafness(now time.Time, st standing, listening bool) {
 	switch {
-	case !c.deafSince.IsZero() && st.arrived.After(c.deafSince):
-		c.deafSince = time.Time{}
+	case !c.deafSince.IsZero() && c.probeSent != 0 && st.probed == c.probeSent:
+		c.deafSince, c.probeSent = time.Time{}, 0
 		c.p.log.Info("notifications arrive again")
 	case c.deafSince.IsZero() && listening && !st.unproven.IsZero() && now.Sub(st.unproven) > c.p.cfg.ProbeTimeout:
 		c.deafSince, c.nextKick = now, now
@@ -75,13 +76,15 @@ func (c *control) readAt(now time.Time) time.Time {
 	return now.Add(time.Hour)
 }
 
-// sendProbe sends a message to hear it. A pod that is deaf does not sweep, and if all are, as after the network was away
-// for all, no mark would ever tell one of them that it hears again.
+// sendProbe sends a message to hear it, and only that one counts: through a pooler a stray notification can arrive now
+// and then. A pod that is deaf does not sweep, so if all are, as after the network was away for all, no mark would ever
+// tell one of them that it hears again.
 func (c *control) sendProbe(ctx context.Context, st standing) error {
 	c.probe = false
 	if st.codec == nil {
 		return nil
 	}
-	_, err := c.p.notify(ctx, c.session.conn, []string{st.codec.Probe()}, nil)
+	c.probeSent = rand.Uint64() | 1
+	_, err := c.p.notify(ctx, c.session.conn, []string{st.codec.Probe(c.probeSent)}, nil)
 	return err
 }

@@ -85,9 +85,9 @@ func TestDecodeRefuses(t *testing.T) {
 
 func TestProbe(t *testing.T) {
 	t.Parallel()
-	m, err := codec().Decode(codec().Probe())
+	m, err := codec().Decode(codec().Probe(1 << 63))
 	require.NoError(t, err)
-	require.Equal(t, &wire.Message{}, m)
+	require.Equal(t, &wire.Message{Probe: 1 << 63}, m)
 }
 
 func TestPackFolds(t *testing.T) {

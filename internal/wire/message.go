@@ -29,6 +29,7 @@ type Message struct {
 	Groups []Group `json:"e,omitempty"`
 	Mark   *Mark   `json:"m,omitempty"`
 	Ask    bool    `json:"ask,omitempty"` // pods beat at once after this: somebody waits for their positions
+	Probe  uint64  `json:"p,omitempty"`   // nothing but a number that its sender wants to hear
 }
 
 // Group is a set of events of one topic, equal keys folded.

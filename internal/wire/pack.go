@@ -27,8 +27,10 @@ func (c *Codec) Pack(events []Event, mark *Mark, ask bool, maxKeys int) []string
 	return p.payloads
 }
 
-// Probe is a payload that says nothing: whoever hears it knows that notifications arrive.
-func (c *Codec) Probe() string { return c.seal([]byte("{}")) }
+// Probe is a payload that says nothing but a number: if its sender hears it, notifications arrive.
+func (c *Codec) Probe(number uint64) string {
+	return c.seal(append(strconv.AppendUint([]byte(`{"p":`), number, 10), '}'))
+}
 
 // byTopic groups events by topic in the order of first appearance.
 func byTopic(events []Event) ([]string, map[string][]Event) {
