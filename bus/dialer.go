@@ -60,24 +60,32 @@ func (d *dialer) succeeded() {
 
 // failed notes that there is no connection, and waits before the next attempt, unless ctx has ended.
 func (d *dialer) failed(ctx context.Context, err error) {
-	d.pause(ctx, "database connection failed, trying again", err)
+	if d.worthSaying(ctx, err) {
+		d.p.log.WarnContext(ctx, "database connection failed, trying again", slog.String("connection", d.purpose), slog.Any("error", err))
+	}
+	backoff.Wait(ctx, d.backoff.Next())
 }
 
 // refused notes that the connection is fine but the server refuses a statement, and waits before the next one.
 func (d *dialer) refused(ctx context.Context, err error) {
-	d.pause(ctx, "database refuses a statement of the bus, trying again", err)
-}
-
-func (d *dialer) pause(ctx context.Context, message string, err error) {
-	if ctx.Err() != nil {
-		return
-	}
-	d.p.stats.setError(err)
-	if text := err.Error(); text != d.saidErr && time.Since(d.said) > time.Second || time.Since(d.said) > quietFor {
-		d.said, d.saidErr = time.Now(), text
-		d.p.log.WarnContext(ctx, message, slog.String("connection", d.purpose), slog.Any("error", err))
+	if d.worthSaying(ctx, err) {
+		d.p.log.WarnContext(ctx, "database refuses a statement of the bus, trying again", slog.String("connection", d.purpose), slog.Any("error", err))
 	}
 	backoff.Wait(ctx, d.backoff.Next())
+}
+
+// worthSaying notes an error, and answers whether it is news.
+func (d *dialer) worthSaying(ctx context.Context, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	d.p.stats.setError(err)
+	text := err.Error()
+	if text == d.saidErr && time.Since(d.said) <= quietFor || time.Since(d.said) <= time.Second {
+		return false
+	}
+	d.said, d.saidErr = time.Now(), text
+	return true
 }
 
 // jittered is d and up to half of it more.

@@ -29,7 +29,9 @@ func newListener(p *Postgres) *listener {
 }
 
 // channel is the notification channel: one per schema, however many caches.
-func (p *Postgres) channel() string { return "pgcoherence:" + p.cfg.Schema }
+func (p *Postgres) channel() string { return channelPrefix + p.cfg.Schema }
+
+const channelPrefix = "pgcoherence:"
 
 func (l *listener) run(ctx context.Context) {
 	inner := pgxlisten.Listener{

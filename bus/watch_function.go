@@ -105,7 +105,7 @@ BEGIN
 	if d.Announce == InTransaction {
 		// No version of a payload is called 0, so every pod, of whatever version, reads the difference. All these of one
 		// transaction are one notification.
-		b.WriteString(`    PERFORM pg_notify(` + literal("pgcoherence:"+schema) + `, '0 watch');
+		b.WriteString(`    PERFORM pg_notify(` + literal(channelPrefix+schema) + `, '0 watch');
 `)
 	}
 	b.WriteString(`    RETURN NULL;
