@@ -72,6 +72,13 @@ test-matrix: ## run the tests on Postgres 14 to 18 (MATRIX="14 18"), servers fro
 	done; \
 	if [ -n "$$failed" ]; then echo "make: failed on Postgres$$failed" >&2; exit 1; fi
 
+.PHONY: test-faults
+test-faults: prepare ## run the whole fault matrix and its must-fail controls (PG=18, ARGS="-run NAME")
+	@mkdir -p bin
+	go build -C internal/faults -o "$(CURDIR)/bin/faults" .
+	bin/faults $(or $(ARGS),-all) $(if $(PG),-pg $(PG))
+	@if [ -z "$(ARGS)" ]; then bin/faults -controls $(if $(PG),-pg $(PG)); fi
+
 # The image's name arrives through a file: a Docker engine that the script starts
 # would otherwise hold the pipe open and the recipe would wait for ever.
 # Testcontainers' reaper is an image of its own that a machine without a registry
@@ -133,6 +140,9 @@ bench: ## measure what publishing costs and how long pods are behind (short runs
 	go build -C internal/bench -o "$(CURDIR)/bin/bench" .
 	bin/bench write -short
 	bin/bench delay -short
+	bin/bench catchup -short
+	bin/bench confirm -short
+	bin/bench fanout -short
 
 .PHONY: demo
 demo: ## start the demo: three pods, one Postgres, faults (ARGS="-once")

@@ -97,6 +97,9 @@ func (c *control) serve(ctx context.Context) error {
 			}
 			// A full queue or disk, a dropped schema: say so and go on.
 			c.dialer.refused(ctx, err)
+			if pgErr.Code == queueFull {
+				c.advanceQueue(ctx)
+			}
 			continue
 		}
 		c.p.want.rest(ctx, wait)
@@ -116,6 +119,18 @@ func (w *wanted) rest(ctx context.Context, d time.Duration) {
 	case <-w.wake:
 	case <-t.C:
 	}
+}
+
+const queueFull = "54000"
+
+// advanceQueue makes the server look whether the notification queue can be shortened, once whoever held it is gone. A
+// NOTIFY that fails does not look, and where every NOTIFY fails nobody else does; asking for the usage does (see
+// pg_notification_queue_usage in Postgres' async.c).
+func (c *control) advanceQueue(ctx context.Context) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	c.p.stats.statements.Add(1)
+	_, _ = c.session.conn.Exec(ctx, "SELECT pg_notification_queue_usage()") // the next NOTIFY tells whether it helped
 }
 
 // step does the most urgent thing that is due and answers 0, or answers how long nothing is.

@@ -52,7 +52,7 @@ func measureCatchup(ctx context.Context, plan catchupPlan) (_ *report, err error
 	if err != nil {
 		return nil, err
 	}
-	s, err := startServer(ctx)
+	s, err := startServer(ctx, usualConnections)
 	if err != nil {
 		return nil, err
 	}

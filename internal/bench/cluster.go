@@ -66,7 +66,7 @@ func (c *cluster) start(ctx context.Context, s *server, connections int, name st
 		return nil, err
 	}
 	c.pools = append(c.pools, pool)
-	return startPod(ctx, pool, name, f)
+	return startPod(ctx, pool, bus.Config{Name: name}, f)
 }
 
 // announce publishes an event in a transaction of the library that also updates a row.
@@ -90,19 +90,6 @@ func (c *cluster) insert(ctx context.Context, event int) error {
 	})
 }
 
-// trouble is what makes the delays those of something else, such as of a machine
-// that is busy with other work; empty for none. The one reset is that of the start.
-func (c *cluster) trouble() string {
-	var out []string
-	for i, p := range c.all() {
-		if s := p.Stats(); s.State != bus.Live || s.Resets > 1 || s.Reconnects+s.Overflows > 0 {
-			out = append(out, fmt.Sprintf("pod %d is %s after %d resets, %d reconnects, %d overflows",
-				i, s.State, s.Resets, s.Reconnects, s.Overflows))
-		}
-	}
-	return strings.Join(out, "; ")
-}
-
 // all are the pods that run.
 func (c *cluster) all() []*pod {
 	if c.publisher == nil {
@@ -123,10 +110,7 @@ func (c *cluster) String() string {
 }
 
 func (c *cluster) stop() error {
-	var errs []error
-	for _, p := range c.all() {
-		errs = append(errs, p.stop())
-	}
+	errs := []error{stopAll(c.all())}
 	for _, pool := range c.pools {
 		pool.Close()
 	}

@@ -45,7 +45,7 @@ func delayCommand(o *options) *cobra.Command {
 }
 
 func measureDelay(ctx context.Context, plan delayPlan) (_ *report, err error) {
-	s, err := startServer(ctx)
+	s, err := startServer(ctx, usualConnections)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func measureDelay(ctx context.Context, plan delayPlan) (_ *report, err error) {
 	if r.Environment, err = s.environment(ctx); err != nil {
 		return nil, err
 	}
-	events := max(int(plan.Length.Seconds()*float64(plan.Rate)), delayRounds)
+	events := max(int(plan.Length.Seconds()*float64(plan.Rate)), percentileParts)
 	pods, err := startCluster(ctx, s, plan.Pods, events, plan.Unaware)
 	if err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func measureDelay(ctx context.Context, plan delayPlan) (_ *report, err error) {
 		return nil, err
 	}
 	r.Counts["bus"] = pods.String()
-	if trouble := pods.trouble(); trouble != "" {
+	if trouble := troubleOf(pods.all()); trouble != "" {
 		r.Counts["trouble"] = trouble
 	}
 	reportDelays(r, pods.announced, raw.noted, pods.swept)
@@ -111,9 +111,6 @@ func publishUnaware(ctx context.Context, events int, pods *cluster) error {
 	return pods.swept.wait(ctx)
 }
 
-// delayRounds is into how many parts a run is cut, to show how they differ.
-const delayRounds = 5
-
 // reportDelays takes the percentiles over all events; the spread is that of the
 // same percentile in the parts of the run.
 //
@@ -122,34 +119,17 @@ const delayRounds = 5
 // than nothing. After a commit, the bus has a NOTIFY yet to send: what it can at
 // best come down to is the raw one from before the call.
 func reportDelays(r *report, announced, raw, swept *arrivals) {
-	r.row("ms until the last pod was told", "events", "p50", "p90", "p99", "max")
+	r.row(append([]any{"ms until the last pod was told", "events"}, percentileHeads...)...)
 	fromReturn, fromCall := announced.delays()
 	rawReturn, rawCall := raw.delays()
 	sweptReturn, _ := swept.delays()
-	ours := delayRow(r, "bus, from Commit's return", "delay.bus", fromReturn)
-	delayRow(r, "bus, from before Begin", "delay.bus_call", fromCall)
-	base := delayRow(r, "raw NOTIFY, from its return", "delay.raw", rawReturn)
-	roundTrip := delayRow(r, "raw NOTIFY, from before it", "delay.raw_call", rawCall)
-	delayRow(r, "unaware writer, from its return", "delay.swept", sweptReturn)
+	ours := percentileRow(r, "bus, from Commit's return", "delay.bus", fromReturn)
+	percentileRow(r, "bus, from before Begin", "delay.bus_call", fromCall)
+	base := percentileRow(r, "raw NOTIFY, from its return", "delay.raw", rawReturn)
+	roundTrip := percentileRow(r, "raw NOTIFY, from before it", "delay.raw_call", rawCall)
+	percentileRow(r, "unaware writer, from its return", "delay.swept", sweptReturn)
 	r.result("delay.p50_ms", ours[0])
 	r.result("delay.p99_ms", ours[2])
 	r.result("delay.ratio_raw_notify", ours[0]/roundTrip[0])
 	r.result("delay.ratio_raw_notify_return", ours[0]/base[0])
-}
-
-// delayRow answers p50, p90, p99 and max.
-func delayRow(r *report, title, name string, delays []float64) []float64 {
-	cells, values := []any{title, len(delays)}, []float64(nil)
-	for _, p := range []float64{50, 90, 99, 100} {
-		var parts []float64
-		for part := range delayRounds {
-			parts = append(parts, percentile(delays[part*len(delays)/delayRounds:(part+1)*len(delays)/delayRounds], p))
-		}
-		f := newFigure(fmt.Sprintf("%s.p%g_ms", name, p), "ms", parts)
-		f.Value = percentile(delays, p)
-		r.add(f)
-		cells, values = append(cells, f.summary), append(values, f.Value)
-	}
-	r.row(cells...)
-	return values
 }

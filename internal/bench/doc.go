@@ -4,6 +4,8 @@
 //	go run -C internal/bench . write   [-short] [-json FILE]
 //	go run -C internal/bench . delay   [-short] [-json FILE] [-rate N]
 //	go run -C internal/bench . catchup [-short] [-json FILE]
+//	go run -C internal/bench . confirm [-short] [-json FILE]
+//	go run -C internal/bench . fanout  [-short] [-json FILE] [-rate N] [-pods N]
 //
 // It starts a Postgres of its own, with fsync on, by way of internal/pgtest,
 // whose environment variables choose another one. Each command prints a table
@@ -28,4 +30,14 @@
 //     memory disk a flush costs nothing. "2ms" is the same with flushes that
 //     take 2 ms longer, as on a managed disk: commit_delay makes the one who
 //     flushes for all wait that long first.
+//   - The pods of confirm and fanout are buses in this one process, so what all
+//     of them decode and deliver is paid by the same processors as the server.
+//     Both commands therefore also show a simpler way of doing the same on the
+//     same machine, and fanout the processor time of both sides.
+//   - Server CPUs are how many processors the server's processes kept busy, from
+//     the first event of a slot until the last has arrived; cpu_ratio divides
+//     the time for one event by that of another way. It comes from /proc, so
+//     fanout needs Linux and a server whose processes are seen there.
+//   - The updates alone run half as long: they only say what is not of any
+//     notification.
 package main

@@ -31,7 +31,7 @@ type options struct {
 func execute(ctx context.Context, args []string, out io.Writer) error {
 	var o options
 	root := newRoot(&o)
-	root.AddCommand(writeCommand(&o), delayCommand(&o), catchupCommand(&o))
+	root.AddCommand(writeCommand(&o), delayCommand(&o), catchupCommand(&o), confirmCommand(&o), fanoutCommand(&o))
 	root.SetOut(out)
 	root.SetArgs(doubleDashes(root, args))
 	return root.ExecuteContext(ctx)

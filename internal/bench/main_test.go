@@ -23,7 +23,7 @@ func TestCommands(t *testing.T) {
 
 	t.Run("write", func(t *testing.T) {
 		r, err := measureWrite(t.Context(), writePlan{
-			Rounds: 2, Pace: pace{10 * time.Millisecond, 30 * time.Millisecond}, Warmup: 30 * time.Millisecond, Writers: []int{1, 4},
+			Rounds: 2, Pace: pace{10 * time.Millisecond, 100 * time.Millisecond}, Warmup: 30 * time.Millisecond, Writers: []int{1, 4},
 		})
 		require.NoError(t, err)
 		requireResults(t, r, "write.ratio.ssd", "write.ratio.2ms", "write.ratio.floor", "write.vs_notify.2ms",
@@ -34,6 +34,24 @@ func TestCommands(t *testing.T) {
 		r, err := measureDelay(t.Context(), delayPlan{Rate: 100, Length: 300 * time.Millisecond, Unaware: 5, Pods: 2})
 		require.NoError(t, err)
 		requireResults(t, r, "delay.p50_ms", "delay.p99_ms", "delay.ratio_raw_notify", "delay.ratio_raw_notify_return")
+	})
+	t.Run("confirm", func(t *testing.T) {
+		r, err := measureConfirm(t.Context(), confirmPlan{Lease: 600 * time.Millisecond, Points: []confirmPoint{{2, 4, 2}, {3, 2, 1}}})
+		require.NoError(t, err)
+		requireResults(t, r, "confirm.p50_ms.2", "confirm.p50_ms.3")
+		require.Len(t, r.rows, 1+2*3, "a header, and points by ways")
+	})
+	t.Run("fanout", func(t *testing.T) {
+		requireProc(t)
+		r, err := measureFanout(t.Context(), fanoutPlan{
+			Rate: 100, Main: 3, Lead: 50 * time.Millisecond, Idle: 10 * time.Millisecond,
+			Points: []fanoutPoint{{2, 1, 200 * time.Millisecond}, {3, 2, 200 * time.Millisecond}, {10_000, 1, time.Second}},
+		})
+		require.NoError(t, err)
+		requireResults(t, r, "fanout.p99_ms.2", "fanout.cpu_ratio_notify.2", "fanout.cpu_ratio_bare.2",
+			"fanout.p99_ms.3", "fanout.cpu_ratio_notify", "fanout.cpu_ratio_bare")
+		require.Len(t, r.rows, 1+2*4, "a header, and points by variants, with one for the idle pods")
+		require.Contains(t, r.Counts, "10000 pods left out")
 	})
 	t.Run("catchup", func(t *testing.T) {
 		r, err := measureCatchup(t.Context(), catchupPlan{Logged: 5000, Missed: 100, Samples: 2})
@@ -73,6 +91,8 @@ func TestBadArguments(t *testing.T) {
 		"unknown command":  {"nothing"},
 		"unknown flag":     {"write", "-shorter"},
 		"rate of nothing":  {"delay", "-rate", "0"},
+		"no pods":          {"fanout", "-pods", "1"},
+		"many events":      {"fanout", "-rate", "100000"},
 		"too much":         {"write", "more"},
 		"json of no value": {"write", "-json"},
 	} {

@@ -38,7 +38,7 @@ func (o *ours) start(ctx context.Context) error {
 		return fmt.Errorf("ours: %w", err)
 	}
 	o.heard.Store(0)
-	pod, err := startPod(ctx, o.pool, "writer", func(d bus.Delivery) {
+	pod, err := startPod(ctx, o.pool, bus.Config{Name: "writer"}, func(d bus.Delivery) {
 		if d.Local {
 			o.heard.Add(1)
 		}

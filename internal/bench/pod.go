@@ -21,8 +21,8 @@ type pod struct {
 }
 
 // startPod returns when the bus is in sync. The pool remains the caller's.
-func startPod(ctx context.Context, pool *pgxpool.Pool, name string, f func(bus.Delivery)) (*pod, error) {
-	b, err := bus.NewPostgres(pool, &bus.Config{Name: name})
+func startPod(ctx context.Context, pool *pgxpool.Pool, cfg bus.Config, f func(bus.Delivery)) (*pod, error) {
+	b, err := bus.NewPostgres(pool, &cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -32,26 +33,71 @@ type server struct {
 	database string
 }
 
+// Our own server takes at least the usual number of connections, enough for
+// commands with few pods, and at most so many as a small machine can bear.
+const usualConnections, mostConnections = 200, 1200
+
+// superusers are the connections that the server keeps for them, by default.
+const superusers = 3
+
 // startServer starts a Postgres and makes a database with the bus' schema and
-// a table of an application in it.
-func startServer(ctx context.Context) (_ *server, err error) {
-	postgres, err := pgtest.Start(ctx, &pgtest.Config{Settings: quiet})
+// a table of an application in it. It may take fewer connections than asked for:
+// room tells.
+func startServer(ctx context.Context, connections int) (_ *server, err error) {
+	settings := maps.Clone(quiet)
+	settings["max_connections"] = strconv.Itoa(min(max(connections, usualConnections), mostConnections) + superusers)
+	postgres, err := pgtest.Start(ctx, &pgtest.Config{Settings: settings})
 	if err != nil {
 		return nil, err
 	}
-	s := &server{postgres: postgres, database: "pgcoherence_bench_" + rand.Text()}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.close())
-		}
-	}()
-	if err := s.maintain(ctx, "CREATE DATABASE "+pgx.Identifier{s.database}.Sanitize()); err != nil {
-		return nil, err
-	}
-	if err := s.fill(ctx); err != nil {
-		return nil, err
+	s := &server{postgres: postgres}
+	if err := s.create(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
+}
+
+// beside makes another such database on the same server. The server wakes all
+// listeners of a database for every notification in it, whatever its channel:
+// two sides of a comparison that both listen would weigh on each other in one.
+// The caller drops it.
+func (s *server) beside(ctx context.Context) (*server, error) {
+	other := &server{postgres: s.postgres}
+	if err := other.create(ctx); err != nil {
+		return nil, errors.Join(err, other.drop())
+	}
+	return other, nil
+}
+
+// create makes the database and fills it.
+func (s *server) create(ctx context.Context) error {
+	database := "pgcoherence_bench_" + rand.Text()
+	if err := s.maintain(ctx, "CREATE DATABASE "+pgx.Identifier{database}.Sanitize()); err != nil {
+		return err
+	}
+	s.database = database
+	return s.fill(ctx)
+}
+
+// room says why so many connections cannot be made; empty if they can.
+func (s *server) room(ctx context.Context, connections int) (string, error) {
+	conn, err := s.connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer disconnect(conn)
+	var most int
+	err = conn.QueryRow(ctx, `SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int`).Scan(&most)
+	if err != nil {
+		return "", fmt.Errorf("room: %w", err)
+	}
+	if connections > most {
+		return fmt.Sprintf("%d connections, and the server takes %d", connections, most), nil
+	}
+	if free := freeMemory(); free >= 0 && int64(connections)*perConnection > free {
+		return fmt.Sprintf("%d connections, and %d MB of memory are free", connections, free>>20), nil
+	}
+	return "", nil
 }
 
 // items is how many rows the application's table has: enough that writers
@@ -155,10 +201,17 @@ func (s *server) maintain(ctx context.Context, statement string) error {
 // close drops the database and stops the server. It does so after an interrupt
 // as well.
 func (s *server) close() error {
+	return errors.Join(s.drop(), s.postgres.Close())
+}
+
+// drop drops the database.
+func (s *server) drop() error {
+	if s.database == "" {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	err := s.maintain(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{s.database}.Sanitize()+" WITH (FORCE)")
-	return errors.Join(err, s.postgres.Close())
+	return s.maintain(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{s.database}.Sanitize()+" WITH (FORCE)")
 }
 
 func disconnect(conn *pgx.Conn) {

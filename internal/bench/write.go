@@ -61,7 +61,7 @@ func writeCommand(o *options) *cobra.Command {
 }
 
 func measureWrite(ctx context.Context, plan writePlan) (_ *report, err error) {
-	s, err := startServer(ctx)
+	s, err := startServer(ctx, usualConnections)
 	if err != nil {
 		return nil, err
 	}

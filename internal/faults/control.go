@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/pgcoherence/pgcoherence/internal/hook"
+)
+
+// control is a fault under which the oracle must report violations, because a guard is off.
+type control struct {
+	guards hook.Guards // to be switched off
+	fault
+}
+
+// controls are one for each guard.
+func controls() []control {
+	raw := []string{"raw"}
+	// One pod sweeps for all while it is there; the others would only after a good while.
+	oneSweeps := func(i int, c *podConfig) {
+		if i < 2 {
+			c.Timing.Sweep, c.Timing.Probe = 400*time.Millisecond, 850*time.Millisecond
+		}
+	}
+	return []control{
+		{hook.Guards{CursorOnly: true}, fault{
+			name: "CursorOnly", about: "transactions that nobody announces commit late",
+			plan: plan{paths: []string{"slowraw"}, slow: 50 * time.Millisecond}, inject: lasting,
+		}},
+		{hook.Guards{AnnounceEarly: true}, fault{
+			name: "AnnounceEarly", about: "COMMIT takes a while: caches are filled anew before it is visible",
+			plan: plan{paths: []string{"tx"}}, inject: slowCommits,
+		}},
+		{hook.Guards{MarkWithoutFrom: true}, fault{
+			name: "MarkWithoutFrom", about: "a pod that has just started sweeps from where it stands",
+			plan: plan{pods: 2, paths: raw, tune: oneSweeps}, inject: comeAndGo,
+		}},
+		{hook.Guards{SweepFromOwn: true}, fault{
+			name: "SweepFromOwn", about: "the pod that sweeps loses its listening connection and catches up for itself",
+			plan: plan{paths: raw, tune: oneSweeps}, inject: terminate("application_name = 'pgcoherence listen pod-2'"),
+		}},
+		{hook.Guards{IgnoreEpoch: true}, fault{
+			name: "IgnoreEpoch", about: "a crash takes events that nobody has announced yet",
+			plan: plan{paths: raw, tune: func(_ int, c *podConfig) {
+				c.Timing.Sweep, c.Timing.Probe = 250*time.Millisecond, 850*time.Millisecond
+			}}, inject: crashed,
+		}},
+		{hook.Guards{IgnorePruned: true}, fault{
+			name: "IgnorePruned", about: "two pods are cut off for longer than the log reaches back",
+			plan: plan{proxied: true, tune: func(_ int, c *podConfig) { c.Keep = time.Second }}, inject: pruned,
+		}},
+		{hook.Guards{ConfirmByNumber: true}, fault{
+			name: "ConfirmByNumber", about: "a subscriber lags behind, again and again",
+			plan: plan{tune: func(_ int, c *podConfig) { c.Direct = false }}, inject: lagging,
+		}},
+		{hook.Guards{ConfirmWithoutEpochWait: true}, fault{
+			name: "ConfirmWithoutEpochWait", about: "a pod is cut off while a new log begins that does not know of it",
+			plan: plan{proxied: true, paths: []string{"tx"}}, inject: forgotten,
+		}},
+		{hook.Guards{FreshWithoutBeat: true}, fault{
+			name: "FreshWithoutBeat", about: "notifications fall into a black hole, everything else arrives",
+			plan:   plan{proxied: true, tune: func(_ int, c *podConfig) { c.Timing.Probe = 3 * time.Second }},
+			inject: poisoned(1, []path{listenPath}, blackHole(upstream), blackHole(downstream)),
+		}},
+	}
+}
+
+// run runs the fault with the guard off, or on.
+func (c control) run(ctx context.Context, o options, off bool) result {
+	f := c.fault
+	tune := f.plan.tune
+	f.plan.tune = func(i int, cfg *podConfig) {
+		if off {
+			cfg.Guards = c.guards
+		}
+		if tune != nil {
+			tune(i, cfg)
+		}
+	}
+	return f.run(ctx, o)
+}
+
+// runControls answers whether all were caught.
+func (o options) runControls(ctx context.Context, all []control, out, detail io.Writer) bool {
+	caught := 0
+	t := &table{}
+	for _, c := range all {
+		if ctx.Err() != nil {
+			break
+		}
+		r, with := c.run(ctx, o, true), c.run(ctx, o, false)
+		verdict := "caught"
+		switch {
+		case r.violations() == 0:
+			verdict = "NOT CAUGHT"
+		case !with.passed():
+			verdict = "caught, but not clean with the guard on either"
+		default:
+			caught++
+		}
+		fmt.Fprintf(out, "control %s: %s\n", c.name, verdict)
+		for _, r := range []result{r, with} {
+			fmt.Fprintf(detail, "    %d stale beyond, %d lost, %d false confirms of %d reads\n",
+				r.tally.beyond, r.lost, r.tally.falseConfirms, r.tally.reads)
+			t.details(detail, r)
+		}
+	}
+	fmt.Fprintf(out, "RESULT controls.caught %d/%d\n", caught, len(all))
+	return caught == len(all)
+}

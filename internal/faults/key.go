@@ -1,0 +1,29 @@
+package main
+
+import "strconv"
+
+// topic is what the cache of the table item is called.
+const topic = "item"
+
+// Keys of events are numbers behind a letter. Each event carries two: the row, and itself, so that it can be told
+// whether it arrived.
+const (
+	dataKey  = 'k'
+	eventKey = 'e'
+)
+
+func makeKeys(key int, event int64) []string {
+	return []string{string(dataKey) + strconv.Itoa(key), string(eventKey) + strconv.FormatInt(event, 10)}
+}
+
+// parseKey answers 0 for what is not one of ours.
+func parseKey(text string) (kind byte, n int64) {
+	if text == "" {
+		return 0, 0
+	}
+	n, err := strconv.ParseInt(text[1:], 10, 64)
+	if err != nil {
+		return 0, 0
+	}
+	return text[0], n
+}
