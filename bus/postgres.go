@@ -84,7 +84,12 @@ func NewPostgres(pool *pgxpool.Pool, cfg *Config) (*Postgres, error) {
 	p.setReady = sync.OnceFunc(func() { close(p.ready) })
 	p.prepares = pool.Config().ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement
 	p.want.wake = make(chan struct{}, 1)
-	p.registry = newRegistry(p.log, &p.stats, c.QueueSize, p.applier.queuesMoved)
+	p.registry = newRegistry(p.log, &p.stats, c.QueueSize, func() {
+		p.applier.queuesMoved()
+		if p.want.ask.Load() { // a beat on request waits for the position, which has moved
+			p.want.poke()
+		}
+	})
 	p.applier.log, p.applier.registry, p.applier.stats, p.applier.batch = p.log, p.registry, &p.stats, c.MaxKeys
 	p.outbox.poke = p.want.poke
 	p.staged.Store(binary.LittleEndian.Uint32(p.id[12:]))
