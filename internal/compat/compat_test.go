@@ -31,7 +31,7 @@ type account struct {
 // running is a database with a table of accounts, a running bus, and what it heard of them.
 func running(t *testing.T) (dsn string, b *bus.Postgres, heard func(key string) bool) {
 	t.Helper()
-	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	quiet := slog.New(slog.DiscardHandler)
 	db := pgtest.New(t, &pgtest.Template{Name: "compat", Make: func(ctx context.Context, dsn string) error {
 		pool, err := pgxpool.New(ctx, dsn)
 		if err != nil {
