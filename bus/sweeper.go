@@ -71,8 +71,8 @@ func (s *sweeper) wanted() time.Duration {
 }
 
 // sweep reads the difference to the base and sends what nobody announced, then the mark, in one NOTIFY transaction:
-// notifications arrive in the order of commits. With ask all pods
-// beat at once when they have applied it. It answers true if this pod must read the difference for itself first.
+// notifications arrive in the order of commits. With ask all pods beat at once when they have applied it. It answers
+// true if this pod must read the difference for itself first.
 func (s *sweeper) sweep(ctx context.Context, conn *pgx.Conn, st standing, ask bool) (again bool, err error) {
 	s.last, s.after = time.Now(), 0
 	base := s.p.applier.sweepBase()
