@@ -34,6 +34,7 @@ type applier struct {
 	probed uint64
 
 	fresh  atomic.Pointer[time.Time] // sent time of the newest proven beat
+	place  atomic.Pointer[place]     // what our own caches know of the position
 	offset atomic.Int64              // the database's clock minus ours, nanoseconds
 	closed atomic.Bool
 }
@@ -94,7 +95,7 @@ func (a *applier) group(g wire.Group) {
 	}
 	if news && (g.All || len(g.Keys) > 0) {
 		a.registry.deliver(Delivery{
-			Event: Event{Topic: g.Topic, Keys: g.Keys, All: g.All}, CommittedAt: a.localTime(g.At),
+			Event: Event{Topic: g.Topic, Keys: g.Keys, All: g.All}, XIDs: g.Transactions(), CommittedAt: a.localTime(g.At),
 		})
 	}
 	for _, id := range g.IDs {
@@ -159,6 +160,9 @@ func (a *applier) rows(events []wire.Event) {
 			topics[e.Topic] = d
 		}
 		d.Keys, d.All = append(d.Keys, e.Keys...), d.All || e.All
+		if n := len(d.XIDs); n == 0 || d.XIDs[n-1] != e.ID.XID { // rows of a transaction stand together
+			d.XIDs = append(d.XIDs, e.ID.XID)
+		}
 		if at := a.localTime(e.At); at.Before(d.CommittedAt) {
 			d.CommittedAt = at
 		}
@@ -188,9 +192,14 @@ func (a *applier) hand(d *Delivery) {
 }
 
 // published hands this bus' own events to its own subscribers, before the publisher goes on.
-func (a *applier) published(events []Event, at time.Time, uncertain bool) {
+// xid is 0 if the outcome of their commit is unknown.
+func (a *applier) published(events []Event, at time.Time, xid uint64) {
+	var xids []uint64
+	if xid != 0 {
+		xids = []uint64{xid}
+	}
 	for _, e := range events {
-		a.registry.deliver(Delivery{Event: e, Local: true, Uncertain: uncertain, CommittedAt: at})
+		a.registry.deliver(Delivery{Event: e, Local: true, Uncertain: xid == 0, XIDs: xids, CommittedAt: at})
 	}
 }
 
@@ -313,16 +322,25 @@ func (a *applier) publishFresh() {
 	if old := a.fresh.Load(); old == nil || !old.Equal(t) {
 		a.fresh.Store(&t)
 	}
+	at := place{epoch: a.track.Epoch()}
+	at.applied, _ = a.track.Base()
+	if told := a.track.Received(); told.InProgress == 0 && told.AtLeast(at.applied.Stamp()) {
+		at.applied = position.Snapshot{Xmin: told.Xmax, Xmax: told.Xmax} // such a stamp says it all
+	}
+	if old := a.place.Load(); old == nil || old.epoch != at.epoch || old.applied.Stamp() != at.applied.Stamp() {
+		a.place.Store(&at)
+	}
 }
 
 // freshAge is how long ago the newest proven beat was sent; the larger of monotonic and wall time, because the
 // monotonic clock stands still in a suspended machine. Negative: nothing is proven.
-func (a *applier) freshAge() time.Duration {
+func (a *applier) freshAge() time.Duration { return a.freshAgeAt(time.Now()) }
+
+func (a *applier) freshAgeAt(now time.Time) time.Duration {
 	t := a.fresh.Load()
 	if t == nil || t.IsZero() || a.closed.Load() {
 		return -1
 	}
-	now := time.Now()
 	return max(now.Sub(*t), now.Round(0).Sub(t.Round(0)), 0)
 }
 

@@ -74,6 +74,9 @@ type Delivery struct {
 	Local bool
 	// Uncertain: the outcome of the commit is unknown. If it did commit, the event comes once more.
 	Uncertain bool
+	// XIDs are the transactions that the events came from, each once; empty if they are not known, as with Uncertain. What
+	// a snapshot of the database sees of them tells whether a value read with it is from before or after.
+	XIDs []uint64
 	// CommittedAt is about when the event was committed, on this machine's clock: off by the network's delay. For
 	// events folded together it is that of the oldest. Zero if not known.
 	CommittedAt time.Time

@@ -2,7 +2,9 @@ package bus
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
@@ -14,14 +16,17 @@ import (
 type Local struct {
 	registry *registry
 	stats    counters
-	xid      atomic.Uint64
+	epoch    string
+	xid      atomic.Uint64 // of the last transaction that has been delivered
+
+	mu sync.Mutex // one transaction at a time, so that what Position says has been delivered
 }
 
 var _ Bus = (*Local)(nil)
 
 // NewLocal makes a Local bus. It has no Run and nothing to close: a goroutine lives only while a queue is worked off.
 func NewLocal() *Local {
-	l := &Local{}
+	l := &Local{epoch: "local-" + rand.Text()}
 	l.registry = newRegistry(slog.Default(), &l.stats, DefaultQueueSize, func() {})
 	return l
 }
@@ -40,10 +45,14 @@ func (l *Local) Publish(ctx context.Context, events ...Event) (Receipt, error) {
 
 func (l *Local) committed(events []Event) Receipt {
 	l.stats.published.Add(int64(len(events)))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	xid := l.xid.Load() + 1
 	for _, e := range events {
-		l.registry.deliver(Delivery{Event: e, Local: true})
+		l.registry.deliver(Delivery{Event: e, Local: true, XIDs: []uint64{xid}})
 	}
-	return Receipt{epoch: "local", xid: l.xid.Add(1)}
+	l.xid.Store(xid)
+	return Receipt{epoch: l.epoch, xid: xid}
 }
 
 // Confirm implements Bus: there is nobody to wait for.
@@ -63,7 +72,7 @@ func (l *Local) State() State { return Live }
 // Stats is a snapshot of counts.
 func (l *Local) Stats() Stats {
 	s := l.stats.snapshot()
-	s.State, s.FreshAge, s.Pods, s.Epoch = Live, 0, 1, "local"
+	s.State, s.FreshAge, s.Pods, s.Epoch = Live, 0, 1, l.epoch
 	return s
 }
 

@@ -44,6 +44,11 @@ type Postgres struct {
 	state    atomic.Int32
 	pods     atomic.Int64
 	want     wanted
+	window   struct {
+		mu      sync.Mutex
+		longest time.Duration // for which a cache goes on serving when the bus is no longer fresh
+		lease   time.Duration // the cluster's pod lease, 0 while it is not known
+	}
 }
 
 // wanted is what other goroutines ask of the control loop.
@@ -236,7 +241,7 @@ func (p *Postgres) Publish(ctx context.Context, events ...Event) (Receipt, error
 func (p *Postgres) committed(events []Event, xid uint64, firstN int32) {
 	now := time.Now()
 	p.stats.published.Add(int64(len(events)))
-	p.applier.published(events, now, false)
+	p.applier.published(events, now, xid)
 	ids := make([]position.EventID, len(events))
 	wires := make([]wire.Event, len(events))
 	at := p.applier.databaseTime(now)
@@ -252,5 +257,5 @@ func (p *Postgres) committed(events []Event, xid uint64, firstN int32) {
 // finds the events.
 func (p *Postgres) uncertain(events []Event) {
 	p.stats.uncertain.Add(1)
-	p.applier.published(events, time.Now(), true)
+	p.applier.published(events, time.Now(), 0)
 }

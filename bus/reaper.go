@@ -36,11 +36,7 @@ func (p *Postgres) readLease(ctx context.Context, conn *pgx.Conn) (time.Duration
 		return 0, fmt.Errorf("bus: read pod lease: %w", err)
 	}
 	lease := time.Duration(seconds * float64(time.Second))
-	if p.cfg.StaleAfter > lease*9/10 {
-		return 0, fmt.Errorf("%w: StaleAfter: %v is more than 0.9 of the cluster's pod lease (%v, in the table setting)",
-			ErrConfig, p.cfg.StaleAfter, lease)
-	}
-	return lease, nil
+	return lease, p.leaseRead(lease)
 }
 
 // step looks at all beats twice per lease.

@@ -25,10 +25,10 @@ func TestGolden(t *testing.T) {
 	payloads := codec().Pack([]wire.Event{
 		{ID: position.EventID{XID: 7301}, HasID: true, Topic: "users", Keys: []string{"42", "<é>"}, At: 1_790_000_000_000_000},
 		{ID: position.EventID{XID: 7303, N: -5}, HasID: true, Topic: "users", Keys: []string{"42"}, At: 1_780_000_000_000_000},
-		{Topic: "posts", All: true},
+		{Topic: "posts", All: true, ID: position.EventID{XID: 7302}},
 	}, &wire.Mark{From: position.Stamp{Xmax: 7300}, To: position.Stamp{Xmax: 7304, InProgress: 2}}, true, 100)
 	require.Equal(t, []string{`1 4f1c09d2a1b3e877 {"e":[{"t":"users","k":["42","<é>"],"x":["7301.0","7303.-5"],` +
-		`"at":1780000000000000},{"t":"posts","all":true,"u":true}],"m":{"from":"7300.0","to":"7304.2"},"ask":true} 1pgMae8Fajob2YUl`}, payloads)
+		`"at":1780000000000000},{"t":"posts","all":true,"u":true,"w":[7302]}],"m":{"from":"7300.0","to":"7304.2"},"ask":true} oQ9jVaGq4peceAoa`}, payloads)
 }
 
 func TestDecodeRefuses(t *testing.T) {
@@ -137,6 +137,7 @@ func TestPackRoundTrip(t *testing.T) {
 		payloads := c.Pack(events, mark, mark != nil, maxKeys)
 
 		keys, all, ids := map[string]bool{}, map[string]bool{}, map[position.EventID]int{}
+		wrote := map[string]map[uint64]bool{} // by topic and key: the transactions named with it
 		for i, payload := range payloads {
 			if len(payload) > wire.MaxPayload {
 				t.Fatalf("payload of %d bytes", len(payload))
@@ -147,6 +148,19 @@ func TestPackRoundTrip(t *testing.T) {
 			}
 			for _, g := range m.Groups {
 				all[g.Topic] = all[g.Topic] || g.All
+				for _, k := range append(g.Keys, "the whole topic, if it is") {
+					named := wrote[g.Topic+"\x00"+k]
+					if named == nil {
+						named = map[uint64]bool{}
+						wrote[g.Topic+"\x00"+k] = named
+					}
+					for _, id := range g.IDs {
+						named[id.XID] = true
+					}
+					for _, xid := range g.XIDs {
+						named[xid] = true
+					}
+				}
 				for _, k := range g.Keys {
 					keys[g.Topic+"\x00"+k] = true
 				}
@@ -188,6 +202,12 @@ func TestPackRoundTrip(t *testing.T) {
 			for _, k := range e.Keys {
 				if !all[e.Topic] && !keys[e.Topic+"\x00"+k] {
 					t.Fatalf("key %q lost", k)
+				}
+				if all[e.Topic] {
+					k = "the whole topic, if it is"
+				}
+				if e.ID.XID != 0 && !wrote[e.Topic+"\x00"+k][e.ID.XID] {
+					t.Fatalf("transaction %d of key %q lost", e.ID.XID, k)
 				}
 			}
 			if _, ok := ids[e.ID]; e.HasID && !e.Nothing() && !ok {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
@@ -39,7 +40,19 @@ type Group struct {
 	All   bool               `json:"all,omitempty"` // the whole topic; then there are no keys
 	IDs   []position.EventID `json:"x,omitempty"`   // the events that are complete with this group
 	Also  bool               `json:"u,omitempty"`   // there are keys of events that are not named here
+	XIDs  []uint64           `json:"w,omitempty"`   // the transactions of those events
 	At    int64              `json:"at,omitempty"`  // commit time of the oldest, Unix microseconds on the database's clock
+}
+
+// Transactions are the transactions that the group's keys come from, each once.
+func (g *Group) Transactions() []uint64 {
+	xids := make([]uint64, 0, len(g.IDs)+len(g.XIDs))
+	for _, id := range g.IDs {
+		xids = append(xids, id.XID)
+	}
+	xids = append(xids, g.XIDs...)
+	slices.Sort(xids)
+	return slices.Compact(xids)
 }
 
 // Mark says that every event visible at To and not at From has been announced before it.
@@ -51,7 +64,7 @@ type Mark struct {
 // Event is one event to announce.
 type Event struct {
 	ID    position.EventID
-	HasID bool // rows written by triggers have no number and so no identity
+	HasID bool // rows written by triggers have no number and so no identity; then only ID.XID counts
 	Topic string
 	Keys  []string
 	All   bool

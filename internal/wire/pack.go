@@ -56,7 +56,9 @@ type packer struct {
 	keys []byte
 	ids  []byte
 	all  bool
-	also bool // keys of an event that goes on in the next payload or has no name
+	also bool   // keys of an event that goes on in the next payload or has no name
+	xids []byte // the transactions of such events
+	last uint64 // the last of them
 	at   int64
 	seen map[string]bool
 }
@@ -75,7 +77,7 @@ func (p *packer) topic(topic string, events []Event, maxKeys int) {
 				}
 				encoded := appendString(nil, key)
 				if !p.fits(len(encoded) + 1) {
-					p.also = true
+					p.unnamed(e)
 					p.split(topic)
 					p.oldest(e.At)
 				}
@@ -85,18 +87,27 @@ func (p *packer) topic(topic string, events []Event, maxKeys int) {
 		}
 		if e.HasID {
 			p.name(topic, e)
-		} else {
-			p.also = true
+		} else if p.unnamed(e); !p.fits(0) {
+			p.split(topic)
 		}
 	}
 	p.close()
+}
+
+// unnamed notes that keys of an event are here and its name is not. fits leaves room for one.
+func (p *packer) unnamed(e Event) {
+	p.also = true
+	if e.ID.XID != 0 && (e.ID.XID != p.last || len(p.xids) == 0) {
+		p.last = e.ID.XID
+		p.xids = appendItem(p.xids, strconv.AppendUint(nil, e.ID.XID, 10))
+	}
 }
 
 // name writes an event's identity, after its last key.
 func (p *packer) name(topic string, e Event) {
 	id := strconv.AppendQuote(nil, e.ID.String())
 	if !p.fits(len(id) + 1) {
-		p.also = true
+		p.unnamed(e)
 		p.split(topic)
 		p.oldest(e.At)
 	}
@@ -132,7 +143,7 @@ func whole(events []Event, maxKeys int) bool {
 
 func (p *packer) open(topic string, all bool) {
 	p.head = appendString(append(p.head[:0], `{"t":`...), topic)
-	p.keys, p.ids, p.at, p.all, p.also = p.keys[:0], p.ids[:0], 0, all, false
+	p.keys, p.ids, p.xids, p.at, p.all, p.also = p.keys[:0], p.ids[:0], p.xids[:0], 0, all, false
 	p.seen = make(map[string]bool)
 	if !p.fits(0) {
 		p.flush(nil, false)
@@ -147,8 +158,8 @@ func (p *packer) oldest(at int64) {
 
 // fits says whether n more bytes fit into the payload with the group being written.
 func (p *packer) fits(n int) bool {
-	const group = len(`,"k":[],"all":true,"x":[],"u":true,"at":-9223372036854775808},`)
-	return overhead+tail+len(p.body)+len(p.head)+len(p.keys)+len(p.ids)+group+n <= MaxPayload
+	const group = len(`,"k":[],"all":true,"x":[],"u":true,"w":[],18446744073709551615,"at":-9223372036854775808},`)
+	return overhead+tail+len(p.body)+len(p.head)+len(p.keys)+len(p.ids)+len(p.xids)+group+n <= MaxPayload
 }
 
 // split ends the payload in the middle of a group and opens the same group in the next.
@@ -179,6 +190,9 @@ func (p *packer) close() {
 	}
 	if p.also {
 		p.body = append(p.body, `,"u":true`...)
+	}
+	if len(p.xids) > 0 {
+		p.body = append(append(append(p.body, `,"w":[`...), p.xids...), ']')
 	}
 	if p.at != 0 {
 		p.body = strconv.AppendInt(append(p.body, `,"at":`...), p.at, 10)
