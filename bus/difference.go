@@ -130,8 +130,11 @@ func (d *difference) scanEvent(rows pgx.Rows) error {
 	if err := rows.Scan(nil, nil, nil, nil, nil, &xid, &n, &e.Topic, &e.Keys, &e.All, &at); err != nil {
 		return fmt.Errorf("bus: read difference: %w", err)
 	}
-	if xid != nil && n != nil {
-		e.ID, e.HasID = position.EventID{XID: *xid, N: *n}, true
+	if xid != nil {
+		e.ID.XID = *xid
+	}
+	if n != nil {
+		e.ID.N, e.HasID = *n, true
 	}
 	e.At = at.UnixMicro()
 	if len(e.Topic) == 0 || len(e.Topic) > MaxTopicLen {
