@@ -67,12 +67,17 @@ if ! command -v "${cc%% *}" >/dev/null; then
 	command -v "${cc%% *}" >/dev/null || lack "a C compiler ($cc); the race detector needs one"
 fi
 
-# --- PgBouncer, for the tests of what a pooler swallows --------------------------
-if ! command -v pgbouncer >/dev/null && [ ! -x /usr/sbin/pgbouncer ]; then
-	install pgbouncer || true
-	command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] ||
-		lack "pgbouncer; the tests behind a pooler will be skipped"
-fi
+# --- what tests put beside Postgres -----------------------------------------------
+# need COMMAND PACKAGE USE: Debian puts some servers where only root's PATH finds them.
+need() {
+	command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] && return
+	install "$2" || true
+	command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || lack "$1 (package $2); $3"
+}
+# A package that brings a service starts it; the tests start their own.
+need pgbouncer pgbouncer "the tests behind a pooler will be skipped"
+need redis-server redis-server "the tests of the Redis tier will be skipped"
+need faketime faketime "the fault rows that step the server's clock will be skipped"
 
 # --- Postgres ----------------------------------------------------------------
 way=${PGCOHERENCE_POSTGRES:-}

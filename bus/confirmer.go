@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgcoherence/pgcoherence/internal/position"
+	"github.com/pgcoherence/pgcoherence/internal/sqltext"
 )
 
 // Confirm waits until no request that starts after it returned can be served what the receipt's events made invalid, by
@@ -222,7 +223,11 @@ func (c *confirmer) begin(ctx context.Context, conn *pgx.Conn, begin []*confirma
 // positions is the least position of all pods; not synced if one of them does not stand in the epoch.
 func (c *confirmer) positions(ctx context.Context, conn *pgx.Conn, epoch string) (least position.Stamp, synced bool, err error) {
 	c.p.stats.statements.Add(1)
-	rows, err := conn.Query(ctx, c.p.sql.positions)
+	query := c.p.sql.positions
+	if c.p.guards.ConfirmByClock {
+		query += " " + sqltext.Render("WHERE beat_at > clock_timestamp() - (SELECT pod_lease FROM /*schema*/pgcoherence.setting)", c.p.cfg.Schema)
+	}
+	rows, err := conn.Query(ctx, query)
 	if err != nil {
 		return least, false, fmt.Errorf("bus: read positions: %w", err)
 	}

@@ -55,6 +55,10 @@ func controls() []control {
 			name: "ConfirmByNumber", about: "a subscriber lags behind, again and again",
 			plan: plan{tune: func(_ int, c *podConfig) { c.Direct = false }}, inject: lagging,
 		}},
+		{hook.Guards{ConfirmByClock: true}, fault{
+			name: "ConfirmByClock", about: "two pods are cut off while the server's clock leaps: they seem long dead",
+			plan: plan{proxied: true, clock: true, paths: []string{"tx"}}, inject: leaping, missing: missingClock,
+		}},
 		{hook.Guards{ConfirmWithoutEpochWait: true}, fault{
 			name: "ConfirmWithoutEpochWait", about: "a pod is cut off while a new log begins that does not know of it",
 			plan: plan{proxied: true, paths: []string{"tx"}}, inject: forgotten,
@@ -89,6 +93,10 @@ func (o options) runControls(ctx context.Context, all []control, out, detail io.
 	for _, c := range all {
 		if ctx.Err() != nil {
 			break
+		}
+		if what := c.lacks(o); what != "" {
+			fmt.Fprintf(detail, "*** NOT TESTED: control %s needs %s\n", c.name, what)
+			continue
 		}
 		r, with := c.run(ctx, o, true), c.run(ctx, o, false)
 		verdict := "caught"

@@ -21,7 +21,7 @@ func faults() []fault {
 	var all []fault
 	for _, some := range [][]fault{
 		connectionFaults(), networkFaults(), serverFaults(), logFaults(), podFaults(), loadFaults(), subscriberFaults(),
-		channelFaults(), placeFaults(),
+		channelFaults(), placeFaults(), clockFaults(),
 	} {
 		all = append(all, some...)
 	}

@@ -27,6 +27,7 @@ type plan struct {
 	timing   timing
 	settings map[string]string // of the server
 	tune     func(i int, c *podConfig)
+	clock    bool                                // the server's clock can be stepped
 	before   func(context.Context, *scene) error // runs before the pods start
 	state    bus.State                           // where the pods belong; default Live
 	writing  time.Duration                       // pause of a writer between two writes; default 15 ms
@@ -67,10 +68,11 @@ type scene struct {
 	plan
 	options options
 	server  *pgtest.Server
-	dsn     string // of the database at the start
-	podDSN  string // of the same, as the pods are told
-	direct  bool   // the bus' own connections go past podDSN
-	disk    string // where a small disk is mounted; empty: none
+	dsn     string       // of the database at the start
+	podDSN  string       // of the same, as the pods are told
+	direct  bool         // the bus' own connections go past podDSN
+	disk    string       // where a small disk is mounted; empty: none
+	stepped *serverClock // the server's; nil: this machine's
 	oracle  *oracle
 	version atomic.Int64 // the last version given to a write
 	load    *load
@@ -93,9 +95,17 @@ func newScene(ctx context.Context, p plan, o options) (_ *scene, err error) {
 			err = errors.Join(err, s.close())
 		}
 	}()
-	s.server, err = pgtest.Start(ctx, &pgtest.Config{
+	cfg := &pgtest.Config{
 		Crashable: true, Settings: p.settings, Binaries: o.binaries, Logger: slog.New(slog.DiscardHandler),
-	})
+	}
+	if p.clock {
+		if s.stepped, err = newServerClock(); err != nil {
+			return nil, err
+		}
+		s.finally(s.stepped.close)
+		cfg.Environment = s.stepped.environment()
+	}
+	s.server, err = pgtest.Start(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -262,6 +272,16 @@ func (s *scene) exec(ctx context.Context, sql string, args ...any) error {
 	defer disconnect(conn)
 	_, err = conn.Exec(ctx, sql, args...)
 	return err
+}
+
+// query reads one value from the server itself, past all proxies.
+func (s *scene) query(ctx context.Context, sql string, into any) error {
+	conn, err := pgx.Connect(ctx, s.truthDSN())
+	if err != nil {
+		return err
+	}
+	defer disconnect(conn)
+	return conn.QueryRow(ctx, sql).Scan(into)
 }
 
 func (s *scene) truthDSN() string {

@@ -17,6 +17,8 @@ type Guards struct {
 	IgnorePruned bool
 	// ConfirmByNumber: a confirmation counts answers instead of comparing positions.
 	ConfirmByNumber bool
+	// ConfirmByClock: a confirmation leaves out pods whose last beat is a pod lease old on the database's clock.
+	ConfirmByClock bool
 	// ConfirmWithoutEpochWait: a confirmation trusts positions in an epoch it has only just begun to watch.
 	ConfirmWithoutEpochWait bool
 	// FreshWithoutBeat: whatever arrives proves freshness as of its arrival.

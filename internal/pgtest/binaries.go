@@ -31,7 +31,7 @@ func startBinaries(ctx context.Context, c Config) (*Server, error) {
 
 // startCluster makes a new cluster with the programs and starts it.
 func startCluster(ctx context.Context, c Config, p programs) (*Server, error) {
-	cluster, err := newCluster(p, c.Settings, c.Password)
+	cluster, err := newCluster(p, c.Settings, c.Environment, c.Password)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,8 @@ type cluster struct {
 	settings map[string]string
 	watchdog *watchdog
 
+	environment []string // added to the server's
+
 	// turn holds a token while no operation is under way. A channel, since
 	// waiting for it must end with a context.
 	turn   chan struct{}
@@ -37,7 +39,7 @@ type cluster struct {
 }
 
 // newCluster makes the directory and its watchdog, and picks the port.
-func newCluster(p programs, settings map[string]string, password string) (_ *cluster, err error) {
+func newCluster(p programs, settings map[string]string, environment []string, password string) (_ *cluster, err error) {
 	owner, err := findOwner()
 	if err != nil {
 		return nil, err
@@ -69,7 +71,7 @@ func newCluster(p programs, settings map[string]string, password string) (_ *clu
 	}
 	c := &cluster{
 		programs: p, owner: owner, dir: dir, data: filepath.Join(dir, "data"),
-		port: port, password: password, settings: settings,
+		port: port, password: password, settings: settings, environment: environment,
 		watchdog: dog, turn: make(chan struct{}, 1),
 	}
 	c.turn <- struct{}{}

@@ -68,6 +68,10 @@ type Config struct {
 	// The address and the port cannot be set.
 	Settings map[string]string
 
+	// Environment is added to the server's, as "NAME=value". A dsn server and a
+	// container ignore it.
+	Environment []string
+
 	// StartTimeout bounds the start of a server by one way, including a
 	// download or an image's pull, and each later Start or Standby. Defaults to
 	// DefaultStartTimeout; negative means that only the context bounds it.

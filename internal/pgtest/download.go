@@ -19,7 +19,7 @@ func startDownload(ctx context.Context, c Config) (*Server, error) {
 	if !canRunBinaries {
 		return nil, errors.New("server binaries are run on Unix only")
 	}
-	cluster, err := newCluster("", c.Settings, c.Password)
+	cluster, err := newCluster("", c.Settings, c.Environment, c.Password)
 	if err != nil {
 		return nil, err
 	}

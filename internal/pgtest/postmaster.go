@@ -39,7 +39,7 @@ func (c *cluster) start(ctx context.Context) error {
 	}
 	cmd := exec.Command(c.programs.postgres(), append(args, settingArgs(c.settings)...)...)
 	cmd.Dir = "/"
-	cmd.Env = serverEnvironment()
+	cmd.Env = append(serverEnvironment(), c.environment...)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	cmd.SysProcAttr = c.owner.attributes()
 	err = cmd.Start()

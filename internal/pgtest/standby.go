@@ -70,7 +70,7 @@ func (c *cluster) clone(ctx context.Context) (*cluster, error) {
 	if err := c.stop(ctx, Fast); err != nil {
 		return nil, err
 	}
-	copied, err := newCluster(c.programs, c.settings, c.password)
+	copied, err := newCluster(c.programs, c.settings, c.environment, c.password)
 	if err != nil {
 		return nil, err
 	}
