@@ -12,10 +12,11 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/wire"
 )
 
-// announcer tells the other pods of committed events: the first at once, then at most one NOTIFY per interval.
+// announcer tells the other pods of committed events: the first at once, then at most one NOTIFY per interval, and where
+// the sweeper carries them, only what it has not.
 type announcer struct {
 	p       *Postgres
-	next    time.Time    // earliest next NOTIFY
+	next    time.Time    // earliest next NOTIFY, or how long what is held is left to the sweeper
 	unsent  []wire.Event // taken from the outbox, not yet sent
 	hidden  []wire.Event // not visible to a NOTIFY statement yet: synchronous replication can hold a commit back
 	tries   int
@@ -26,15 +27,15 @@ type announcer struct {
 const (
 	announceTries = 3
 	announceRetry = 20 * time.Millisecond
-	// notifyCost is what one NOTIFY costs the server for each listener. (10 µs, measured on Postgres 15 to 18.) With P
-	// pods that announce every P²·notifyCost·8, all NOTIFY together take about an eighth of a core.
-	notifyCost = 10 * time.Microsecond
 )
 
-// interval is the least time between two NOTIFY of this pod.
-func (a *announcer) interval() time.Duration {
-	pods := time.Duration(a.p.pods.Load())
-	return max(a.p.cfg.AnnounceInterval, pods*pods*8*notifyCost)
+// interval is the least time between two NOTIFY of this pod. One of many that does not hear the others cannot know when
+// they hold theirs back; the sweep is as quick for what it does not say meanwhile.
+func (a *announcer) interval(st standing) time.Duration {
+	if State(a.p.state.Load()) != Live && st.pace.turn() > 0 {
+		return max(a.p.cfg.AnnounceInterval, a.p.cfg.SweepInterval)
+	}
+	return a.p.cfg.AnnounceInterval
 }
 
 func (a *announcer) due(now time.Time, st standing) time.Time {
@@ -51,19 +52,47 @@ func (a *announcer) due(now time.Time, st standing) time.Time {
 	return never
 }
 
-func (a *announcer) announce(ctx context.Context, conn *pgx.Conn, st standing) error {
+// step announces what waits, or holds it.
+func (a *announcer) step(ctx context.Context, conn *pgx.Conn, st standing) error {
+	if a.hold(time.Now(), st) {
+		return nil
+	}
+	return a.announce(ctx, conn, st)
+}
+
+// hold leaves what waits to the sweeper for a while, unless it has left some of it lying already.
+func (a *announcer) hold(now time.Time, st standing) bool {
+	d := st.pace.hold(now)
+	if d == 0 {
+		return false
+	}
+	if a.unsent = a.p.applier.unannounced(a.unsent); len(a.unsent) > 0 {
+		return false
+	}
+	a.gather()
+	a.unsent, a.next = a.p.applier.unannounced(a.unsent), now.Add(d)
+	return true
+}
+
+// gather takes what has come since, and what was hidden for long enough.
+func (a *announcer) gather() {
 	taken, dropped := a.p.outbox.take()
 	a.p.stats.dropped.Add(dropped)
 	a.unsent = append(a.unsent, taken...)
 	if len(a.hidden) > 0 && !time.Now().Before(a.showAt) {
 		a.unsent, a.hidden = append(a.unsent, a.hidden...), nil
 	}
+}
+
+// announce announces all that waits.
+func (a *announcer) announce(ctx context.Context, conn *pgx.Conn, st standing) error {
+	a.gather()
 	// What a sweep has carried meanwhile need not go out again.
 	a.unsent = a.p.applier.unannounced(a.unsent)
 	if len(a.unsent) == 0 || st.codec == nil {
 		return nil
 	}
-	a.next = time.Now().Add(a.interval())
+	a.next = time.Now().Add(a.interval(st))
 	hidden, err := a.p.notify(ctx, conn, st.codec.Pack(a.unsent, nil, false, a.p.cfg.MaxKeys), xids(a.unsent))
 	if err != nil {
 		a.next = time.Now().Add(announceRetry)

@@ -3,6 +3,7 @@ package bus
 import (
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,7 @@ type applier struct {
 	since time.Time // since when this pod has watched the epoch
 	heard time.Time // when the last mark came through LISTEN
 	own   bool      // that mark was ours: this pod sweeps
+	pace  pace
 	// probed is the number of the last probe that came through LISTEN, of whatever pod.
 	probed uint64
 
@@ -43,6 +45,8 @@ type applier struct {
 type heardWhat struct {
 	gap bool // read the difference
 	ask bool // beat at once
+	// quicken: events begin to flow, and this pod is the one that carries them.
+	quicken bool
 }
 
 // notification applies one payload of our channel.
@@ -68,9 +72,16 @@ func (a *applier) notification(payload string) heardWhat {
 	for _, g := range m.Groups {
 		a.group(g)
 	}
+	now := time.Now()
 	what := heardWhat{ask: m.Ask}
+	if len(m.Groups) > 0 {
+		flowed := a.pace.flows(now)
+		a.pace.heard(now, spared(m))
+		what.quicken = a.own && !flowed && a.pace.flows(now)
+	}
 	if m.Mark != nil {
-		a.heard, a.own = time.Now(), a.track.IsSent(m.Mark.To)
+		a.heard, a.own = now, a.track.IsSent(m.Mark.To)
+		a.pace.mark(now)
 		if a.guards.MarkWithoutFrom {
 			m.Mark.From = position.Stamp{}
 		}
@@ -81,6 +92,22 @@ func (a *applier) notification(payload string) heardWhat {
 		}
 	}
 	return what
+}
+
+// spared is how many announcements a message stands for: what comes with a mark was found by a sweep, and each of its
+// transactions would have been announced by itself. Those without a name are of nobody who announces.
+func spared(m *wire.Message) int {
+	if m.Mark == nil {
+		return 1
+	}
+	var xids []uint64
+	for _, g := range m.Groups {
+		for _, id := range g.IDs {
+			xids = append(xids, id.XID)
+		}
+	}
+	slices.Sort(xids)
+	return len(slices.Compact(xids))
 }
 
 // group applies announced events. If every event of the group was applied here before, as with the pod's own, nobody
@@ -94,7 +121,7 @@ func (a *applier) group(g wire.Group) {
 		}
 	}
 	if news && (g.All || len(g.Keys) > 0) {
-		a.registry.deliver(Delivery{
+		a.foreign(Delivery{
 			Event: Event{Topic: g.Topic, Keys: g.Keys, All: g.All}, XIDs: g.Transactions(), CommittedAt: a.localTime(g.At),
 		})
 	}
@@ -127,6 +154,7 @@ func (a *applier) difference(d *difference) Reason {
 		a.publishFresh()
 		a.stats.resets.Add(1)
 		a.stats.lastReset.Store(&reason)
+		a.stats.resetLog.note(reason, time.Now())
 		a.registry.reset(reason)
 		if a.long != d.identity {
 			a.since = time.Now()
@@ -187,7 +215,15 @@ func (a *applier) hand(d *Delivery) {
 		d.Keys = nil
 	}
 	if d.All || len(d.Keys) > 0 {
-		a.registry.deliver(*d)
+		a.foreign(*d)
+	}
+}
+
+// foreign delivers what came from the database, and notes how long that took since the commit.
+func (a *applier) foreign(d Delivery) {
+	a.registry.deliver(d)
+	if !d.CommittedAt.IsZero() {
+		a.stats.delays.observe(time.Since(d.CommittedAt))
 	}
 }
 
@@ -251,6 +287,7 @@ type standing struct {
 	sweeping   bool      // it was this pod's own
 	caughtUp   bool      // all queues have worked off what was received
 	codec      *wire.Codec
+	pace       pace
 }
 
 func (a *applier) standing() standing {
@@ -258,8 +295,15 @@ func (a *applier) standing() standing {
 	defer a.mu.Unlock()
 	return standing{
 		a.track.Epoch(), a.long, a.since, a.track.Position(), a.track.Unproven(), a.heard, a.probed, a.own,
-		a.track.Position() == a.track.Received(), a.codec,
+		a.track.Position() == a.track.Received(), a.codec, a.pace,
 	}
+}
+
+// count notes how many pods there are.
+func (a *applier) count(pods int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pace.pods = pods
 }
 
 // epochNow is the short form of the epoch, empty for none.

@@ -67,14 +67,18 @@ type Config struct {
 	ProbeTimeout time.Duration
 
 	// SweepInterval bounds how long events wait that no pod announces: of triggers, of other languages, of pods that
-	// died. One pod of all reads the log this often. Defaults to DefaultSweepInterval.
+	// died. One pod of all reads the log this often, and more often while it announces for many pods (AnnounceInterval).
+	// Defaults to DefaultSweepInterval.
 	SweepInterval time.Duration
 
 	// PollInterval is how often the log is read while notifications do not arrive. Defaults to DefaultPollInterval.
 	PollInterval time.Duration
 
 	// AnnounceInterval is the least time between two notifications of this pod while events flow; the first goes out at
-	// once. The bus raises it by itself when there are many pods. Defaults to DefaultAnnounceInterval.
+	// once. Where many pods have much to announce, the pod that sweeps does it for all instead, every half millisecond
+	// for each pod and at most every SweepInterval: with P pods that begins at 4000/P announcements a second of all of
+	// them together. Raise AnnounceInterval to keep larger clusters from that: it is not done where the interval of the
+	// sweeps would be shorter than AnnounceInterval. Defaults to DefaultAnnounceInterval.
 	AnnounceInterval time.Duration
 
 	// Retention is how far back the log reaches: a pod that was away for longer resets. Defaults to DefaultRetention;

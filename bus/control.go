@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -153,7 +154,7 @@ func (c *control) step(ctx context.Context) (time.Duration, error) {
 	case c.probe:
 		return 0, c.sendProbe(ctx, st)
 	case !c.announcer.due(now, st).After(now):
-		return 0, c.announcer.announce(ctx, conn, st)
+		return 0, c.announcer.step(ctx, conn, st)
 	case !c.confirmer.due(now).After(now):
 		return 0, c.confirmer.step(ctx, conn, st, c.reaper.lease)
 	case !c.sweepAt(st).After(now):
@@ -212,10 +213,11 @@ func (c *control) beat(ctx context.Context) error {
 	var identity *string
 	var pods int64
 	var databaseNow time.Time
+	var queueUsage float64
 	sent := time.Now()
 	c.p.stats.statements.Add(1)
 	err := c.session.conn.QueryRow(ctx, c.p.sql.beat, c.p.ID(), st.epoch, fmt.Sprint(st.position.Xmax),
-		int64(st.position.InProgress), c.info()).Scan(&current, &identity, &pods, &databaseNow)
+		int64(st.position.InProgress), c.info()).Scan(&current, &identity, &pods, &databaseNow, &queueUsage)
 	if errors.Is(err, pgx.ErrNoRows) {
 		c.p.log.WarnContext(ctx, "this pod's row is gone: registering anew")
 		c.registered = false
@@ -227,6 +229,8 @@ func (c *control) beat(ctx context.Context) error {
 	answered := time.Now()
 	c.nextBeat = sent.Add(c.p.cfg.BeatInterval)
 	c.p.pods.Store(pods)
+	c.p.applier.count(pods)
+	c.p.stats.queue.Store(math.Float64bits(queueUsage))
 	c.p.applier.offset.Store(int64(databaseNow.Sub(sent.Add(answered.Sub(sent) / 2))))
 	c.p.stats.beats.Add(1)
 	c.dialer.succeeded()

@@ -26,6 +26,9 @@
 // own row, whose answer is a snapshot: when the position has passed that, the pod was in sync when it asked. After
 // a lost connection a pod reads what became visible since its position, and if it cannot, it resets.
 //
+// A notification wakes every pod. Where ten pods or more have much to announce, they leave it to the one that sweeps,
+// which then does so more often: see Config.AnnounceInterval.
+//
 // # Guarantees
 //
 //   - Every event whose transaction committed reaches every running pod's subscribers, or they get a Reset before Fresh

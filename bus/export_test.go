@@ -13,7 +13,7 @@ import (
 func Queries(schema string) map[string]string {
 	q := loadQueries(schema)
 	return map[string]string{
-		"beat": q.beat, "beats": q.beats, "confirm": q.confirm, "positions": q.positions, "create_epoch": q.createEpoch, "deregister": q.deregister,
+		"beat": q.beat, "beats": q.beats, "confirm": q.confirm, "history": q.history, "positions": q.positions, "create_epoch": q.createEpoch, "deregister": q.deregister,
 		"difference": q.difference, "difference_topics": q.differenceTopics, "insert_event": q.insertEvent,
 		"insert_events": q.insertEvents, "lease": q.lease, "notify": q.notify, "pods": q.pods, "prune": q.prune,
 		"privileges": q.privileges, "reap": q.reap, "register": q.register, "session": q.session,
@@ -42,6 +42,20 @@ func (p *Postgres) Payload(events ...Event) []string {
 	}
 	return p.applier.standing().codec.Pack(wires, nil, false, p.cfg.MaxKeys)
 }
+
+// PayloadOf signs a payload of events with a name, as of one transaction.
+func (p *Postgres) PayloadOf(xid uint64, events ...Event) []string {
+	wires := make([]wire.Event, len(events))
+	for i, e := range events {
+		wires[i] = wire.Event{
+			ID: position.EventID{XID: xid, N: int32(i)}, HasID: true, Topic: e.Topic, Keys: e.Keys, All: e.All,
+		}
+	}
+	return p.applier.standing().codec.Pack(wires, nil, false, p.cfg.MaxKeys)
+}
+
+// Committed is what follows the commit of a transaction.
+func (p *Postgres) Committed(xid uint64, events ...Event) { p.committed(events, xid, 0) }
 
 // Notification handles a payload as if it had arrived, and tells whether it calls for a read of the difference.
 func (p *Postgres) Notification(payload string) bool { return p.applier.notification(payload).gap }

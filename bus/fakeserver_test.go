@@ -20,16 +20,19 @@ type fakeServer struct {
 	mu        sync.Mutex
 	xid       uint64
 	epoch     string
+	pods      int
 	refuse    bool // connections are refused
 	swallow   bool // answers are swallowed: a black hole
 	deaf      bool // LISTEN is accepted and nothing is delivered
 	listeners map[*fakeConn]bool
 
 	dials, beats, notifies, differences atomic.Int64
+	// slowReads is how many differences from now on take slowRead each.
+	slowReads atomic.Int64
 }
 
 func newFakeServer() *fakeServer {
-	return &fakeServer{xid: 1000, epoch: "e1/1/1/1/1/0", listeners: map[*fakeConn]bool{}}
+	return &fakeServer{xid: 1000, epoch: "e1/1/1/1/1/0", pods: 1, listeners: map[*fakeConn]bool{}}
 }
 
 func (s *fakeServer) set(change func()) {
@@ -98,6 +101,9 @@ func (c *fakeConn) serve() {
 			return
 		}
 		if q, ok := m.(*pgproto3.Query); ok {
+			if strings.Contains(q.String, firstOfDifference) && c.server.slowReads.Add(-1) >= 0 {
+				time.Sleep(slowRead)
+			}
 			c.send(append(c.answer(q.String), &pgproto3.ReadyForQuery{TxStatus: 'I'})...)
 		}
 	}
@@ -139,6 +145,11 @@ const (
 	oidTextArray, oidTimestamptz, oidXID8                   uint32 = 1009, 1184, 5069
 )
 
+const (
+	firstOfDifference = "-- Everything that became visible"
+	slowRead          = 200 * time.Millisecond
+)
+
 // answer answers a statement, known by its first words.
 func (c *fakeConn) answer(sql string) []pgproto3.BackendMessage {
 	s := c.server
@@ -162,13 +173,13 @@ func (c *fakeConn) answer(sql string) []pgproto3.BackendMessage {
 	case strings.HasPrefix(sql, "listen "):
 		s.listeners[c] = true
 		return done("LISTEN")
-	case strings.Contains(sql, "-- Everything that became visible"):
+	case strings.Contains(sql, firstOfDifference):
 		s.differences.Add(1)
 		return row(column{oidText, s.epoch}, column{oidBytea, `\x00`}, column{oidText, nil}, column{oidText, s.snapshot()}, column{oidTimestamptz, now},
 			column{oidXID8, nil}, column{oidInt4, nil}, column{oidText, nil}, column{oidTextArray, nil}, column{oidBool, nil}, column{oidTimestamptz, nil})
 	case strings.Contains(sql, "-- The beat"):
 		s.beats.Add(1)
-		answer := row(column{oidText, s.snapshot()}, column{oidText, s.epoch}, column{oidInt8, 1}, column{oidTimestamptz, now})
+		answer := row(column{oidText, s.snapshot()}, column{oidText, s.epoch}, column{oidInt8, s.pods}, column{oidTimestamptz, now}, column{oidFloat8, 0.25})
 		s.xid++
 		return answer
 	case strings.Contains(sql, "-- Sends payloads"):
@@ -206,8 +217,13 @@ func (s *fakeServer) deliver(sql string) int {
 		if s.deaf || s.swallow {
 			continue
 		}
-		for l := range s.listeners {
-			l.out <- []pgproto3.BackendMessage{&pgproto3.NotificationResponse{PID: 7, Channel: "pgcoherence:pgcoherence", Payload: payload.String()}}
-		}
+		s.broadcast(payload.String())
+	}
+}
+
+// broadcast sends a notification to all that listen. The caller holds mu.
+func (s *fakeServer) broadcast(payload string) {
+	for l := range s.listeners {
+		l.out <- []pgproto3.BackendMessage{&pgproto3.NotificationResponse{PID: 7, Channel: "pgcoherence:pgcoherence", Payload: payload}}
 	}
 }

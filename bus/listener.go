@@ -139,6 +139,9 @@ func (l *listener) HandleNotification(_ context.Context, n *pgconn.Notification,
 	if what.ask {
 		l.p.want.set(&l.p.want.ask)
 	}
+	if what.quicken {
+		l.p.want.poke()
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgcoherence/pgcoherence/internal/migrate"
-	"github.com/pgcoherence/pgcoherence/internal/sqltext"
 )
 
 //go:embed migration/*.sql
@@ -44,49 +44,12 @@ type MigrateConfig struct {
 // at once. It needs the right to create a schema in the database, or to create tables in a schema that is there. A
 // newer schema is left as it is. Nothing migrates at run time.
 func Migrate(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error {
-	var c MigrateConfig
-	if cfg != nil {
-		c = *cfg
-	}
-	if c.Schema == "" {
-		c.Schema = DefaultSchema
-	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
-	grants, err := grantSQL(c.Schema, c.AppRole, c.ReaderRole)
+	job, err := cfg.job()
 	if err != nil {
 		return err
 	}
-	conn, err := pool.Acquire(ctx)
-	if err != nil {
-		return fmt.Errorf("bus: migrate: %w", err)
-	}
-	defer conn.Release()
-	if c.DryRun != nil {
-		pending, err := migrations().Pending(ctx, conn, c.Schema)
-		if err != nil {
-			return fmt.Errorf("bus: %w", err)
-		}
-		for _, m := range pending {
-			if _, err := io.WriteString(c.DryRun, m.Script(migrations().Component, c.Schema)); err != nil {
-				return err
-			}
-		}
-		_, err = io.WriteString(c.DryRun, grants)
-		return err
-	}
-	applied, err := migrations().Run(ctx, conn.Conn(), c.Schema)
-	for _, m := range applied {
-		c.Logger.InfoContext(ctx, "schema migrated", slog.String("schema", c.Schema), slog.Int("version", m.Version), slog.String("name", m.Name))
-	}
-	if err != nil {
+	if err := job.Run(ctx, pool); err != nil {
 		return fmt.Errorf("bus: %w", err)
-	}
-	if grants != "" {
-		if _, err := conn.Conn().PgConn().Exec(ctx, grants).ReadAll(); err != nil {
-			return fmt.Errorf("bus: migrate: grant: %w", err)
-		}
 	}
 	return nil
 }
@@ -94,48 +57,42 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error 
 // MigrationSQL is the whole schema as one SQL text, for people who run migrations with a tool of their own. It is for
 // an empty schema; DryRun gives the rest for one that is behind.
 func MigrationSQL(cfg *MigrateConfig) (string, error) {
-	var c MigrateConfig
-	if cfg != nil {
-		c = *cfg
-	}
-	if c.Schema == "" {
-		c.Schema = DefaultSchema
-	}
-	grants, err := grantSQL(c.Schema, c.AppRole, c.ReaderRole)
+	job, err := cfg.job()
 	if err != nil {
 		return "", err
 	}
-	script, err := migrations().Script(c.Schema)
+	script, err := job.SQL()
 	if err != nil {
 		return "", fmt.Errorf("bus: %w", err)
 	}
-	return script + grants, nil
+	return script, nil
 }
 
-// grantSQL is the least that the two roles need.
-func grantSQL(schema, app, reader string) (string, error) {
-	if err := sqltext.CheckSchema(schema); err != nil {
-		return "", fmt.Errorf("%w: Schema: %w", ErrConfig, err)
+func (c *MigrateConfig) job() (migrate.Job, error) {
+	var d MigrateConfig
+	if c != nil {
+		d = *c
 	}
-	for name, role := range map[string]string{"AppRole": app, "ReaderRole": reader} {
-		if len(role) > 63 || checkText("role", role) != nil {
-			return "", fmt.Errorf("%w: %s: want at most 63 bytes of UTF-8 without NUL", ErrConfig, name)
-		}
+	job := migrate.Job{
+		Set: migrations(), Schema: cmp.Or(d.Schema, DefaultSchema), DryRun: d.DryRun, Logger: d.Logger,
+		Grants: []migrate.Grant{{Field: "AppRole", Role: d.AppRole, SQL: appGrants}, {Field: "ReaderRole", Role: d.ReaderRole, SQL: readerGrants}},
 	}
-	sql := ""
-	if app != "" {
-		sql += sqltext.Render(fmt.Sprintf(`
+	if err := job.Check(); err != nil {
+		return job, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return job, nil
+}
+
+// The least that the two roles need.
+const (
+	appGrants = `
 GRANT USAGE ON SCHEMA /*schema*/pgcoherence TO %[1]s;
 GRANT SELECT, INSERT, DELETE ON /*schema*/pgcoherence.event TO %[1]s;
 GRANT SELECT, INSERT, UPDATE ON /*schema*/pgcoherence.epoch TO %[1]s;
 GRANT SELECT, INSERT, UPDATE, DELETE ON /*schema*/pgcoherence.pod TO %[1]s;
-GRANT SELECT ON /*schema*/pgcoherence.setting, /*schema*/pgcoherence.migration TO %[1]s;`, sqltext.Quote(app)), schema) + "\n"
-	}
-	if reader != "" {
-		sql += sqltext.Render(fmt.Sprintf(`
+GRANT SELECT ON /*schema*/pgcoherence.setting, /*schema*/pgcoherence.migration TO %[1]s;`
+
+	readerGrants = `
 GRANT USAGE ON SCHEMA /*schema*/pgcoherence TO %[1]s;
-GRANT SELECT ON /*schema*/pgcoherence.pod, /*schema*/pgcoherence.setting, /*schema*/pgcoherence.migration TO %[1]s;`,
-			sqltext.Quote(reader)), schema) + "\n"
-	}
-	return sql, nil
-}
+GRANT SELECT ON /*schema*/pgcoherence.pod, /*schema*/pgcoherence.setting, /*schema*/pgcoherence.migration TO %[1]s;`
+)

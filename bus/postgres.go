@@ -96,6 +96,7 @@ func NewPostgres(pool *pgxpool.Pool, cfg *Config) (*Postgres, error) {
 		}
 	})
 	p.applier.log, p.applier.registry, p.applier.stats, p.applier.batch = p.log, p.registry, &p.stats, c.MaxKeys
+	p.applier.pace = pace{announce: c.AnnounceInterval, sweep: c.SweepInterval}
 	p.outbox.poke = p.want.poke
 	p.staged.Store(binary.LittleEndian.Uint32(p.id[12:]))
 	return p, nil
@@ -170,6 +171,7 @@ func (p *Postgres) Run(ctx context.Context) error {
 	}
 	wg.Go(func() { newControl(p, l).run(ctx, first) })
 	wg.Go(func() { p.watchState(ctx) })
+	wg.Go(func() { p.tellHistories(ctx) })
 	wg.Wait()
 	return nil
 }

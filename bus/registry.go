@@ -19,10 +19,12 @@ type registry struct {
 	mu      sync.Mutex // for changing the map
 	topics  atomic.Pointer[map[string][]*subscription]
 	working sync.WaitGroup // queues being worked off
+
+	ignorant chan struct{} // a subscriber wants to know what the log holds
 }
 
 func newRegistry(log *slog.Logger, stats *counters, limit int, onPassed func()) *registry {
-	r := &registry{log: log, stats: stats, limit: limit, onPassed: onPassed}
+	r := &registry{log: log, stats: stats, limit: limit, onPassed: onPassed, ignorant: make(chan struct{}, 1)}
 	r.topics.Store(&map[string][]*subscription{})
 	return r
 }
@@ -30,8 +32,10 @@ func newRegistry(log *slog.Logger, stats *counters, limit int, onPassed func()) 
 func (r *registry) subscribe(topic string, subscriber Subscriber) (unsubscribe func()) {
 	s := newSubscription(r, topic, subscriber, r.limit)
 	r.change(func(topics map[string][]*subscription) {
+		s.events = r.counter(topic)
 		topics[topic] = append(slices.Clip(topics[topic]), s)
 	})
+	s.forget()
 	return sync.OnceFunc(func() {
 		r.change(func(topics map[string][]*subscription) {
 			rest := slices.DeleteFunc(slices.Clone(topics[topic]), func(other *subscription) bool { return other == s })
@@ -56,7 +60,10 @@ func (r *registry) change(f func(map[string][]*subscription)) {
 
 // deliver hands an event to every subscription of its topic.
 func (r *registry) deliver(d Delivery) {
-	for _, s := range (*r.topics.Load())[d.Topic] {
+	for i, s := range (*r.topics.Load())[d.Topic] {
+		if i == 0 {
+			s.events.Add(1)
+		}
 		s.deliver(d)
 	}
 }
@@ -68,6 +75,18 @@ func (r *registry) reset(reason Reason) {
 			s.reset(reason)
 		}
 	}
+}
+
+// needHistory are the subscriptions that want to know what the log holds and have not been asked for before.
+func (r *registry) needHistory() (some []*subscription) {
+	for _, subscriptions := range *r.topics.Load() {
+		for _, s := range subscriptions {
+			if s.ignorant.Swap(false) {
+				some = append(some, s)
+			}
+		}
+	}
+	return some
 }
 
 // barrier answers whether every subscription has already applied all that came before.

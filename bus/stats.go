@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -39,6 +40,8 @@ type Stats struct {
 	// Transitions are changes of State, as WatchState tells them.
 	Transitions int64
 	LastReset   Reason // reason of the last reset, empty for none
+	// QueueUsage is how full the server's notification queue is, from 0 to 1, as of the last beat.
+	QueueUsage float64
 }
 
 // counters are the moving parts of Stats.
@@ -46,6 +49,9 @@ type counters struct {
 	published, announced, swept, received, caughtUp, notifies, marks, sweeps, beats, gaps, polls, reconnects, resets,
 	overflows, panics, malformed, forged, unknown, dropped, pruned, reaped, uncertain, statements, transitions atomic.Int64
 	lastReset atomic.Pointer[Reason]
+	resetLog  resetLog
+	delays    delays
+	queue     atomic.Uint64 // bits of the float: how full the notification queue is
 	lastError atomic.Pointer[string]
 }
 
@@ -57,7 +63,7 @@ func (c *counters) snapshot() Stats {
 		Resets: c.resets.Load(), Overflows: c.overflows.Load(), Panics: c.panics.Load(), Malformed: c.malformed.Load(),
 		Forged: c.forged.Load(), Unknown: c.unknown.Load(), Dropped: c.dropped.Load(), Pruned: c.pruned.Load(),
 		Reaped: c.reaped.Load(), Uncertain: c.uncertain.Load(), Statements: c.statements.Load(),
-		Transitions: c.transitions.Load(), FreshAge: -1,
+		Transitions: c.transitions.Load(), FreshAge: -1, QueueUsage: math.Float64frombits(c.queue.Load()),
 	}
 	if r := c.lastReset.Load(); r != nil {
 		s.LastReset = *r

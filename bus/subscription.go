@@ -3,6 +3,7 @@ package bus
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/internal/hook"
@@ -16,6 +17,8 @@ type subscription struct {
 	direct     bool // one of our own caches: called on the spot
 	limit      int
 	registry   *registry
+	ignorant   atomic.Bool // a historian that has not been told what the log holds
+	events     *atomic.Int64 // delivered of the topic, shared by its subscriptions
 
 	mu      sync.Mutex
 	queue   []item
@@ -60,11 +63,24 @@ func (s *subscription) deliver(d Delivery) {
 func (s *subscription) reset(r Reason) {
 	if s.direct {
 		s.subscriber.Reset(r)
+		s.forget()
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.distrust(r)
+}
+
+// forget notes that a historian knows nothing of what was before now.
+func (s *subscription) forget() {
+	if _, ok := s.subscriber.(hook.Historian); !ok {
+		return
+	}
+	s.ignorant.Store(true)
+	select {
+	case s.registry.ignorant <- struct{}{}:
+	default:
+	}
 }
 
 // distrust puts a Reset in the place of everything that waits: whoever distrusts everything needs no details.

@@ -19,10 +19,10 @@ type sweeper struct {
 	p     *Postgres
 	since time.Time // when this pod began to wait for marks
 	after time.Duration
-	last  time.Time     // last sweep of this pod
-	mark  time.Time     // last mark of this pod
-	busy  bool          // the last sweep found something
-	took  time.Duration // the last read: a long transaction with many events makes each one read them all
+	last  time.Time        // last sweep of this pod
+	mark  time.Time        // last mark of this pod
+	found time.Time        // last sweep that found something
+	took  [2]time.Duration // the last reads: a long transaction with many events makes each one read them all
 }
 
 // quietMark is how often a mark goes out when there is nothing to say: beats are proven by marks.
@@ -39,15 +39,20 @@ func (s *sweeper) due(st standing) time.Time {
 		s.since = time.Now()
 	}
 	if st.sweeping {
-		return s.last.Add(s.interval())
+		return s.last.Add(s.interval(st))
 	}
 	// Wait until the sweeping pod has missed its turn. The jitter is drawn anew after each sweep.
 	if s.after == 0 {
 		s.after = s.p.cfg.SweepInterval + rand.N(2*s.p.cfg.SweepInterval)
 	}
-	due := s.since.Add(s.after) // at first: as if a mark was heard just before
-	if !st.heard.IsZero() {
+	due := s.since.Add(s.after)
+	switch {
+	case !st.heard.IsZero():
 		due = st.heard.Add(s.quietMark() + s.after)
+	case s.p.pods.Load() > 1:
+		// As if a mark was heard just before. A pod that is new stands where no other does: its mark would send all of
+		// them to the log.
+		due = due.Add(s.quietMark())
 	}
 	if again := s.last.Add(s.quietMark()); due.Before(again) {
 		return again // the own mark is still on its way
@@ -55,19 +60,10 @@ func (s *sweeper) due(st standing) time.Time {
 	return due
 }
 
-// interval is how often the sweeping pod sweeps. Many pods hold their announcements back for longer than a sweep of
-// all of them takes, so while events flow the sweeper carries them.
-func (s *sweeper) interval() time.Duration {
-	return max(s.wanted(), 4*s.took) // at most a fifth of the time is spent reading
-}
-
-func (s *sweeper) wanted() time.Duration {
-	pods := time.Duration(s.p.pods.Load())
-	fast := max(s.p.cfg.AnnounceInterval, pods*10*notifyCost)
-	if s.busy && pods*pods*8*notifyCost > 2*fast {
-		return min(fast, s.p.cfg.SweepInterval)
-	}
-	return s.p.cfg.SweepInterval
+// interval is how often the sweeping pod sweeps; at most a quarter of the time is spent reading. One slow read alone is a
+// busy machine's, and waiting four times as long would only add to the delay.
+func (s *sweeper) interval(st standing) time.Duration {
+	return max(st.pace.sweepEvery(time.Now(), s.found), 4*min(s.took[0], s.took[1]))
 }
 
 // sweep reads the difference to the base and sends what nobody announced, then the mark, in one NOTIFY transaction:
@@ -85,7 +81,7 @@ func (s *sweeper) sweep(ctx context.Context, conn *pgx.Conn, st standing, ask bo
 		// Too much to be said event by event: say it topic by topic.
 		d, err = s.p.queryDifference(ctx, conn, s.p.sql.differenceTopics, base, false)
 	}
-	s.took = time.Since(s.last)
+	s.took[0], s.took[1] = s.took[1], time.Since(s.last)
 	if errors.Is(err, errNoEpoch) {
 		return true, nil
 	}
@@ -96,8 +92,10 @@ func (s *sweeper) sweep(ctx context.Context, conn *pgx.Conn, st standing, ask bo
 		return true, nil
 	}
 	rest := s.p.applier.unannounced(d.events)
-	s.busy = len(rest) > 0
-	if !s.busy && !ask && time.Since(s.mark) < s.quietMark() {
+	if len(rest) > 0 {
+		s.found = time.Now()
+	}
+	if len(rest) == 0 && !ask && time.Since(s.mark) < s.quietMark() {
 		return false, nil
 	}
 	mark := &wire.Mark{From: base.Base.Stamp(), To: d.head.Current.Stamp()}

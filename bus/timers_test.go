@@ -150,3 +150,117 @@ func TestNewEpochIsNoticed(t *testing.T) {
 		require.True(t, b.Fresh())
 	})
 }
+
+// TestManyPods: while little is heard, events are announced at once. While much is, they are held, the sweeping pod
+// sweeps faster, what it announces is not announced again, and what it does not is announced after all.
+func TestManyPods(t *testing.T) {
+	t.Parallel()
+	onFake(t, nil, func(t *testing.T, s *fakeServer, b *bus.Postgres, _ *logBuffer) {
+		<-b.Ready()
+		s.set(func() { s.pods = 50 })
+		time.Sleep(10 * time.Second)
+		event := bus.Event{Topic: "item", Keys: []string{"1"}}
+		const soon = 10 * time.Millisecond // no time passes while somebody works: this is for timers only
+		xid := uint64(1)
+		commit := func() {
+			xid++
+			b.Committed(xid, event)
+		}
+		announced := func() int64 { return b.Stats().Announced }
+		others := func(d time.Duration) {
+			for range d / (5 * time.Millisecond) {
+				s.set(func() { s.broadcast(b.Payload(event)[0]) })
+				time.Sleep(5 * time.Millisecond)
+			}
+		}
+		quiet := func() {
+			for range 10 {
+				before := announced()
+				commit()
+				time.Sleep(soon)
+				require.Equal(t, before+1, announced(), "at once")
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+		quiet()
+
+		others(time.Second)
+		sweeps := b.Stats().Sweeps
+		others(2 * time.Second)
+		require.InDelta(t, 80, b.Stats().Sweeps-sweeps, 8, "25 ms apart, for 50 pods")
+
+		before := announced()
+		commit()
+		others(100 * time.Millisecond)
+		require.Equal(t, before, announced(), "left to the sweep")
+		others(4*bus.DefaultSweepInterval - 100*time.Millisecond + soon)
+		require.Equal(t, before+1, announced(), "but not for ever")
+
+		before = announced()
+		commit()
+		others(50 * time.Millisecond)
+		s.set(func() { s.broadcast(b.PayloadOf(xid, event)[0]) })
+		others(2 * time.Second)
+		require.Equal(t, before, announced(), "another pod has announced it")
+
+		time.Sleep(time.Second)
+		sweeps = b.Stats().Sweeps
+		quiet()
+		require.InDelta(t, 11, b.Stats().Sweeps-sweeps, 2, "as often as when nothing happens")
+	})
+}
+
+// TestManyPodsDeaf: one of many that hears nothing cannot know when the others hold theirs back. It announces rarely.
+func TestManyPodsDeaf(t *testing.T) {
+	t.Parallel()
+	onFake(t, nil, func(t *testing.T, s *fakeServer, b *bus.Postgres, _ *logBuffer) {
+		<-b.Ready()
+		s.set(func() { s.pods, s.deaf = 50, true })
+		time.Sleep(10 * time.Second)
+		require.Equal(t, bus.Polling, b.State())
+		before := b.Stats()
+		for xid := range 1000 {
+			b.Committed(uint64(xid), bus.Event{Topic: "item", Keys: []string{"1"}})
+			time.Sleep(5 * time.Millisecond)
+		}
+		after := b.Stats()
+		require.InDelta(t, 5*time.Second/bus.DefaultSweepInterval, after.Notifies-before.Notifies, 5)
+		require.InDelta(t, 1000, after.Announced-before.Announced, 30, "all but the last few")
+	})
+}
+
+// TestSecondPodWaits: a pod that is new and not alone leaves the sweeping to the others for as long as they may be
+// silent: its mark would send all of them to the log.
+func TestSecondPodWaits(t *testing.T) {
+	t.Parallel()
+	for pods, least := range map[int]time.Duration{1: bus.DefaultSweepInterval, 2: bus.DefaultSweepInterval + bus.DefaultBeatInterval/4} {
+		onFake(t, func(c *bus.Config) { c.Name = "new" }, func(t *testing.T, s *fakeServer, b *bus.Postgres, _ *logBuffer) {
+			s.set(func() { s.pods = pods })
+			begin := time.Now()
+			for b.Stats().Sweeps == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			require.GreaterOrEqual(t, time.Since(begin), least)
+			require.LessOrEqual(t, time.Since(begin), least+2*bus.DefaultSweepInterval+10*time.Millisecond)
+		})
+	}
+}
+
+// TestSlowSweeps: reads that are slow, as during a long transaction with many events, become rare. One alone does not.
+func TestSlowSweeps(t *testing.T) {
+	t.Parallel()
+	onFake(t, nil, func(t *testing.T, s *fakeServer, b *bus.Postgres, _ *logBuffer) {
+		<-b.Ready()
+		time.Sleep(10 * time.Second)
+		count := func(d time.Duration) int64 {
+			before := b.Stats().Sweeps
+			time.Sleep(d)
+			return b.Stats().Sweeps - before
+		}
+		s.slowReads.Store(1)
+		require.InDelta(t, 18, count(2*time.Second), 2, "one slow read")
+		s.slowReads.Store(1_000_000)
+		time.Sleep(2 * time.Second)
+		require.InDelta(t, 10*time.Second/(4*slowRead), count(10*time.Second), 3, "a quarter of the time")
+	})
+}

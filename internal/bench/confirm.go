@@ -55,32 +55,22 @@ func measureConfirm(ctx context.Context, plan confirmPlan) (_ *report, err error
 	for _, p := range plan.Points {
 		most = max(most, p.Pods)
 	}
-	s, err := startServer(ctx, confirmConnections(most))
+	both, r, err := openPair(ctx, "confirm", confirmConnections(most))
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	raw, err := s.beside(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, raw.drop()) }()
-	r := &report{Command: "confirm", Counts: map[string]any{}, Parameters: map[string]any{
-		"lease_seconds": plan.Lease.Seconds(), "at_once": atOnce, "points": plan.Points,
-	}}
-	if r.Environment, err = s.environment(ctx); err != nil {
-		return nil, err
-	}
+	defer func() { err = errors.Join(err, both.close()) }()
+	r.Parameters = map[string]any{"lease_seconds": plan.Lease.Seconds(), "at_once": atOnce, "points": plan.Points}
 	r.row(append([]any{"ms", "samples"}, percentileHeads...)...)
 	for _, point := range plan.Points {
-		reason, err := s.room(ctx, confirmConnections(point.Pods))
+		reason, err := both.ours.room(ctx, confirmConnections(point.Pods))
 		if err != nil {
 			return nil, err
 		}
 		if reason != "" {
 			return nil, fmt.Errorf("%d pods: %s", point.Pods, reason)
 		}
-		if err := measureConfirmPoint(ctx, r, s, raw, plan.Lease, point); err != nil {
+		if err := measureConfirmPoint(ctx, r, both, plan.Lease, point); err != nil {
 			return nil, fmt.Errorf("%d pods: %w", point.Pods, err)
 		}
 	}
@@ -101,8 +91,8 @@ type confirmer struct {
 	event int
 }
 
-func measureConfirmPoint(ctx context.Context, r *report, s, raw *server, lease time.Duration, point confirmPoint) (err error) {
-	pool, err := s.pool(ctx, atOnce, nil)
+func measureConfirmPoint(ctx context.Context, r *report, both *pair, lease time.Duration, point confirmPoint) (err error) {
+	pool, err := both.ours.pool(ctx, atOnce, nil)
 	if err != nil {
 		return err
 	}
@@ -125,7 +115,7 @@ func measureConfirmPoint(ctx context.Context, r *report, s, raw *server, lease t
 		return err
 	}
 	defer func() { err = errors.Join(err, stopAll(c.pods)) }()
-	hands, err := startAcks(ctx, raw, point.Pods)
+	hands, err := startAcks(ctx, both.raw, point.Pods)
 	if err != nil {
 		return err
 	}

@@ -56,23 +56,27 @@ func fanoutCommand(o *options) *cobra.Command {
 		},
 	}
 	c.Flags().IntVar(&rate, "rate", rate, "`events` per second of all pods together")
-	c.Flags().IntVar(&pods, "pods", pods, "`pods` of the main figures; without -short, 3, 10, 50 and 200 as well")
+	c.Flags().IntVar(&pods, "pods", pods, "`pods` of the main figures; 3, 10 and 50 as well, and without -short 200")
 	return c
 }
 
+// planFanout plans the curve. The points beside the main one need only show its
+// course.
 func planFanout(rate, pods int, short bool) fanoutPlan {
 	plan := fanoutPlan{Rate: rate, Main: pods, Lead: 500 * time.Millisecond, Idle: 2 * time.Second}
+	curve := []int{3, 10, 50, 200}
+	others, main := fanoutPoint{Rounds: 3, Slot: 7 * time.Second}, fanoutPoint{pods, 6, 10 * time.Second}
 	if short {
 		plan.Lead, plan.Idle = 300*time.Millisecond, 500*time.Millisecond
-		plan.Points = []fanoutPoint{{pods, 3, 3400 * time.Millisecond}}
-		return plan
+		curve = curve[:3]
+		others, main = fanoutPoint{Rounds: 2, Slot: 1200 * time.Millisecond}, fanoutPoint{pods, 3, 2 * time.Second}
 	}
-	for _, n := range []int{3, 10, 50, 200} {
+	for _, n := range curve {
 		if n != pods {
-			plan.Points = append(plan.Points, fanoutPoint{n, 3, 7 * time.Second})
+			plan.Points = append(plan.Points, fanoutPoint{n, others.Rounds, others.Slot})
 		}
 	}
-	plan.Points = append(plan.Points, fanoutPoint{pods, 6, 10 * time.Second})
+	plan.Points = append(plan.Points, main)
 	slices.SortFunc(plan.Points, func(a, b fanoutPoint) int { return a.Pods - b.Pods })
 	return plan
 }
@@ -86,42 +90,34 @@ func measureFanout(ctx context.Context, plan fanoutPlan) (_ *report, err error) 
 	for _, p := range plan.Points {
 		most = max(most, p.Pods)
 	}
-	s, err := startServer(ctx, fanoutConnections(most))
+	both, r, err := openPair(ctx, "fanout", fanoutConnections(most))
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	raw, err := s.beside(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, raw.drop()) }()
-	r := &report{Command: "fanout", Counts: map[string]any{}, Parameters: map[string]any{
+	defer func() { err = errors.Join(err, both.close()) }()
+	r.Parameters = map[string]any{
 		"rate": plan.Rate, "lead_ms": plan.Lead.Milliseconds(), "writers": fanoutWriters, "points": plan.Points,
-	}}
-	if r.Environment, err = s.environment(ctx); err != nil {
-		return nil, err
 	}
 	f := fanout{plan: plan, report: r}
-	if f.cpu, err = s.processor(ctx); err != nil {
+	if f.cpu, err = both.ours.processor(ctx); err != nil {
 		return nil, err
 	}
-	pool, err := s.pool(ctx, fanoutWriters, nil)
+	pool, err := both.ours.pool(ctx, fanoutWriters, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer pool.Close()
-	rawPool, err := raw.pool(ctx, fanoutWriters, nil)
+	rawPool, err := both.raw.pool(ctx, fanoutWriters, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer rawPool.Close()
-	f.fans = []fan{&fanBus{pool: pool}, &fanNotify{pool: rawPool, connect: raw.connect}, &fanBare{rawPool}}
+	f.fans = []fan{&fanBus{pool: pool}, &fanNotify{pool: rawPool, connect: both.raw.connect}, &fanBare{rawPool}}
 
 	r.row(append(append([]any{"pods", "ms from Commit's return to the last pod", "events/s"}, percentileHeads...),
 		"NOTIFY/s", "server CPUs", "client CPUs")...)
 	for _, point := range plan.Points {
-		reason, err := s.room(ctx, fanoutConnections(point.Pods))
+		reason, err := both.ours.room(ctx, fanoutConnections(point.Pods))
 		if err != nil {
 			return nil, err
 		}
@@ -178,6 +174,7 @@ func (f *fanout) measure(ctx context.Context, point fanoutPoint) error {
 	}
 	own, theirs, bare := results[0], results[1], results[2]
 	f.report.result("fanout.p99_ms."+n, percentile(own.delays, 99))
+	f.report.result("fanout.notify_p99_ms."+n, percentile(theirs.delays, 99))
 	f.report.result("fanout.cpu_ratio_notify"+suffix, own.perEvent()/theirs.perEvent())
 	f.report.result("fanout.cpu_ratio_bare"+suffix, own.perEvent()/bare.perEvent())
 	return nil

@@ -20,9 +20,10 @@ func TestPlanFanout(t *testing.T) {
 	require.Equal(t, time.Minute, time.Duration(long.Points[2].Rounds)*long.Points[2].Slot)
 	require.Equal(t, []int{3, 10, 20, 50, 200}, pods(planFanout(1000, 20, false)))
 	short := planFanout(1000, 20, true)
-	require.Equal(t, []int{20}, pods(short))
-	require.GreaterOrEqual(t, time.Duration(short.Points[0].Rounds)*short.Points[0].Slot, 10*time.Second)
+	require.Equal(t, []int{3, 10, 20, 50}, pods(short))
 	require.Equal(t, 20, short.Main)
+	require.Equal(t, 6*time.Second, time.Duration(short.Points[2].Rounds)*short.Points[2].Slot)
+	require.Equal(t, []int{3, 10, 50}, pods(planFanout(1000, 50, true)))
 }
 
 // TestRowsAreEnough: each event of a slot updates a row of its own.
