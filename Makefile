@@ -9,8 +9,8 @@ GOLANGCI_VERSION := v2.15.0
 GOLANGCI_DIR     := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pgcoherence/golangci-lint-$(GOLANGCI_VERSION)
 GOLANGCI         := $(GOLANGCI_DIR)/golangci-lint
 
-# Modules of their own under internal/: their dependencies stay out of the library's.
-NESTED := $(patsubst %/go.mod,%,$(wildcard internal/*/go.mod))
+# Modules of their own: their dependencies stay out of the library's.
+NESTED := $(patsubst %/go.mod,%,$(shell git ls-files --cached --others --exclude-standard "*/go.mod"))
 
 # The race detector needs a C compiler; without one the tests run all the same and say
 # so. Expanded late, because `prepare` may just have installed it.

@@ -1,0 +1,239 @@
+package lock
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgcoherence/pgcoherence/internal/backoff"
+)
+
+// TryAcquire takes a lease if it is free and nobody waits for it; else the error is a *HeldError. It writes nothing
+// then. A statement whose answer is lost is sent again; nothing is held if it returns an error.
+func (l *Locker) TryAcquire(ctx context.Context, key string) (*Lease, error) {
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	a := l.attempt(ctx, key)
+	lease, err := a.tryPatiently(ctx)
+	l.c.metrics.acquired(err)
+	return lease, err
+}
+
+// attempt is one wish for a lease; its id makes that asking twice is asking once.
+type attempt struct {
+	*Locker
+	key, id string
+	values  context.Context // what the lease's context inherits
+	tries   int
+	waits   bool // whoever would queue anyway need not be told who has it
+	queued  bool
+}
+
+func (l *Locker) attempt(ctx context.Context, key string) *attempt {
+	return &attempt{Locker: l, key: key, id: uuid.NewString(), values: ctx}
+}
+
+const (
+	failedTries = 3                     // of TryAcquire, when the answer is lost
+	busyTries   = 4                     // of TryAcquire, when the row is locked by somebody who may be about to let go
+	busyWait    = 2 * time.Millisecond  // before the next
+	busyMost    = 50 * time.Millisecond // between the tries of a waiter whose turn it is
+)
+
+// tryPatiently tries until there is an answer that is not about to change.
+func (a *attempt) tryPatiently(ctx context.Context) (*Lease, error) {
+	wait := backoff.Backoff{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
+	for failed, busy := 0, 0; ; {
+		lease, held, err := a.try(ctx)
+		switch {
+		case err == nil && held == nil:
+			return lease, nil
+		case err != nil:
+			if failed++; failed >= failedTries || !transient(err) || !backoff.Wait(ctx, wait.Next()) {
+				a.giveUp(ctx, err)
+				return nil, a.wrap(ctx, err)
+			}
+		case held.Guarded:
+			if busy++; busy >= busyTries || !backoff.Wait(ctx, busyWait) {
+				return nil, held
+			}
+		default:
+			return nil, held
+		}
+	}
+}
+
+// giveUp sees to it that a grant whose answer was lost does not last.
+func (a *attempt) giveUp(ctx context.Context, err error) {
+	if a.tries > 0 && transient(err) {
+		a.c.leave(ctx, a.key, a.id)
+	}
+}
+
+func (a *attempt) wrap(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return fmt.Errorf("lock: acquire %.80q: %w", a.key, explain(err))
+}
+
+// try asks once: a lease, or who has it. With a queue, being its turn is part of the question.
+func (a *attempt) try(ctx context.Context) (*Lease, *HeldError, error) {
+	for range 3 { // more than once only when the incarnation is raised, or a row appears or vanishes
+		if err := a.c.open(); err != nil {
+			return nil, nil, err
+		}
+		r, err := a.ask(ctx)
+		for conflicting(err) && backoff.Wait(ctx, conflictWait()) {
+			r, err = a.ask(ctx)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		switch {
+		case r == nil:
+			return nil, &HeldError{Key: a.key, Queued: true}, nil
+		case r.placed == nil:
+			if err := a.c.raise(ctx); err != nil {
+				return nil, nil, err
+			}
+		case r.granted != nil:
+			lease, err := a.granted(ctx, r)
+			if lease != nil || err != nil {
+				return lease, nil, err
+			}
+		case r.row.token != nil:
+			return nil, r.row.heldError(a.key), nil
+		}
+	}
+	return nil, &HeldError{Key: a.key, Guarded: true}, nil
+}
+
+// reply is what acquire.sql answers.
+type reply struct {
+	placed        *string // the database, nil if the incarnation is of another server
+	granted       *int64
+	row           row
+	sent, arrived time.Time
+	before        int64 // the largest token seen when it was sent
+}
+
+// row is a lease as the database tells it.
+type row struct {
+	token              *int64
+	owner, meta        *string
+	held, turn         *bool
+	sinceMS, remaining *int64
+}
+
+func (r *row) heldError(key string) *HeldError {
+	e := &HeldError{Key: key, Token: deref(r.token), Since: time.Duration(deref(r.sinceMS)) * time.Millisecond}
+	if deref(r.held) {
+		e.Owner, e.Metadata = deref(r.owner), metadataOf(r.meta)
+		e.Remaining = max(0, time.Duration(deref(r.remaining))*time.Millisecond)
+		return e
+	}
+	e.Guarded = deref(r.turn) // and yet it was not granted: the row is locked
+	e.Queued = !e.Guarded
+	if e.Guarded {
+		e.Owner, e.Metadata = deref(r.owner), metadataOf(r.meta)
+	}
+	return e
+}
+
+func deref[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+func metadataOf(text *string) map[string]string {
+	if text == nil {
+		return nil
+	}
+	var m map[string]string
+	_ = json.Unmarshal([]byte(*text), &m) // what others wrote by hand is not worth an error
+	return m
+}
+
+// ask sends acquire_free.sql, the first time only, and acquire.sql if that grants nothing. The clock is read after a connection was had: a starved pool must not eat up the lease.
+func (a *attempt) ask(ctx context.Context) (*reply, error) {
+	conn, err := a.c.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Release()
+	ctx, cancel := context.WithTimeout(ctx, min(a.options.TTL, longestTry))
+	defer cancel()
+	a.tries++
+	a.c.metrics.tries.Add(1)
+	if a.queued {
+		a.c.metrics.claims.Add(1)
+	}
+	r := &reply{before: a.c.seen.Load(), sent: time.Now()}
+	if a.tries == 1 {
+		err = conn.QueryRow(ctx, a.c.sql.acquireFree, a.key, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta).Scan(&r.granted, &r.placed)
+		r.arrived = time.Now()
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return r, err
+		}
+		if a.waits {
+			return nil, nil //nolint:nilnil // not to be had at once
+		}
+		r.sent = time.Now()
+	}
+	err = conn.QueryRow(ctx, a.c.sql.acquire, a.key, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta, waiterAlive.Milliseconds()).
+		Scan(&r.placed, &r.granted, &r.row.token, &r.row.owner, &r.row.held, &r.row.turn, &r.row.sinceMS, &r.row.remaining, &r.row.meta)
+	r.arrived = time.Now()
+	return r, err
+}
+
+// granted makes a lease of a grant. Nil, nil: this one does not count, ask again.
+func (a *attempt) granted(ctx context.Context, r *reply) (*Lease, error) {
+	token := *r.granted
+	if token <= r.before && a.tries == 1 {
+		// No new token is smaller than one that was there before it was asked for, unless the database went back in
+		// time without becoming another server: a dump put back in place, say.
+		a.c.log.ErrorContext(ctx, "token is smaller than an earlier one, raising the incarnation",
+			slog.Int64("token", token), slog.Int64("seen", r.before))
+		if _, err := a.c.raiseBy(ctx, true, "a token went back"); err != nil {
+			return nil, err
+		}
+		a.c.leave(ctx, a.key, a.id)
+		return nil, nil
+	}
+	lease := newLease(a, token, *r.placed, r.sent)
+	if elapsed(r.sent, r.arrived) >= trust(a.options.TTL) { // the answer took so long that the lease is over
+		lease.discard(ReasonExpired)
+		return nil, nil
+	}
+	if !a.c.add(lease) {
+		lease.discard(ReasonClosed)
+		a.c.leave(ctx, a.key, a.id)
+		return nil, ErrClosed
+	}
+	a.c.sawToken(token)
+	return lease, nil
+}
+
+// sawToken remembers the largest token.
+func (c *core) sawToken(token int64) {
+	for {
+		seen := c.seen.Load()
+		if token <= seen || c.seen.CompareAndSwap(seen, token) {
+			return
+		}
+	}
+}
+
+// jitter is d and up to a quarter of it more.
+func jitter(d time.Duration) time.Duration { return d + rand.N(d/4+1) }

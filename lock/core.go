@@ -1,0 +1,171 @@
+package lock
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgcoherence/pgcoherence/bus"
+)
+
+const (
+	waiterBeat   = time.Second            // how often waiters show that they are alive
+	waiterAlive  = 5 * time.Second        // silent for so long, they count as dead
+	waiterKept   = time.Minute            // silent for so long, their rows are deleted
+	pollInterval = 250 * time.Millisecond // of waiters while the bus does not bring events
+	patience     = 5 * time.Second        // of what is done although the caller's context has ended
+	longestTry   = 15 * time.Second       // of one statement that takes a lease
+)
+
+// core is what Lockers made by With share.
+type core struct {
+	cfg     Config
+	bus     bus.Bus
+	pool    *pgxpool.Pool
+	sql     *queries
+	log     *slog.Logger
+	metrics *metrics
+
+	seen   atomic.Int64  // the largest token granted here
+	poke   chan struct{} // the loop of Run has something to do
+	closed chan struct{} // closed when Run is about to end
+
+	mu       sync.Mutex
+	running  bool
+	started  bool
+	closing  bool
+	leases   map[*Lease]struct{} // what Run renews
+	waiters  map[string]*waiter  // by id
+	watchers map[string]map[chan struct{}]struct{}
+	changed  []string  // hashes of keys whose leases are to be looked at now
+	touchAt  time.Time // when the waiters have to be touched at the latest
+
+	purgeAt time.Time // only the loop of Run
+}
+
+// add has a lease renewed from now on, and answers whether that is possible.
+func (c *core) add(leases ...*Lease) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return false
+	}
+	for _, l := range leases {
+		c.leases[l] = struct{}{}
+		if l.locker.options.TTL/3 < look { // else the loop comes by in time
+			c.wakeLoop()
+		}
+	}
+	return true
+}
+
+func (c *core) remove(l *Lease) {
+	c.mu.Lock()
+	delete(c.leases, l)
+	last := c.closing && len(c.leases) == 0
+	c.mu.Unlock()
+	if last {
+		c.wakeLoop()
+	}
+}
+
+func (c *core) wakeLoop() {
+	select {
+	case c.poke <- struct{}{}:
+	default:
+	}
+}
+
+func (c *core) isRunning() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.running
+}
+
+// open is nil until Run ends.
+func (c *core) open() error {
+	select {
+	case <-c.closed:
+		return ErrClosed
+	default:
+		return nil
+	}
+}
+
+// detached is for what has to be done although the caller's context may have ended.
+func detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), patience)
+}
+
+// handed wakes the waiter that a lease was handed to: directly if it is one of this process', else through the bus. If
+// that does not work, it finds out by itself, when its process touches its waiters.
+func (c *core) handed(ctx context.Context, id *string) {
+	if id == nil {
+		return
+	}
+	c.metrics.handed.Add(1)
+	if c.wake(*id) {
+		return
+	}
+	c.publish(ctx, *id)
+}
+
+// announce tells all processes that something about a key is worth a look.
+func (c *core) announce(ctx context.Context, key string) {
+	c.look(hashOf(key))
+	c.publish(ctx, lookPrefix+hashOf(key))
+}
+
+// stager is the cheaper way to publish that *bus.Postgres has: one round trip.
+type stager interface {
+	Stage(ctx context.Context, db bus.PgxExecer, events ...bus.Event) (*bus.Staged, error)
+}
+
+func (c *core) publish(ctx context.Context, key string) {
+	if c.bus == nil {
+		return
+	}
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	event := bus.Event{Topic: Topic, Keys: []string{key}}
+	var err error
+	if s, ok := c.bus.(stager); ok {
+		var staged *bus.Staged
+		if staged, err = s.Stage(ctx, c.pool, event); err == nil {
+			staged.Committed() // the statement was a transaction of its own
+		}
+	} else {
+		_, err = c.bus.Publish(ctx, event)
+	}
+	if err != nil {
+		c.metrics.unpublished.Add(1)
+		c.log.WarnContext(ctx, "hand-over not published, waiters find it by themselves", slog.Any("error", err))
+	}
+}
+
+// hashOf is what events call a key: of bounded length, and not the key itself.
+func hashOf(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:16])
+}
+
+// leave takes a waiter, or a grant whose answer was lost, out of a lease's queue, whatever became of ctx.
+func (c *core) leave(ctx context.Context, key, id string) {
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	var next *string
+	err := c.row(ctx, c.sql.leave, []any{key, id, waiterAlive.Milliseconds(), c.cfg.ClaimTTL.Milliseconds()}, &next)
+	if err != nil {
+		c.log.WarnContext(ctx, "queue not left, others wait for a claim that will not come",
+			slog.Any("error", fmt.Errorf("lock: leave queue: %w", err)))
+		return
+	}
+	c.handed(ctx, next)
+}

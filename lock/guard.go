@@ -1,0 +1,63 @@
+package lock
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Guard ties a transaction to the lease: if it returns nil and the transaction commits, nobody else was granted the
+// lease before that. Call it first in the transaction, or at any time before the commit, once. The transaction has to be
+// one of the database of the Locker's pool; elsewhere the error is ErrNotGuarded or ErrSchema.
+//
+// A row lock excludes, and no clock: until the transaction ends, the database lets nobody change the lease's token. The
+// clock only refuses: a lease that has expired guards nothing any more. Renewals, Release and Steal are not delayed by a
+// guarded transaction; the next owner's grant is, until it ends, so keep it short. It holds at READ COMMITTED,
+// REPEATABLE READ and SERIALIZABLE; at the latter two a lease that was taken over since the transaction's snapshot gives
+// a serialization failure (SQLSTATE 40001), and one that was granted or renewed after it may guard nothing: then begin
+// anew. After an error the transaction can only be rolled back.
+func (l *Lease) Guard(ctx context.Context, tx pgx.Tx) error {
+	if err := l.Err(); err != nil {
+		return err
+	}
+	if tx == nil {
+		return fmt.Errorf("%w: tx is nil", ErrNotGuarded)
+	}
+	var one int
+	return l.guarded(tx.QueryRow(ctx, l.locker.c.sql.guard, l.key, l.token, l.id, l.database).Scan(&one))
+}
+
+// GuardSQL is Guard for database/sql. The driver must speak Postgres' own placeholders, $1, as pgx' and pq do.
+func (l *Lease) GuardSQL(ctx context.Context, tx *sql.Tx) error {
+	if err := l.Err(); err != nil {
+		return err
+	}
+	if tx == nil {
+		return fmt.Errorf("%w: tx is nil", ErrNotGuarded)
+	}
+	var one int
+	return l.guarded(tx.QueryRowContext(ctx, l.locker.c.sql.guard, l.key, l.token, l.id, l.database).Scan(&one))
+}
+
+func (l *Lease) guarded(err error) error {
+	if err == nil {
+		return nil
+	}
+	l.locker.c.metrics.refused.Add(1)
+	l.locker.c.look(hashOf(l.key)) // perhaps it is lost
+	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, sql.ErrNoRows) {
+		if lost := l.Err(); lost != nil {
+			return lost
+		}
+		return fmt.Errorf("%w: %.80q, token %d: not held in this database", ErrNotGuarded, l.key, l.token)
+	}
+	return wrap("guard", l.key, err)
+}
+
+// wrap says what was being done to which key.
+func wrap(what, key string, err error) error {
+	return fmt.Errorf("lock: %s %.80q: %w", what, key, explain(err))
+}

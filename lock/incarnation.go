@@ -1,0 +1,51 @@
+package lock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const sequenceBits = 48
+
+// Incarnation is the upper part of a token: how many times the database had become another server, or had gone back in
+// time, when it was issued. The rest of the token grows within it.
+func Incarnation(token int64) int { return int(token >> sequenceBits) }
+
+// raise begins a new incarnation because the row describes another server than this one.
+func (c *core) raise(ctx context.Context) error {
+	n, err := c.raiseBy(ctx, false, "another server")
+	if err == nil && n > 0 {
+		c.log.InfoContext(ctx, "incarnation raised: the database is another server, or was restarted", slog.Int("incarnation", n))
+	}
+	return err
+}
+
+func (c *core) raiseBy(ctx context.Context, byHand bool, reason string) (n int, err error) {
+	err = c.row(ctx, c.sql.raise, []any{byHand, reason}, &n)
+	var pgErr *pgconn.PgError
+	switch {
+	case errors.Is(err, pgx.ErrNoRows): // another process did it
+		return 0, nil
+	case errors.As(err, &pgErr) && pgErr.Code == "23514": // n is checked to fit
+		return 0, fmt.Errorf("%w: %w", ErrIncarnation, err)
+	case err != nil:
+		return 0, fmt.Errorf("lock: raise incarnation: %w", err)
+	}
+	c.metrics.raised.Add(1)
+	return n, nil
+}
+
+// RaiseIncarnation makes all tokens issued from now on larger than all before, whatever the sequence says, and returns
+// the new incarnation. Call it after the tables' content was put back in time by hand in a running server; everything
+// else is noticed. There are 32,767 of them.
+func (l *Locker) RaiseIncarnation(ctx context.Context, reason string) (int, error) {
+	if len(reason) > 200 || !isText(reason) {
+		return 0, fmt.Errorf("%w: reason: want at most 200 bytes of UTF-8 without NUL", ErrConfig)
+	}
+	return l.c.raiseBy(ctx, true, reason)
+}

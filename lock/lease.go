@@ -1,0 +1,209 @@
+package lock
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Lease is one time of having something exclusively. It is renewed by Run until it is released or lost. All methods are
+// safe for concurrent use.
+type Lease struct {
+	locker   *Locker
+	key, id  string
+	token    int64
+	database string
+	granted  time.Time // when the request was sent
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	mu       sync.Mutex
+	sent     time.Time // of the newest request that was granted
+	timer    *time.Timer
+	lost     *LostError
+	released bool // Release was called
+	done     bool // and has succeeded
+}
+
+func newLease(a *attempt, token int64, database string, sent time.Time) *Lease {
+	l := &Lease{locker: a.Locker, key: a.key, id: a.id, token: token, database: database, granted: sent, sent: sent}
+	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(a.values))
+	l.mu.Lock() // the timer may fire at once
+	defer l.mu.Unlock()
+	l.timer = time.AfterFunc(trust(a.options.TTL)-time.Since(sent), l.checkDeadline)
+	return l
+}
+
+// Key is what the lease is for.
+func (l *Lease) Key() string { return l.key }
+
+// Token is the fencing token: larger than that of every lease granted before, of whatever key. Let whatever the lease
+// protects outside of this database refuse a token smaller than one it has seen.
+func (l *Lease) Token() int64 { return l.token }
+
+// Context is cancelled when the lease is lost, with a *LostError as its cause, and when it is released, with
+// ErrReleased. It inherits the values, and not the end, of the context that the lease was acquired with.
+func (l *Lease) Context() context.Context { return l.ctx }
+
+// Done is Context().Done().
+func (l *Lease) Done() <-chan struct{} { return l.ctx.Done() }
+
+// ValidFor is for how long this process can rely on the lease if it is not renewed: zero when it is lost or released. It
+// ends before the lease does in the database.
+func (l *Lease) ValidFor() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lost != nil || l.released {
+		return 0
+	}
+	return max(0, trust(l.locker.options.TTL)-elapsed(l.sent, time.Now()))
+}
+
+// Err is nil while the lease is held, as far as this process can know, else ErrReleased or a *LostError.
+func (l *Lease) Err() error {
+	l.checkDeadline()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.lost != nil:
+		return l.lost
+	case l.released:
+		return ErrReleased
+	}
+	return nil
+}
+
+// checkDeadline ends the lease if it has not been renewed in time. The timer calls it, Run once a second, because a timer
+// stands still while the machine is suspended, and every use.
+func (l *Lease) checkDeadline() {
+	l.mu.Lock()
+	left := trust(l.locker.options.TTL) - elapsed(l.sent, time.Now())
+	over := left <= 0 && l.lost == nil && !l.released
+	if !over && l.lost == nil && !l.released {
+		l.timer.Reset(left) // it was renewed meanwhile
+	}
+	l.mu.Unlock()
+	if over {
+		l.lose(ReasonExpired)
+	}
+}
+
+// renewed notes a renewal.
+func (l *Lease) renewed(sent time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent = sent
+	if l.lost == nil && !l.released {
+		l.timer.Reset(trust(l.locker.options.TTL) - elapsed(sent, time.Now()))
+	}
+}
+
+func (l *Lease) lastSent() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sent
+}
+
+// lose ends the lease against its holder's will.
+func (l *Lease) lose(reason Reason) {
+	c := l.locker.c
+	err := &LostError{Key: l.key, Token: l.token, Reason: reason}
+	if !l.mark(err) {
+		return
+	}
+	if reason != ReasonClosed { // what is closed is renewed until it is released
+		c.remove(l)
+	}
+	c.metrics.lose(reason, elapsed(l.granted, time.Now()))
+	l.cancel(err)
+	c.log.Warn("lease lost", slog.String("reason", string(reason)), slog.Int64("token", l.token))
+	if f := l.locker.options.OnLost; f != nil {
+		go func() { // as documented: it may take its time, and may be the end of the process
+			defer func() {
+				if v := recover(); v != nil {
+					c.log.Error("OnLost panicked", slog.Any("panic", v))
+				}
+			}()
+			f(l, reason)
+		}()
+	}
+}
+
+// mark notes the loss, once, and answers whether it was this call that did.
+func (l *Lease) mark(err *LostError) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lost != nil || l.released {
+		return false
+	}
+	l.lost = err
+	l.timer.Stop()
+	return true
+}
+
+// discard ends a lease that nobody was given.
+func (l *Lease) discard(reason Reason) {
+	err := &LostError{Key: l.key, Token: l.token, Reason: reason}
+	l.mark(err)
+	l.cancel(err)
+}
+
+// Release gives the lease up, and hands it to whoever has waited longest. The lease's context is cancelled before that.
+// It does not wait for transactions that are guarded by the lease; the next owner does. If ctx has already ended, it goes
+// on for up to five seconds all the same, so that it can be deferred. A lease that was lost is given up too if it is
+// still there, and the error is the *LostError. The second Release after a successful one is ErrReleased; one that failed
+// can be repeated, and if it is not, the lease ends with its TTL.
+func (l *Lease) Release(ctx context.Context) error {
+	l.mu.Lock()
+	if l.done {
+		l.mu.Unlock()
+		return ErrReleased
+	}
+	first, lost := !l.released, l.lost
+	l.released = true
+	l.timer.Stop()
+	l.mu.Unlock()
+	c := l.locker.c
+	if first {
+		l.cancel(ErrReleased)
+		c.remove(l)
+		if lost == nil {
+			c.metrics.release(elapsed(l.granted, time.Now()))
+		}
+	}
+	if ctx.Err() != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = detached(ctx)
+		defer cancel()
+	}
+	next, err := l.sendRelease(ctx)
+	if err == nil || errors.Is(err, ErrLost) {
+		l.mu.Lock()
+		l.done = true
+		l.mu.Unlock()
+	}
+	if lost != nil {
+		err = lost
+	}
+	c.handed(ctx, next)
+	return err
+}
+
+func (l *Lease) sendRelease(ctx context.Context) (next *string, err error) {
+	c := l.locker.c
+	err = c.row(ctx, c.sql.release, []any{
+		l.key, l.token, l.locker.options.MinHold.Milliseconds(), waiterAlive.Milliseconds(), c.cfg.ClaimTTL.Milliseconds(),
+	}, &next)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, &LostError{Key: l.key, Token: l.token, Reason: ReasonTaken}
+	}
+	if err != nil {
+		return nil, wrap("release", l.key, err)
+	}
+	return next, nil
+}

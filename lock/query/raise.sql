@@ -1,0 +1,8 @@
+-- Begins a new incarnation where the row does not describe this server, or, by hand, in any case. The second to try
+-- waits for the first and then finds nothing to do. $1 by hand, $2 reason.
+UPDATE /*schema*/pgcoherence.incarnation
+SET n = n + 1, server = pg_postmaster_start_time(), database = current_database(),
+    relation = '/*schema*/pgcoherence.lease'::regclass, raised_at = clock_timestamp(), reason = $2::text
+WHERE $1::boolean OR server <> pg_postmaster_start_time() OR database <> current_database()
+   OR relation <> '/*schema*/pgcoherence.lease'::regclass
+RETURNING n

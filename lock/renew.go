@@ -1,0 +1,150 @@
+package lock
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// heartbeat renews, in one statement, what is due and what will be soon, and tells when it is to be called again. The
+// loop of Run calls it.
+type heartbeat struct {
+	c       *core
+	retryAt time.Time // after a failure, or for rows that somebody had locked
+	failing bool      // one line in the log per outage
+}
+
+const (
+	renewRetry  = 50 * time.Millisecond // after a failure
+	lockedRetry = 20 * time.Millisecond // after a row was locked
+)
+
+// due is when the next heartbeat is due, and the leases it takes along: a third of the TTL after the last renewal, or
+// half of that if one of them has come so far. Leases whose key somebody announced a change for are due at once.
+func (h *heartbeat) due(now time.Time) (batch []*Lease, at time.Time) {
+	at = now.Add(time.Hour)
+	h.c.mu.Lock()
+	changed := make(map[string]struct{}, len(h.c.changed))
+	for _, hash := range h.c.changed {
+		changed[hash] = struct{}{}
+	}
+	h.c.changed = h.c.changed[:0]
+	leases := make([]*Lease, 0, len(h.c.leases))
+	for l := range h.c.leases {
+		leases = append(leases, l)
+	}
+	h.c.mu.Unlock()
+	for _, l := range leases {
+		sent, ttl := l.lastSent(), l.locker.options.TTL
+		dueAt := now.Add(ttl/3 - elapsed(sent, now))
+		if len(changed) > 0 {
+			if _, ok := changed[hashOf(l.key)]; ok {
+				dueAt = now
+			}
+		}
+		if h.retryAt.After(dueAt) {
+			dueAt = h.retryAt
+		}
+		if dueAt.Before(at) {
+			at = dueAt
+		}
+		if !dueAt.After(now) || elapsed(sent, now) >= ttl/6 {
+			batch = append(batch, l)
+		}
+	}
+	return batch, at
+}
+
+// beat sends one and answers when to come back.
+func (h *heartbeat) beat(ctx context.Context, k *link) time.Time {
+	now := time.Now()
+	batch, at := h.due(now)
+	if at.After(now) {
+		return at
+	}
+	keys, tokens, ttls := make([]string, len(batch)), make([]int64, len(batch)), make([]int64, len(batch))
+	byToken := make(map[int64]*Lease, len(batch))
+	timeout := 3 * time.Second
+	for i, l := range batch {
+		keys[i], tokens[i], ttls[i] = l.key, l.token, l.locker.options.TTL.Milliseconds()
+		byToken[l.token] = l
+		timeout = min(timeout, l.locker.options.TTL/4)
+	}
+	var sent time.Time
+	locked := false
+	err := k.do(ctx, timeout, func(ctx context.Context, q querier) error {
+		sent = time.Now() // after a connection was made
+		rows, err := q.Query(ctx, h.c.sql.renew, keys, tokens, ttls)
+		if err != nil {
+			return err
+		}
+		var key string
+		var token int64
+		var renewed, ours, expired bool
+		_, err = pgx.ForEachRow(rows, []any{&key, &token, &renewed, &ours, &expired}, func() error {
+			switch l := byToken[token]; {
+			case l == nil:
+			case renewed:
+				l.renewed(sent)
+			case ours:
+				locked = true
+			default:
+				h.gone(l, expired)
+			}
+			return nil
+		})
+		return err
+	})
+	h.c.metrics.beats.Add(1)
+	switch {
+	case err != nil:
+		h.failed(ctx, err)
+	case locked:
+		h.retryAt = time.Now().Add(lockedRetry)
+	default:
+		h.retryAt, h.failing = time.Time{}, false
+	}
+	_, at = h.due(time.Now())
+	return at
+}
+
+// gone deals with a lease that the database does not hold for us any more. One that has merely expired there is lost as
+// well: the next may have it at any moment.
+func (h *heartbeat) gone(l *Lease, expired bool) {
+	l.mu.Lock()
+	over := l.lost != nil || l.released
+	l.mu.Unlock()
+	if over { // it was being released meanwhile, or outlived Run
+		h.c.remove(l)
+		return
+	}
+	if expired {
+		l.lose(ReasonExpired)
+		return
+	}
+	l.lose(ReasonTaken)
+}
+
+func (h *heartbeat) failed(ctx context.Context, err error) {
+	h.retryAt = time.Now().Add(renewRetry)
+	h.c.metrics.beatsFailed.Add(1)
+	if !h.failing {
+		h.failing = true
+		h.c.log.WarnContext(ctx, "renewal of leases failed, trying again", slog.Any("error", explain(err)))
+	}
+}
+
+// expire ends what has not been renewed in time, also if timers stood still.
+func (c *core) expire() {
+	c.mu.Lock()
+	leases := make([]*Lease, 0, len(c.leases))
+	for l := range c.leases {
+		leases = append(leases, l)
+	}
+	c.mu.Unlock()
+	for _, l := range leases {
+		l.checkDeadline()
+	}
+}

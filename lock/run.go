@@ -1,0 +1,227 @@
+package lock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgcoherence/pgcoherence/internal/backoff"
+	"github.com/pgcoherence/pgcoherence/internal/sqltext"
+)
+
+const (
+	look       = time.Second     // how often deadlines are compared with the wall clock
+	purgeEvery = 5 * time.Minute // how often free rows are deleted
+	purgeBatch = 1000
+)
+
+// Run renews leases and keeps waiters in their queues until ctx ends, and returns when all it started has ended. It
+// rides over every outage of the database. When ctx ends, the context of every lease ends with it, with ReasonClosed;
+// Run goes on renewing for DrainTimeout what is not released yet, and then returns nil. It returns an error only at the
+// start, for what trying again cannot mend: missing tables (ErrSchema), a missing right (ErrPrivilege), a refused
+// password. A second call is ErrRunning.
+//
+// Without Run everything works but renewing: a lease then ends when its TTL is over. It may be called after the first
+// lease was taken.
+func (l *Locker) Run(ctx context.Context) error {
+	c := l.c
+	c.mu.Lock()
+	if c.started {
+		c.mu.Unlock()
+		return ErrRunning
+	}
+	c.started, c.running = true, true
+	c.mu.Unlock()
+	if c.bus != nil {
+		defer c.bus.Subscribe(Topic, grants{c})()
+	}
+	k := &link{c: c}
+	defer k.close()
+	defer c.end()
+	if err := c.checkStart(ctx, k); err != nil {
+		return err
+	}
+	h := &heartbeat{c: c}
+	c.loop(ctx, func(now time.Time) time.Time { return c.turn(ctx, k, h, now) })
+	c.drain(k, h)
+	return nil
+}
+
+// checkStart connects until it succeeds, ctx ends, or it is hopeless.
+func (c *core) checkStart(ctx context.Context, k *link) error {
+	wait := backoff.Backoff{Base: 20 * time.Millisecond, Max: time.Second}
+	said := false
+	for ctx.Err() == nil {
+		err := k.do(ctx, patience, func(ctx context.Context, q querier) error { return c.check(ctx, q) })
+		if err == nil {
+			return nil
+		}
+		if hopeless(err) {
+			return fmt.Errorf("lock: start: %w", explain(err))
+		}
+		if !said {
+			said = true
+			c.log.WarnContext(ctx, "database not ready, trying again", slog.Any("error", err))
+		}
+		backoff.Wait(ctx, wait.Next())
+	}
+	return nil
+}
+
+// check checks what Run refuses to start without.
+func (c *core) check(ctx context.Context, q querier) error {
+	version, err := migrations().Version(ctx, q, c.cfg.Schema)
+	if err != nil {
+		return err
+	}
+	if want := migrations().Latest(); version < want {
+		return fmt.Errorf("%w: schema %s has version %d, this code needs %d: call lock.Migrate",
+			ErrSchema, sqltext.Quote(c.cfg.Schema), version, want)
+	}
+	var missing []string
+	if err := q.QueryRow(ctx, c.sql.privileges).Scan(&missing); err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%w in schema %s: %s", ErrPrivilege, sqltext.Quote(c.cfg.Schema), strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+func hopeless(err error) bool {
+	var pgErr *pgconn.PgError
+	if errors.Is(err, ErrSchema) || errors.Is(err, ErrPrivilege) {
+		return true
+	}
+	if !errors.As(err, &pgErr) {
+		return false
+	}
+	switch pgErr.Code {
+	case "28P01", "28000", "3D000", "42501": // wrong password, no such role, no such database, not permitted
+		return true
+	}
+	return false
+}
+
+// loop calls turn, again at the time it answers or when something happened, until ctx ends.
+func (c *core) loop(ctx context.Context, turn func(time.Time) time.Time) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-c.poke:
+		}
+		next := turn(time.Now())
+		timer.Reset(time.Until(next))
+	}
+}
+
+// turn does what is due and answers when to come back.
+func (c *core) turn(ctx context.Context, k *link, h *heartbeat, now time.Time) (next time.Time) {
+	next = now.Add(look)
+	c.expire()
+	if at := h.beat(ctx, k); at.Before(next) {
+		next = at
+	}
+	if ids, at := c.waiting(); len(ids) > 0 {
+		if !at.After(time.Now()) {
+			if err := c.touch(ctx, k, ids); err != nil && ctx.Err() == nil {
+				c.metrics.beatsFailed.Add(1)
+				c.log.WarnContext(ctx, "waiters not kept in their queues, trying again", slog.Any("error", err))
+			}
+			_, at = c.waiting()
+		}
+		if at.Before(next) {
+			next = at
+		}
+	}
+	c.purge(ctx, k, now)
+	return next
+}
+
+// purge deletes what nobody needs, now and then.
+func (c *core) purge(ctx context.Context, k *link, now time.Time) {
+	if c.purgeAt.IsZero() {
+		c.purgeAt = now.Add(jitter(purgeEvery))
+	}
+	if c.cfg.Retention < 0 || now.Before(c.purgeAt) {
+		return
+	}
+	c.purgeAt = now.Add(jitter(purgeEvery))
+	err := k.do(ctx, c.touchTimeout(), func(ctx context.Context, q querier) error {
+		if _, err := q.Exec(ctx, c.sql.purgeWaiters, waiterKept.Milliseconds()); err != nil {
+			return err
+		}
+		if _, err := q.Exec(ctx, c.sql.unqueue, c.cfg.Retention.Milliseconds(), purgeBatch); err != nil {
+			return err
+		}
+		tag, err := q.Exec(ctx, c.sql.purge, c.cfg.Retention.Milliseconds(), purgeBatch)
+		if tag.RowsAffected() == purgeBatch {
+			c.purgeAt = now.Add(time.Second)
+		}
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		c.log.WarnContext(ctx, "free leases not purged", slog.Any("error", err))
+	}
+}
+
+// drain ends the trust in all leases and goes on renewing, for some time, those that are not released yet.
+func (c *core) drain(k *link, h *heartbeat) {
+	c.close()
+	ctx, cancel := context.WithTimeout(context.Background(), max(c.cfg.DrainTimeout, 0))
+	defer cancel()
+	c.loop(ctx, func(now time.Time) time.Time {
+		if c.held() == 0 {
+			cancel()
+			return now
+		}
+		return h.beat(ctx, k)
+	})
+}
+
+// close refuses new leases and ends the trust in those there are.
+func (c *core) close() {
+	c.mu.Lock()
+	if c.closing {
+		c.mu.Unlock()
+		return
+	}
+	c.closing = true
+	leases := make([]*Lease, 0, len(c.leases))
+	for l := range c.leases {
+		leases = append(leases, l)
+	}
+	c.mu.Unlock()
+	close(c.closed)
+	for _, l := range leases {
+		l.lose(ReasonClosed)
+	}
+	c.wakeLoop()
+}
+
+func (c *core) held() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.leases)
+}
+
+// end is the end of Run, however it came.
+func (c *core) end() {
+	c.close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running = false
+	clear(c.leases)
+	for _, watchers := range c.watchers {
+		c.wakeWatchers(watchers)
+	}
+}

@@ -1,0 +1,70 @@
+package lock
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgcoherence/pgcoherence/internal/backoff"
+)
+
+// Steal takes a lease away from whoever has it, past all who wait. Its owner's guards are refused from the moment the
+// first statement commits, and its process learns of it through the bus at once. A transaction that was guarded before
+// is still waited for, until ctx ends: if Steal returns nil, it has ended. A lease that is free is simply taken.
+func (l *Locker) Steal(ctx context.Context, key string) (*Lease, error) {
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	a := l.attempt(ctx, key)
+	lease, err := a.steal(ctx)
+	l.c.metrics.acquired(err)
+	return lease, err
+}
+
+func (a *attempt) steal(ctx context.Context) (*Lease, error) {
+	c := a.c
+	wait := backoff.Backoff{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
+	busy := busyWait
+	for {
+		err := a.evict(ctx)
+		again := time.Now().Add(c.cfg.ClaimTTL / 2)
+		for err == nil && time.Now().Before(again) {
+			var lease *Lease
+			var held *HeldError
+			if lease, held, err = a.try(ctx); err == nil && held == nil {
+				c.announce(ctx, a.key)
+				return lease, nil
+			}
+			if err == nil && !backoff.Wait(ctx, jitter(busy)) {
+				err = ctx.Err()
+			}
+			busy = min(2*busy, busyMost)
+			if held != nil && !held.Guarded {
+				break // another thief, or one who waited, was faster
+			}
+		}
+		if err == nil || transient(err) && ctx.Err() == nil && backoff.Wait(ctx, wait.Next()) {
+			continue
+		}
+		c.leave(ctx, a.key, a.id)
+		return nil, a.wrap(ctx, err)
+	}
+}
+
+// evict ends the lease for its owner and reserves it.
+func (a *attempt) evict(ctx context.Context) error {
+	var token *int64
+	err := a.c.row(ctx, a.c.sql.steal, []any{a.key, a.id, a.c.cfg.ClaimTTL.Milliseconds()}, &token)
+	if errors.Is(err, pgx.ErrNoRows) { // nobody ever had it
+		return nil
+	}
+	if err == nil && token != nil {
+		a.c.metrics.stolen.Add(1)
+		a.c.log.InfoContext(ctx, "lease taken away from its owner", slog.Int64("token", *token))
+		a.c.announce(ctx, a.key)
+	}
+	return err
+}

@@ -1,0 +1,99 @@
+package lock
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// touchBy has the waiters touched at a time, or sooner: when a lease runs out and nobody tells, the first in its queue
+// has to be there.
+func (c *core) touchBy(at time.Time) {
+	c.mu.Lock()
+	sooner := at.Before(c.touchAt)
+	if sooner {
+		c.touchAt = at
+	}
+	c.mu.Unlock()
+	if sooner {
+		c.wakeLoop()
+	}
+}
+
+// waiting lists the ids of those who wait here, and when they are to be touched.
+func (c *core) waiting() (ids []string, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id := range c.waiters {
+		ids = append(ids, id)
+	}
+	return ids, c.touchAt
+}
+
+// touch shows that all who wait here are alive, wakes those whose turn it is, and has those whose rows are gone enter
+// the queue anew. The loop of Run calls it.
+func (c *core) touch(ctx context.Context, k *link, ids []string) error {
+	c.mu.Lock()
+	c.touchAt = time.Now().Add(c.touchInterval())
+	c.mu.Unlock()
+	return k.do(ctx, c.touchTimeout(), func(ctx context.Context, q querier) error { return c.sendTouch(ctx, q, ids) })
+}
+
+func (c *core) touchInterval() time.Duration {
+	if c.bus != nil && c.bus.Fresh() {
+		return waiterBeat
+	}
+	return pollInterval
+}
+
+// touchTimeout leaves time for a heartbeat of the shortest lease.
+func (c *core) touchTimeout() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	timeout := waiterBeat
+	for l := range c.leases {
+		timeout = min(timeout, l.locker.options.TTL/4)
+	}
+	return timeout
+}
+
+func (c *core) touchOne(ctx context.Context, w *waiter) error {
+	return c.sendTouch(ctx, c.pool, []string{w.id})
+}
+
+func (c *core) sendTouch(ctx context.Context, q querier, ids []string) error {
+	rows, err := q.Query(ctx, c.sql.touch, ids, waiterAlive.Milliseconds(), c.cfg.ClaimTTL.Milliseconds())
+	if err != nil {
+		return err
+	}
+	found := make(map[string]bool, len(ids))
+	var id string
+	var turn bool
+	var freeIn int64
+	next := time.Hour
+	_, err = pgx.ForEachRow(rows, []any{&id, &turn, &freeIn}, func() error {
+		found[id] = true
+		switch {
+		case turn && freeIn <= 0:
+			c.wake(id)
+		case turn:
+			next = min(next, time.Duration(freeIn)*time.Millisecond)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if next < time.Hour {
+		c.touchBy(time.Now().Add(next))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range ids {
+		if w := c.waiters[id]; w != nil && !found[id] {
+			signal(w.dropped)
+		}
+	}
+	return nil
+}

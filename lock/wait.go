@@ -1,0 +1,161 @@
+package lock
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgcoherence/pgcoherence/internal/backoff"
+)
+
+// Acquire takes a lease, and waits for it, first come first served, until ctx ends. ctx bounds only the wait: what it
+// returns is held until Release, or until it is lost. It rides over outages of the database; errors other than the end
+// of ctx and ErrClosed are of the kind that a person has to mend.
+//
+// A waiter is woken through the bus when it is its turn, and looks for itself at least once a second. A connection is
+// taken from the pool for each statement and never while waiting.
+func (l *Locker) Acquire(ctx context.Context, key string) (*Lease, error) {
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	begun := time.Now()
+	lease, err := l.attempt(ctx, key).await(ctx)
+	l.c.metrics.acquired(err)
+	l.c.metrics.waited(time.Since(begun), err)
+	return lease, err
+}
+
+// waiter is somebody in this process who waits for a lease.
+type waiter struct {
+	id, key string
+	woken   chan struct{} // it may be its turn
+	dropped chan struct{} // its row is gone: taken for dead
+}
+
+func (w *waiter) poke() { signal(w.woken) }
+
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// await is a loop of trying, entering the queue when somebody else has the lease, and trying again when it is this
+// waiter's turn.
+func (a *attempt) await(ctx context.Context) (*Lease, error) {
+	a.waits = true
+	w := &waiter{id: a.id, key: a.key, woken: make(chan struct{}, 1), dropped: make(chan struct{}, 1)}
+	defer func() {
+		if a.queued {
+			a.c.unregister(w)
+		}
+	}()
+	failure := backoff.Backoff{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
+	busy := busyWait
+	for {
+		lease, held, err := a.try(ctx)
+		switch {
+		case err == nil && held == nil:
+			return lease, nil // the grant has taken it out of the queue
+		case err == nil && held.Guarded && a.queued: // its turn, but the row is locked
+			if !backoff.Wait(ctx, jitter(busy)) {
+				err = ctx.Err()
+			}
+			busy = min(2*busy, busyMost)
+		case err == nil:
+			busy = busyWait
+			if !a.queued {
+				a.queued = true
+				a.c.register(w)
+				signal(w.dropped) // it is not in the queue yet
+			}
+			err = a.c.standBy(ctx, w)
+		}
+		if err == nil {
+			continue
+		}
+		if transient(err) && ctx.Err() == nil && backoff.Wait(ctx, failure.Next()) {
+			continue
+		}
+		if a.queued {
+			a.c.leave(ctx, a.key, a.id)
+		} else {
+			a.giveUp(ctx, err)
+		}
+		if errors.Is(err, ErrClosed) {
+			return nil, err
+		}
+		return nil, a.wrap(ctx, err)
+	}
+}
+
+// standBy returns nil when it may be the waiter's turn.
+func (c *core) standBy(ctx context.Context, w *waiter) error {
+	for {
+		select {
+		case <-w.dropped:
+			free, err := c.enqueue(ctx, w)
+			if err != nil {
+				signal(w.dropped)
+				return err
+			}
+			if free {
+				return nil
+			}
+			continue
+		default:
+		}
+		timer := time.NewTimer(jitter(waiterBeat))
+		select {
+		case <-w.woken:
+			timer.Stop()
+			return nil
+		case <-w.dropped:
+			timer.Stop()
+			signal(w.dropped)
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-c.closed:
+			timer.Stop()
+			return ErrClosed
+		case <-timer.C:
+			if c.isRunning() {
+				continue // the loop of Run touches all waiters
+			}
+			if err := c.touchOne(ctx, w); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// enqueue enters the queue and answers whether the lease is free by now, or does not exist any more.
+func (c *core) enqueue(ctx context.Context, w *waiter) (free bool, err error) {
+	var remaining int64
+	err = c.row(ctx, c.sql.enqueue, []any{w.key, w.id, c.cfg.Owner}, &free, &remaining)
+	if errors.Is(err, pgx.ErrNoRows) {
+		signal(w.dropped)
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	c.touchBy(time.Now().Add(time.Duration(remaining) * time.Millisecond))
+	return free, nil
+}
+
+func (c *core) register(w *waiter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiters[w.id] = w
+}
+
+func (c *core) unregister(w *waiter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.waiters, w.id)
+}
