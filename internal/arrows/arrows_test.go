@@ -44,6 +44,7 @@ var testOnly = []string{
 	"github.com/fergusstrange/embedded-postgres",
 	"pgregory.net/rapid",
 	module + "/internal/pgtest",
+	module + "/internal/redistest",
 }
 
 // pkg is what `go list -json` says of one package.

@@ -1,0 +1,138 @@
+package cachetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/pgcoherence/pgcoherence/cache"
+)
+
+// ErrClosed is what a MemoryTier answers after Close.
+var ErrClosed = errors.New("cachetest: tier is closed")
+
+// ErrTTL is what a MemoryTier answers to a time to live that is not positive.
+var ErrTTL = errors.New("cachetest: time to live is not positive")
+
+// MemoryTier is a cache.Tier in this process' memory, for tests: several caches can share one, as pods share a Redis. It
+// never evicts; what has expired goes when it is asked for. All methods are safe for concurrent use.
+type MemoryTier struct {
+	mu      sync.Mutex
+	entries map[string]memoryEntry
+	err     error
+	delay   time.Duration
+	closed  bool
+}
+
+type memoryEntry struct {
+	value   []byte
+	expires time.Time
+}
+
+var _ cache.Tier = (*MemoryTier)(nil)
+
+// NewMemoryTier makes an empty MemoryTier.
+func NewMemoryTier() *MemoryTier { return &MemoryTier{entries: map[string]memoryEntry{}} }
+
+// Get implements cache.Tier.
+func (m *MemoryTier) Get(ctx context.Context, key string) (value []byte, err error) {
+	err = m.do(ctx, func() error {
+		e, ok := m.entries[key]
+		if !ok {
+			return cache.ErrTierMiss
+		}
+		if !time.Now().Before(e.expires) {
+			delete(m.entries, key)
+			return cache.ErrTierMiss
+		}
+		value = append([]byte{}, e.value...)
+		return nil
+	})
+	return value, err
+}
+
+// Set implements cache.Tier.
+func (m *MemoryTier) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if ttl <= 0 {
+		return ErrTTL
+	}
+	return m.do(ctx, func() error {
+		m.entries[key] = memoryEntry{bytes.Clone(value), time.Now().Add(ttl)}
+		return nil
+	})
+}
+
+// Delete implements cache.Tier.
+func (m *MemoryTier) Delete(ctx context.Context, keys ...string) error {
+	return m.do(ctx, func() error {
+		for _, key := range keys {
+			delete(m.entries, key)
+		}
+		return nil
+	})
+}
+
+// Fail makes every call fail with this error from now on; nil ends that.
+func (m *MemoryTier) Fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
+}
+
+// Delay makes every call take so long from now on, or until its context ends.
+func (m *MemoryTier) Delay(d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.delay = d
+}
+
+// Len is how many entries there are; some may have expired.
+func (m *MemoryTier) Len() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.entries)
+}
+
+// Flush forgets everything, as a Redis does that was restarted.
+func (m *MemoryTier) Flush() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.entries)
+}
+
+// Close makes every later call fail with ErrClosed.
+func (m *MemoryTier) Close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	clear(m.entries)
+}
+
+// do waits as long as Delay says, and then calls f under the lock.
+func (m *MemoryTier) do(ctx context.Context, f func() error) error {
+	m.mu.Lock()
+	delay := m.delay
+	m.mu.Unlock()
+	if delay > 0 {
+		t := time.NewTimer(delay)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return ErrClosed
+	}
+	if m.err != nil {
+		return m.err
+	}
+	return f()
+}

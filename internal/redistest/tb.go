@@ -1,0 +1,96 @@
+package redistest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+)
+
+// TB is what redistest needs of a testing.TB.
+type TB interface {
+	Helper()
+	Cleanup(func())
+	Context() context.Context
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+	Skipf(format string, args ...any)
+}
+
+// New starts a server for one test, which is skipped if there is no redis-server, and fails then under CI=true.
+func New(t TB, cfg *Config) *Server {
+	t.Helper()
+	s, err := Start(t.Context(), cfg)
+	if err != nil {
+		giveUp(t, err)
+		return nil
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("%v", err)
+		}
+	})
+	return s
+}
+
+// Shared is a server for all tests of a binary, started by the first that needs it. Tests keep apart by prefixes of
+// their keys. The zero value is ready.
+type Shared struct {
+	mu     sync.Mutex
+	server *Server
+}
+
+// Server is the server, for a test that does not stop or change it.
+func (s *Shared) Server(t TB) *Server {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.server == nil {
+		server, err := Start(context.WithoutCancel(t.Context()), nil)
+		if err != nil {
+			giveUp(t, err)
+			return nil
+		}
+		s.server = server
+	}
+	return s.server
+}
+
+// Runner is what Main needs of a *testing.M.
+type Runner interface{ Run() int }
+
+// Main returns a Runner that runs m and then ends the server:
+//
+//	func TestMain(m *testing.M) { goleak.VerifyTestMain(shared.Main(m)) }
+func (s *Shared) Main(m Runner) Runner { return sharedRunner{s, m} }
+
+type sharedRunner struct {
+	shared *Shared
+	m      Runner
+}
+
+func (r sharedRunner) Run() int {
+	code := r.m.Run()
+	r.shared.mu.Lock()
+	defer r.shared.mu.Unlock()
+	if r.shared.server != nil {
+		if err := r.shared.server.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+	}
+	return code
+}
+
+// giveUp ends a test that got no server.
+func giveUp(t TB, err error) {
+	t.Helper()
+	ci, _ := strconv.ParseBool(os.Getenv("CI"))
+	if ci || !errors.Is(err, ErrUnavailable) {
+		t.Fatalf("%v", err)
+		return
+	}
+	t.Skipf("\n*** NOT TESTED: this test needs a Redis, and there is none\n*** %v", err)
+}
