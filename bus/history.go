@@ -47,6 +47,9 @@ func (p *Postgres) tellHistory(ctx context.Context, s *subscription) error {
 		return nil // the reset that precedes a first position asks again
 	}
 	limit := historian.HistoryLimit(hook.Token{})
+	if limit < 1 {
+		return nil
+	}
 	h, err := p.readHistory(ctx, s.topic, limit)
 	if err != nil {
 		return err

@@ -60,6 +60,8 @@ func (l *Local) Confirm(ctx context.Context, _ Receipt) error { return ctx.Err()
 
 // Subscribe implements Bus.
 func (l *Local) Subscribe(topic string, s Subscriber) (unsubscribe func()) {
+	l.mu.Lock() // what is being delivered is either delivered to it or in the position it begins at
+	defer l.mu.Unlock()
 	return l.registry.subscribe(topic, s)
 }
 

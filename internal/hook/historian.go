@@ -14,7 +14,7 @@ type Past struct {
 type Historian interface {
 	Synchronous
 
-	// HistoryLimit is how many events are wanted at most.
+	// HistoryLimit is how many events are wanted at most; none: nothing is told.
 	HistoryLimit(Token) int
 
 	// History tells of all events of the topic that have committed by now and that from does not see, but for those of

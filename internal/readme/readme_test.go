@@ -20,12 +20,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/cache"
 )
-
-var users interface {
-	Drop(keys []string, all bool)
-	Clear()
-}
 
 func example(ctx context.Context) error {
 `

@@ -1,0 +1,291 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"sync/atomic"
+	"time"
+)
+
+// AuditConfig is how RunAudit samples.
+type AuditConfig[V any] struct {
+	// Rate is how many entries are compared per second. Each costs a load, which is neither shared nor stored. Defaults to
+	// DefaultAuditRate.
+	Rate float64
+	// Equal says whether two values are the same. Set it if values hold what differs from load to load, or if comparing is
+	// slow. Defaults to the bytes of Config.Codec if Tier is set, else reflect.DeepEqual.
+	Equal func(held, read V) bool
+	// OnStale is told of each entry that was stale beyond a bound, from RunAudit's goroutine. May be nil: there is a log
+	// line, too.
+	OnStale func(Finding)
+}
+
+// DefaultAuditRate is one entry per second.
+const DefaultAuditRate = 1
+
+func (a *AuditConfig[V]) withDefaults() AuditConfig[V] {
+	d := *a
+	if d.Rate == 0 {
+		d.Rate = DefaultAuditRate
+	}
+	return d
+}
+
+func (a *AuditConfig[V]) validate() error {
+	if !(a.Rate > 0 && a.Rate <= 10_000) {
+		return fmt.Errorf("%w: Audit.Rate: %v is not between 0 and 10,000", ErrConfig, a.Rate)
+	}
+	return nil
+}
+
+// Finding is an entry that differed from the database for longer than a bound, while it could have been served.
+type Finding struct {
+	Topic string
+	// KeyHash is the beginning of the SHA-256 of the key's text.
+	KeyHash string
+	Bound   time.Duration
+	// Since is when the difference was first seen.
+	Since time.Time
+	// Invalidated is when an event last named the key or the whole topic here, zero if none is remembered.
+	Invalidated time.Time
+	// XIDs are the transactions of the remembered events.
+	XIDs []uint64
+}
+
+// AuditStats counts what the auditor saw.
+type AuditStats struct {
+	Checks  int64                   // entries compared
+	Skipped int64                   // entries that went or could not be read again
+	Stale   map[time.Duration]int64 // by bound: entries that differed for longer
+}
+
+// auditBounds are how long a difference has to last to be counted: below the first it is the delay of any event.
+var auditBounds = [...]time.Duration{time.Second, 10 * time.Second, 60 * time.Second}
+
+// ErrNoAudit: RunAudit was called without Config.Audit, or twice.
+var ErrNoAudit = errors.New("cache: no audit is configured, or it runs already")
+
+// audit is what RunAudit counts.
+type audit struct {
+	running         atomic.Bool
+	checks, skipped atomic.Int64
+	stale           [len(auditBounds)]atomic.Int64
+}
+
+func (a *audit) snapshot() AuditStats {
+	s := AuditStats{Checks: a.checks.Load(), Skipped: a.skipped.Load(), Stale: make(map[time.Duration]int64)}
+	for i, bound := range auditBounds {
+		s.Stale[bound] = a.stale[i].Load()
+	}
+	return s
+}
+
+// held is an entry that differs from the database, until that is no longer so or the last bound has passed.
+type differing[K comparable, V any] struct {
+	key   K
+	entry entry[V]
+	since time.Time
+	next  int // bound
+}
+
+// RunAudit compares samples of what is held with what the loader reads, until ctx ends, and counts what is stale for
+// longer than 1, 10 and 60 seconds. It is what an operator points at when asked how often the cache is wrong. An entry
+// counts only if it is still the same one after its value was read again, and could be served. The answer is nil
+// when ctx has ended.
+//
+// Listing the keys of a shard to sample from takes its lock for some milliseconds if there are many; that happens once
+// for every 64 samples.
+func (c *Cache[K, V]) RunAudit(ctx context.Context) error {
+	if c.cfg.Audit == nil || c.audit.running.Swap(true) {
+		return ErrNoAudit
+	}
+	defer c.audit.running.Store(false)
+	tick := time.NewTicker(time.Duration(float64(time.Second) / c.cfg.Audit.Rate))
+	defer tick.Stop()
+	var sample []K
+	var open []differing[K, V]
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.life.Done():
+			return ErrClosed
+		case <-tick.C:
+		}
+		open = c.recheck(ctx, open)
+		if len(sample) == 0 {
+			sample = c.sample()
+		}
+		if len(sample) == 0 {
+			continue
+		}
+		key := sample[len(sample)-1]
+		sample = sample[:len(sample)-1]
+		if d, ok := c.compare(ctx, key); ok && len(open) < maxDiffering {
+			open = append(open, d)
+		}
+	}
+}
+
+const (
+	sampleSize   = 64
+	maxDiffering = 1024
+)
+
+// sample draws keys from one shard.
+func (c *Cache[K, V]) sample() []K {
+	s := &c.shards[rand.IntN(len(c.shards))] //nolint:gosec // a sample, no secret
+	s.mu.Lock()
+	keys := s.values.Keys()
+	s.mu.Unlock()
+	rand.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+	return append([]K(nil), keys[:min(sampleSize, len(keys))]...)
+}
+
+// servable is the entry of a key, if it may be served now.
+func (c *Cache[K, V]) servable(key K) (e entry[V], ok bool) {
+	now := time.Now()
+	if c.trustAt(now) != trustFresh {
+		return e, false
+	}
+	s, at := c.shard(key), c.clock(now)
+	epoch := c.epoch.Load()
+	s.mu.Lock()
+	e, ok = s.values.Peek(key)
+	s.mu.Unlock()
+	return e, ok && e.live(epoch, at)
+}
+
+// same says whether the entry of a key is still this one and may be served.
+func (c *Cache[K, V]) same(key K, e entry[V]) bool {
+	now, ok := c.servable(key)
+	return ok && now.id == e.id && now.epoch == e.epoch
+}
+
+// reread reads a key as the database has it.
+func (c *Cache[K, V]) reread(ctx context.Context, key K) (l Loaded[V], err error) {
+	if c.cfg.LoadTimeout != Forever {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.cfg.LoadTimeout)
+		defer cancel()
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v}
+		}
+	}()
+	return c.loader.Load(wantPrimary(ctx), key)
+}
+
+// compare compares one entry with what the loader reads now.
+func (c *Cache[K, V]) compare(ctx context.Context, key K) (d differing[K, V], differs bool) {
+	e, ok := c.servable(key)
+	if !ok {
+		c.audit.skipped.Add(1)
+		return d, false
+	}
+	equal, ok := c.matches(ctx, key, e)
+	if !ok {
+		c.audit.skipped.Add(1)
+		return d, false
+	}
+	c.audit.checks.Add(1)
+	return differing[K, V]{key: key, entry: e, since: time.Now()}, !equal && c.same(key, e)
+}
+
+// matches reads a key again; ok is false if that failed.
+func (c *Cache[K, V]) matches(ctx context.Context, key K, e entry[V]) (equal, ok bool) {
+	l, err := c.reread(ctx, key)
+	if errors.Is(err, ErrNotFound) {
+		return false, true
+	}
+	if err != nil {
+		return false, false
+	}
+	return c.equal(e.value, l.Value), true
+}
+
+func (c *Cache[K, V]) equal(a, b V) bool {
+	if f := c.cfg.Audit.Equal; f != nil {
+		return f(a, b)
+	}
+	if c.tier != nil {
+		x, err := c.tier.encode(a)
+		y, err2 := c.tier.encode(b)
+		if err == nil && err2 == nil {
+			return bytes.Equal(x, y)
+		}
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+// recheck looks at entries that differed: those that went, or are the same as the database again, are no finding.
+func (c *Cache[K, V]) recheck(ctx context.Context, open []differing[K, V]) (still []differing[K, V]) {
+	for _, d := range open {
+		switch {
+		case !c.same(d.key, d.entry):
+			continue
+		case time.Since(d.since) < auditBounds[d.next]:
+			still = append(still, d)
+			continue
+		}
+		equal, ok := c.matches(ctx, d.key, d.entry)
+		if ok && equal || !c.same(d.key, d.entry) {
+			continue
+		}
+		if !ok {
+			still = append(still, d)
+			continue
+		}
+		c.report(ctx, d)
+		if d.next++; d.next < len(auditBounds) {
+			still = append(still, d)
+		}
+	}
+	return still
+}
+
+// report counts and tells of a finding.
+func (c *Cache[K, V]) report(ctx context.Context, d differing[K, V]) {
+	c.audit.stale[d.next].Add(1)
+	f := Finding{Topic: c.topic, Bound: auditBounds[d.next], Since: d.since}
+	if name, err := c.names.name(d.key); err == nil {
+		sum := sha256.Sum256([]byte(name))
+		f.KeyHash = hex.EncodeToString(sum[:8])
+		f.Invalidated, f.XIDs = c.history.recent(name)
+	}
+	c.cfg.Logger.WarnContext(ctx, "cache: entry differs from the database",
+		slog.String("topic", f.Topic), slog.String("key_hash", f.KeyHash), slog.Duration("bound", f.Bound),
+		slog.Time("since", f.Since), slog.Time("invalidated", f.Invalidated), slog.Any("xids", f.XIDs))
+	if c.cfg.Audit.OnStale != nil {
+		c.cfg.Audit.OnStale(f)
+	}
+}
+
+func (c *Cache[K, V]) collectAudit(counter metricFunc[int64], gauge metricFunc[float64]) {
+	if c.cfg.Audit == nil {
+		return
+	}
+	m, s := c.metrics, c.audit.snapshot()
+	counter(m.auditChecks, s.Checks, "compared")
+	counter(m.auditChecks, s.Skipped, "skipped")
+	for _, bound := range auditBounds {
+		counter(m.auditStale, s.Stale[bound], bound.String())
+		if s.Checks > 0 {
+			gauge(m.auditNines, nines(s.Stale[bound], s.Checks), bound.String())
+		}
+	}
+}
+
+// nines of 1 wrong in 1,000 are 3; of none they are as many as of one.
+func nines(wrong, of int64) float64 {
+	return -math.Log10(float64(max(wrong, 1)) / float64(max(of, wrong, 1)))
+}

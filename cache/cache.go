@@ -1,0 +1,262 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/internal/hook"
+	"github.com/pgcoherence/pgcoherence/internal/position"
+)
+
+// Cache holds what a loader reads, until an event on its topic says that it is no longer valid. All methods are safe for
+// concurrent use. It is a prometheus.Collector.
+type Cache[K comparable, V any] struct {
+	bus    bus.Bus
+	topic  string
+	cfg    Config[K, V]
+	loader Loader[K, V]
+	batch  BatchLoader[K, V] // nil: the loader is none
+	names  *naming[K]
+
+	source     hook.Source // nil: a foreign bus
+	staleAfter time.Duration
+	serveFor   time.Duration // beyond staleAfter
+	applied    func(bus.Receipt) bool
+	weak       hook.CacheGuards // off; see Weaken
+
+	seed      maphash.Seed
+	shards    []shard[K, V]
+	start     time.Time
+	startWall int64 // start on the wall clock, Unix nanoseconds
+
+	epoch   atomic.Uint32 // entries and loads of another one do not count
+	tags    *tagBook
+	history *history
+	suspect suspects
+	dirty   atomic.Bool // something was stored since the last clearing; for the policy Clear
+	limiter limiter
+	tier    *tier[V]
+	stats   counters
+	audit   audit
+	metrics *metrics
+
+	unsubscribe func()
+	life        context.Context // ends with Close
+	end         context.CancelFunc
+	closed      atomic.Bool
+	working     workers
+}
+
+// New makes a cache for a topic of a bus and subscribes it. It does no I/O. Two caches may share a topic, on one bus, too:
+// each is told of all its events.
+//
+// On a bus that is not of this module only Fresh is known: StaleOnError, ServeFor and a Tier are errors there, and values
+// from a standby are not stored.
+func New[K comparable, V any](b bus.Bus, topic string, load Loader[K, V], cfg *Config[K, V]) (*Cache[K, V], error) {
+	c := &Cache[K, V]{bus: b, topic: topic, cfg: cfg.withDefaults(), loader: load, start: time.Now()}
+	c.startWall = c.start.UnixNano()
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	var err error
+	if c.names, err = newNaming(c.cfg.KeyString, c.cfg.ParseKey); err != nil {
+		return nil, err
+	}
+	c.batch, _ = load.(BatchLoader[K, V])
+	if err = c.attach(); err != nil {
+		return nil, err
+	}
+	c.tags = newTagBook()
+	c.history = newHistory(c.source, c.cfg.Memory)
+	c.limiter = limiter{permits: make(chan struct{}, c.cfg.LoadConcurrency), window: c.cfg.Recovery}
+	c.life, c.end = context.WithCancel(context.Background())
+	if err = c.newShards(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	c.metrics = newMetrics(topic)
+	if c.cfg.Tier != nil {
+		c.tier = newTier(c)
+	}
+	c.history.reset(c.start) // what comes after Subscribe is told
+	if c.tier != nil {
+		c.unsubscribe = b.Subscribe(topic, &historian[K, V]{subscriber[K, V]{c}})
+	} else {
+		c.unsubscribe = b.Subscribe(topic, &subscriber[K, V]{c})
+	}
+	c.history.subscribed(time.Now())
+	return c, nil
+}
+
+// validate checks what New got beside the key's type.
+func (c *Cache[K, V]) validate() error {
+	switch {
+	case c.bus == nil:
+		return fmt.Errorf("%w: bus is nil", ErrConfig)
+	case c.loader == nil:
+		return fmt.Errorf("%w: loader is nil", ErrConfig)
+	case c.topic == "":
+		return fmt.Errorf("%w: topic is empty", ErrConfig)
+	case len(c.topic) > bus.MaxTopicLen:
+		return fmt.Errorf("%w: topic has %d bytes, at most %d", ErrConfig, len(c.topic), bus.MaxTopicLen)
+	}
+	if err := check("topic", c.topic); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return c.cfg.validate()
+}
+
+// attach finds what this bus can do beyond bus.Bus.
+func (c *Cache[K, V]) attach() error {
+	if a, ok := c.bus.(interface{ Applied(r bus.Receipt) bool }); ok {
+		c.applied = a.Applied
+	}
+	if c.cfg.WhenStale.kind == policyServe {
+		c.serveFor = c.cfg.WhenStale.window
+	}
+	window := max(c.serveFor, c.cfg.StaleOnError)
+	c.source, _ = c.bus.(hook.Source)
+	if c.source == nil {
+		switch {
+		case c.cfg.Tier != nil:
+			return fmt.Errorf("%w: Tier: this bus tells no positions", ErrConfig)
+		case c.serveFor > 0:
+			return fmt.Errorf("%w: WhenStale: this bus does not tell how long it has not been fresh", ErrConfig)
+		case c.cfg.StaleOnError > 0:
+			return fmt.Errorf("%w: StaleOnError: this bus does not tell how long it has not been fresh", ErrConfig)
+		}
+		return nil
+	}
+	c.staleAfter = c.source.StaleAfter(hook.Token{})
+	if window > 0 {
+		if err := c.source.Extend(hook.Token{}, window); err != nil {
+			return fmt.Errorf("%w: WhenStale and StaleOnError: %w", ErrConfig, err)
+		}
+	}
+	return nil
+}
+
+// Topic is what the cache is called on the wire.
+func (c *Cache[K, V]) Topic() string { return c.topic }
+
+// Close ends the subscription, cancels loads under way, and drops all that is held. It returns when their goroutines
+// have ended, or after LoadTimeout, at most ten seconds, with an error: a loader that ignores its context cannot be ended.
+// Whoever waits for a load gets ErrClosed, as do all later reads. Calling it again does nothing.
+func (c *Cache[K, V]) Close() error {
+	if c.closed.Swap(true) {
+		return nil
+	}
+	c.unsubscribe()
+	c.end()
+	c.epoch.Add(1)
+	c.purge()
+	if n := c.working.wait(min(c.cfg.LoadTimeout, 10*time.Second)); n > 0 {
+		return fmt.Errorf("cache: close: %d goroutines of loads have not ended", n)
+	}
+	return nil
+}
+
+// purge drops all that is held, shard by shard.
+func (c *Cache[K, V]) purge() {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.dropping = true
+		s.values.Purge()
+		s.absent.Purge()
+		s.dropping = false
+		s.mu.Unlock()
+	}
+}
+
+// trust is what a reader may be served from here.
+type trust uint8
+
+const (
+	trustNothing trust = iota
+	trustServe         // not fresh, but within the window of ServeFor
+	trustFresh
+)
+
+// trustAt says what may be served at a time that was just read.
+func (c *Cache[K, V]) trustAt(now time.Time) trust {
+	if c.source == nil {
+		if c.bus.Fresh() {
+			return trustFresh
+		}
+		return trustNothing
+	}
+	age := c.source.FreshAge(hook.Token{}, now)
+	switch {
+	case age < 0:
+		return trustNothing
+	case age < c.staleAfter:
+		return trustFresh
+	case age < c.staleAfter+c.serveFor:
+		return trustServe
+	}
+	return trustNothing
+}
+
+// place is the bus' position.
+type place struct {
+	epoch string
+	at    position.Snapshot
+	told  uint64 // how often the log was told of
+	ok    bool
+}
+
+func (c *Cache[K, V]) position() (p place) {
+	if c.source != nil {
+		p.epoch, p.at, p.ok = c.source.Position(hook.Token{})
+	}
+	if c.tier != nil {
+		p.told = c.history.told()
+	}
+	return p
+}
+
+// workers counts the cache's goroutines.
+type workers struct {
+	mu   sync.Mutex
+	n    int
+	idle chan struct{} // closed when there are none; nil while nobody waits
+}
+
+func (w *workers) add(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.n += n
+	if w.n == 0 && w.idle != nil {
+		close(w.idle)
+		w.idle = nil
+	}
+}
+
+// wait answers how many there still are when the time is over.
+func (w *workers) wait(most time.Duration) int {
+	w.mu.Lock()
+	if w.n == 0 {
+		w.mu.Unlock()
+		return 0
+	}
+	if w.idle == nil {
+		w.idle = make(chan struct{})
+	}
+	idle := w.idle
+	w.mu.Unlock()
+	t := time.NewTimer(most)
+	defer t.Stop()
+	select {
+	case <-idle:
+		return 0
+	case <-t.C:
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.n
+	}
+}

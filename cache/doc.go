@@ -1,0 +1,74 @@
+// Package cache keeps what a pod has read from Postgres in its memory, and drops it when any pod, or any other writer,
+// says that it is no longer valid.
+//
+//	users, err := cache.New(b, "users", cache.Func(loadUser), nil) // func loadUser(context.Context, int64) (User, error)
+//	…
+//	user, err := users.Get(ctx, id)
+//
+// Writers say what they change in the transaction that changes it:
+//
+//	tx, err := b.Begin(ctx)
+//	…
+//	tx.Exec(ctx, "UPDATE users SET name = $1 WHERE id = $2", name, id)
+//	users.InvalidateTx(tx, id)
+//	err = tx.Commit(ctx)
+//
+// There is no Set: what a cache holds is what its loader has read. A fill tells nobody anything; only writes do.
+//
+// # Keys and tags
+//
+// A key travels as text. Strings, integers, UUIDs and other byte arrays have one; for other types there is
+// Config.KeyString. A value may have tags, of all that it was made from: InvalidateTags ends all values with a tag, however
+// many, in one step. Tags share the topic: on the wire a tag is "~#" and its name, and a key that begins with "~" has "~="
+// before it, so in SQL a tag is invalidated by pgcoherence.invalidate('users', '~#' || tag).
+//
+// # Loads
+//
+// Readers of one key share a load. Each leaves at its own deadline, and the load ends when the last has left, or after
+// LoadTimeout. A panic of the loader is a *PanicError for all who wait. That a key does not exist is an answer, too:
+// the loader returns ErrNotFound, and for NegativeTTL nobody asks the database again. GetMany reads many keys at once, with
+// a BatchLoader in one go. After a reset, when all pods' caches are empty, LoadConcurrency bounds the loads.
+//
+// # Standbys
+//
+// A loader may read from a standby if it says in which snapshot: InSnapshot reads in one and returns it, and Loaded takes
+// it along. A value is stored only if that snapshot sees every transaction that is known here to have invalidated the key, its
+// tags, or all. If it does not, the loader is called once more, with WantPrimary.
+//
+// # Tiers
+//
+// A Tier behind the cache, such as Redis, is shared by all pods. It is never trusted: every value in it says from which
+// snapshot it is, and a pod takes it only if that sees all that was invalidated there as far as this pod knows. So the tier may
+// lose, delay or keep what it likes, be flushed or fail over; correctness does not need its deletes, its clock or its scripts.
+//
+// # Guarantees
+//
+//   - After Commit, Publish or Invalidate returned nil, no Get of this pod that begins later answers what was before.
+//     GetAfter gives the same to other pods, and the bus' Confirm says when all pods are that far.
+//   - A load that overlaps an invalidation, of its key, one of its tags, or all, or a reset, leaves nothing in the cache: those
+//     who asked before may get the old value, those who ask later do not join it. The same holds for what comes from a
+//     standby or a tier.
+//   - While the bus cannot prove that it is in sync, nothing is served but for as long as ServeFor or StaleOnError say; the bus
+//     knows of that time, so Confirm waits for it.
+//   - A hit takes one lock of one of many shards, reads the clock once, and allocates nothing. A reset and an invalidation of
+//     all or of a tag take the same time however much is held. There is no goroutine in the background.
+//   - Nothing of a tier's troubles reaches a reader.
+//
+// # Limits
+//
+//   - Values are shared between readers: do not change them, or set Config.Clone.
+//   - Capacity is split over shards by a hash of the key; the order of use is that of a shard. Below a few hundred entries
+//     there is one shard, and both are exact.
+//   - What is invalid goes at once from sight, but by tag, or when all is invalid, its memory is used again only as other
+//     entries come.
+//   - That a key does not exist is held too, so whoever inserts has to invalidate.
+//   - A load that asks for its own key is an error (ErrCycle); two that wait for each other's end with LoadTimeout.
+//   - A standby must follow the primary that the bus writes to. After a failover one that still follows the old primary must be
+//     fenced off: its snapshots are of another history.
+//   - While the bus is not fresh, a loader that answers from a standby although WantPrimary says otherwise is believed, and
+//     what it answers is not stored.
+//   - A tier's values expire by the pods' clocks: where these differ, so do the expiries. What is invalid does not depend on it.
+//   - A tier's value from before the oldest invalidation that is remembered (Config.Memory), or that the log still held when
+//     this pod started, is not used.
+//   - A loader must read from the database after it was called. What it keeps by itself, nobody can invalidate.
+package cache

@@ -1,0 +1,78 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Errors of New.
+var (
+	// ErrConfig: an argument or a Config field has a value that cannot work; the text names it.
+	ErrConfig = errors.New("cache: invalid configuration")
+)
+
+// Errors of reading.
+var (
+	// ErrNotFound is what a loader returns, as it is or wrapped, for a key that does not exist. It is cached like a value,
+	// for NegativeTTL, so an insert must invalidate, too.
+	ErrNotFound = errors.New("cache: not found")
+	// ErrClosed: Close was called.
+	ErrClosed = errors.New("cache: closed")
+	// ErrKey: the key's string cannot travel as an event's key; the text says why.
+	ErrKey = errors.New("cache: invalid key")
+	// ErrLoadTimeout: the loader took longer than LoadTimeout. It also matches context.DeadlineExceeded.
+	ErrLoadTimeout error = timeoutError{}
+	// ErrBehind: the loader was told to read from the primary (WantPrimary) and still returned a value from before an
+	// invalidation. It was neither stored nor returned.
+	ErrBehind = errors.New("cache: value is from before an invalidation that is known here")
+	// ErrCycle: a loader asked for the key that it is loading, which would wait for itself.
+	ErrCycle = errors.New("cache: loader waits for its own load")
+	// ErrLoaderExit: the loader ended its goroutine with runtime.Goexit.
+	ErrLoaderExit = errors.New("cache: loader ended its goroutine")
+)
+
+// Errors of invalidating.
+var (
+	// ErrForeignTx: the transaction was not begun by the bus, so it would not publish. Begin it with the bus, or use Stage.
+	ErrForeignTx = errors.New("cache: transaction was not begun by the bus")
+	// ErrUnsupported: this bus cannot do that; the text says what.
+	ErrUnsupported = errors.New("cache: bus does not support this")
+)
+
+// Errors of tiers.
+var (
+	// ErrTierMiss is what a Tier's Get returns for a key that it does not hold.
+	ErrTierMiss = errors.New("cache: not in the tier")
+)
+
+// errAbandoned is why a load's context ends that nobody waits for any more.
+var errAbandoned = errors.New("cache: nobody waits for this load any more")
+
+// timeoutError is ErrLoadTimeout.
+type timeoutError struct{}
+
+func (timeoutError) Error() string   { return "cache: loader took too long" }
+func (timeoutError) Timeout() bool   { return true }
+func (timeoutError) Temporary() bool { return true }
+
+// Is makes it match what the loader's own calls return when their context ends.
+func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// PanicError is what all get who wait for a loader that panics.
+type PanicError struct {
+	Value any    // what it panicked with
+	Stack []byte // where
+}
+
+// Error implements error. The stack is not in it.
+func (e *PanicError) Error() string { return fmt.Sprintf("cache: loader panicked: %v", e.Value) }
+
+// Unwrap is the value, if that is an error.
+func (e *PanicError) Unwrap() error {
+	err, ok := e.Value.(error)
+	if !ok {
+		return nil
+	}
+	return err
+}

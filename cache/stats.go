@@ -1,0 +1,208 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/pgcoherence/pgcoherence/bus"
+)
+
+// Stats is a snapshot of what a cache has done and holds. Counts are since New.
+type Stats struct {
+	Topic   string
+	Entries int   // values that count; some may have expired, or lost a tag
+	Absent  int   // keys known not to exist, likewise
+	Cost    int64 // of all that takes room, if MaxCost is set
+	Loading int   // keys being loaded that a reader could join
+
+	Hits         int64
+	NegativeHits int64 // answers that a key does not exist, without a load
+	Misses       int64
+	Joined       int64 // of the misses and the bypassed: waited for a load that another reader had begun
+	Bypassed     int64 // reads while the bus was not fresh
+	Stale        int64 // answers while the bus was not fresh (ServeFor, also counted as hits), or after a load failed
+
+	Loads         int64 // loads that found something
+	LoadsNotFound int64
+	LoadErrors    int64 // timeouts and panics included
+	LoadTimeouts  int64
+	LoadPanics    int64
+	LoadsCanceled int64 // nobody waited any more, or the cache was closed
+	StartedOver   int64 // readers who were given an answer that a tag had made invalid before they asked
+
+	RefusedFills map[string]int64 // loaded and not stored: invalidated, epoch, snapshot, uncertain, position
+
+	EvictedCapacity    int64
+	EvictedExpired     int64
+	EvictedInvalidated int64
+
+	Invalidations int64 // keys, tags and whole topics that events named
+	Resets        map[bus.Reason]int64
+	Cleared       int64 // by the policy Clear
+	Remembered    int   // recent invalidations that values from elsewhere are compared with
+
+	TierHits, TierMisses, TierRefused, TierErrors, TierSkipped int64
+	TierSets, TierDeletes, TierDeletesDropped, CodecErrors     int64
+
+	Audit AuditStats
+}
+
+// refusal is why a value that was loaded is not stored.
+type refusal string
+
+const (
+	refusedInvalidated refusal = "invalidated" // while it was loaded
+	refusedEpoch       refusal = "epoch"       // all was, or there was a reset
+	refusedSnapshot    refusal = "snapshot"    // it was read before an invalidation that is known
+	refusedUncertain   refusal = "uncertain"   // an invalidation's commit has no known outcome yet
+	refusedPosition    refusal = "position"    // the bus has no position yet
+)
+
+var refusals = [...]refusal{refusedInvalidated, refusedEpoch, refusedSnapshot, refusedUncertain, refusedPosition}
+
+// Where an invalidation came from and what it names, for the metrics.
+const (
+	fromRemote = iota
+	fromLocal
+	froms
+)
+
+const (
+	scopeKey = iota
+	scopeTag
+	scopeAll
+	scopes
+)
+
+// reasons are those of resets.
+var reasons = [...]bus.Reason{
+	bus.ReasonStart, bus.ReasonEpoch, bus.ReasonPruned, bus.ReasonRewound, bus.ReasonCatchUp, bus.ReasonOverflow,
+	bus.ReasonPanic, bus.ReasonClosed,
+}
+
+// counters are those of the long ways; a hit counts in its shard.
+type counters struct {
+	loads, notFound, loadErrors, timeouts, panics, canceled atomic.Int64
+	startedOver, cleared, keyPanics                         atomic.Int64
+
+	fills         [len(refusals)]atomic.Int64
+	invalidations [froms][scopes][2]atomic.Int64
+	resets        [len(reasons)]atomic.Int64
+
+	tierHits, tierMisses, tierRefused, tierErrors, tierSkipped atomic.Int64
+	tierSets, tierDeletes, tierDropped, codecErrors            atomic.Int64
+}
+
+func (c *counters) refused(why refusal) {
+	for i, r := range refusals {
+		if r == why {
+			c.fills[i].Add(1)
+		}
+	}
+}
+
+func (c *counters) invalidated(from, scope int, hit bool) {
+	effect := 0
+	if hit {
+		effect = 1
+	}
+	c.invalidations[from][scope][effect].Add(1)
+}
+
+func (c *counters) reset(why bus.Reason) {
+	for i, r := range reasons {
+		if r == why {
+			c.resets[i].Add(1)
+		}
+	}
+}
+
+// countLoad counts one call of the loader.
+func (c *Cache[K, V]) countLoad(ctx context.Context, err error, took time.Duration) {
+	c.metrics.duration.Observe(took.Seconds())
+	s := &c.stats
+	if err != nil && ctx.Err() != nil && !errors.Is(err, ErrNotFound) {
+		err = context.Cause(ctx)
+	}
+	var panicked *PanicError
+	switch {
+	case err == nil:
+		s.loads.Add(1)
+	case errors.Is(err, ErrNotFound):
+		s.notFound.Add(1)
+	case errors.Is(err, errAbandoned), errors.Is(err, ErrClosed):
+		s.canceled.Add(1)
+	case errors.Is(err, ErrLoadTimeout):
+		s.timeouts.Add(1)
+	case errors.As(err, &panicked):
+		s.panics.Add(1)
+	default:
+		s.loadErrors.Add(1)
+	}
+}
+
+// Stats is a snapshot of counts. It takes each shard's lock for a moment.
+func (c *Cache[K, V]) Stats() Stats {
+	n := c.totals()
+	s := &c.stats
+	out := Stats{
+		Topic: c.topic, Entries: n.held.values, Absent: n.held.absent, Cost: n.cost, Loading: n.loading,
+		Hits: n.hits, NegativeHits: n.negativeHits, Misses: n.misses, Joined: n.joined, Bypassed: n.bypassed, Stale: n.staleHits,
+		Loads: s.loads.Load(), LoadsNotFound: s.notFound.Load(), LoadTimeouts: s.timeouts.Load(), LoadPanics: s.panics.Load(),
+		LoadErrors: s.loadErrors.Load() + s.timeouts.Load() + s.panics.Load(), LoadsCanceled: s.canceled.Load(),
+		StartedOver:  s.startedOver.Load(),
+		RefusedFills: make(map[string]int64), Resets: make(map[bus.Reason]int64), Cleared: s.cleared.Load(),
+		EvictedCapacity: n.evictedCapacity, EvictedExpired: n.evictedExpired, EvictedInvalidated: n.evictedInvalidated,
+		Remembered: c.history.size(),
+		TierHits:   s.tierHits.Load(), TierMisses: s.tierMisses.Load(), TierRefused: s.tierRefused.Load(),
+		TierErrors: s.tierErrors.Load(), TierSkipped: s.tierSkipped.Load(), TierSets: s.tierSets.Load(),
+		TierDeletes: s.tierDeletes.Load(), TierDeletesDropped: s.tierDropped.Load(), CodecErrors: s.codecErrors.Load(),
+		Audit: c.audit.snapshot(),
+	}
+	for i, why := range refusals {
+		out.RefusedFills[string(why)] = s.fills[i].Load()
+	}
+	for i, why := range reasons {
+		out.Resets[why] = s.resets[i].Load()
+	}
+	for from := range froms {
+		for scope := range scopes {
+			out.Invalidations += s.invalidations[from][scope][0].Load() + s.invalidations[from][scope][1].Load()
+		}
+	}
+	return out
+}
+
+// totals are sums over the shards.
+type totals struct {
+	counts
+	held    held
+	cost    int64
+	loading int
+}
+
+func (c *Cache[K, V]) totals() (t totals) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		epoch := c.epoch.Load()
+		n, h := s.counts, s.current.of(epoch)
+		t.cost += s.cost
+		t.loading += len(s.loads)
+		s.mu.Unlock()
+		t.held.values += h.values
+		t.held.absent += h.absent
+		t.hits += n.hits
+		t.negativeHits += n.negativeHits
+		t.misses += n.misses
+		t.joined += n.joined
+		t.staleHits += n.staleHits
+		t.bypassed += n.bypassed
+		t.evictedCapacity += n.evictedCapacity
+		t.evictedExpired += n.evictedExpired
+		t.evictedInvalidated += n.evictedInvalidated
+	}
+	return t
+}
