@@ -70,6 +70,7 @@ func (t *Tx) pipeline(ctx context.Context) error {
 		t.announceEarly(ctx, conn, events)
 	}
 	pg := conn.PgConn()
+	closed := pg.IsClosed()
 	results, err := pg.ExecBatch(ctx, t.batch(events)).ReadAll()
 	xid := xidOf(results)
 	switch {
@@ -80,14 +81,18 @@ func (t *Tx) pipeline(ctx context.Context) error {
 		t.receipt = Receipt{epoch: t.epoch, xid: xid}
 		t.bus.committed(events, xid, 0)
 		return nil
-	case pgconn.SafeToRetry(err):
-		// Nothing was sent: ctx had ended, or the connection was closed before.
+	case pgconn.SafeToRetry(err) && (closed || !pg.IsClosed()):
+		// Nothing was sent: ctx had ended, or the connection was closed before. If it was closed since, pgx says the same
+		// of an answer that was lost: MultiResultReader forgets the first error, and reading on finds the connection closed.
 		t.abandon(ctx)
 		return fmt.Errorf("bus: commit: %w", err)
 	case pg.IsClosed():
 		t.finish()
 		t.receipt = Receipt{epoch: t.epoch, xid: xid}
 		t.bus.uncertain(events)
+		if pgconn.SafeToRetry(err) {
+			return fmt.Errorf("%w: %v", ErrOutcomeUnknown, err) //nolint:errorlint // wrapped, it would say that trying again is safe
+		}
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 	}
 	// The server has said no: to a row, and then the transaction is still there, or to COMMIT, and then it is gone.

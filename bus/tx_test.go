@@ -1,8 +1,11 @@
 package bus_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"net"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -232,6 +235,54 @@ func TestTxCommittedOutside(t *testing.T) {
 
 // The server ends the connection in the middle of the commit: the outcome is unknown, own subscribers drop the keys,
 // and the pool recovers.
+// deafened loses the answer to the next COMMIT, once armed: the server has committed, the client finds the connection
+// closed without a word.
+type deafened struct {
+	net.Conn
+	armed *atomic.Bool
+}
+
+func (d deafened) Write(b []byte) (int, error) {
+	if !bytes.Contains(b, []byte("pgc_commit")) || !d.armed.CompareAndSwap(true, false) {
+		return d.Conn.Write(b)
+	}
+	n, err := d.Conn.Write(b)
+	_, _ = d.Read(make([]byte, 4096)) // the answer: it has committed
+	_ = d.Close()
+	return n, err
+}
+
+// TestTxAnswerLost: pgx calls the error of an answer that was lost safe to retry, and it is not.
+func TestTxAnswerLost(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	db, other := setup(t)
+	armed := &atomic.Bool{}
+	p := prepare(t, onePool(t, db, func(c *pgxpool.Config) {
+		c.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+			return deafened{conn, armed}, err
+		}
+	}), quick("tx"))
+	usable(t, p.Postgres) // the statements are prepared, so that the next of their names goes with COMMIT
+	tx, err := p.Begin(ctx)
+	require.NoError(t, err)
+	_, err = tx.Exec(ctx, "UPDATE item SET value = 77 WHERE id = '5'")
+	require.NoError(t, err)
+	tx.Invalidate("item", "lost")
+	armed.Store(true)
+	err = tx.Commit(ctx)
+	require.False(t, armed.Load())
+	require.ErrorIs(t, err, bus.ErrOutcomeUnknown)
+	require.False(t, pgconn.SafeToRetry(err))
+	eventually(t, func() bool { return p.has("lost") }, "own subscribers drop the key")
+	require.EqualValues(t, 1, p.Stats().Uncertain)
+	var value int
+	require.NoError(t, other.QueryRow(ctx, "SELECT value FROM item WHERE id = '5'").Scan(&value))
+	require.Equal(t, 77, value, "it did commit")
+	usable(t, p.Postgres)
+}
+
 func TestTxOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
