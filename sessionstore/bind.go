@@ -1,0 +1,104 @@
+package sessionstore
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const streamTick = time.Second
+
+// Bind is a context for a stream, such as SSE or a WebSocket, that belongs to a session: it ends when the session does, on
+// whatever pod it is ended, and goes on through rotation. context.Cause tells why: ErrRevoked, ErrExpired (idle
+// timeout or deadline; a stream counts as no use, so Touch on its traffic if it should), ErrNotFound, ErrClosed when Run
+// has ended, ErrUnavailable when for BindGrace neither the bus nor the database could tell. Call cancel when the stream
+// ends. It needs Run: without it the context has ended from the start, with ErrNotRunning.
+func (s *Store[T]) Bind(ctx context.Context, got *Session[T]) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if got == nil || got.ID == uuid.Nil {
+		cancel(ErrInvalid)
+		return ctx, func() {}
+	}
+	b := &stream{id: got.ID.String(), tag: got.tag, cancel: cancel}
+	if err := s.streams.add(b); err != nil {
+		cancel(err)
+		return ctx, func() {}
+	}
+	context.AfterFunc(ctx, func() { s.streams.remove(b) })
+	return ctx, func() { cancel(context.Canceled) }
+}
+
+// runStreams looks at sessions when the bus says so, when their time is over, and while the bus cannot say.
+func (s *Store[T]) runStreams(ctx context.Context) {
+	defer s.streams.close()
+	tick := time.NewTicker(streamTick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.streams.wake:
+		case <-tick.C:
+		}
+		fresh := s.bus.Fresh()
+		if fresh {
+			s.streams.fresh()
+		}
+		if ids := s.streams.doubtful(!fresh); len(ids) > 0 && !s.lookAt(ctx, ids) {
+			// The tick tries again.
+			s.log.DebugContext(ctx, "sessions of streams not looked at", slog.Int("streams", len(ids)))
+		}
+	}
+}
+
+const streamBatch = 1000
+
+func (s *Store[T]) lookAt(ctx context.Context, ids []string) (ok bool) {
+	ok = true
+	for len(ids) > 0 {
+		n := min(len(ids), streamBatch)
+		batch := ids[:n]
+		ids = ids[n:]
+		asked := s.cfg.now()
+		found, err := s.standings(ctx, batch)
+		if err != nil {
+			s.streams.unsettled(batch, s.cfg.BindGrace)
+			ok = false
+			continue
+		}
+		s.streams.settle(batch, found, asked)
+	}
+	return ok
+}
+
+func (s *Store[T]) standings(ctx context.Context, ids []string) (map[string]standing, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.LookupTimeout)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, s.sql.bound, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	found := make(map[string]standing, len(ids))
+	for rows.Next() {
+		var id string
+		var at standing
+		var revoked bool
+		var left int64
+		if err := rows.Scan(&id, &at.tag, &revoked, &left); err != nil {
+			return nil, err
+		}
+		at.left = micros(left)
+		switch {
+		case revoked:
+			at.err = ErrRevoked
+		case left <= 0:
+			at.err = ErrExpired
+		}
+		found[id] = at // a renewed session's valid row comes after those that were revoked
+	}
+	return found, errors.Join(rows.Err())
+}

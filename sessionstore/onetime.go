@@ -1,0 +1,122 @@
+package sessionstore
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// DefaultOneTimeTTL is how long a one-time value lasts if not told otherwise.
+const DefaultOneTimeTTL = 10 * time.Minute
+
+// OneTimeOptions are for PutOneTime; nil is fine.
+type OneTimeOptions struct {
+	// TTL is how long the value can be taken. Defaults to DefaultOneTimeTTL.
+	TTL time.Duration
+	// Binding is a secret of the browser that asked, such as the value of a cookie of its own: only who shows it takes the
+	// value. It keeps an attacker from having a victim finish the attacker's login. Empty: anybody with the value.
+	Binding string
+}
+
+// PutOneTime keeps data until somebody takes it with the value returned, once, on any pod: the state of an OAuth login with
+// its nonce and PKCE verifier, a link to reset a password. Kind keeps values of different use apart, 1 to 100 bytes. The
+// value is 256 random bits in base64url; only its hash is stored, and with Config.Encrypt the data encrypted by it.
+func (s *Store[T]) PutOneTime(ctx context.Context, kind string, data []byte, o *OneTimeOptions) (value string, err error) {
+	return s.putOneTime(ctx, s.pool, kind, data, o)
+}
+
+// PutOneTimeTx is PutOneTime in the caller's transaction, which may be any.
+func (s *Store[T]) PutOneTimeTx(ctx context.Context, tx pgx.Tx, kind string, data []byte, o *OneTimeOptions) (value string, err error) {
+	return s.putOneTime(ctx, tx, kind, data, o)
+}
+
+// TakeOneTime takes what was put. Of all who try with one value exactly one gets it; the others get ErrNotFound, as for a
+// value that never was. ErrExpired: it is too late. ErrBinding: the browser is another one; the value is used up all
+// the same, since somebody has it who should not.
+func (s *Store[T]) TakeOneTime(ctx context.Context, kind, value, binding string) ([]byte, error) {
+	return s.takeOneTime(ctx, s.pool, kind, value, binding)
+}
+
+// TakeOneTimeTx is TakeOneTime in the caller's transaction, which may be any: the value is used up if and when that
+// commits.
+func (s *Store[T]) TakeOneTimeTx(ctx context.Context, tx pgx.Tx, kind, value, binding string) ([]byte, error) {
+	return s.takeOneTime(ctx, tx, kind, value, binding)
+}
+
+func (s *Store[T]) putOneTime(ctx context.Context, db writer, kind string, data []byte, o *OneTimeOptions) (string, error) {
+	var options OneTimeOptions
+	if o != nil {
+		options = *o
+	}
+	if options.TTL == 0 {
+		options.TTL = DefaultOneTimeTTL
+	}
+	switch {
+	case kind == "" || len(kind) > 100:
+		return "", fmt.Errorf("%w: kind has %d bytes, want 1 to 100", ErrInvalid, len(kind))
+	case options.TTL < time.Millisecond || options.TTL > maxAbsolute:
+		return "", fmt.Errorf("%w: TTL: %v", ErrInvalid, options.TTL)
+	case len(data) > s.cfg.MaxData:
+		return "", fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(data), s.cfg.MaxData)
+	}
+	sec := newSecret()
+	hash := oneTimeHash(kind, &sec)
+	var k *dataKey
+	if s.cfg.Encrypt {
+		own := oneTimeKey(&sec)
+		k = &own
+	}
+	_, err := db.Exec(ctx, s.sql.put, hash[:], bindingHash(options.Binding), pack(k, uuid.Nil, 0, 0, data), options.TTL.Microseconds())
+	if err != nil {
+		return "", explain("put one-time value", err)
+	}
+	return encoding.EncodeToString(sec[:]), nil
+}
+
+func (s *Store[T]) takeOneTime(ctx context.Context, db querier, kind, value, binding string) ([]byte, error) {
+	plain := sealer{} // one-time values carry no seal
+	sec, _, err := plain.parse(value)
+	if err != nil {
+		return nil, err
+	}
+	hash := oneTimeHash(kind, &sec)
+	var bound, data []byte
+	var inTime bool
+	err = db.QueryRow(ctx, s.sql.take, hash[:]).Scan(&bound, &data, &inTime)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, ErrNotFound
+	case err != nil:
+		return nil, explain("take one-time value", err)
+	case !inTime:
+		return nil, ErrExpired
+	case bound != nil && subtle.ConstantTimeCompare(bound, bindingHash(binding)) != 1:
+		return nil, ErrBinding
+	}
+	_, data, err = unpack(data, uuid.Nil, 0, func() (dataKey, error) { return oneTimeKey(&sec), nil })
+	return data, err
+}
+
+func oneTimeHash(kind string, sec *secret) [32]byte {
+	return sha256.Sum256(append(append([]byte("pgcoherence one-time "+kind), 0), sec[:]...))
+}
+
+// oneTimeKey encrypts a single value, so the value itself can be what it is derived from.
+func oneTimeKey(sec *secret) dataKey {
+	return dataKey(wrappingKey(sec))
+}
+
+// bindingHash is nil for none.
+func bindingHash(binding string) []byte {
+	if binding == "" {
+		return nil
+	}
+	sum := sha256.Sum256([]byte("pgcoherence binding " + binding))
+	return sum[:]
+}

@@ -1,0 +1,81 @@
+package sessionstore_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/pgcoherence/pgcoherence/sessionstore"
+)
+
+// With many sessions the statements of requests stay on their indexes.
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	_, p := one(t, nil)
+	_, err := p.pool.Exec(ctx, `
+		INSERT INTO pgcoherence.session_user (user_id) SELECT 'user' || i FROM generate_series(0, 2000) AS i;
+		INSERT INTO pgcoherence.session (key, proof, prev_key, id, user_id, last_write, data, expires_at, issuer, sid)
+		SELECT substr(sha256(i::text::bytea), 1, 16), substr(sha256(i::text::bytea), 17, 16), CASE WHEN i % 10 = 0 THEN substr(sha256(('p' || i)::bytea), 1, 16) END,
+			gen_random_uuid(), 'user' || i % 2000, gen_random_uuid(), 'x', clock_timestamp() + interval '1 day', 'idp', i::text
+		FROM generate_series(1, 30000) AS i;
+		ANALYZE pgcoherence.session; ANALYZE pgcoherence.session_user`)
+	require.NoError(t, err)
+	key, id, empty := make([]byte, 16), uuid.NewString(), ""
+	queries := sessionstore.Queries("pgcoherence")
+	for name, args := range map[string][]any{
+		"get":           {key},
+		"save":          {key, key, id, 1, key, id, nil},
+		"rotate":        {key, key, key, key, nil, 0, id, empty, 0, 0, 0, 0, empty, empty, empty},
+		"adopt":         {key, key, empty, 0, 1},
+		"revoke":        {key, key, empty},
+		"revoke_id":     {id, "user1", empty, empty},
+		"revoke_user":   {"user1"},
+		"revoke_others": {key, key},
+		"revoke_sid":    {"idp", "1", empty},
+		"list":          {"user1", 10},
+		"count":         {"user1"},
+		"evict":         {"user1", 5, empty},
+		"touch":         {[]string{id}, []int64{1}},
+		"bound":         {[]string{id}},
+		"sweep_expired": {100},
+		"sweep_page":    {key, 100},
+		"take":          {key},
+	} {
+		// The plan for any arguments, as a prepared statement soon has it, and the one for these.
+		for _, mode := range []string{"force_generic_plan", "force_custom_plan"} {
+			tx := begin(t, p.pool)
+			_, err := tx.Exec(ctx, "SET LOCAL plan_cache_mode = "+mode)
+			require.NoError(t, err)
+			rows, err := tx.Query(ctx, "EXPLAIN "+queries[name], args...)
+			require.NoError(t, err, name)
+			var plan strings.Builder
+			for rows.Next() {
+				var line string
+				require.NoError(t, rows.Scan(&line))
+				plan.WriteString(line + "\n")
+			}
+			require.NoError(t, rows.Err(), name)
+			require.NoError(t, tx.Rollback(ctx))
+			if name == "bound" || name == "sweep_page" || name == "touch" {
+				// A few rows of the small table of users may be hashed; the sessions are not scanned.
+				require.NotContains(t, plan.String(), "Seq Scan on session s", "%s, %s:\n%s", name, mode, plan.String())
+				continue
+			}
+			require.NotContains(t, plan.String(), "Seq Scan", "%s, %s:\n%s", name, mode, plan.String())
+		}
+	}
+	// A use changes no index: its update stays on the page.
+	token, _ := login(t, p, "ann", nil)
+	_, first, _ := sessionstore.KeyOf(token)
+	var before, after int
+	hot := "SELECT pg_stat_get_xact_tuples_hot_updated('pgcoherence.session'::regclass)"
+	tx := begin(t, p.pool)
+	require.NoError(t, tx.QueryRow(ctx, hot).Scan(&before))
+	_, err = tx.Exec(ctx, "UPDATE pgcoherence.session SET last_seen = clock_timestamp() WHERE key = $1", first)
+	require.NoError(t, err)
+	require.NoError(t, tx.QueryRow(ctx, hot).Scan(&after))
+	require.Equal(t, before+1, after)
+}

@@ -1,0 +1,34 @@
+package sessionstore
+
+import (
+	"embed"
+
+	"github.com/pgcoherence/pgcoherence/internal/sqltext"
+)
+
+//go:embed query/*.sql
+var queryFiles embed.FS
+
+// queries are the statements of the store, rendered for one schema.
+type queries struct {
+	generation, enterUser, lockUser, lockSID                                                         string
+	get, create, save, touch, rotate                                                                 string
+	revoke, revokeID, revokeUser, revokeOthers, revokeSID, logoutSID, evict                          string
+	count, list, bound, export                                                                       string
+	sweepLock, sweepExpired, sweepPage, sweepIdle, sweepEnded, sweepOneTime, sweepLogouts, put, take string
+	adopt                                                                                            string
+}
+
+func loadQueries(schema string) *queries {
+	load := func(name string) string { return sqltext.Load(queryFiles, "query/"+name+".sql", schema) }
+	return &queries{
+		generation: load("generation"), enterUser: load("enter_user"), lockUser: load("lock_user"), lockSID: load("lock_sid"),
+		get: load("get"), create: load("create"), save: load("save"), touch: load("touch"), rotate: load("rotate"),
+		revoke: load("revoke"), revokeID: load("revoke_id"), revokeUser: load("revoke_user"), revokeOthers: load("revoke_others"),
+		revokeSID: load("revoke_sid"), logoutSID: load("logout_sid"), evict: load("evict"),
+		count: load("count"), list: load("list"), bound: load("bound"), export: load("export"),
+		sweepLock: load("sweep_lock"), sweepExpired: load("sweep_expired"), sweepPage: load("sweep_page"), sweepIdle: load("sweep_idle"),
+		sweepEnded: load("sweep_ended"), sweepOneTime: load("sweep_one_time"), sweepLogouts: load("sweep_logouts"),
+		put: load("put"), take: load("take"), adopt: load("adopt"),
+	}
+}

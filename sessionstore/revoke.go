@@ -1,0 +1,249 @@
+package sessionstore
+
+import (
+	"context"
+	"errors"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgcoherence/pgcoherence/bus"
+)
+
+// Reason is why a session was ended, as the row and the metrics have it.
+type Reason string
+
+// The reasons.
+const (
+	ReasonLogout Reason = "logout" // by its own token
+	ReasonDevice Reason = "device" // by its public id
+	ReasonUser   Reason = "user"   // with all of the user's
+	ReasonOthers Reason = "others" // with all but one of the user's
+	ReasonSID    Reason = "sid"    // by the identity provider
+	ReasonLimit  Reason = "limit"  // to make room for a newer one
+)
+
+var reasons = []Reason{ReasonLogout, ReasonDevice, ReasonUser, ReasonOthers, ReasonSID, ReasonLimit}
+
+type execer interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
+// Revoke ends the session of a token, a replaced one included: logout. It is over for this pod when Revoke returns, for
+// the others as soon as they hear of it, and for all of them when the bus' Confirm of the receipt has returned. To revoke
+// it again is no error and gives a receipt as well. If an error says that the outcome is not known, call it again.
+func (s *Store[T]) Revoke(ctx context.Context, token string) (bus.Receipt, error) {
+	p, err := s.present(token)
+	if err != nil {
+		return bus.Receipt{}, err
+	}
+	return s.ending(ctx, ReasonLogout, s.revoke(ctx, &p))
+}
+
+// RevokeTx is Revoke in the caller's transaction, which the bus began. The receipt is then the transaction's.
+func (s *Store[T]) RevokeTx(ctx context.Context, tx pgx.Tx, token string) error {
+	p, err := s.present(token)
+	if err != nil {
+		return err
+	}
+	return s.endingTx(tx, ReasonLogout, s.revoke(ctx, &p))
+}
+
+func (s *Store[T]) revoke(ctx context.Context, p *present) func(pgx.Tx, *changes) (int, error) {
+	return func(tx pgx.Tx, c *changes) (int, error) {
+		if err := s.sealer.check(&p.secret, p.sealed); err != nil {
+			return 0, err
+		}
+		n, err := s.endRows(ctx, tx, c, s.sql.revoke, p.key[:], p.proof[:], string(ReasonLogout))
+		if err != nil || n > 0 {
+			return n, err
+		}
+		// Over already: told once more, so that the receipt stands for it.
+		r, err := s.read(ctx, tx, p.key)
+		if err != nil {
+			return 0, err
+		}
+		if !p.proof.equal(r.proof) {
+			return 0, ErrNotFound
+		}
+		c.session(r.keys()...)
+		c.end(r.info.ID.String())
+		return 0, nil
+	}
+}
+
+// RevokeByID ends a session of a user by its public id: for pages that list a user's devices. The user is compared, so
+// that nobody ends a session of somebody else by guessing; empty stands for sessions without a user. ErrNotFound: the user
+// has no such session, or it is over already.
+func (s *Store[T]) RevokeByID(ctx context.Context, user string, id uuid.UUID) (bus.Receipt, error) {
+	return s.ending(ctx, ReasonDevice, s.revokeByID(ctx, user, id))
+}
+
+// RevokeByIDTx is RevokeByID in the caller's transaction, which the bus began.
+func (s *Store[T]) RevokeByIDTx(ctx context.Context, tx pgx.Tx, user string, id uuid.UUID) error {
+	return s.endingTx(tx, ReasonDevice, s.revokeByID(ctx, user, id))
+}
+
+func (s *Store[T]) revokeByID(ctx context.Context, user string, id uuid.UUID) func(pgx.Tx, *changes) (int, error) {
+	return func(tx pgx.Tx, c *changes) (int, error) {
+		if user != "" {
+			if err := checkUser(user); err != nil {
+				return 0, err
+			}
+		}
+		args := []any{id.String(), user, string(ReasonDevice), string(ReasonLogout)}
+		n, err := s.endRows(ctx, tx, c, s.sql.revokeID, args...)
+		if err != nil {
+			return 0, err
+		}
+		if n == 0 {
+			return 0, ErrNotFound
+		}
+		// Once more, with what the first has waited for in sight: a framework may have renewed the session meanwhile.
+		_, err = s.endRows(ctx, tx, c, s.sql.revokeID, args...)
+		return n, err
+	}
+}
+
+// RevokeUser ends all sessions of a user, those whose login is under way included: for a new password, a user who was
+// disabled or deleted, "log out everywhere". It is one small write, however many sessions there are. Within the
+// transaction that changes the password use RevokeUserTx.
+func (s *Store[T]) RevokeUser(ctx context.Context, user string) (bus.Receipt, error) {
+	return s.ending(ctx, ReasonUser, s.revokeUser(ctx, user))
+}
+
+// RevokeUserTx is RevokeUser in the caller's transaction, which the bus began.
+func (s *Store[T]) RevokeUserTx(ctx context.Context, tx pgx.Tx, user string) error {
+	return s.endingTx(tx, ReasonUser, s.revokeUser(ctx, user))
+}
+
+func (s *Store[T]) revokeUser(ctx context.Context, user string) func(pgx.Tx, *changes) (int, error) {
+	return func(tx pgx.Tx, c *changes) (int, error) {
+		if err := checkUser(user); err != nil {
+			return 0, err
+		}
+		var tag string
+		if err := tx.QueryRow(ctx, s.sql.revokeUser, user).Scan(&tag); err != nil {
+			return 0, explain("revoke user", err)
+		}
+		c.user(tag)
+		return 1, nil
+	}
+}
+
+// RevokeUserExcept ends all sessions of a user but the one of this token: for a new password, set in that session. If the
+// session is not valid, or is ended at the same time, nothing happens and the error says so.
+func (s *Store[T]) RevokeUserExcept(ctx context.Context, token string) (bus.Receipt, error) {
+	p, err := s.present(token)
+	if err != nil {
+		return bus.Receipt{}, err
+	}
+	return s.ending(ctx, ReasonOthers, s.revokeOthers(ctx, &p))
+}
+
+// RevokeUserExceptTx is RevokeUserExcept in the caller's transaction, which the bus began; after an error roll it back.
+func (s *Store[T]) RevokeUserExceptTx(ctx context.Context, tx pgx.Tx, token string) error {
+	p, err := s.present(token)
+	if err != nil {
+		return err
+	}
+	return s.endingTx(tx, ReasonOthers, s.revokeOthers(ctx, &p))
+}
+
+func (s *Store[T]) revokeOthers(ctx context.Context, p *present) func(pgx.Tx, *changes) (int, error) {
+	return func(tx pgx.Tx, c *changes) (int, error) {
+		var tag string
+		var moved bool
+		err := tx.QueryRow(ctx, s.sql.revokeOthers, p.key[:], p.proof[:]).Scan(&tag, &moved)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			if r, err := s.readValid(ctx, tx, p); err != nil {
+				return 0, err
+			} else if r.info.User == "" {
+				return 0, nil // nobody's sessions
+			}
+			return 0, ErrConflict
+		case err != nil:
+			return 0, explain("revoke others", err)
+		case !moved:
+			return 0, ErrRevoked
+		}
+		c.user(tag)
+		return 1, nil
+	}
+}
+
+// RevokeBySID ends the sessions that belong to a session at an identity provider, and those whose login with this sid is
+// under way: OpenID Connect Back-Channel Logout. That there is none is no error.
+func (s *Store[T]) RevokeBySID(ctx context.Context, issuer, sid string) (bus.Receipt, error) {
+	return s.ending(ctx, ReasonSID, s.revokeBySID(ctx, issuer, sid))
+}
+
+// RevokeBySIDTx is RevokeBySID in the caller's transaction, which the bus began.
+func (s *Store[T]) RevokeBySIDTx(ctx context.Context, tx pgx.Tx, issuer, sid string) error {
+	return s.endingTx(tx, ReasonSID, s.revokeBySID(ctx, issuer, sid))
+}
+
+func (s *Store[T]) revokeBySID(ctx context.Context, issuer, sid string) func(pgx.Tx, *changes) (int, error) {
+	return func(tx pgx.Tx, c *changes) (int, error) {
+		if err := checkSID(issuer, sid); err != nil {
+			return 0, err
+		}
+		if sid == "" {
+			return 0, ErrInvalid
+		}
+		if _, err := tx.Exec(ctx, s.sql.lockSID, issuer, sid, true); err != nil {
+			return 0, explain("revoke by sid", err)
+		}
+		if _, err := tx.Exec(ctx, s.sql.logoutSID, issuer, sid); err != nil {
+			return 0, explain("revoke by sid", err)
+		}
+		return s.endRows(ctx, tx, c, s.sql.revokeSID, issuer, sid, string(ReasonSID))
+	}
+}
+
+// endRows runs a statement that ends sessions and notes which.
+func (s *Store[T]) endRows(ctx context.Context, db querier, c *changes, sql string, args ...any) (n int, err error) {
+	rows, err := db.Query(ctx, sql, args...)
+	if err != nil {
+		return 0, explain("revoke", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		var found, prev []byte
+		if err := rows.Scan(&id, &found, &prev); err != nil {
+			return n, explain("revoke", err)
+		}
+		c.session(keysOf(found, prev)...)
+		c.end(id)
+		n++
+	}
+	return n, explain("revoke", rows.Err())
+}
+
+func (s *Store[T]) ending(ctx context.Context, why Reason, do func(pgx.Tx, *changes) (int, error)) (bus.Receipt, error) {
+	var n int
+	receipt, err := s.inTx(ctx, func(tx pgx.Tx, c *changes) (err error) {
+		n, err = do(tx, c)
+		return err
+	})
+	if err != nil {
+		return receipt, explain("revoke", err)
+	}
+	s.stats.revoked(why, n)
+	return receipt, nil
+}
+
+func (s *Store[T]) endingTx(tx pgx.Tx, why Reason, do func(pgx.Tx, *changes) (int, error)) error {
+	var n int
+	err := s.joinTx(tx, func(tx pgx.Tx, c *changes) (err error) {
+		n, err = do(tx, c)
+		return err
+	})
+	if err == nil {
+		s.stats.revoked(why, n)
+	}
+	return explain("revoke", err)
+}

@@ -1,0 +1,104 @@
+package sessionstore
+
+import (
+	"slices"
+	"sync/atomic"
+
+	"github.com/pgcoherence/pgcoherence/cache"
+)
+
+// results are the outcomes of Get, for metrics.
+var results = []struct {
+	name string
+	err  error
+}{
+	{"ok", nil},
+	{"error", nil},
+	{"malformed", ErrMalformed},
+	{"not_found", ErrNotFound},
+	{"expired", ErrExpired},
+	{"revoked", ErrRevoked},
+	{"rotated", ErrRotated},
+	{"unreadable", ErrUnreadable},
+	{"unavailable", ErrUnavailable},
+	{"busy", ErrBusy},
+}
+
+const (
+	resultOK    = 0
+	resultError = 1
+	resultCount = 10
+)
+
+// Kinds of what a sweep does.
+const (
+	sweptExpired = iota
+	sweptIdle
+	sweptEmptied
+	sweptOneTime
+	sweptLogout
+	sweptKinds
+)
+
+var sweptNames = [sweptKinds]string{"expired", "idle", "emptied", "one_time", "logout"}
+
+// Stats is a snapshot of what a store has done, since New, and how it stands.
+type Stats struct {
+	Gets        map[string]int64 // by result: ok, not_found, expired, revoked, rotated, malformed, unreadable, unavailable, busy, error
+	Lookups     int64            // sessions looked up in the database
+	Created     int64
+	Revoked     map[Reason]int64 // sessions; for ReasonUser and ReasonOthers users
+	Conflicts   int64            // writes that met another's
+	Touched     int64            // uses written
+	TouchesLost int64            // uses not noted, because too many wait
+	Swept       map[string]int64 // rows: expired, idle, one_time, logout are deleted, emptied ones only lose their data
+	Waiting     int              // uses that wait to be written
+	Streams     int              // contexts of Bind
+	Cache       cache.Stats
+}
+
+// counters are the moving parts of Stats.
+type counters struct {
+	gets        [resultCount]atomic.Int64
+	lookups     atomic.Int64
+	created     atomic.Int64
+	conflicts   atomic.Int64
+	touched     atomic.Int64
+	touchesLost atomic.Int64
+	ended       [6]atomic.Int64
+	swept       [sweptKinds]atomic.Int64
+}
+
+func (c *counters) got(err error) {
+	if err == nil {
+		c.gets[resultOK].Add(1)
+		return
+	}
+	c.gets[resultOf(err)].Add(1)
+}
+
+func (c *counters) revoked(why Reason, n int) {
+	if i := slices.Index(reasons, why); i >= 0 {
+		c.ended[i].Add(int64(n))
+	}
+}
+
+// Stats is a snapshot of counts. It does no I/O.
+func (s *Store[T]) Stats() Stats {
+	c := &s.stats
+	st := Stats{
+		Gets: make(map[string]int64, len(results)), Revoked: make(map[Reason]int64, len(reasons)), Swept: make(map[string]int64, sweptKinds),
+		Lookups: c.lookups.Load(), Created: c.created.Load(), Conflicts: c.conflicts.Load(), Touched: c.touched.Load(),
+		TouchesLost: c.touchesLost.Load(), Waiting: s.touches.size(), Streams: s.streams.size(), Cache: s.rows.Stats(),
+	}
+	for i, r := range results {
+		st.Gets[r.name] = c.gets[i].Load()
+	}
+	for i, r := range reasons {
+		st.Revoked[r] = c.ended[i].Load()
+	}
+	for i, name := range sweptNames {
+		st.Swept[name] = c.swept[i].Load()
+	}
+	return st
+}

@@ -1,0 +1,113 @@
+package sessionstore
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/cache"
+)
+
+// Store keeps sessions whose data is a T. All methods are safe for concurrent use. It is a prometheus.Collector.
+type Store[T any] struct {
+	cfg      Config[T]
+	bus      bus.Bus
+	pool     *pgxpool.Pool
+	sql      *queries
+	log      *slog.Logger
+	endTopic string
+	sealer   sealer
+	share    sharing
+	rows     *cache.Cache[key, *row[T]]
+	lookups  lookups
+	touches  touches
+	streams  streams
+	stats    counters
+	metrics  *metrics
+	clock    databaseClock
+
+	started atomic.Bool
+	running atomic.Bool
+}
+
+// New makes a store over the tables that Migrate has made in the database of a pool. It starts nothing and does no I/O;
+// cfg is copied, nil is fine. The bus is a *bus.Postgres over the same database; with a *bus.Local the store works for
+// programs that run as one process. The error is ErrConfig and names the field.
+func New[T any](b bus.Bus, pool *pgxpool.Pool, cfg *Config[T]) (*Store[T], error) {
+	c := cfg.withDefaults()
+	if b == nil {
+		return nil, fmt.Errorf("%w: bus is nil", ErrConfig)
+	}
+	if pool == nil {
+		return nil, fmt.Errorf("%w: pool is nil", ErrConfig)
+	}
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	s := &Store[T]{
+		cfg: c, bus: b, pool: pool, sql: loadQueries(c.Schema), endTopic: c.Topic + endSuffix, share: sharingOf(&c),
+		sealer:  sealer{keys: c.SealKeys, accept: c.AcceptUnsealed},
+		lookups: newLookups(c.MaxLookups, c.MaxWaiting),
+		log:     c.Logger.With(slog.String("component", "sessionstore"), slog.String("topic", c.Topic)),
+	}
+	s.touches.init()
+	s.streams.init(s.cfg.now)
+	s.metrics = newMetrics(c.Topic)
+	var err error
+	s.rows, err = cache.New(b, c.Topic, cache.LoaderFunc[key, *row[T]](s.load), &cache.Config[key, *row[T]]{
+		Size: c.Size, TTL: cache.Forever, Jitter: -1, NoNegative: true, WhenStale: c.WhenStale, LoadTimeout: c.LookupTimeout,
+		KeyString: key.String, ParseKey: parseKey, Tier: c.Tier, Codec: rowCodec[T]{s}, Logger: c.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return s, nil
+}
+
+// Run writes uses in batches, deletes what is long over, and watches the sessions of streams (Bind), until ctx ends; it
+// writes the last uses before it returns. Without it sessions work all the same, but each use is written by the request
+// that finds it due, nothing is deleted, and Bind fails. It rides over outages of the database and returns nil when ctx
+// ends; ErrSchema at the start, if the tables are missing or old; ErrRunning on a second call.
+func (s *Store[T]) Run(ctx context.Context) error {
+	if !s.started.CompareAndSwap(false, true) {
+		return ErrRunning
+	}
+	if err := s.checkSchema(ctx); err != nil {
+		return err
+	}
+	defer s.bus.Subscribe(s.endTopic, &s.streams)()
+	s.streams.open()
+	s.running.Store(true)
+	var wg sync.WaitGroup
+	wg.Go(func() { s.runTouches(ctx) })
+	wg.Go(func() { s.runStreams(ctx) })
+	if s.cfg.SweepInterval > 0 {
+		wg.Go(func() { s.runSweep(ctx) })
+	}
+	wg.Wait()
+	s.running.Store(false)
+	s.flushLast(ctx)
+	return nil
+}
+
+// checkSchema fails for what waiting cannot mend. While the database cannot be asked it is taken to be well.
+func (s *Store[T]) checkSchema(ctx context.Context) error {
+	version, err := migrations().Version(ctx, s.pool, s.cfg.Schema)
+	if err != nil {
+		s.log.WarnContext(ctx, "schema not checked", slog.Any("error", explain("check schema", err)))
+		return nil
+	}
+	if want := migrations().Latest(); version < want {
+		return fmt.Errorf("%w: has version %d, want %d", ErrSchema, version, want)
+	}
+	return nil
+}
+
+// Close ends the store's place on the bus and drops what it holds in memory; reads fail from then on. Only programs that
+// make stores and give them up again need it. Run, if it was called, has to have ended.
+func (s *Store[T]) Close() error { return s.rows.Close() }
