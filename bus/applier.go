@@ -35,10 +35,17 @@ type applier struct {
 	// probed is the number of the last probe that came through LISTEN, of whatever pod.
 	probed uint64
 
-	fresh  atomic.Pointer[time.Time] // sent time of the newest proven beat
-	place  atomic.Pointer[place]     // what our own caches know of the position
-	offset atomic.Int64              // the database's clock minus ours, nanoseconds
+	fresh  atomic.Pointer[proof] // of the newest proven beat
+	place  atomic.Pointer[place] // what our own caches know of the position
+	offset atomic.Int64          // the database's clock minus ours, nanoseconds
 	closed atomic.Bool
+}
+
+// proof is when a proven beat was sent. Every hit of a cache asks how long ago that is, so the wall clock's time is there
+// as a number.
+type proof struct {
+	at   time.Time
+	wall int64 // Unix nanoseconds
 }
 
 // heardWhat is what a notification calls for.
@@ -363,8 +370,8 @@ func (a *applier) publishFresh() {
 	if a.guards.FreshWithoutBeat && a.track.Epoch() != "" {
 		t = time.Now()
 	}
-	if old := a.fresh.Load(); old == nil || !old.Equal(t) {
-		a.fresh.Store(&t)
+	if old := a.fresh.Load(); old == nil || !old.at.Equal(t) {
+		a.fresh.Store(&proof{at: t, wall: t.UnixNano()})
 	}
 	at := place{epoch: a.track.Epoch()}
 	at.applied, _ = a.track.Base()
@@ -381,11 +388,11 @@ func (a *applier) publishFresh() {
 func (a *applier) freshAge() time.Duration { return a.freshAgeAt(time.Now()) }
 
 func (a *applier) freshAgeAt(now time.Time) time.Duration {
-	t := a.fresh.Load()
-	if t == nil || t.IsZero() || a.closed.Load() {
+	proven := a.fresh.Load()
+	if proven == nil || proven.at.IsZero() || a.closed.Load() {
 		return -1
 	}
-	return max(now.Sub(*t), now.Round(0).Sub(t.Round(0)), 0)
+	return max(now.Sub(proven.at), time.Duration(now.UnixNano()-proven.wall), 0)
 }
 
 // localTime turns a time of the database's clock into one of ours.

@@ -42,8 +42,9 @@ func (p *Postgres) tellHistories(ctx context.Context) {
 func (p *Postgres) tellHistory(ctx context.Context, s *subscription) error {
 	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
 	defer cancel()
-	historian, resets := s.subscriber.(hook.Historian), p.stats.resets.Load()
-	if historian == nil || p.applier.epochNow() == "" {
+	historian, ok := s.subscriber.(hook.Historian)
+	resets := p.stats.resets.Load()
+	if !ok || p.applier.epochNow() == "" {
 		return nil // the reset that precedes a first position asks again
 	}
 	limit := historian.HistoryLimit(hook.Token{})

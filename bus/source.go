@@ -30,7 +30,7 @@ func (p *Postgres) StaleAfter(hook.Token) time.Duration { return p.cfg.StaleAfte
 // ProvenSince implements hook.Source.
 func (p *Postgres) ProvenSince(_ hook.Token, t time.Time) bool {
 	proven := p.applier.fresh.Load()
-	return proven != nil && proven.After(t)
+	return proven != nil && proven.at.After(t)
 }
 
 // Position implements hook.Source.

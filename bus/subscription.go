@@ -17,7 +17,7 @@ type subscription struct {
 	direct     bool // one of our own caches: called on the spot
 	limit      int
 	registry   *registry
-	ignorant   atomic.Bool // a historian that has not been told what the log holds
+	ignorant   atomic.Bool   // a historian that has not been told what the log holds
 	events     *atomic.Int64 // delivered of the topic, shared by its subscriptions
 
 	mu      sync.Mutex

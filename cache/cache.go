@@ -206,7 +206,7 @@ func (c *Cache[K, V]) trustAt(now time.Time) trust {
 type place struct {
 	epoch string
 	at    position.Snapshot
-	told  uint64 // how often the log was told of
+	told  told
 	ok    bool
 }
 

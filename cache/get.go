@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -172,7 +173,7 @@ func (c *Cache[K, V]) find(
 		s.counts.bypassed++
 	}
 	w.joined = c.tags.count.Load()
-	if f := s.loads[key]; f != nil && h == normally && !alone && (f.epoch == epoch || c.weak.KeepLoadsOnReset) && f.load.covers(trusted) {
+	if f := s.loads[key]; f != nil && h == normally && !alone && (f.epoch == epoch || c.weak.KeepLoadsOnReset) && c.covers(f, trusted, now) {
 		if outerLoad(ctx).within(f.load) {
 			return w, ErrCycle
 		}
@@ -190,9 +191,16 @@ func (c *Cache[K, V]) find(
 	return w, nil
 }
 
-// covers says whether a reader who trusts the cache this much may join the load: one that begins while the bus is not
-// fresh may come from a standby that is behind.
-func (l *load[K, V]) covers(t trust) bool { return t != trustFresh || l.trusted || l.fresh }
+// covers says whether a reader who trusts the cache this much may join a load. To one who does, a load that began while
+// the bus was not fresh may bring what a standby has that is behind. To one who does not, nothing tells of what detaches
+// a load: he takes only what was read from the primary, and not longer ago than he could have been served it from here.
+func (c *Cache[K, V]) covers(f *flight[K, V], t trust, now time.Time) bool {
+	if t == trustFresh {
+		return f.load.trusted || f.load.fresh
+	}
+	age := max(now.Sub(f.since), now.Round(0).Sub(f.since.Round(0)))
+	return f.load.primary && age < cmp.Or(c.staleAfter, bus.DefaultStaleAfter)
+}
 
 // lookup looks both kinds of entries up, with the shard locked. What has expired goes, unless it could still serve.
 func (c *Cache[K, V]) lookup(s *shard[K, V], key K, epoch uint32, now int64, t trust, w *found[K, V]) bool {

@@ -155,6 +155,8 @@ func (h *history) note(name string, e event) {
 func (h *history) noteAll(e event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.seq++
+	h.topic.seq = h.seq
 	h.topic.add(e)
 }
 
@@ -340,19 +342,26 @@ func (h *history) judgeRecord(r *record, s *sight) missed {
 	return missedNothing
 }
 
+// told is how much a history has been told.
+type told struct {
+	log   uint64 // how often of the log
+	event uint64 // the number of the last event
+}
+
 // told is for a load that begins, to be given to extras at its end.
-func (h *history) told() uint64 {
+func (h *history) told() told {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.tellings
+	return told{h.tellings, h.seq}
 }
 
 // extras are the transactions that a load which began at a position also saw the end of: those told of its key and its
-// tags before it began. All that came after has detached it, unless it was told of the log. False: that is not known.
-func (h *history) extras(name string, tags []string, at position.Snapshot, told uint64) (xids []uint64, ok bool) {
+// tags before it began. False: that is not known, because more was told of them since. An event is remembered before it
+// detaches a load, so a load that is not detached may have missed what is remembered.
+func (h *history) extras(name string, tags []string, at position.Snapshot, begun told) (xids []uint64, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.tellings != told {
+	if h.tellings != begun.log {
 		return nil, false
 	}
 	names := make([]string, 0, 1+len(tags))
@@ -367,7 +376,7 @@ func (h *history) extras(name string, tags []string, at position.Snapshot, told 
 		}
 	}
 	for _, r := range records {
-		if !r.uncertain.IsZero() || !r.unknown.IsZero() {
+		if !r.uncertain.IsZero() || !r.unknown.IsZero() || r.seq > begun.event {
 			return nil, false
 		}
 		for _, xid := range r.xids {

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -148,6 +149,10 @@ func (c *Cache[K, V]) label(f *flight[K, V], o *outcome[V]) (at position.Snapsho
 	if from := o.loaded.Snapshot; !from.IsZero() {
 		return from.reliable(), nil, f.place.ok
 	}
-	extras, ok = c.history.extras(f.name, o.loaded.Tags, f.place.at, f.place.told)
+	begun := f.place.told
+	if c.weak.LabelLate {
+		begun.event = math.MaxUint64
+	}
+	extras, ok = c.history.extras(f.name, o.loaded.Tags, f.place.at, begun)
 	return f.place.at, extras, ok && f.place.ok
 }
