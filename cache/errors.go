@@ -44,6 +44,9 @@ var (
 var (
 	// ErrTierMiss is what a Tier's Get returns for a key that it does not hold.
 	ErrTierMiss = errors.New("cache: not in the tier")
+	// ErrTierRefuses is what a Tier's error wraps if it is about this value, too large for example, and says nothing about
+	// how well the tier is: it counts as an error, but however often it comes, the tier is not left alone for it.
+	ErrTierRefuses = errors.New("cache: the tier does not take this value")
 )
 
 // errAbandoned is why a load's context ends that nobody waits for any more.

@@ -324,9 +324,13 @@ func (c *Cache[K, V]) finish(f *flight[K, V], o outcome[V]) (kept bool) {
 		return false
 	}
 	kept = c.settle(s, f, &o, e)
-	if !kept && o.tiered != nil {
-		s.mu.Unlock()
-		return false
+	if o.tiered != nil {
+		if !kept {
+			s.mu.Unlock()
+			c.stats.tierRefused.Add(1)
+			return false
+		}
+		c.stats.tierHits.Add(1)
 	}
 	f.ended = true
 	f.val, f.err = o.loaded.Value, o.err

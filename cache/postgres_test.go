@@ -168,7 +168,9 @@ func TestPostgres_TierForAPodThatStartsLater(t *testing.T) {
 		}
 		return len(tier.keys()) == len(keys)
 	}, "all are in the tier")
+	tier.mu.Lock()
 	old := tier.data["item:1"]
+	tier.mu.Unlock()
 	tx, err := b.Begin(t.Context())
 	require.NoError(t, err)
 	update(t, tx, "1", 1)

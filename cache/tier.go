@@ -50,7 +50,9 @@ func newTier[K comparable, V any](c *Cache[K, V]) *tier[V] {
 		Name:        c.topic,
 		Timeout:     tierPause,
 		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= tierFailures },
-		IsExcluded:  func(err error) bool { return errors.Is(err, context.Canceled) },
+		IsExcluded: func(err error) bool {
+			return errors.Is(err, context.Canceled) || errors.Is(err, ErrTierRefuses)
+		},
 		IsSuccessful: func(err error) bool {
 			return err == nil || errors.Is(err, ErrTierMiss)
 		},
@@ -156,14 +158,9 @@ func (c *Cache[K, V]) fromTier(l *load[K, V]) []*flight[K, V] {
 	var rest []*flight[K, V]
 	for _, f := range l.flights {
 		e, v, ok := c.tier.get(l.ctx, f.name)
-		if ok && c.finish(f, outcome[V]{loaded: Loaded[V]{Value: v, TTL: c.remaining(e), Tags: e.tags}, tiered: e}) {
-			c.stats.tierHits.Add(1)
-			continue
+		if !ok || !c.finish(f, outcome[V]{loaded: Loaded[V]{Value: v, TTL: c.remaining(e), Tags: e.tags}, tiered: e}) {
+			rest = append(rest, f)
 		}
-		if ok {
-			c.stats.tierRefused.Add(1)
-		}
-		rest = append(rest, f)
 	}
 	return rest
 }

@@ -3,6 +3,7 @@ package cache_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -281,6 +282,30 @@ func TestTier_KeepsItsTroublesToItself(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestTier_RefusesValuesAndIsNotLeftAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tier, rows := newTier(), newTable()
+		tier.before = func(_ context.Context, op string) error {
+			if op == "set" {
+				return fmt.Errorf("too large: %w", cache.ErrTierRefuses)
+			}
+			return nil
+		}
+		c := open(t, newFake(), rows, tiered(tier))
+		keys := strings.Split("abcdefghijklmnopqrstuvwxyz", "")
+		for _, k := range keys {
+			rows.set(k, 1)
+			require.Equal(t, 1, get(t, c, k))
+			synctest.Wait()
+		}
+		s := c.Stats()
+		require.EqualValues(t, len(keys), s.TierErrors)
+		require.Zero(t, s.TierSkipped)
+		require.EqualValues(t, len(keys), s.TierMisses, "each was asked for")
+	})
 }
 
 func TestTier_ForeignValuesAreMisses(t *testing.T) {

@@ -1,6 +1,11 @@
 package redistier
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+
+	"github.com/pgcoherence/pgcoherence/cache"
+)
 
 // Errors of New, FromClient and FromEnv.
 var (
@@ -22,8 +27,8 @@ var (
 	// ErrProtocol: what came back is not what a Redis would say to the command. The connection is given up if its
 	// framing is broken.
 	ErrProtocol = errors.New("redistier: malformed answer")
-	// ErrTooLarge: the value is longer than MaxValueSize. Nothing was sent.
-	ErrTooLarge = errors.New("redistier: value is too large")
-	// ErrTTL: the time to live is not positive. Nothing was sent.
-	ErrTTL = errors.New("redistier: time to live is not positive")
+	// ErrTooLarge: the value is longer than MaxValueSize. Nothing was sent. It is cache.ErrTierRefuses.
+	ErrTooLarge = fmt.Errorf("redistier: value is too large (%w)", cache.ErrTierRefuses)
+	// ErrTTL: the time to live is not positive. Nothing was sent. It is cache.ErrTierRefuses.
+	ErrTTL = fmt.Errorf("redistier: time to live is not positive (%w)", cache.ErrTierRefuses)
 )
