@@ -21,6 +21,7 @@ COUNT     ?= 20
 MATRIX    ?= 14 15 16 17 18
 FUZZTIME  ?= 20s
 ENDURANCE ?= 10m
+BENCHES   ?= write delay catchup confirm fanout hit fill memory stale tier session lock
 ARGS      ?=
 
 # Where the matrix puts its servers. Not the user's cache: under root the server
@@ -135,14 +136,10 @@ fuzz: ## run every fuzz target for FUZZTIME=20s
 
 # Built first and then run: go run does not forward SIGTERM to its child.
 .PHONY: bench
-bench: ## measure what publishing costs and how long pods are behind (short runs)
+bench: ## measure everything beside its baselines (short runs)
 	@mkdir -p bin
 	go build -C internal/bench -o "$(CURDIR)/bin/bench" .
-	bin/bench write -short
-	bin/bench delay -short
-	bin/bench catchup -short
-	bin/bench confirm -short
-	bin/bench fanout -short
+	@for command in $(BENCHES); do echo "==> bench $$command"; bin/bench $$command --short; done
 
 .PHONY: demo
 demo: ## start the demo: three pods, one Postgres, faults (ARGS="-once")
