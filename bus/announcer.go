@@ -148,7 +148,7 @@ func xids(events []wire.Event) []string {
 
 // notify sends payloads in one transaction of nothing but NOTIFY, which has nothing to flush. If its snapshot does not
 // see one of the transactions, it sends nothing and answers which.
-func (p *Postgres) notify(ctx context.Context, conn *pgx.Conn, payloads, transactions []string) (hidden []string, err error) {
+func (p *Postgres) notify(ctx context.Context, db PgxExecer, payloads, transactions []string) (hidden []string, err error) {
 	if len(payloads) == 0 {
 		return nil, nil
 	}
@@ -157,7 +157,7 @@ func (p *Postgres) notify(ctx context.Context, conn *pgx.Conn, payloads, transac
 	}
 	p.stats.statements.Add(1)
 	var sent int
-	if err := conn.QueryRow(ctx, p.sql.notify, p.channel(), payloads, transactions).Scan(&hidden, &sent); err != nil {
+	if err := db.QueryRow(ctx, p.sql.notify, p.channel(), payloads, transactions).Scan(&hidden, &sent); err != nil {
 		return nil, fmt.Errorf("bus: notify: %w", err)
 	}
 	if len(hidden) == 0 && sent != len(payloads) {

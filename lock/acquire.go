@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -33,6 +32,7 @@ type attempt struct {
 	key, id string
 	values  context.Context // what the lease's context inherits
 	tries   int
+	unsure  bool // a grant whose answer was lost, or came too late, may be found again
 	waits   bool // whoever would queue anyway need not be told who has it
 	queued  bool
 }
@@ -42,10 +42,11 @@ func (l *Locker) attempt(ctx context.Context, key string) *attempt {
 }
 
 const (
-	failedTries = 3                     // of TryAcquire, when the answer is lost
-	busyTries   = 4                     // of TryAcquire, when the row is locked by somebody who may be about to let go
-	busyWait    = 2 * time.Millisecond  // before the next
-	busyMost    = 50 * time.Millisecond // between the tries of a waiter whose turn it is
+	failedTries = 3                      // of TryAcquire, when the answer is lost
+	busyTries   = 4                      // of TryAcquire, when the row is locked by somebody who may be about to let go
+	busyWait    = 2 * time.Millisecond   // before the next
+	busyLeast   = 300 * time.Microsecond // between the tries of a waiter whose turn it is: others enter the queue in no time
+	busyMost    = 50 * time.Millisecond  // the same, in the end: a guarded transaction may take its time
 )
 
 // tryPatiently tries until there is an answer that is not about to change.
@@ -92,16 +93,17 @@ func (a *attempt) try(ctx context.Context) (*Lease, *HeldError, error) {
 			return nil, nil, err
 		}
 		r, err := a.ask(ctx)
-		for conflicting(err) && backoff.Wait(ctx, conflictWait()) {
+		for conflicting(err) && backoff.Wait(ctx, conflictWait()) { // nothing was done
 			r, err = a.ask(ctx)
 		}
 		if err != nil {
+			a.unsure = true
 			return nil, nil, err
 		}
 		switch {
 		case r == nil:
 			return nil, &HeldError{Key: a.key, Queued: true}, nil
-		case r.placed == nil:
+		case r.place == nil:
 			if err := a.c.raise(ctx); err != nil {
 				return nil, nil, err
 			}
@@ -119,7 +121,7 @@ func (a *attempt) try(ctx context.Context) (*Lease, *HeldError, error) {
 
 // reply is what acquire.sql answers.
 type reply struct {
-	placed        *string // the database, nil if the incarnation is of another server
+	place         *place // nil if the incarnation is of another server
 	granted       *int64
 	row           row
 	sent, arrived time.Time
@@ -165,7 +167,8 @@ func metadataOf(text *string) map[string]string {
 	return m
 }
 
-// ask sends acquire_free.sql, the first time only, and acquire.sql if that grants nothing. The clock is read after a connection was had: a starved pool must not eat up the lease.
+// ask sends the statement for the common case, if there is one, and acquire.sql if that grants nothing. The clock is read
+// after a connection was had: a starved pool must not eat up the lease.
 func (a *attempt) ask(ctx context.Context) (*reply, error) {
 	conn, err := a.c.pool.Acquire(ctx)
 	if err != nil {
@@ -175,45 +178,61 @@ func (a *attempt) ask(ctx context.Context) (*reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, min(a.options.TTL, longestTry))
 	defer cancel()
 	a.tries++
-	a.c.metrics.tries.Add(1)
-	if a.queued {
-		a.c.metrics.claims.Add(1)
+	common := ""
+	switch {
+	case a.queued:
+		common = a.c.sql.claim
+	case a.tries == 1:
+		common = a.c.sql.acquireFree
 	}
-	r := &reply{before: a.c.seen.Load(), sent: time.Now()}
-	if a.tries == 1 {
-		err = conn.QueryRow(ctx, a.c.sql.acquireFree, a.key, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta).Scan(&r.granted, &r.placed)
+	r := &reply{before: a.c.seen.Load()}
+	if r.place = a.c.place.Load(); r.place != nil && common != "" {
+		r.sent = a.sending()
+		err = conn.QueryRow(ctx, common, a.key, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta,
+			r.place.server, r.place.database, r.place.relation).Scan(&r.granted)
 		r.arrived = time.Now()
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return r, err
 		}
-		if a.waits {
+		if a.waits && !a.queued {
 			return nil, nil //nolint:nilnil // not to be had at once
 		}
-		r.sent = time.Now()
 	}
+	var database *string
+	var serverMicros, relation *int64
+	r.sent = a.sending()
 	err = conn.QueryRow(ctx, a.c.sql.acquire, a.key, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta, waiterAlive.Milliseconds()).
-		Scan(&r.placed, &r.granted, &r.row.token, &r.row.owner, &r.row.held, &r.row.turn, &r.row.sinceMS, &r.row.remaining, &r.row.meta)
-	r.arrived = time.Now()
+		Scan(&database, &serverMicros, &relation, &r.granted,
+			&r.row.token, &r.row.owner, &r.row.held, &r.row.turn, &r.row.sinceMS, &r.row.remaining, &r.row.meta)
+	r.arrived, r.place = time.Now(), nil
+	if err == nil && database != nil {
+		r.place = &place{time.UnixMicro(*serverMicros), *database, uint32(*relation)}
+		a.c.place.Store(r.place)
+	}
 	return r, err
+}
+
+// sending counts a statement and reads the clock before it.
+func (a *attempt) sending() time.Time {
+	a.c.metrics.tries.Add(1)
+	if a.queued {
+		a.c.metrics.claims.Add(1)
+	}
+	return time.Now()
 }
 
 // granted makes a lease of a grant. Nil, nil: this one does not count, ask again.
 func (a *attempt) granted(ctx context.Context, r *reply) (*Lease, error) {
 	token := *r.granted
-	if token <= r.before && a.tries == 1 {
-		// No new token is smaller than one that was there before it was asked for, unless the database went back in
-		// time without becoming another server: a dump put back in place, say.
-		a.c.log.ErrorContext(ctx, "token is smaller than an earlier one, raising the incarnation",
-			slog.Int64("token", token), slog.Int64("seen", r.before))
-		if _, err := a.c.raiseBy(ctx, true, "a token went back"); err != nil {
-			return nil, err
-		}
+	if token <= r.before && !a.unsure {
+		err := a.c.wentBack(ctx, token, r.before)
 		a.c.leave(ctx, a.key, a.id)
-		return nil, nil
+		return nil, err
 	}
-	lease := newLease(a, token, *r.placed, r.sent)
+	lease := newLease(a, token, r.place.database, r.sent)
 	if elapsed(r.sent, r.arrived) >= trust(a.options.TTL) { // the answer took so long that the lease is over
 		lease.discard(ReasonExpired)
+		a.unsure = true
 		return nil, nil
 	}
 	if !a.c.add(lease) {

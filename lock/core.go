@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
 const (
@@ -33,9 +34,10 @@ type core struct {
 	log     *slog.Logger
 	metrics *metrics
 
-	seen   atomic.Int64  // the largest token granted here
-	poke   chan struct{} // the loop of Run has something to do
-	closed chan struct{} // closed when Run is about to end
+	seen   atomic.Int64          // the largest token granted here
+	place  atomic.Pointer[place] // where the incarnation was last found to hold
+	poke   chan struct{}         // the loop of Run has something to do
+	closed chan struct{}         // closed when Run is about to end
 
 	mu       sync.Mutex
 	running  bool
@@ -111,10 +113,26 @@ func (c *core) handed(ctx context.Context, id *string) {
 		return
 	}
 	c.metrics.handed.Add(1)
-	if c.wake(*id) {
+	if c.wake(*id) || c.signal(ctx, *id) {
 		return
 	}
 	c.publish(ctx, *id)
+}
+
+// signal sends an event past the log and past what the bus has to announce, if it can: a hand-over is as quick as that,
+// and who misses it looks for himself.
+func (c *core) signal(ctx context.Context, key string) bool {
+	s, ok := c.bus.(hook.Signaller)
+	if !ok {
+		return false
+	}
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	sent, err := s.Signal(ctx, hook.Token{}, c.pool, Topic, key)
+	if err != nil {
+		c.log.DebugContext(ctx, "hand-over not signalled, publishing it", slog.Any("error", err))
+	}
+	return sent
 }
 
 // announce tells all processes that something about a key is worth a look.

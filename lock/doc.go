@@ -19,13 +19,13 @@
 // A lease is a row with a fencing token and a time at which it expires by the database's clock. Taking it is one
 // statement, releasing it another; renewing is one statement for all leases of a process, on a connection of its own.
 // Whoever finds a lease held enters a queue, a row as well. Release hands the lease to the first in the queue whose
-// process is alive, by writing that waiter's id into the row, and publishes the id on the bus, but only if somebody
-// waits: so nobody polls, one is woken and not all, and NOTIFY costs nothing where there is no contention. The waiter
+// process is alive, by writing that waiter's id into the row, and sends the id over the bus, but only if somebody waits: so
+// nobody polls, one is woken and not all, and NOTIFY costs nothing where there is no contention. The waiter
 // owns nothing until it has claimed the lease by a statement of its own; if it does not within ClaimTTL, the next one may.
 //
 // A guard is a row lock, FOR KEY SHARE, on the lease's row in the caller's own transaction. Renewals, releases and hand-
-// overs change no column of a unique index and so pass by it; a new token does, and is refused for as long as a guarded
-// transaction is open. No clock takes part in that.
+// overs pass by it; a new token is written only under FOR UPDATE, which is refused for as long as a guarded transaction is
+// open. No clock takes part in that.
 //
 // Which one to use: where the lease only saves work that would otherwise be done twice, the context of Do is enough.
 // Where two owners at once would do damage, guard the transactions if what is to be protected lies in this database, and
@@ -59,8 +59,12 @@
 //   - Under asynchronous replication a failover can lose the newest grants. Their guarded transactions are lost with them,
 //     and the tokens that follow are larger. An old primary that nobody stops goes on granting: fence it, as Patroni and
 //     its like do, or replicate synchronously, and then it grants nothing.
-//   - Two standbys promoted from the same primary one after the other, the first of them thrown away, begin incarnations of
-//     the same number. A process that saw the first one's tokens notices; otherwise call RaiseIncarnation.
+//   - Two servers that begin from the same copy begin incarnations of the same number: two standbys promoted one after the
+//     other, the first of them thrown away; or a primary that was restarted, and lost before its standby heard of anything
+//     it did since. A process that saw the first one's tokens notices; otherwise call RaiseIncarnation.
+//   - A grant is on the server's disk, and on its synchronous standbys, before Acquire returns; Release does not wait for
+//     that. If the server fails within about half a second after it and nobody was granted the lease since, the lease can
+//     be there again, without an owner, until its TTL is over.
 //   - synchronous_commit = off on the pool's connections gives tokens away before they are durable: a crash can issue them
 //     twice. Leave it on.
 //   - Where roles begin transactions at REPEATABLE READ or SERIALIZABLE by default, statements are repeated until they do

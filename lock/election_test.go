@@ -93,6 +93,11 @@ func TestElection(t *testing.T) {
 	require.Equal(t, "two", <-seen)
 	require.False(t, a.Leads())
 
+	eventually(t, func() bool {
+		info, err := one.Inspect(ctx, lock.ElectionPrefix+"boss")
+		return err == nil && info.Waiters == 1
+	}, "the first is a candidate again")
+
 	// The leader is deposed: its context says so, and it is a candidate again.
 	stolen, err := one.Steal(ctx, lock.ElectionPrefix+"boss")
 	require.NoError(t, err)

@@ -1,6 +1,7 @@
 package lock
 
 import (
+	"context"
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/internal/sqltext"
@@ -21,6 +22,44 @@ var (
 	Elapsed = elapsed
 	Trust   = trust
 )
+
+// Purge deletes now what Run deletes now and then.
+func (l *Locker) Purge(ctx context.Context) error {
+	k := &link{c: l.c}
+	defer k.close()
+	_, err := l.c.sendPurge(ctx, k)
+	return err
+}
+
+// Hasty is the same Locker with a TTL that is shorter than the least, for tests of what ends.
+func (l *Locker) Hasty(ttl time.Duration) *Locker {
+	o := l.options
+	o.TTL = ttl
+	return &Locker{c: l.c, options: o, meta: l.meta}
+}
+
+// Grant is a lease as if the database had granted it now.
+func (l *Locker) Grant(key string, token int64) *Lease {
+	lease := newLease(l.attempt(context.Background(), key), token, "database", time.Now())
+	l.c.add(lease)
+	return lease
+}
+
+// Due is how many leases a heartbeat would renew now, and when the next one is due.
+func (l *Locker) Due() (n int, at time.Time) {
+	batch, at := (&heartbeat{c: l.c}).due(time.Now())
+	return len(batch), at
+}
+
+// Forget is another lease with the same token, so that the one can be released and the other does not know.
+func (l *Locker) Forget(lease *Lease) *Lease {
+	a := l.attempt(context.Background(), lease.key)
+	a.id = lease.id
+	return newLease(a, lease.token, lease.database, time.Now())
+}
+
+// Renewed is what a heartbeat that was sent at a time does on success.
+func (l *Lease) Renewed(sent time.Time) { l.renewed(sent) }
 
 // ID is the grant's id.
 func (l *Lease) ID() string { return l.id }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -16,12 +17,27 @@ const sequenceBits = 48
 // time, when it was issued. The rest of the token grows within it.
 func Incarnation(token int64) int { return int(token >> sequenceBits) }
 
+// place is where leases are granted, as the incarnation's row describes it.
+type place struct {
+	server   time.Time // its start
+	database string
+	relation uint32
+}
+
 // raise begins a new incarnation because the row describes another server than this one.
 func (c *core) raise(ctx context.Context) error {
 	n, err := c.raiseBy(ctx, false, "another server")
 	if err == nil && n > 0 {
 		c.log.InfoContext(ctx, "incarnation raised: the database is another server, or was restarted", slog.Int("incarnation", n))
 	}
+	return err
+}
+
+// wentBack begins a new incarnation because a new token is not larger than one that was there before it was asked for: the
+// database went back in time without becoming another server, as with a dump put back in place.
+func (c *core) wentBack(ctx context.Context, token, seen int64) error {
+	c.log.ErrorContext(ctx, "token is smaller than an earlier one, raising the incarnation", slog.Int64("token", token), slog.Int64("seen", seen))
+	_, err := c.raiseBy(ctx, true, "a token went back")
 	return err
 }
 

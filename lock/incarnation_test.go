@@ -66,6 +66,44 @@ func TestTokenWentBack(t *testing.T) {
 	require.Equal(t, 2, lock.Incarnation(lease.Token()))
 }
 
+// The same where the lease was waited for, and where several are taken.
+func TestSequenceWentBackMeanwhile(t *testing.T) {
+	t.Parallel()
+	ctx := within(t)
+	_, pool := setup(t)
+	holder, _ := start(t, nil, pool, config("holder"))
+	l, _ := start(t, nil, pool, config("a"))
+	lease, err := holder.TryAcquire(ctx, "k")
+	require.NoError(t, err)
+	var last int64
+	for range 5 {
+		other, err := l.TryAcquire(ctx, "other")
+		require.NoError(t, err)
+		require.NoError(t, other.Release(ctx))
+		last = other.Token()
+	}
+	waiting := queue(t, ctx, l, "k", 1)
+	back := func() {
+		_, err := pool.Exec(ctx, "ALTER SEQUENCE pgcoherence.lease_token RESTART")
+		require.NoError(t, err)
+	}
+	back()
+	require.NoError(t, lease.Release(ctx))
+	o := <-waiting
+	require.NoError(t, o.err)
+	require.Greater(t, o.lease.Token(), last)
+	require.NoError(t, o.lease.Err())
+
+	back()
+	leases, err := l.TryAcquireMany(ctx, "x", "y")
+	require.NoError(t, err)
+	for _, lease := range leases {
+		require.Greater(t, lease.Token(), o.lease.Token())
+		require.NoError(t, lease.Err())
+	}
+	require.Equal(t, int64(2), l.Stats().Raised)
+}
+
 func TestRaiseByHand(t *testing.T) {
 	t.Parallel()
 	ctx := within(t)
@@ -125,9 +163,9 @@ func TestTokensGrow(t *testing.T) {
 	replica := sized(t, standby.DSN(""), 4)
 	eventually(t, func() bool {
 		var token int64
-		err := replica.QueryRow(ctx, "SELECT token FROM pgcoherence.lease WHERE key = 'k'").Scan(&token)
+		err := replica.QueryRow(ctx, "SELECT token FROM pgcoherence.lease WHERE key = 'k' AND expires_at = '-infinity'").Scan(&token)
 		return err == nil && token == last
-	}, "replicated")
+	}, "replicated, the release as well")
 	// A standby does not grant.
 	_, err = make1(t, nil, replica, config("b")).TryAcquire(ctx, "k")
 	require.Error(t, err)

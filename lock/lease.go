@@ -18,6 +18,7 @@ type Lease struct {
 	token    int64
 	database string
 	granted  time.Time // when the request was sent
+	waited   bool      // in the queue: there may be more who do
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -31,7 +32,7 @@ type Lease struct {
 }
 
 func newLease(a *attempt, token int64, database string, sent time.Time) *Lease {
-	l := &Lease{locker: a.Locker, key: a.key, id: a.id, token: token, database: database, granted: sent, sent: sent}
+	l := &Lease{locker: a.Locker, key: a.key, id: a.id, token: token, database: database, granted: sent, sent: sent, waited: a.queued}
 	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(a.values))
 	l.mu.Lock() // the timer may fire at once
 	defer l.mu.Unlock()
@@ -154,10 +155,10 @@ func (l *Lease) discard(reason Reason) {
 }
 
 // Release gives the lease up, and hands it to whoever has waited longest. The lease's context is cancelled before that.
-// It does not wait for transactions that are guarded by the lease; the next owner does. If ctx has already ended, it goes
-// on for up to five seconds all the same, so that it can be deferred. A lease that was lost is given up too if it is
-// still there, and the error is the *LostError. The second Release after a successful one is ErrReleased; one that failed
-// can be repeated, and if it is not, the lease ends with its TTL.
+// It does not wait for transactions that are guarded by the lease, nor for the disk; the next owner does. If ctx has
+// already ended, it goes on for up to five seconds all the same, so that it can be deferred. A lease that was lost is given
+// up too if it is still there, and the error is the *LostError. The second Release after a successful one is ErrReleased;
+// one that failed can be repeated, and if it is not, the lease ends with its TTL.
 func (l *Lease) Release(ctx context.Context) error {
 	l.mu.Lock()
 	if l.done {
@@ -196,9 +197,18 @@ func (l *Lease) Release(ctx context.Context) error {
 
 func (l *Lease) sendRelease(ctx context.Context) (next *string, err error) {
 	c := l.locker.c
-	err = c.row(ctx, c.sql.release, []any{
-		l.key, l.token, l.locker.options.MinHold.Milliseconds(), waiterAlive.Milliseconds(), c.cfg.ClaimTTL.Milliseconds(),
-	}, &next)
+	hold := l.locker.options.MinHold
+	if hold == 0 && !l.waited {
+		err = c.row(ctx, c.sql.releaseFree, []any{l.key, l.token}, nil)
+		if err == nil {
+			return nil, nil
+		}
+	}
+	if err == nil || errors.Is(err, pgx.ErrNoRows) {
+		err = c.row(ctx, c.sql.release, []any{
+			l.key, l.token, hold.Milliseconds(), waiterAlive.Milliseconds(), c.cfg.ClaimTTL.Milliseconds(),
+		}, &next, nil)
+	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, &LostError{Key: l.key, Token: l.token, Reason: ReasonTaken}
 	}

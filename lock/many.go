@@ -46,6 +46,7 @@ func (l *Locker) tryMany(ctx context.Context, keys []string) ([]*Lease, error) {
 		case err == nil && held == nil && leases != nil:
 			return leases, nil
 		case err != nil:
+			a.unsure = true
 			if failed++; failed >= failedTries || !transient(err) || !backoff.Wait(ctx, wait.Next()) {
 				if transient(err) {
 					for _, key := range keys {
@@ -81,8 +82,7 @@ func (a *attempt) askMany(ctx context.Context, keys []string) ([]*Lease, *HeldEr
 	bounded, cancel := context.WithTimeout(ctx, min(a.options.TTL, longestTry))
 	defer cancel()
 	a.tries++
-	c.metrics.tries.Add(1)
-	sent := time.Now()
+	before, sent := c.seen.Load(), a.sending()
 	rows, err := conn.Query(bounded, c.sql.acquireMany, keys, a.id, c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta, waiterAlive.Milliseconds())
 	if err != nil {
 		return nil, nil, err
@@ -91,12 +91,11 @@ func (a *attempt) askMany(ctx context.Context, keys []string) ([]*Lease, *HeldEr
 	var r reply
 	var held *HeldError
 	var missing []string
-	var placed *string
+	var database *string
 	tokens := make([]int64, 0, len(keys))
 	_, err = pgx.ForEachRow(rows, []any{
-		&key, &r.placed, &r.granted, &r.row.token, &r.row.owner, &r.row.held, &r.row.turn, &r.row.sinceMS, &r.row.remaining, &r.row.meta,
+		&key, &database, &r.granted, &r.row.token, &r.row.owner, &r.row.held, &r.row.turn, &r.row.sinceMS, &r.row.remaining, &r.row.meta,
 	}, func() error {
-		placed = r.placed
 		switch {
 		case r.granted != nil:
 			tokens = append(tokens, *r.granted)
@@ -113,11 +112,18 @@ func (a *attempt) askMany(ctx context.Context, keys []string) ([]*Lease, *HeldEr
 		return nil, nil, err
 	}
 	switch {
-	case placed == nil:
+	case database == nil:
 		conn.Release() // raise takes one from the pool
 		return nil, nil, c.raise(ctx)
+	case len(tokens) == len(keys) && slices.Min(tokens) <= before && !a.unsure:
+		conn.Release()
+		err := c.wentBack(ctx, slices.Min(tokens), before)
+		for _, key := range keys {
+			c.leave(ctx, key, a.id)
+		}
+		return nil, nil, err
 	case len(tokens) == len(keys):
-		return a.grantedMany(ctx, keys, tokens, *placed, sent)
+		return a.grantedMany(ctx, keys, tokens, *database, sent)
 	case held != nil && !held.Guarded:
 		return nil, held, nil
 	case len(missing) > 0:

@@ -89,7 +89,7 @@ const (
 GRANT USAGE ON SCHEMA /*schema*/pgcoherence TO %[1]s;
 GRANT SELECT, INSERT, UPDATE, DELETE ON /*schema*/pgcoherence.lease, /*schema*/pgcoherence.lease_waiter TO %[1]s;
 GRANT SELECT, UPDATE ON /*schema*/pgcoherence.incarnation TO %[1]s;
-GRANT USAGE ON SEQUENCE /*schema*/pgcoherence.lease_token TO %[1]s;
+GRANT USAGE, SELECT, UPDATE ON SEQUENCE /*schema*/pgcoherence.lease_token TO %[1]s;
 GRANT SELECT ON /*schema*/pgcoherence.migration TO %[1]s;`
 
 	readerGrants = `

@@ -147,16 +147,30 @@ func (c *core) turn(ctx context.Context, k *link, h *heartbeat, now time.Time) (
 	return next
 }
 
-// purge deletes what nobody needs, now and then.
+// purge has what nobody needs deleted, now and then.
 func (c *core) purge(ctx context.Context, k *link, now time.Time) {
 	if c.purgeAt.IsZero() {
 		c.purgeAt = now.Add(jitter(purgeEvery))
 	}
-	if c.cfg.Retention < 0 || now.Before(c.purgeAt) {
+	if now.Before(c.purgeAt) {
 		return
 	}
 	c.purgeAt = now.Add(jitter(purgeEvery))
-	err := k.do(ctx, c.touchTimeout(), func(ctx context.Context, q querier) error {
+	more, err := c.sendPurge(ctx, k)
+	if more {
+		c.purgeAt = now.Add(time.Second)
+	}
+	if err != nil && ctx.Err() == nil {
+		c.log.WarnContext(ctx, "free leases not purged", slog.Any("error", err))
+	}
+}
+
+// sendPurge deletes a batch, and answers whether there may be more.
+func (c *core) sendPurge(ctx context.Context, k *link) (more bool, err error) {
+	if c.cfg.Retention < 0 {
+		return false, nil
+	}
+	err = k.do(ctx, c.touchTimeout(), func(ctx context.Context, q querier) error {
 		if _, err := q.Exec(ctx, c.sql.purgeWaiters, waiterKept.Milliseconds()); err != nil {
 			return err
 		}
@@ -164,14 +178,10 @@ func (c *core) purge(ctx context.Context, k *link, now time.Time) {
 			return err
 		}
 		tag, err := q.Exec(ctx, c.sql.purge, c.cfg.Retention.Milliseconds(), purgeBatch)
-		if tag.RowsAffected() == purgeBatch {
-			c.purgeAt = now.Add(time.Second)
-		}
+		more = tag.RowsAffected() == purgeBatch
 		return err
 	})
-	if err != nil && ctx.Err() == nil {
-		c.log.WarnContext(ctx, "free leases not purged", slog.Any("error", err))
-	}
+	return more, err
 }
 
 // drain ends the trust in all leases and goes on renewing, for some time, those that are not released yet.

@@ -110,6 +110,12 @@ func startBus(t testing.TB, pool *pgxpool.Pool) *bus.Postgres {
 	t.Helper()
 	b, err := bus.NewPostgres(pool, &bus.Config{Logger: quiet, BeatInterval: 200 * time.Millisecond})
 	require.NoError(t, err)
+	runBus(t, b)
+	return b
+}
+
+func runBus(t testing.TB, b *bus.Postgres) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -122,7 +128,18 @@ func startBus(t testing.TB, pool *pgxpool.Pool) *bus.Postgres {
 	case <-time.After(patience):
 		t.Fatal("bus not ready")
 	}
-	return b
+}
+
+// outlive waits until whoever has a lease has had it for longer than its TTL, and by heartbeats that were answered.
+func outlive(t testing.TB, pool *pgxpool.Pool, l *lock.Locker, key string) {
+	t.Helper()
+	beats := l.Stats().Heartbeats - l.Stats().HeartbeatsFailed
+	eventually(t, func() bool {
+		var longer bool
+		err := pool.QueryRow(context.Background(), `SELECT clock_timestamp() > since + $2::bigint * interval '1 ms' AND expires_at > clock_timestamp()
+			FROM pgcoherence.lease WHERE key = $1`, key, lock.MinTTL.Milliseconds()).Scan(&longer)
+		return err == nil && longer && l.Stats().Heartbeats-l.Stats().HeartbeatsFailed > beats
+	}, "outlives its TTL")
 }
 
 // within is a context that no test should reach the end of.

@@ -27,7 +27,7 @@ func (l *Locker) Steal(ctx context.Context, key string) (*Lease, error) {
 func (a *attempt) steal(ctx context.Context) (*Lease, error) {
 	c := a.c
 	wait := backoff.Backoff{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
-	busy := busyWait
+	busy := busyLeast
 	for {
 		err := a.evict(ctx)
 		again := time.Now().Add(c.cfg.ClaimTTL / 2)

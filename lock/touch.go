@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgcoherence/pgcoherence/bus"
 )
 
 // touchBy has the waiters touched at a time, or sooner: when a lease runs out and nobody tells, the first in its queue
@@ -41,7 +43,7 @@ func (c *core) touch(ctx context.Context, k *link, ids []string) error {
 }
 
 func (c *core) touchInterval() time.Duration {
-	if c.bus != nil && c.bus.Fresh() {
+	if c.bus != nil && c.bus.State() == bus.Live {
 		return waiterBeat
 	}
 	return pollInterval
@@ -72,7 +74,7 @@ func (c *core) sendTouch(ctx context.Context, q querier, ids []string) error {
 	var turn bool
 	var freeIn int64
 	next := time.Hour
-	_, err = pgx.ForEachRow(rows, []any{&id, &turn, &freeIn}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &turn, &freeIn, nil}, func() error {
 		found[id] = true
 		switch {
 		case turn && freeIn <= 0:

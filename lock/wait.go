@@ -47,14 +47,14 @@ func signal(ch chan struct{}) {
 // waiter's turn.
 func (a *attempt) await(ctx context.Context) (*Lease, error) {
 	a.waits = true
-	w := &waiter{id: a.id, key: a.key, woken: make(chan struct{}, 1), dropped: make(chan struct{}, 1)}
+	var w *waiter // from when it is in the queue
 	defer func() {
-		if a.queued {
+		if w != nil {
 			a.c.unregister(w)
 		}
 	}()
 	failure := backoff.Backoff{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
-	busy := busyWait
+	busy := busyLeast
 	for {
 		lease, held, err := a.try(ctx)
 		switch {
@@ -66,9 +66,10 @@ func (a *attempt) await(ctx context.Context) (*Lease, error) {
 			}
 			busy = min(2*busy, busyMost)
 		case err == nil:
-			busy = busyWait
+			busy = busyLeast
 			if !a.queued {
 				a.queued = true
+				w = &waiter{id: a.id, key: a.key, woken: make(chan struct{}, 1), dropped: make(chan struct{}, 1)}
 				a.c.register(w)
 				signal(w.dropped) // it is not in the queue yet
 			}
@@ -136,7 +137,7 @@ func (c *core) standBy(ctx context.Context, w *waiter) error {
 // enqueue enters the queue and answers whether the lease is free by now, or does not exist any more.
 func (c *core) enqueue(ctx context.Context, w *waiter) (free bool, err error) {
 	var remaining int64
-	err = c.row(ctx, c.sql.enqueue, []any{w.key, w.id, c.cfg.Owner}, &free, &remaining)
+	err = c.row(ctx, c.sql.enqueue, []any{w.key, w.id, c.cfg.Owner}, &free, &remaining, nil)
 	if errors.Is(err, pgx.ErrNoRows) {
 		signal(w.dropped)
 		return true, nil

@@ -3,9 +3,11 @@ package lock_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -91,12 +93,14 @@ func TestReleaseAfterEnd(t *testing.T) {
 	require.False(t, info.Held)
 }
 
-// A waiter that dies, which is handed the lease all the same, delays the next by ClaimTTL and no more.
+// A waiter that dies, which is handed the lease all the same, delays the next by ClaimTTL and no more: all by the
+// database's clock.
 func TestWaiterDies(t *testing.T) {
 	t.Parallel()
 	ctx := within(t)
 	_, pool := setup(t)
 	cfg := config("a")
+	cfg.ClaimTTL = 1500 * time.Millisecond
 	l, _ := start(t, bus.NewLocal(), pool, cfg)
 	lease, err := l.TryAcquire(ctx, "k")
 	require.NoError(t, err)
@@ -106,18 +110,36 @@ func TestWaiterDies(t *testing.T) {
 	second := queue(t, ctx, l, "k", 2)
 	_, err = l.TryAcquire(ctx, "k")
 	require.ErrorIs(t, err, lock.ErrHeld)
-	var handedFor, took float64
+	clock := func() (now time.Time) {
+		require.NoError(t, pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now))
+		return now
+	}
+	earliest := clock().Add(cfg.ClaimTTL)
 	require.NoError(t, lease.Release(ctx))
-	require.NoError(t, pool.QueryRow(ctx, "SELECT extract(epoch FROM next_until - clock_timestamp())::float8 FROM pgcoherence.lease").Scan(&handedFor))
+	var deadline time.Time
+	require.NoError(t, pool.QueryRow(ctx, "SELECT next_until FROM pgcoherence.lease").Scan(&deadline))
+	latest := clock().Add(cfg.ClaimTTL)
+	require.False(t, deadline.Before(earliest) || deadline.After(latest), "%v is not ClaimTTL after the release", deadline)
 	var held *lock.HeldError
 	_, err = l.TryAcquire(ctx, "k")
 	require.ErrorAs(t, err, &held)
 	require.True(t, held.Queued, "nobody has it, and somebody comes first")
+	// Meanwhile the next one knows when its turn is: at the deadline, and not a beat later.
+	queries, err := lock.Queries(lock.DefaultSchema)
+	require.NoError(t, err)
+	var alive string
+	require.NoError(t, pool.QueryRow(ctx, "SELECT max(id::text) FROM pgcoherence.lease_waiter WHERE owner = 'a'").Scan(&alive))
+	var turn bool
+	var freeIn int64
+	before := clock()
+	require.NoError(t, pool.QueryRow(ctx, queries["touch.sql"], []string{alive}, 5000, cfg.ClaimTTL.Milliseconds()).Scan(nil, &turn, &freeIn, nil))
+	require.True(t, turn, "the first that is alive")
+	require.LessOrEqual(t, freeIn, deadline.Sub(before).Milliseconds()+1)
 	o := <-second
 	require.NoError(t, o.err)
-	// By the database's clock: the time between what was promised to the dead one and the grant.
-	require.NoError(t, pool.QueryRow(ctx, "SELECT extract(epoch FROM clock_timestamp() - since)::float8 FROM pgcoherence.lease").Scan(&took))
-	require.InDelta(t, lock.DefaultClaimTTL.Seconds(), handedFor, 1)
+	var since time.Time
+	require.NoError(t, pool.QueryRow(ctx, "SELECT since FROM pgcoherence.lease").Scan(&since))
+	require.False(t, since.Before(deadline), "the dead one was given its time")
 	info, err := l.Inspect(ctx, "k")
 	require.NoError(t, err)
 	require.Zero(t, info.Waiters, "the dead one is out of the queue")
@@ -150,7 +172,7 @@ func TestTakeoverAfterExpiry(t *testing.T) {
 	t.Parallel()
 	ctx := within(t)
 	_, pool := setup(t)
-	dead := make1(t, nil, pool, short("dead"))
+	dead := make1(t, nil, pool, config("dead")).Hasty(500 * time.Millisecond)
 	l, _ := start(t, bus.NewLocal(), pool, config("a"))
 	lease, err := dead.TryAcquire(ctx, "k")
 	require.NoError(t, err)
@@ -206,6 +228,87 @@ func TestWaitWithoutEvents(t *testing.T) {
 	}
 }
 
+// The beat of waiters waits for no row: whoever claims a lease locks it and then its waiter, and would wait for the beat
+// that waits for him.
+func TestTouchWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	ctx := within(t)
+	_, pool := setup(t)
+	l := make1(t, nil, pool, config("a"))
+	lease, err := l.TryAcquire(ctx, "k")
+	require.NoError(t, err)
+	const id = "11111111-1111-1111-1111-111111111111"
+	_, err = pool.Exec(ctx, `INSERT INTO pgcoherence.lease_waiter (id, key) VALUES ('`+id+`', 'k');
+		UPDATE pgcoherence.lease SET queued = true`)
+	require.NoError(t, err)
+	require.NoError(t, lease.Release(ctx))
+	queries, err := lock.Queries(lock.DefaultSchema)
+	require.NoError(t, err)
+	touch := func() (found string, until, seen time.Time) {
+		require.NoError(t, pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '100ms'") // of a wait that does not come about
+			require.NoError(t, err)
+			return tx.QueryRow(ctx, queries["touch.sql"], []string{id}, 5000, 2000).Scan(&found, nil, nil, nil)
+		}))
+		require.NoError(t, pool.QueryRow(ctx, "SELECT next_until, seen_at FROM pgcoherence.lease JOIN pgcoherence.lease_waiter ON id = next_id").Scan(&until, &seen))
+		return found, until, seen
+	}
+	_, until, seen := touch()
+	for _, table := range []string{"lease", "lease_waiter"} {
+		claim, err := pool.Begin(ctx)
+		require.NoError(t, err)
+		_, err = claim.Exec(ctx, "SELECT FROM pgcoherence."+table+" FOR UPDATE")
+		require.NoError(t, err)
+		found, again, _ := touch()
+		require.Equal(t, id, found, "it is not taken for dead")
+		require.Equal(t, until, again, "it changes too, and is left for the next time")
+		require.NoError(t, claim.Rollback(ctx))
+	}
+	found, untilNow, seenNow := touch()
+	require.Equal(t, id, found)
+	require.True(t, untilNow.After(until), "what it was handed stays its")
+	require.True(t, seenNow.After(seen), "alive")
+}
+
+// A bus that ceases to hear notifications while somebody waits: the hand-over, which is a notification, is found all the
+// same, because waiters are looked after more often.
+func TestBusGoesDeafMeanwhile(t *testing.T) {
+	t.Parallel()
+	ctx := within(t)
+	db, pool := setup(t)
+	var deaf atomic.Bool
+	b, err := bus.NewPostgres(pool, &bus.Config{
+		Logger: quiet, Name: "deaf", BeatInterval: 200 * time.Millisecond, ProbeTimeout: 400 * time.Millisecond,
+		Connect: func(ctx context.Context) (*pgx.Conn, error) {
+			if deaf.Load() {
+				return nil, errors.New("no more connections")
+			}
+			return pgx.Connect(ctx, db.DSN)
+		},
+	})
+	require.NoError(t, err)
+	runBus(t, b)
+	holder, _ := start(t, startBus(t, pool), pool, config("holder"))
+	l, _ := start(t, b, pool, config("waiter"))
+	lease, err := holder.TryAcquire(ctx, "k")
+	require.NoError(t, err)
+	first, second := queue(t, ctx, l, "k", 1), queue(t, ctx, l, "k", 2)
+	deaf.Store(true)
+	_, err = pool.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE datname = current_database() AND application_name LIKE '%listen%deaf%'`)
+	require.NoError(t, err)
+	eventually(t, func() bool { return b.State() == bus.Polling }, "it polls")
+	require.NoError(t, lease.Release(ctx))
+	o := <-first
+	require.NoError(t, o.err)
+	require.Equal(t, int64(1), holder.Stats().Handed)
+	require.NoError(t, o.lease.Release(ctx))
+	o = <-second
+	require.NoError(t, o.err)
+	require.Equal(t, bus.Polling, b.State())
+	require.NoError(t, o.lease.Release(ctx))
+}
+
 // Run ends while somebody waits.
 func TestWaiterWhenRunEnds(t *testing.T) {
 	t.Parallel()
@@ -229,21 +332,26 @@ func TestMinHold(t *testing.T) {
 	ctx := within(t)
 	_, pool := setup(t)
 	l, _ := start(t, bus.NewLocal(), pool, config("a"))
-	short, err := l.With(lock.Options{MinHold: time.Second})
+	const hold = time.Second
+	short, err := l.With(lock.Options{MinHold: hold})
 	require.NoError(t, err)
 	lease, err := short.TryAcquire(ctx, "k")
 	require.NoError(t, err)
+	times := func() (since, until time.Time) {
+		require.NoError(t, pool.QueryRow(ctx, `SELECT since, CASE WHEN isfinite(expires_at) THEN expires_at ELSE 'epoch' END
+			FROM pgcoherence.lease`).Scan(&since, &until))
+		return since, until
+	}
+	first, _ := times()
 	waiting := queue(t, ctx, l, "k", 1)
 	require.NoError(t, lease.Release(ctx))
-	info, err := l.Inspect(ctx, "k")
-	require.NoError(t, err)
-	require.True(t, info.Held)
-	require.LessOrEqual(t, info.Remaining, time.Second)
+	if _, until := times(); until.After(first) { // else the minimum had passed when it was released
+		require.Equal(t, first.Add(hold), until, "it ends when the minimum has passed, by the database's clock")
+	}
 	o := <-waiting
 	require.NoError(t, o.err)
-	var early bool
-	require.NoError(t, pool.QueryRow(ctx, "SELECT since < $1::timestamptz FROM pgcoherence.lease", time.Now().Add(-patience)).Scan(&early))
-	require.False(t, early)
+	second, _ := times()
+	require.False(t, second.Before(first.Add(hold)), "granted %v after the first", second.Sub(first))
 	require.NoError(t, o.lease.Release(ctx))
 }
 
@@ -270,8 +378,7 @@ func TestDo(t *testing.T) {
 		cancel()
 		<-inner.Done()
 		require.ErrorIs(t, context.Cause(inner), context.Canceled)
-		begun := time.Now()
-		eventually(t, func() bool { return time.Since(begun) > 1500*time.Millisecond }, "longer than the TTL")
+		outlive(t, pool, l, "k")
 		return lease.Err()
 	}))
 	info, err := l.Inspect(ctx, "k")

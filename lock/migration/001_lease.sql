@@ -6,7 +6,11 @@
 CREATE TABLE /*schema*/pgcoherence.lease (
     key        text COLLATE "C" PRIMARY KEY,
     -- Who has it: the fencing token, and the id that the grant was asked for with, so that asking again after a lost
-    -- answer finds the same grant. The owner is for people. A token changes only under FOR UPDATE.
+    -- answer finds the same grant. The owner is for people.
+    -- What makes guards work: a token changes only in a statement that has locked the row FOR UPDATE before. That waits
+    -- for FOR KEY SHARE, and leaves a mark on the old version of the row at which FOR KEY SHARE fails under an older
+    -- snapshot; any other update does neither. (UNIQUE (key, token) would do the same for updates by hand; but then no
+    -- grant is HOT, and taking and releasing a lease costs a tenth more.)
     token      bigint      NOT NULL,
     grant_id   uuid        NOT NULL,
     owner      text        NOT NULL DEFAULT '',
@@ -19,12 +23,9 @@ CREATE TABLE /*schema*/pgcoherence.lease (
     -- The waiter who may take the free lease, and until when nobody else may.
     next_id    uuid,
     next_until timestamptz,
-    meta       jsonb,
-    -- What makes guards work: an update of a column of a unique index needs FOR UPDATE, which waits for FOR KEY SHARE,
-    -- while any other update does not. Not deferrable, not partial: else it would not count.
-    UNIQUE (key, token)
+    meta       jsonb
 ) WITH (
-    fillfactor = 50, -- renewals change no indexed column: HOT
+    fillfactor = 50, -- nothing changes an indexed column: HOT
     autovacuum_vacuum_threshold = 500,
     autovacuum_vacuum_scale_factor = 0.05
 );
@@ -45,12 +46,13 @@ CREATE TABLE /*schema*/pgcoherence.lease_waiter (
 
 CREATE INDEX lease_waiter_queue ON /*schema*/pgcoherence.lease_waiter (key, place);
 
--- The lower 48 bits of tokens. No cache, no cycle: a crash can only make it jump ahead.
-CREATE SEQUENCE /*schema*/pgcoherence.lease_token AS bigint MAXVALUE 281474976710655 NO CYCLE;
+-- The tokens: their upper 15 bits are the incarnation, which raising it sets here too. No cache, no cycle: a crash can
+-- only make it jump ahead.
+CREATE SEQUENCE /*schema*/pgcoherence.lease_token AS bigint NO CYCLE;
 
--- The upper 15 bits, and where they hold: a grant is made only where this row describes the server it is made on. A
--- sequence alone goes back in time with its database: a standby that was behind, a backup, a snapshot of a volume, a
--- dump. In all of these another server process runs, or the same one with another database or another table.
+-- Where the incarnation holds: a grant is made only where this row describes the server it is made on. A sequence alone
+-- goes back in time with its database: a standby that was behind, a backup, a snapshot of a volume, a dump. In all of
+-- these another server process runs, or the same one with another database or another table.
 CREATE TABLE /*schema*/pgcoherence.incarnation (
     one       boolean     PRIMARY KEY DEFAULT true CHECK (one),
     n         integer     NOT NULL DEFAULT 0 CHECK (n BETWEEN 0 AND 32767),

@@ -2,12 +2,12 @@
 -- wait for each other. Rows that do not exist are made by make_free.sql before. Answers one row for each key.
 -- $1 keys, $2 grant id, $3 owner, $4 TTL in ms, $5 metadata or null, $6 ms that a waiter counts as alive.
 WITH place AS MATERIALIZED (
-    SELECT n::bigint << 48 AS base, database
+    SELECT database
     FROM /*schema*/pgcoherence.incarnation
     WHERE server = pg_postmaster_start_time() AND database = current_database()
       AND relation = '/*schema*/pgcoherence.lease'::regclass
 ), free AS MATERIALIZED (
-    SELECT l.key, l.grant_id = $2::text::uuid AND l.expires_at > clock_timestamp() AS again, place.base
+    SELECT l.key, l.grant_id = $2::text::uuid AND l.expires_at > clock_timestamp() AS again
     FROM /*schema*/pgcoherence.lease AS l, place
     WHERE l.key = ANY ($1::text[])
       AND (l.expires_at <= clock_timestamp()
@@ -18,7 +18,7 @@ WITH place AS MATERIALIZED (
     FOR UPDATE OF l SKIP LOCKED
 ), taken AS (
     UPDATE /*schema*/pgcoherence.lease AS l
-    SET token = CASE WHEN free.again THEN l.token ELSE free.base | nextval('/*schema*/pgcoherence.lease_token') END,
+    SET token = CASE WHEN free.again THEN l.token ELSE nextval('/*schema*/pgcoherence.lease_token') END,
         grant_id = $2::text::uuid, owner = $3::text, meta = $5::text::jsonb,
         since = CASE WHEN free.again THEN l.since ELSE clock_timestamp() END,
         expires_at = clock_timestamp() + $4::bigint * interval '1 ms',
