@@ -31,8 +31,28 @@ install() {
 		updated=1
 	fi
 	say "apt-get install $*"
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2 </dev/null
+	local failed=0
+	hold_services
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2 </dev/null || failed=$?
+	release_services
+	return "$failed"
 }
+
+# A package that brings a service starts it, on its default port. The tests start their own, so for as long as packages
+# are installed Debian's policy hook says no; a machine that has a policy of its own keeps it.
+policy=/usr/sbin/policy-rc.d
+held=0
+hold_services() {
+	[ ! -e "$policy" ] || return 0
+	held=1
+	printf '#!/bin/sh\nexit 101\n' >"$policy"
+	chmod 755 "$policy"
+}
+release_services() {
+	[ "$held" = 0 ] || rm -f "$policy"
+	held=0
+}
+trap release_services EXIT
 
 server_binaries() {
 	local dir
@@ -74,10 +94,11 @@ need() {
 	install "$2" || true
 	command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || lack "$1 (package $2); $3"
 }
-# A package that brings a service starts it; the tests start their own.
 need pgbouncer pgbouncer "the tests behind a pooler will be skipped"
 need redis-server redis-server "the tests of the Redis tier will be skipped"
 need faketime faketime "the fault rows that step the server's clock will be skipped"
+need promtool prometheus "the tests of the alerts and the dashboard will be skipped"
+need chromium chromium "the test of the live page in a browser will be skipped"
 
 # --- Postgres ----------------------------------------------------------------
 way=${PGCOHERENCE_POSTGRES:-}

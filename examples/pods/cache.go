@@ -2,123 +2,41 @@ package main
 
 import (
 	"context"
-	"sync"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/cache"
 )
 
-// maxEntries bounds the cache; one more, and any other goes.
-const maxEntries = 1000
+// accounts is the cache of the table account.
+type accounts = cache.Cache[string, account]
 
-// cache is the smallest cache that stays coherent: a map, and two rules that no map has by itself.
-//
-//   - What it holds is served only while the bus is fresh. Otherwise every read goes to the database.
-//   - A load is noted before it reads. An invalidation that comes while it runs marks it dead: what it read may be the
-//     old value, so its caller gets it, but it is not stored. Without this, a value could be stored right after the
-//     invalidation that was meant for it, and stay for good.
-//
-// It is a bus.Subscriber.
-type cache struct {
-	fresh func() bool
-	load  func(ctx context.Context, id string) (account, error)
-
-	mu      sync.Mutex
-	entries map[string]account
-	loads   map[*load]struct{}
+// newAccounts makes it: a loader is all it needs. While the bus is not fresh, every read is a load.
+func newAccounts(b bus.Bus, db querier) (*accounts, error) {
+	return cache.New(b, topic, cache.Func(func(ctx context.Context, id string) (account, error) {
+		a, err := selectAccount(ctx, db, id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			err = cache.ErrNotFound // kept, too, for a while
+		}
+		return a, err
+	}), nil)
 }
 
-// load is a read of the database that is under way.
-type load struct {
-	id   string
-	dead bool // guarded by the cache's mutex
-}
-
-func newCache(fresh func() bool, read func(context.Context, string) (account, error)) *cache {
-	return &cache{fresh: fresh, load: read, entries: map[string]account{}, loads: map[*load]struct{}{}}
-}
-
-// found is what a cache answers.
+// found is what a pod answers.
 type found struct {
 	account
 	cached bool // not read for this call
 	fresh  bool // the bus was fresh, so the cache was asked at all
 }
 
-// get answers an account. Freshness is asked first: an entry that is looked up later has had all applied to it that the
-// bus had applied until then.
-func (c *cache) get(ctx context.Context, id string) (found, error) {
-	if !c.fresh() {
-		a, err := c.load(ctx, id)
-		return found{account: a}, err
-	}
-	a, l := c.lookup(id)
-	if l == nil {
+// find answers an account. Get alone would do; Peek is there to tell where the answer came from.
+func (p *pod) find(ctx context.Context, id string) (found, error) {
+	fresh := p.bus.Fresh()
+	if a, ok := p.accounts.Peek(id); ok {
 		return found{account: a, cached: true, fresh: true}, nil
 	}
-	a, err := c.load(ctx, id)
-	c.finish(l, a, err == nil)
-	return found{account: a, fresh: true}, err
+	a, err := p.accounts.Get(ctx, id)
+	return found{account: a, fresh: fresh}, err
 }
-
-// lookup answers the entry, or notes that a load begins.
-func (c *cache) lookup(id string) (account, *load) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if a, ok := c.entries[id]; ok {
-		return a, nil
-	}
-	l := &load{id: id}
-	c.loads[l] = struct{}{}
-	return account{}, l
-}
-
-func (c *cache) finish(l *load, a account, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.loads, l)
-	if !ok || l.dead {
-		return
-	}
-	if _, there := c.entries[l.id]; !there && len(c.entries) >= maxEntries {
-		for other := range c.entries {
-			delete(c.entries, other)
-			break
-		}
-	}
-	c.entries[l.id] = a
-}
-
-// drop forgets one account, in the map and in loads under way.
-func (c *cache) drop(id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.entries, id)
-	for l := range c.loads {
-		if l.id == id {
-			l.dead = true
-		}
-	}
-}
-
-func (c *cache) dropAll() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	clear(c.entries)
-	for l := range c.loads {
-		l.dead = true
-	}
-}
-
-// Invalidate implements bus.Subscriber.
-func (c *cache) Invalidate(d bus.Delivery) {
-	if d.All {
-		c.dropAll()
-		return
-	}
-	for _, id := range d.Keys {
-		c.drop(id)
-	}
-}
-
-// Reset implements bus.Subscriber.
-func (c *cache) Reset(bus.Reason) { c.dropAll() }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"sync"
@@ -10,6 +11,7 @@ import (
 // fleet is all pods. Its methods are safe for concurrent use; start and stop are called by one goroutine.
 type fleet struct {
 	dsn   string
+	token string // of the status pages, the same on all pods
 	log   io.Writer
 	names []string
 
@@ -27,7 +29,7 @@ func (t target) url() string { return "http://" + t.addr }
 
 // newFleet names the pods A, B, C …
 func newFleet(n int, dsn string, log io.Writer) *fleet {
-	f := &fleet{dsn: dsn, log: &lockedWriter{to: log}, members: map[string]*process{}}
+	f := &fleet{dsn: dsn, token: rand.Text(), log: &lockedWriter{to: log}, members: map[string]*process{}}
 	for i := range n {
 		f.names = append(f.names, string(rune('A'+i)))
 	}
@@ -49,7 +51,7 @@ func (f *fleet) start(ctx context.Context, name string) error {
 	if old := f.get(name); old != nil {
 		addr = old.addr
 	}
-	p, err := startProcess(ctx, podConfig{Name: name, DSN: f.dsn, Addr: addr}, f.log)
+	p, err := startProcess(ctx, podConfig{Name: name, DSN: f.dsn, Addr: addr, Token: f.token}, f.log)
 	if err != nil {
 		return fmt.Errorf("start pod %s: %w", name, err)
 	}

@@ -7,15 +7,20 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/cache"
 )
 
 // requestTimeout bounds a request's work in the database, so that requests do not pile up while it is away.
 const requestTimeout = 2 * time.Second
+
+// statusPath is where a pod's live page, its health checks and its metrics are.
+const statusPath = "/_pgcoherence/"
 
 func (p *pod) routes() http.Handler {
 	mux := http.NewServeMux()
@@ -23,13 +28,14 @@ func (p *pod) routes() http.Handler {
 	mux.HandleFunc("POST /accounts/{id}", p.postAccount)
 	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, p.standing()) })
 	mux.HandleFunc("GET /status", p.getStatus)
+	mux.Handle(statusPath, http.StripPrefix(strings.TrimSuffix(statusPath, "/"), p.pages))
 	return mux
 }
 
 func (p *pod) getAccount(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
-	f, err := p.cache.get(ctx, r.PathValue("id"))
+	f, err := p.find(ctx, r.PathValue("id"))
 	if err != nil {
 		writeError(w, err)
 		return
@@ -61,18 +67,17 @@ func (p *pod) postAccount(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	now := time.Now()
-	// The bus has it in this cache's queue already. Dropping it here as well makes the writer read its own write.
-	p.cache.drop(id)
 	writeJSON(w, http.StatusOK, reply{
 		account: a, Pod: p.name, Fresh: p.bus.Fresh(), State: p.bus.State().String(), CommittedAt: &now,
 	})
 }
 
-// deposit is how an application writes: the invalidation is part of the transaction.
+// deposit is how an application writes: the invalidation is part of the transaction. When InTx returns, this pod's own
+// cache has dropped the account already.
 func (p *pod) deposit(ctx context.Context, id string, amount int64) (a account, err error) {
 	_, err = p.bus.InTx(ctx, func(tx *bus.Tx) (err error) {
 		if a, err = updateAccount(ctx, tx, id, amount); err == nil {
-			tx.Invalidate(topic, id)
+			err = p.accounts.InvalidateTx(tx, id)
 		}
 		return err
 	})
@@ -91,7 +96,7 @@ func (p *pod) depositAndDie(ctx context.Context, id string, amount int64) (accou
 	if err != nil {
 		return a, err
 	}
-	staged, err := p.bus.Stage(ctx, tx, bus.Event{Topic: topic, Keys: []string{id}})
+	staged, err := p.accounts.Stage(ctx, tx, id)
 	if err != nil {
 		return a, err
 	}
@@ -110,17 +115,18 @@ func (p *pod) depositAndDie(ctx context.Context, id string, amount int64) (accou
 	return a, nil
 }
 
-// standing is how a pod's bus stands.
+// standing is how a pod's bus and its cache stand.
 type standing struct {
-	Name  string    `json:"name"`
-	State string    `json:"state"`
-	Fresh bool      `json:"fresh"`
-	Stats bus.Stats `json:"stats"`
-	asked time.Time // when the question was sent; set by the client
+	Name  string      `json:"name"`
+	State string      `json:"state"`
+	Fresh bool        `json:"fresh"`
+	Stats bus.Stats   `json:"stats"`
+	Cache cache.Stats `json:"cache"`
+	asked time.Time   // when the question was sent; set by the client
 }
 
 func (p *pod) standing() standing {
-	return standing{Name: p.name, State: p.bus.State().String(), Fresh: p.bus.Fresh(), Stats: p.bus.Stats()}
+	return standing{Name: p.name, State: p.bus.State().String(), Fresh: p.bus.Fresh(), Stats: p.bus.Stats(), Cache: p.accounts.Stats()}
 }
 
 func (p *pod) getStatus(w http.ResponseWriter, r *http.Request) {
@@ -145,7 +151,7 @@ type failure struct {
 
 func writeError(w http.ResponseWriter, err error) {
 	status := http.StatusServiceUnavailable
-	if errors.Is(err, pgx.ErrNoRows) {
+	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, cache.ErrNotFound) {
 		status, err = http.StatusNotFound, errors.New("no such account")
 	}
 	writeJSON(w, status, failure{Error: err.Error()})

@@ -5,7 +5,7 @@
 //	go run ./examples/pods -once      # exits after it: status 0 only if every check held
 //	go run ./examples/pods -pods 5    # with five pods
 //
-// Each pod keeps accounts in a cache (cache.go) that the bus keeps coherent. The chapters: a write on one pod; a writer
+// Each pod keeps accounts in a cache (package cache, see cache.go) that the bus keeps coherent. The chapters: a write on one pod; a writer
 // in SQL that knows nothing of pods; a pod whose listening connection is killed again and again; a pod killed between
 // commit and announcement; a pod frozen for longer than it may trust its cache; the database crashed, first for a
 // moment, then until no pod trusts its cache any more.
@@ -21,7 +21,8 @@
 //	GET  /accounts/{id}            the account: from the cache if the bus is fresh, else from the database
 //	POST /accounts/{id}?amount=5   a deposit (default 1): UPDATE and invalidation in one transaction
 //	POST /accounts/{id}?die=1      the same, but the pod kills itself after the commit, before it announces anything
-//	GET  /stats, /status           how its bus stands; /status lists all pods as well
+//	GET  /stats, /status           how its bus and its cache stand; /status lists all pods as well
+//	GET  /_pgcoherence/            the live page of package status, with health checks and metrics; needs a token
 //
 // The server is found as in internal/pgtest, but one that may be crashed is preferred: PGCOHERENCE_POSTGRES=dsn forces
 // that of PGCOHERENCE_DATABASE_URL. Without such a server the crashes are left out, and the output says so. Nothing is left

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/status"
 )
 
 // podVariable marks a process as a pod and carries its podConfig: not in its arguments, where everybody on the machine
@@ -29,14 +30,17 @@ type podConfig struct {
 	Name string
 	DSN  string
 	Addr string // where to listen
+	// Token opens the status pages.
+	Token string
 }
 
 // pod is one process of the application: a pool, a bus, a cache, and an HTTP server.
 type pod struct {
-	name  string
-	pool  *pgxpool.Pool
-	bus   *bus.Postgres
-	cache *cache
+	name     string
+	pool     *pgxpool.Pool
+	bus      *bus.Postgres
+	accounts *accounts
+	pages    *status.Handler
 }
 
 // podMain is the main function of a pod.
@@ -83,11 +87,14 @@ func runPod(ctx context.Context, cfg podConfig) error {
 		return err
 	}
 	p := &pod{name: cfg.Name, pool: pool, bus: b}
-	p.cache = newCache(b.Fresh, func(ctx context.Context, id string) (account, error) {
-		return selectAccount(ctx, pool, id)
-	})
-	defer b.Subscribe(topic, p.cache)()
-	return p.serve(ctx, cfg.Addr)
+	if p.accounts, err = newAccounts(b, pool); err != nil {
+		return err
+	}
+	p.pages, err = status.New(b, &status.Config{Name: cfg.Name, Token: cfg.Token, Caches: []status.Cache{p.accounts}})
+	if err != nil {
+		return errors.Join(err, p.accounts.Close())
+	}
+	return errors.Join(p.serve(ctx, cfg.Addr), p.accounts.Close())
 }
 
 // serve runs the bus and the HTTP server until ctx ends or one of them does.
@@ -113,6 +120,7 @@ func (p *pod) serve(ctx context.Context, addr string) error {
 		}
 	})
 	<-ctx.Done()
+	p.pages.Drain() // who watches the live page would hold the server up
 	grace, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer done()
 	if server.Shutdown(grace) != nil {

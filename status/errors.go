@@ -1,0 +1,19 @@
+package status
+
+import "errors"
+
+// Errors of New.
+var (
+	// ErrConfig: a Config field has a value that cannot work; the text names it.
+	ErrConfig = errors.New("status: invalid configuration")
+)
+
+// Errors that a client is told.
+var (
+	errClosed       = errors.New("status: closed: set Config.Token, or Config.Authorize if something of yours protects this path")
+	errNoToken      = errors.New("status: a token is needed: Authorization: Bearer …")
+	errWrongToken   = errors.New("status: wrong token")
+	errNotAllowed   = errors.New("status: not allowed")
+	errTooMany      = errors.New("status: too many watch already")
+	errShuttingDown = errors.New("status: shutting down")
+)

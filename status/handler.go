@@ -1,0 +1,221 @@
+package status
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+//go:embed page
+var pages embed.FS
+
+// Handler serves health, status, metrics and the live page of one pod. All methods are safe for concurrent use.
+type Handler struct {
+	cfg     Config
+	bus     Bus
+	gate    *gate
+	probe   *probe
+	stream  *stream
+	begin   time.Time
+	serve   http.Handler
+	metrics http.Handler
+}
+
+var _ http.Handler = (*Handler)(nil)
+
+// New makes a Handler for a bus. It starts nothing and does no I/O; cfg is copied, nil is fine. The error is ErrConfig and
+// names the field, or what the registry says of a collector.
+func New(b Bus, cfg *Config) (*Handler, error) {
+	c := cfg.withDefaults()
+	if b == nil {
+		return nil, fmt.Errorf("%w: bus is nil", ErrConfig)
+	}
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	h := &Handler{cfg: c, bus: b, gate: newGate(&c), begin: time.Now()}
+	h.probe = newProbe(b, &h.cfg)
+	h.stream = newStream(h)
+	if err := h.register(); err != nil {
+		return nil, err
+	}
+	h.metrics = promhttp.HandlerFor(c.Registry, promhttp.HandlerOpts{Registry: c.Registry, EnableOpenMetrics: true})
+	h.serve = http.NewCrossOriginProtection().Handler(h.routes())
+	return h, nil
+}
+
+// register registers all collectors that are not registered yet. Those of Config.Collectors come first: one may collect
+// for another, as a store for a framework does for the sessions beneath it.
+func (h *Handler) register() error {
+	all := append(slices.Clone(h.cfg.Collectors), h.bus, h.stream)
+	for _, c := range h.cfg.Caches {
+		all = append(all, c)
+	}
+	for _, l := range h.cfg.Lockers {
+		all = append(all, l)
+	}
+	for _, s := range h.cfg.Sessions {
+		all = append(all, s)
+	}
+	described := make(map[string]bool)
+	for _, c := range all {
+		mine := descriptions(c)
+		if len(mine) > 0 && !slices.ContainsFunc(mine, func(d string) bool { return !described[d] }) {
+			continue // another has it with its own
+		}
+		var there prometheus.AlreadyRegisteredError
+		if err := h.cfg.Registry.Register(c); err != nil && !errors.As(err, &there) {
+			return fmt.Errorf("status: register: %w", err)
+		}
+		for _, d := range mine {
+			described[d] = true
+		}
+	}
+	return nil
+}
+
+// descriptions are all that a collector describes.
+func descriptions(c prometheus.Collector) (all []string) {
+	ch := make(chan *prometheus.Desc)
+	go func() {
+		c.Describe(ch)
+		close(ch)
+	}()
+	for d := range ch {
+		all = append(all, d.String())
+	}
+	return all
+}
+
+func (h *Handler) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", h.livez)
+	mux.HandleFunc("GET /readyz", h.readyz)
+	mux.HandleFunc("GET /status", h.private(h.status))
+	mux.HandleFunc("GET /events", h.private(h.stream.serve))
+	mux.HandleFunc("GET /metrics", h.scrape)
+	mux.HandleFunc("GET /{$}", h.page)
+	mux.HandleFunc("POST /login", h.login)
+	mux.HandleFunc("POST /logout", h.logout)
+	for _, name := range []string{"style.css", "app.js", "icon.svg"} {
+		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, _ *http.Request) { h.asset(w, name) })
+	}
+	return mux
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rest, ok := strings.CutPrefix(r.URL.Path, h.cfg.Prefix)
+	if !ok || rest != "" && rest[0] != '/' {
+		http.NotFound(w, r)
+		return
+	}
+	if rest == "" { // the page's own links are relative and need the slash
+		seen, _, _ := strings.Cut(r.RequestURI, "?")
+		redirect(w, "./"+path.Base(seen)+"/")
+		return
+	}
+	if rest != r.URL.Path {
+		// As http.StripPrefix does, but keeping the router's pattern values.
+		r2, u := *r, *r.URL
+		u.Path, u.RawPath = rest, ""
+		r2.URL = &u
+		r = &r2
+	}
+	h.serve.ServeHTTP(w, r)
+}
+
+// Drain makes /readyz fail and ends all who watch, so that http.Server.Shutdown need not wait for them. Call it as the
+// first thing of a shutdown, early enough for load balancers to notice. It returns when they have been told.
+func (h *Handler) Drain() { h.stream.end() }
+
+func (h *Handler) draining() bool { return h.stream.ended() }
+
+// private lets only the admitted through.
+func (h *Handler) private(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := h.gate.admit(r); err != nil {
+			h.deny(w, err)
+			return
+		}
+		next(w, r)
+	}
+}
+
+func (h *Handler) deny(w http.ResponseWriter, err error) {
+	switch {
+	case errors.Is(err, errNoToken), errors.Is(err, errWrongToken):
+		w.Header().Set("WWW-Authenticate", `Bearer realm="pgcoherence"`)
+		refuse(w, http.StatusUnauthorized, err)
+	default:
+		refuse(w, http.StatusForbidden, err)
+	}
+}
+
+func refuse(w http.ResponseWriter, code int, err error) { plainText(w, code, err.Error()+"\n") }
+
+func (h *Handler) scrape(w http.ResponseWriter, r *http.Request) {
+	if !h.cfg.PublicMetrics {
+		if err := h.gate.admit(r); err != nil {
+			h.deny(w, err)
+			return
+		}
+	}
+	h.metrics.ServeHTTP(w, r)
+}
+
+// page is the live page, or the login form where a token is missing.
+func (h *Handler) page(w http.ResponseWriter, r *http.Request) {
+	switch err := h.gate.admit(r); {
+	case err == nil:
+		h.servePage(w, http.StatusOK, "page/index.html")
+	case h.gate.hasToken:
+		h.servePage(w, http.StatusUnauthorized, "page/login.html")
+	default:
+		h.deny(w, err)
+	}
+}
+
+func (h *Handler) servePage(w http.ResponseWriter, code int, name string) {
+	head := w.Header()
+	// Nothing inline, nothing from elsewhere, nobody around it.
+	head.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "+
+		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	head.Set("Referrer-Policy", "no-referrer")
+	head.Set("X-Frame-Options", "DENY")
+	h.file(w, code, name)
+}
+
+// asset is a file of the page; none holds anything of the pod.
+func (h *Handler) asset(w http.ResponseWriter, name string) {
+	if !h.gate.open() {
+		refuse(w, http.StatusForbidden, errClosed)
+		return
+	}
+	h.file(w, http.StatusOK, "page/"+name)
+}
+
+func (h *Handler) file(w http.ResponseWriter, code int, name string) {
+	content, err := fs.ReadFile(pages, name)
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, err)
+		return
+	}
+	head := w.Header()
+	head.Set("Content-Type", mime.TypeByExtension(path.Ext(name)))
+	head.Set("Cache-Control", "no-store")
+	head.Set("X-Content-Type-Options", "nosniff")
+	head.Set("Cross-Origin-Resource-Policy", "same-origin")
+	w.WriteHeader(code)
+	_, _ = w.Write(content) // if the client is gone there is nobody to tell
+}

@@ -1,0 +1,339 @@
+// The live page: takes a message per interval and shows it. Everything is put in as text, never as HTML.
+"use strict";
+(() => {
+  const $ = (id) => document.getElementById(id);
+  const SVG = "http://www.w3.org/2000/svg";
+  const SPAN = 120; // seconds of the chart
+  const lost = 4000; // milliseconds without a message
+
+  const el = (tag, cls, text) => {
+    const e = document.createElement(tag);
+    if (cls) e.className = cls;
+    if (text !== undefined) e.textContent = text;
+    return e;
+  };
+  const svg = (tag, attributes, text) => {
+    const e = document.createElementNS(SVG, tag);
+    for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v);
+    if (text !== undefined) e.textContent = text;
+    return e;
+  };
+  const put = (e, text) => { if (e.textContent !== text) e.textContent = text; };
+
+  // Each state has a shape of its own, for those who do not see its colour.
+  const shapes = {
+    live: [["circle", { cx: 10, cy: 10, r: 9, fill: "currentColor" }], ["path", { d: "M5.8 10.4l2.9 2.9 5.6-6", fill: "none", stroke: "var(--card)", "stroke-width": 2.2, "stroke-linecap": "round", "stroke-linejoin": "round" }]],
+    degraded: [["path", { d: "M10 1.6 19 17.6H1z", fill: "currentColor", "stroke-linejoin": "round" }], ["path", { d: "M10 7v5M10 14.2v1.4", stroke: "var(--card)", "stroke-width": 2, "stroke-linecap": "round" }]],
+    stale: [["path", { d: "M10 .8 19.2 10 10 19.2.8 10z", fill: "currentColor" }], ["path", { d: "M10 5.6v5.2M10 13.6v.8", stroke: "var(--card)", "stroke-width": 2.2, "stroke-linecap": "round" }]],
+    lost: [["rect", { x: 1, y: 1, width: 18, height: 18, rx: 4, fill: "none", stroke: "currentColor", "stroke-width": 2 }], ["path", { d: "M6.2 6.2l7.6 7.6M13.8 6.2l-7.6 7.6", stroke: "currentColor", "stroke-width": 2.4, "stroke-linecap": "round" }]],
+    left: [["circle", { cx: 10, cy: 10, r: 8, fill: "none", stroke: "currentColor", "stroke-width": 2, "stroke-dasharray": "3.2 3" }]],
+    wait: [["circle", { cx: 10, cy: 10, r: 8, fill: "none", stroke: "currentColor", "stroke-width": 2 }]],
+  };
+  const mark = (into, name) => {
+    if (into.dataset.shape === name) return;
+    into.dataset.shape = name;
+    const s = svg("svg", { viewBox: "0 0 20 20", "aria-hidden": "true" });
+    for (const [tag, a] of shapes[name]) s.append(svg(tag, a));
+    into.replaceChildren(s);
+  };
+  const words = { live: "in sync", degraded: "degraded", stale: "stale", lost: "lost", left: "ended" };
+  const reasons = {
+    start: "first reading after the start", epoch: "the log began anew: a crash, a failover or a restore", pruned: "away for longer than the log reaches back",
+    rewound: "the database went back in time", "catch-up": "too many events missed", overflow: "a queue was full", panic: "a subscriber panicked", closed: "the bus has ended",
+  };
+
+  // Numbers, always with their unit.
+  const digits = (n) => n >= 100 ? n.toFixed(0) : n >= 10 ? n.toFixed(1) : n.toFixed(2);
+  const duration = (s) => {
+    if (s < 0.001) return [(s * 1e6).toFixed(0), "µs"];
+    if (s < 1) return [digits(s * 1000), "ms"];
+    if (s < 60) return [digits(s), "s"];
+    if (s < 3600) return [(s / 60).toFixed(0), "min"];
+    if (s < 172800) return [(s / 3600).toFixed(0), "h"];
+    return [(s / 86400).toFixed(0), "d"];
+  };
+  const span = (s) => duration(s).join(" ");
+  const age = (s) => s < 0.95 ? "under 1 s" : s < 60 ? s.toFixed(0) + " s" : span(s);
+  const count = (n) => Math.abs(n) < 100000 ? n.toLocaleString("en") : n.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 });
+  const percent = (r, d = 1) => (r * 100).toFixed(r === 1 ? 0 : d) + " %";
+  const perSecond = (n) => (n === 0 ? "0" : n < 10 ? n.toFixed(1) : count(Math.round(n)));
+  const plural = (n, one, many) => `${n} ${n === 1 ? one : many}`;
+
+  const tile = (id, [value, unit], more, tone) => {
+    const dd = $("tile-" + id);
+    const text = value + unit;
+    if (dd.dataset.text !== text) {
+      dd.dataset.text = text;
+      dd.replaceChildren(document.createTextNode(value), ...(unit ? [el("span", "unit", unit)] : []));
+    }
+    put($(`tile-${id}-more`), more);
+    dd.parentElement.dataset.tone = tone || "";
+  };
+
+  // Keeps one element per key, in the order of the items.
+  const keyed = (parent, items, key, make, fill) => {
+    const old = parent.kept || new Map();
+    const kept = new Map();
+    let at = parent.firstElementChild;
+    for (const item of items) {
+      const k = key(item);
+      const e = old.get(k) || make(item);
+      kept.set(k, e);
+      fill(e, item);
+      if (e === at) at = at.nextElementSibling; else parent.insertBefore(e, at);
+    }
+    for (const [k, e] of old) if (!kept.has(k)) e.remove();
+    parent.kept = kept;
+  };
+
+  const rank = { lost: 0, stale: 1, degraded: 2, live: 3, left: 4 };
+
+  function verdict(u) {
+    const n = { live: 0, degraded: 0, stale: 0, lost: 0, left: 0 };
+    for (const p of u.pods) n[p.condition]++;
+    const total = u.pods.length - n.left;
+    let tone = "ok", shape = "live", text;
+    if (u.pods_error) { tone = "warn"; shape = "degraded"; text = "The database does not answer this pod"; }
+    else if (n.lost) { tone = "bad"; shape = "lost"; text = `${n.lost} of ${plural(total, "pod", "pods")} ${n.lost === 1 ? "is" : "are"} lost`; }
+    else if (n.stale) { tone = "bad"; shape = "stale"; text = `${n.stale} of ${plural(total, "pod", "pods")} ${n.stale === 1 ? "does" : "do"} not trust its cache`; }
+    else if (!u.bus.fresh) { tone = "bad"; shape = "stale"; text = "This pod does not trust its caches"; }
+    else if (n.degraded) { tone = "warn"; shape = "degraded"; text = `${n.degraded} of ${plural(total, "pod", "pods")} ${n.degraded === 1 ? "is" : "are"} catching up or polling`; }
+    else text = total > 1 ? `All ${total} pods are in sync` : "In sync";
+    if (u.draining) text += ", and this one is shutting down";
+    const v = $("verdict");
+    v.dataset.tone = tone;
+    mark($("verdict-mark"), shape);
+    put($("verdict-text"), text);
+    const more = [];
+    if (n.lost) more.push(u.pods.filter((p) => p.condition === "lost").map((p) => p.name).slice(0, 6).join(", ") + ": no beat for longer than a pod may trust its cache");
+    more.push(`this pod is ${u.bus.state}`);
+    if (u.bus.epoch) more.push("epoch " + u.bus.epoch.slice(0, 8));
+    if (u.bus.last_error && tone !== "ok") more.push(u.bus.last_error);
+    put($("verdict-more"), more.join(" · "));
+    const title = (tone === "ok" ? "" : "(!) ") + text + " · pgcoherence";
+    if (document.title !== title) document.title = title;
+  }
+
+  function tiles(u) {
+    const b = u.bus;
+    if (b.fresh_age_seconds === null) tile("fresh", ["never", ""], "nothing is proven yet", "bad");
+    else tile("fresh", [b.fresh_age_seconds < 60 ? b.fresh_age_seconds.toFixed(1) : digits(b.fresh_age_seconds), "s ago"], b.fresh ? "caches are trusted" : "caches are not trusted", b.fresh ? "" : "bad");
+    const l = u.lag_minute;
+    if (l.count) tile("lag", duration(l.p99_seconds), `median ${span(l.p50_seconds)}, last minute`, l.p99_seconds > 3 ? "bad" : l.p99_seconds > 1 ? "warn" : "");
+    else tile("lag", ["–", ""], "nothing arrived in the last minute");
+    tile("events", [perSecond(Object.values(u.topic_events_per_second).reduce((a, n) => a + n, 0)), "/s"], `${count(b.published)} published, ${count(b.received + b.caught_up)} received`);
+    const q = b.queue_usage_ratio;
+    tile("queue", [q === 0 ? "0" : q < 0.0001 ? "< 0.01" : (q * 100).toFixed(2), "%"], b.announce_pending ? `${count(b.announce_pending)} events to announce` : "nothing waits to be announced", q > 0.5 ? "bad" : q > 0.1 ? "warn" : "");
+    const newest = b.last_resets[0];
+    tile("resets", [count(b.resets), ""], (newest ? `last: ${newest.reason}, ` : "") + plural(b.reconnects, "reconnect", "reconnects"));
+  }
+
+  function pods(u) {
+    const list = u.pods.slice().sort((a, b) => rank[a.condition] - rank[b.condition] || (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1));
+    const n = (...of) => list.filter((p) => of.includes(p.condition)).length;
+    const tally = [[n("live", "degraded", "stale"), "running"], [n("lost"), "lost"], [n("stale"), "stale"], [n("degraded"), "degraded"]];
+    put($("pods-count"), u.pods_error ? "as last read" : tally.filter(([k], i) => k || !i).map((t) => t.join(" ")).join(", "));
+    const mixed = new Set(list.filter((p) => p.condition !== "left" && p.condition !== "lost").map((p) => p.version)).size > 1;
+    keyed($("pods"), list, (p) => p.id, () => {
+      const li = el("li", "pod");
+      li.append(el("span", "mark"), el("span", "pod-name"), el("span", "pod-state"), el("span", "pod-facts"));
+      return li;
+    }, (li, p) => {
+      const [m, name, state, facts] = li.children;
+      li.dataset.condition = p.condition;
+      li.dataset.name = p.name;
+      mark(m, p.condition);
+      if (name.dataset.text !== p.name) {
+        name.dataset.text = p.name;
+        name.replaceChildren(el("span", "", p.name), ...(p.self ? [el("span", "tag", "here")] : []));
+        name.title = p.name + " " + p.id;
+      }
+      put(state, p.condition === "degraded" && p.state !== "live" ? p.state : words[p.condition]);
+      const ago = p.beat_age_seconds < 0.95 ? "<1 s" : age(p.beat_age_seconds);
+      const up = age((Date.parse(u.at) - Date.parse(p.started)) / 1000);
+      const late = p.behind > 0 && (p.condition === "degraded" || p.condition === "stale");
+      const parts = [late ? `beat ${ago}` : { lost: `last beat ${ago} ago`, left: `ended ${ago} ago` }[p.condition] || `beat ${ago} ago`];
+      if (late) parts.push(count(p.behind) + " tx behind");
+      else if (p.condition !== "lost" && p.condition !== "left") parts.push("up " + up);
+      if (p.version && mixed) parts.push(p.version); // only where they differ: a rollout
+      put(facts, parts.join(" · "));
+      facts.title = parts.join(" · ");
+    });
+  }
+
+  // The chart: a logarithmic scale, for a delay of two milliseconds and one of two seconds both matter.
+  const H = 142, LEFT = 52, RIGHT = 6, TOP = 8, BOTTOM = 20;
+  let line = [], drawn = 0;
+  function chart(now) {
+    drawn = now;
+    const c = $("chart");
+    const W = Math.max(240, c.clientWidth); // a unit is a pixel, so that words keep their size
+    c.setAttribute("viewBox", `0 0 ${W} ${H}`);
+    const from = now - SPAN * 1000;
+    line = line.filter((s) => Date.parse(s.at) > from - 2000);
+    const seen = line.filter((s) => s.p99_seconds !== null);
+    const low = 0.0001, high = Math.max(0.1, ...seen.map((s) => s.p99_seconds * 1.3));
+    const x = (s) => LEFT + (W - LEFT - RIGHT) * Math.max(0, (Date.parse(s.at) - from) / (SPAN * 1000));
+    const y = (v) => H - BOTTOM - (H - TOP - BOTTOM) * Math.log(Math.max(v, low) / low) / Math.log(high / low);
+    const parts = [];
+    for (let v = low; v <= high * 1.001; v *= 10) {
+      parts.push(svg("line", { class: "grid", x1: LEFT, x2: W - RIGHT, y1: y(v), y2: y(v) }));
+      parts.push(svg("text", { x: LEFT - 7, y: y(v) + 4, "text-anchor": "end" }, v < 0.00099 ? Math.round(v * 1e6) + " µs" : v < 0.999 ? Math.round(v * 1000) + " ms" : Math.round(v) + " s"));
+    }
+    for (const [at, text, anchor] of [[0, "2 min ago", "start"], [0.5, "1 min", "middle"], [1, "now", "end"]]) {
+      parts.push(svg("text", { x: LEFT + (W - LEFT - RIGHT) * at, y: H - 4, "text-anchor": anchor }, text));
+    }
+    const path = (of) => seen.map((s, i) => (i ? "L" : "M") + x(s).toFixed(1) + " " + y(of(s)).toFixed(1)).join("");
+    if (seen.length > 1) {
+      parts.push(svg("path", { class: "area", d: path((s) => s.p99_seconds) + `L${x(seen[seen.length - 1]).toFixed(1)} ${H - BOTTOM}L${x(seen[0]).toFixed(1)} ${H - BOTTOM}Z` }));
+      parts.push(svg("path", { class: "p50", d: path((s) => s.p50_seconds) }));
+      parts.push(svg("path", { class: "p99", d: path((s) => s.p99_seconds) }));
+    }
+    if (seen.length) {
+      const last = seen[seen.length - 1];
+      parts.push(svg("circle", { class: "point", cx: x(last), cy: y(last.p99_seconds), r: 3.5 }));
+      c.setAttribute("aria-label", `Newest delay: 99th percentile ${span(last.p99_seconds)}, median ${span(last.p50_seconds)}; highest in two minutes ${span(Math.max(...seen.map((s) => s.p99_seconds)))}`);
+    } else {
+      parts.push(svg("text", { x: (LEFT + W) / 2, y: H / 2, "text-anchor": "middle" }, "no events of other pods in the last two minutes"));
+    }
+    c.replaceChildren(...parts);
+  }
+
+  const bar = () => { const b = el("span", "bar"); b.setAttribute("aria-hidden", "true"); b.append(el("i")); return b; };
+  const fillBar = (b, part) => { b.firstElementChild.style.width = Math.max(0, Math.min(1, part)) * 100 + "%"; };
+
+  function caches(u) {
+    const names = Object.keys(u.caches).sort();
+    $("caches-empty").hidden = names.length > 0;
+    $("caches").parentElement.hidden = names.length === 0;
+    keyed($("caches"), names, (n) => n, (n) => {
+      const tr = el("tr");
+      const head = el("td", "", n), ratio = el("td"), box = el("div", "ratio");
+      box.append(bar(), el("b"));
+      ratio.append(box);
+      const tier = el("td"), state = el("span", "state");
+      state.append(el("span", "mark"), el("span"));
+      tier.append(state);
+      tr.append(head, ratio, el("td", "num"), el("td", "num"), tier);
+      return tr;
+    }, (tr, n) => {
+      const c = u.caches[n], now = u.cache_hit_ratio_now[n];
+      const [, ratio, reads, entries, tier] = tr.children;
+      const value = now === null || now === undefined ? c.hit_ratio : now;
+      fillBar(ratio.querySelector(".bar"), value || 0);
+      put(ratio.querySelector("b"), value === null ? "–" : percent(value));
+      ratio.title = c.hit_ratio === null ? "nobody has asked yet" : `${percent(c.hit_ratio, 2)} since the start`;
+      put(reads, perSecond(u.cache_reads_per_second[n] || 0) + " /s");
+      put(entries, count(c.local_size));
+      const state = tier.firstElementChild, [m, text] = state.children;
+      if (c.type === "local") { state.dataset.tone = "none"; m.replaceChildren(); delete m.dataset.shape; put(text, "none"); return; }
+      state.dataset.tone = c.redis_available ? "ok" : "bad";
+      mark(m, c.redis_available ? "live" : "lost");
+      tier.title = c.redis_available ? "answers a ping" : "does not answer a ping: reads go past it";
+      put(text, c.redis_available ? (c.tier_ping_ms === undefined ? "answers" : (c.tier_ping_ms < 0.1 ? "< 0.1" : digits(c.tier_ping_ms)) + " ms") : "away");
+    });
+  }
+
+  function topics(u) {
+    const list = u.bus.topics;
+    const rates = u.topic_events_per_second;
+    const most = Math.max(1, ...Object.values(rates));
+    $("topics-empty").hidden = list.length > 0;
+    keyed($("topics"), list, (t) => t.topic, (t) => {
+      const li = el("li");
+      const name = el("span", "name", t.topic);
+      name.title = t.topic;
+      li.append(name, bar(), el("span", "value"));
+      return li;
+    }, (li, t) => {
+      fillBar(li.children[1], (rates[t.topic] || 0) / most);
+      put(li.children[2], perSecond(rates[t.topic] || 0) + " /s" + (t.queued ? `, ${count(t.queued)} wait` : ""));
+    });
+  }
+
+  function facts(u) {
+    const all = [];
+    if (u.locks) {
+      all.push(["Locks held", count(u.locks.held)], ["Lock waiters", count(u.locks.waiting)]);
+      if (u.locks.heartbeats_failed) all.push(["Renewals failed", count(u.locks.heartbeats_failed)]);
+      if (u.locks.guards_refused) all.push(["Guards refused", count(u.locks.guards_refused)]);
+    }
+    for (const s of u.sessions || []) {
+      const of = u.sessions.length > 1 ? ` (${s.topic})` : "";
+      if (s.active !== null) all.push(["All sessions" + of, count(s.active)]);
+      all.push(["Held here" + of, count(s.held)], ["Begun" + of, count(s.created)], ["Revoked" + of, count(s.revoked)], ["Streams" + of, count(s.streams)]);
+    }
+    if (!all.length) {
+      if (!$("facts").querySelector(".wide")) $("facts").replaceChildren(el("p", "wide", "Neither locks nor sessions are shown here. Name them in status.Config."));
+      return;
+    }
+    keyed($("facts"), all, (f) => f[0], (f) => { const d = el("div"); d.append(el("dt", "", f[0]), el("dd")); return d; }, (d, f) => put(d.lastElementChild, f[1]));
+  }
+
+  function resets(u) {
+    const list = u.bus.last_resets.slice(0, 5);
+    $("resets-empty").hidden = list.length > 0;
+    keyed($("resets"), list, (r) => r.at + r.reason, (r) => {
+      const li = el("li"), t = el("time");
+      t.dateTime = r.at;
+      li.append(t, el("b", "", r.reason), el("span", "", reasons[r.reason] || ""));
+      return li;
+    }, (li, r) => put(li.firstElementChild, age((Date.parse(u.at) - Date.parse(r.at)) / 1000) + " ago"));
+  }
+
+  function link(state, text) {
+    $("link").dataset.link = state;
+    put($("link-text"), text);
+    document.body.dataset.old = state === "lost" ? "true" : "false";
+  }
+
+  let heard = 0;
+  function show(u) {
+    heard = Date.now();
+    link("live", "live");
+    put($("pod-name"), u.pod_name);
+    put($("pod-version"), u.version || "");
+    verdict(u);
+    tiles(u);
+    pods(u);
+    line.push(u.sample);
+    chart(Date.parse(u.at));
+    caches(u);
+    topics(u);
+    facts(u);
+    resets(u);
+    put($("foot"), `up ${age(u.uptime_seconds)} · ${u.ready} · pod ${u.pod_id.slice(0, 8)}`);
+    document.body.dataset.shown = String(Number(document.body.dataset.shown || 0) + 1);
+  }
+
+  new ResizeObserver(() => { if (drawn) chart(drawn); }).observe($("chart"));
+
+  let source;
+  function open() {
+    source = new EventSource("events");
+    source.addEventListener("history", (e) => { line = JSON.parse(e.data) || []; });
+    source.addEventListener("status", (e) => show(JSON.parse(e.data)));
+    source.addEventListener("error", () => {
+      // A browser does not try again after a status that is not 200: too many watch, the pod is starting, or the login is over.
+      if (source.readyState === EventSource.CLOSED) setTimeout(again, 3000);
+    });
+  }
+  async function again() {
+    try {
+      const { status } = await fetch("status");
+      if (status === 401 || status === 403) { location.reload(); return; }
+    } catch { /* the pod is away */ }
+    open();
+  }
+  setInterval(() => {
+    if (!heard || Date.now() - heard <= lost) return;
+    link("lost", `no news for ${age((Date.now() - heard) / 1000)}`);
+    if ($("verdict").dataset.tone === "gone") return;
+    $("verdict").dataset.tone = "gone";
+    mark($("verdict-mark"), "lost");
+    put($("verdict-text"), `No news from ${$("pod-name").textContent}, the pod that shows this page`);
+    put($("verdict-more"), `what is below is as of ${new Date(heard).toLocaleTimeString()} · any other pod shows the cluster as it is now`);
+    document.title = "(!) no news · pgcoherence";
+  }, 500);
+  open();
+})();

@@ -1,0 +1,130 @@
+package status
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pgcoherence/pgcoherence/bus"
+)
+
+// probeTimeout bounds one reading of the pods and the tiers.
+const probeTimeout = time.Second
+
+// sight is what one reading brought.
+type sight struct {
+	pods  []Pod
+	err   error           // of reading the pods; pods are then those of the last reading
+	tiers map[string]ping // by topic
+}
+
+type ping struct {
+	asked bool
+	err   error
+	took  time.Duration
+}
+
+// probe reads what this pod does not know by itself: the list of pods, with one query, and whether the tiers answer.
+// Whoever asks within the interval gets the same answer, and those who ask at the same time wait for the same reading.
+type probe struct {
+	list     func(context.Context) ([]bus.Pod, error) // nil: the bus knows of no others
+	tiers    map[string]Tier
+	interval time.Duration
+	log      *slog.Logger
+
+	mu      sync.Mutex
+	fleet   fleet
+	at      time.Time // of the last reading
+	last    sight
+	reading chan struct{} // closed when the reading under way is done; nil: none is
+}
+
+func newProbe(b Bus, c *Config) *probe {
+	p := &probe{tiers: c.Tiers, interval: c.Interval, log: c.Logger, fleet: fleet{lostAfter: c.LostAfter, keep: c.KeepLost}}
+	if lister, ok := b.(interface {
+		Pods(ctx context.Context) ([]bus.Pod, error)
+	}); ok {
+		p.list = lister.Pods
+	}
+	if known, ok := b.(interface{ ID() string }); ok {
+		p.fleet.self = known.ID()
+	}
+	return p
+}
+
+// look answers with a reading that is at most nine tenths of an interval old: who asks once per interval causes one each.
+func (p *probe) look(ctx context.Context) sight {
+	for {
+		p.mu.Lock()
+		if seen := p.last; !p.at.IsZero() && time.Since(p.at) < p.interval*9/10 {
+			p.mu.Unlock()
+			return seen
+		}
+		under := p.reading
+		if under == nil {
+			under = make(chan struct{})
+			p.reading = under
+			p.mu.Unlock()
+			return p.read(ctx, under)
+		}
+		p.mu.Unlock()
+		select {
+		case <-under:
+		case <-ctx.Done():
+			return sight{err: ctx.Err()}
+		}
+	}
+}
+
+// read asks, for all who wait: so not with the context of the one who came first.
+func (p *probe) read(ctx context.Context, done chan struct{}) sight {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
+	defer cancel()
+	tiers := p.pingAll(ctx)
+	var pods []bus.Pod
+	var err error
+	if p.list != nil {
+		pods, err = p.list(ctx)
+	}
+	if err != nil {
+		p.log.WarnContext(ctx, "status: pods could not be read", slog.Any("error", err))
+	}
+	found := tiers()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	seen := sight{err: err, tiers: found}
+	if err == nil {
+		seen.pods = p.fleet.see(pods, now)
+	} else {
+		seen.pods = slices.Clone(p.last.pods)
+		for i := range seen.pods {
+			seen.pods[i].BeatAgeSeconds += now.Sub(p.at).Seconds()
+		}
+	}
+	p.at, p.last, p.reading = now, seen, nil
+	close(done)
+	return seen
+}
+
+// pingAll pings all tiers at the same time; calling what it answers waits for them.
+func (p *probe) pingAll(ctx context.Context) (wait func() map[string]ping) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	pings := make(map[string]ping, len(p.tiers))
+	for topic, tier := range p.tiers {
+		wg.Go(func() {
+			begin := time.Now()
+			err := tier.Ping(ctx)
+			mu.Lock()
+			defer mu.Unlock()
+			pings[topic] = ping{asked: true, err: err, took: time.Since(begin)}
+		})
+	}
+	return func() map[string]ping {
+		wg.Wait()
+		return pings
+	}
+}
