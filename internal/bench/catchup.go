@@ -17,17 +17,25 @@ type catchupPlan struct {
 	Logged  int // events in the log
 	Missed  int // of which are new
 	Samples int
+
+	Outages int           // of a pod
+	Outage  time.Duration // each
+	Cached  int           // keys, before
+	Changed int           // of which change meanwhile
 }
 
 func catchupCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "catchup",
-		Short: "reading what was missed from a log of a million events, with and without the bus' planner settings",
-		Args:  cobra.NoArgs,
+		Short: "reading what was missed from a log of a million events, and loading anew what changed in an outage",
+		Long: `First the difference is read from a log of a million events, with and without the bus' planner settings. Then the bus
+of a pod with many cached keys is cut off while another pod changes some of them, and the loads are counted until every key
+was read again: ours reads the log and drops what changed; otter stands for all that drop everything when they reconnect.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			plan := catchupPlan{Logged: 1_000_000, Missed: 100, Samples: 200}
+			plan := catchupPlan{Logged: 1_000_000, Missed: 100, Samples: 200, Outages: 3, Outage: 10 * time.Second, Cached: 100_000, Changed: 100}
 			if o.short {
-				plan.Samples = 50
+				plan.Samples, plan.Outages, plan.Outage = 50, 1, 4*time.Second
 			}
 			r, err := measureCatchup(cmd.Context(), plan)
 			if err != nil {
@@ -59,6 +67,7 @@ func measureCatchup(ctx context.Context, plan catchupPlan) (_ *report, err error
 	defer func() { err = errors.Join(err, s.close()) }()
 	r := &report{Command: "catchup", Counts: map[string]any{}, Parameters: map[string]any{
 		"logged": plan.Logged, "missed": plan.Missed, "samples": plan.Samples,
+		"outages": plan.Outages, "outage": plan.Outage.String(), "cached": plan.Cached, "changed": plan.Changed,
 	}}
 	if r.Environment, err = s.environment(ctx); err != nil {
 		return nil, err
@@ -92,7 +101,13 @@ func measureCatchup(ctx context.Context, plan catchupPlan) (_ *report, err error
 	r.result("catchup.log_1m_ms", median(readers[0].first))
 	r.result("catchup.log_1m_again_ms", median(readers[0].again))
 	r.result("catchup.log_1m_default_ms", median(readers[1].first))
-	return r, nil
+	// A database of its own: a log of a million events is no matter here.
+	other, err := s.beside(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, other.drop()) }()
+	return r, measureOutage(ctx, other, plan, r)
 }
 
 // sample reads twice on a connection of its own. The first time is what a pod
