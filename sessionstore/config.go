@@ -25,7 +25,7 @@ const (
 	DefaultTouchInterval = 5 * time.Second
 	DefaultTouchAge      = 5 * time.Minute
 	DefaultSweepInterval = time.Minute
-	DefaultSweepBatch    = 1000
+	DefaultSweepBatch    = 200
 	DefaultBindGrace     = 30 * time.Second
 	DefaultMaxRetries    = 10
 )
@@ -133,7 +133,8 @@ type Config[T any] struct {
 	// SweepInterval is how often Run looks for rows to delete; one pod of all does. Defaults to DefaultSweepInterval;
 	// negative: this one never does.
 	SweepInterval time.Duration
-	// SweepBatch is how many rows are deleted, or looked at, in one transaction. Defaults to DefaultSweepBatch.
+	// SweepBatch is how many rows are deleted, or looked at, in one transaction; who writes to one that is being deleted
+	// waits for the rest of them. Defaults to DefaultSweepBatch.
 	SweepBatch int
 
 	// BindGrace is how long a context of Bind goes on when neither the bus nor the database can tell that its session is

@@ -162,6 +162,12 @@ type writer interface {
 
 // insert puts the row in. Outside of a transaction c is nil, and then nothing may be there to publish.
 func (s *Store[T]) insert(ctx context.Context, db writer, n *newcomer[T], c *changes) (*Session[T], error) {
+	if n.login.user != "" && s.weak.LoginLate {
+		var err error
+		if n.login, err = s.beginLogin(ctx, db, n.login.user); err != nil {
+			return nil, err
+		}
+	}
 	if n.login.user != "" && n.login.gen == 0 {
 		if _, err := db.Exec(ctx, s.sql.enterUser, n.login.user); err != nil {
 			return nil, explain("create", err)

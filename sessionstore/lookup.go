@@ -53,7 +53,7 @@ func (s *Store[T]) load(ctx context.Context, k key) (cache.Loaded[*row[T]], erro
 	if err != nil {
 		return cache.Loaded[*row[T]]{}, err
 	}
-	l := cache.Loaded[*row[T]]{Value: r, TTL: r.keep()}
+	l := cache.Loaded[*row[T]]{Value: r, TTL: s.keep(r)}
 	if r.tag != "" {
 		l.Tags = []string{r.tag}
 	}
@@ -113,7 +113,9 @@ func (s *Store[T]) judge(r *row[T], p *present) (elapsed time.Duration, err erro
 	if !p.proof.equal(r.proof) {
 		return 0, ErrNotFound
 	}
-	elapsed = r.elapsed()
+	if !s.weak.KeepExpired {
+		elapsed = r.elapsed()
+	}
 	return elapsed, r.check(elapsed)
 }
 

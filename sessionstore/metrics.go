@@ -4,7 +4,7 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // metrics are the descriptions of what Collect sends.
 type metrics struct {
-	gets, lookups, created, revoked, conflicts, touches, touchesLost, swept, waiting, streams *prometheus.Desc
+	gets, lookups, created, revoked, conflicts, touches, touchesLost, swept, waiting, streams, active *prometheus.Desc
 }
 
 func newMetrics(topic string) *metrics {
@@ -23,6 +23,7 @@ func newMetrics(topic string) *metrics {
 		swept:       desc("swept_total", "Rows deleted, or emptied, after they were over.", "kind"),
 		waiting:     desc("touches_waiting", "Uses of sessions that wait to be written."),
 		streams:     desc("streams", "Streams bound to a session on this pod."),
+		active:      desc("active", "Valid sessions in the database, of all pods, as of this pod's last sweep."),
 	}
 }
 
@@ -30,15 +31,15 @@ func newMetrics(topic string) *metrics {
 func (s *Store[T]) Describe(ch chan<- *prometheus.Desc) {
 	m := s.metrics
 	for _, d := range []*prometheus.Desc{
-		m.gets, m.lookups, m.created, m.revoked, m.conflicts, m.touches, m.touchesLost, m.swept, m.waiting, m.streams,
+		m.gets, m.lookups, m.created, m.revoked, m.conflicts, m.touches, m.touchesLost, m.swept, m.waiting, m.streams, m.active,
 	} {
 		ch <- d
 	}
 	s.rows.Describe(ch)
 }
 
-// Collect implements prometheus.Collector. It does no I/O. What the memory of sessions does comes along, as
-// pgcoherence_cache_… with the topic as the cache's name.
+// Collect implements prometheus.Collector. It does no I/O: how many sessions are active is known from the first sweep on.
+// What the memory of sessions does comes along, as pgcoherence_cache_… with the topic as the cache's name.
 func (s *Store[T]) Collect(ch chan<- prometheus.Metric) {
 	m, c := s.metrics, &s.stats
 	count := func(d *prometheus.Desc, n int64, labels ...string) {
@@ -60,5 +61,8 @@ func (s *Store[T]) Collect(ch chan<- prometheus.Metric) {
 	count(m.touchesLost, c.touchesLost.Load())
 	ch <- prometheus.MustNewConstMetric(m.waiting, prometheus.GaugeValue, float64(s.touches.size()))
 	ch <- prometheus.MustNewConstMetric(m.streams, prometheus.GaugeValue, float64(s.streams.size()))
+	if active, counted := c.activeSessions(); counted {
+		ch <- prometheus.MustNewConstMetric(m.active, prometheus.GaugeValue, float64(active))
+	}
 	s.rows.Collect(ch)
 }

@@ -111,6 +111,10 @@ func (s *Store[T]) prepareRotate(token string, o *RotateOptions) (*rotation, err
 	if err := checkSID(t.o.Issuer, t.o.SID); err != nil {
 		return nil, err
 	}
+	if s.weak.Graceful {
+		t.o.Grace = time.Hour
+		return t, nil
+	}
 	switch {
 	case t.o.Grace < 0 || t.o.Grace > time.Hour:
 		return nil, fmt.Errorf("%w: Grace: %v is not between 0 and an hour", ErrInvalid, t.o.Grace)

@@ -170,7 +170,11 @@ func (s *Store[T]) writeOf(p *present, r *row[T], got *Session[T], encoded []byt
 	if r.info.ID != got.ID {
 		return dataWrite{}, fmt.Errorf("%w: token is of another session", ErrInvalid)
 	}
-	return s.envelopeFor(p, r, got.Version, encoded)
+	version := got.Version
+	if s.weak.BlindSave {
+		version = r.version
+	}
+	return s.envelopeFor(p, r, version, encoded)
 }
 
 // envelopeFor encrypts as the row is encrypted; a plain one becomes so where that is configured, unless an old token in

@@ -54,6 +54,7 @@ type Stats struct {
 	Swept       map[string]int64 // rows: expired, idle, one_time, logout are deleted, emptied ones only lose their data
 	Waiting     int              // uses that wait to be written
 	Streams     int              // contexts of Bind
+	Active      int64            // valid sessions in the database, of all pods, as of this pod's last sweep; -1 before the first
 	Cache       cache.Stats
 }
 
@@ -67,6 +68,13 @@ type counters struct {
 	touchesLost atomic.Int64
 	ended       [6]atomic.Int64
 	swept       [sweptKinds]atomic.Int64
+	active      atomic.Int64 // one more than there are, so that 0 is: not counted yet
+}
+
+// activeSessions is what the last sweep counted on its way.
+func (c *counters) activeSessions() (n int64, counted bool) {
+	n = c.active.Load() - 1
+	return n, n >= 0
 }
 
 func (c *counters) got(err error) {
@@ -91,6 +99,7 @@ func (s *Store[T]) Stats() Stats {
 		Lookups: c.lookups.Load(), Created: c.created.Load(), Conflicts: c.conflicts.Load(), Touched: c.touched.Load(),
 		TouchesLost: c.touchesLost.Load(), Waiting: s.touches.size(), Streams: s.streams.size(), Cache: s.rows.Stats(),
 	}
+	st.Active, _ = c.activeSessions()
 	for i, r := range results {
 		st.Gets[r.name] = c.gets[i].Load()
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/cache"
+	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
 // Store keeps sessions whose data is a T. All methods are safe for concurrent use. It is a prometheus.Collector.
@@ -30,9 +31,11 @@ type Store[T any] struct {
 	stats    counters
 	metrics  *metrics
 	clock    databaseClock
+	weak     hook.SessionGuards // off; see Weaken
 
 	started atomic.Bool
 	running atomic.Bool
+	ready   chan struct{}
 }
 
 // New makes a store over the tables that Migrate has made in the database of a pool. It starts nothing and does no I/O;
@@ -53,6 +56,7 @@ func New[T any](b bus.Bus, pool *pgxpool.Pool, cfg *Config[T]) (*Store[T], error
 		cfg: c, bus: b, pool: pool, sql: loadQueries(c.Schema), endTopic: c.Topic + endSuffix, share: sharingOf(&c),
 		sealer:  sealer{keys: c.SealKeys, accept: c.AcceptUnsealed},
 		lookups: newLookups(c.MaxLookups, c.MaxWaiting),
+		ready:   make(chan struct{}),
 		log:     c.Logger.With(slog.String("component", "sessionstore"), slog.String("topic", c.Topic)),
 	}
 	s.touches.init()
@@ -83,6 +87,7 @@ func (s *Store[T]) Run(ctx context.Context) error {
 	defer s.bus.Subscribe(s.endTopic, &s.streams)()
 	s.streams.open()
 	s.running.Store(true)
+	close(s.ready)
 	var wg sync.WaitGroup
 	wg.Go(func() { s.runTouches(ctx) })
 	wg.Go(func() { s.runStreams(ctx) })
@@ -94,6 +99,9 @@ func (s *Store[T]) Run(ctx context.Context) error {
 	s.flushLast(ctx)
 	return nil
 }
+
+// Ready is closed when Run has begun, and stays closed: Bind works from then on, until Run ends.
+func (s *Store[T]) Ready() <-chan struct{} { return s.ready }
 
 // checkSchema fails for what waiting cannot mend. While the database cannot be asked it is taken to be well.
 func (s *Store[T]) checkSchema(ctx context.Context) error {

@@ -13,6 +13,7 @@ import (
 type sweeper struct {
 	lock  string
 	after []byte // where in the order of keys the next page begins
+	valid int64  // sessions in the pages before
 }
 
 // runSweep sweeps every interval, give or take half, so that pods which started together do not come together.
@@ -41,41 +42,46 @@ func (s *Store[T]) newSweeper() *sweeper { return &sweeper{lock: s.cfg.Schema, a
 func (s *Store[T]) Sweep(ctx context.Context) error { return s.sweep(ctx, s.newSweeper()) }
 
 func (s *Store[T]) sweep(ctx context.Context, w *sweeper) error {
-	for {
-		var more bool
-		err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
-			more, err = s.sweepBatch(ctx, tx, w)
-			return err
-		})
-		if err != nil {
-			return explain("sweep", err)
-		}
-		if !more {
-			return nil
+	// Each batch is a transaction that deletes and does nothing else: who writes to one of its rows waits for its end.
+	for _, batch := range []func(context.Context, pgx.Tx) (more bool, err error){
+		s.deleting(s.sql.sweepExpired, sweptExpired),
+		s.deleting(s.sql.sweepOneTime, sweptOneTime),
+		s.deleting(s.sql.sweepLogouts, sweptLogout),
+		func(ctx context.Context, tx pgx.Tx) (bool, error) {
+			whole, err := s.sweepPage(ctx, tx, w, s.cfg.SweepBatch)
+			return !whole, err
+		},
+	} {
+		for more := true; more; {
+			var mine bool
+			err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
+				if err := tx.QueryRow(ctx, s.sql.sweepLock, w.lock).Scan(&mine); err != nil || !mine {
+					return err
+				}
+				more, err = batch(ctx, tx)
+				return err
+			})
+			if err != nil {
+				return explain("sweep", err)
+			}
+			if !mine {
+				return nil // another pod is at it
+			}
 		}
 	}
+	return nil
 }
 
-// sweepBatch is one transaction; more: there is work left, or pages of the table that were not looked at.
-func (s *Store[T]) sweepBatch(ctx context.Context, tx pgx.Tx, w *sweeper) (more bool, err error) {
-	var mine bool
-	if err := tx.QueryRow(ctx, s.sql.sweepLock, w.lock).Scan(&mine); err != nil || !mine {
-		return false, err
-	}
-	limit := s.cfg.SweepBatch
-	for _, d := range []struct {
-		sql  string
-		what int
-	}{{s.sql.sweepExpired, sweptExpired}, {s.sql.sweepOneTime, sweptOneTime}, {s.sql.sweepLogouts, sweptLogout}} {
-		tag, err := tx.Exec(ctx, d.sql, limit)
+// deleting deletes a batch by an index; more: there may be another.
+func (s *Store[T]) deleting(sql string, what int) func(context.Context, pgx.Tx) (more bool, err error) {
+	return func(ctx context.Context, tx pgx.Tx) (bool, error) {
+		tag, err := tx.Exec(ctx, sql, s.cfg.SweepBatch)
 		if err != nil {
 			return false, err
 		}
-		s.stats.swept[d.what].Add(tag.RowsAffected())
-		more = more || tag.RowsAffected() == int64(limit)
+		s.stats.swept[what].Add(tag.RowsAffected())
+		return tag.RowsAffected() == int64(s.cfg.SweepBatch), nil
 	}
-	whole, err := s.sweepPage(ctx, tx, w, limit)
-	return more || !whole, err
 }
 
 // sweepPage looks at one page for what no index tells; whole: it was the last.
@@ -87,9 +93,12 @@ func (s *Store[T]) sweepPage(ctx context.Context, tx pgx.Tx, w *sweeper, limit i
 	var idle, ended [][]byte
 	n := 0
 	var k []byte
-	var isIdle, isEnded bool
-	_, err = pgx.ForEachRow(rows, []any{&k, &isIdle, &isEnded}, func() error {
+	var isIdle, isEnded, isValid bool
+	_, err = pgx.ForEachRow(rows, []any{&k, &isIdle, &isEnded, &isValid}, func() error {
 		n++
+		if isValid {
+			w.valid++
+		}
 		w.after = append([]byte(nil), k...)
 		switch {
 		case isIdle:
@@ -103,7 +112,8 @@ func (s *Store[T]) sweepPage(ctx context.Context, tx pgx.Tx, w *sweeper, limit i
 		return false, err
 	}
 	if whole = n < limit; whole {
-		w.after = []byte{}
+		s.stats.active.Store(w.valid + 1)
+		w.after, w.valid = []byte{}, 0
 	}
 	if len(idle) > 0 {
 		tag, err := tx.Exec(ctx, s.sql.sweepIdle, idle)

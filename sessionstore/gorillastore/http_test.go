@@ -1,0 +1,379 @@
+package gorillastore_test
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/sessions"
+	"github.com/stretchr/testify/require"
+
+	"github.com/pgcoherence/pgcoherence/internal/pgtest"
+	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/gorillastore"
+)
+
+func TestLoginHereReadThereLogoutElsewhere(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, 3, nil)
+	b := &browser{t: t}
+	require.Equal(t, true, b.fine(pods[0], "").values["new"])
+	require.Nil(t, b.cookie, "nothing is stored until it is saved")
+	b.fine(pods[0], "put:user=ann put:note=hello save")
+	require.Len(t, b.cookie.Value, 43)
+	for _, p := range pods {
+		a := b.fine(p, "")
+		require.Equal(t, "ann", a.values["user"])
+		require.Equal(t, false, a.values["new"])
+	}
+	b.fine(pods[1], "put:note=changed save")
+	eventually(t, func() bool { return b.fine(pods[2], "").values["note"] == "changed" }, "the change arrives")
+	list, err := pods[2].Sessions().List(t.Context(), "ann")
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+
+	stolen := b.copied()
+	a := b.fine(pods[0], "age:-1s save")
+	require.Negative(t, a.set.MaxAge)
+	for _, p := range pods {
+		eventually(t, func() bool { return stolen.copied().fine(p, "").values["user"] == nil }, "the logout arrives")
+	}
+	require.Equal(t, int64(1), pods[0].Stats().Ended)
+}
+
+func TestRevokeUserConfirmed(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, 2, nil)
+	b, other := &browser{t: t}, &browser{t: t}
+	b.fine(pods[0], "put:user=ann save")
+	other.fine(pods[0], "put:user=bob save")
+	for _, p := range pods {
+		require.Equal(t, "ann", b.fine(p, "").values["user"])
+	}
+	receipt, err := pods[1].Sessions().RevokeUser(t.Context(), "ann")
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	require.NoError(t, pods[1].bus.Confirm(ctx, receipt))
+	for _, p := range pods {
+		require.Nil(t, b.fine(p, "").values["user"])
+		require.Equal(t, "bob", other.fine(p, "").values["user"])
+	}
+}
+
+func TestSaveInFlightDoesNotResurrect(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, 2, nil)
+	for name, end := range map[string]func(user string, b *browser){
+		"logout here":  func(_ string, b *browser) { b.fine(pods[0], "age:-1s save") },
+		"logout there": func(_ string, b *browser) { b.fine(pods[1], "age:-1s save") },
+		"revoke user": func(user string, _ *browser) {
+			_, err := pods[1].Sessions().RevokeUser(t.Context(), user)
+			require.NoError(t, err)
+		},
+	} {
+		for what, after := range map[string]string{
+			"put": "put:note=late save", "renew": "renew save", "renew and put": "renew put:note=late save",
+			"twice": "put:note=late save put:note=later save", "chosen": "choose:" + strings.Repeat("A", 43) + " put:note=late save",
+			"another login": "begin:eve put:user=eve save",
+		} {
+			user := strings.ReplaceAll(name+what, " ", "-")
+			b := &browser{t: t}
+			b.fine(pods[0], "put:user="+user+" save")
+			slow := b.copied()
+			letGo := slow.sendSlow(pods[0], "", after)
+			end(user, b.copied())
+			refused := pods[0].Stats().Refused
+			a := letGo()
+			require.Equal(t, http.StatusOK, a.status, "%s, %s: %s", name, what, a.text)
+			require.Greater(t, pods[0].Stats().Refused, refused, "%s, %s", name, what)
+			require.Nil(t, slow.cookie, "the cookie is deleted: %s, %s", name, what)
+			for _, p := range pods {
+				eventually(t, func() bool { return b.copied().fine(p, "").values["user"] == nil }, name+", "+what)
+			}
+			for _, who := range []string{user, "eve"} {
+				n, err := pods[0].Sessions().Count(t.Context(), who)
+				require.NoError(t, err)
+				require.Zero(t, n, "%s, %s", name, what)
+			}
+		}
+	}
+}
+
+// gorilla has no way to replace a token (gorilla/sessions#11); here a login does, and an empty ID.
+func TestTokenIsReplaced(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, 2, nil)
+	b := &browser{t: t}
+	b.fine(pods[0], "put:note=kept age:10m save")
+	planted := b.copied()
+	before := rowOf(t, pods[0], b)
+	b.fine(pods[1], "put:user=ann age:2h save")
+	require.NotEqual(t, planted.cookie.Value, b.cookie.Value)
+	require.Nil(t, planted.copied().fine(pods[1], "").values["note"], "who planted the token has nothing of the login")
+	eventually(t, func() bool { return planted.copied().fine(pods[0], "").values["note"] == nil }, "on no pod")
+	after := rowOf(t, pods[0], b)
+	require.Equal(t, before.ID, after.ID)
+	require.Equal(t, "ann", after.User)
+	require.Greater(t, after.UntilDeadline(), time.Hour, "a login begins anew")
+	require.Equal(t, "kept", b.fine(pods[0], "").values["note"])
+
+	// On demand: same session, same deadline.
+	old := b.copied()
+	b.fine(pods[0], "age:20h renew save")
+	require.NotEqual(t, old.cookie.Value, b.cookie.Value)
+	require.Nil(t, old.copied().fine(pods[0], "").values["user"])
+	renewed := rowOf(t, pods[0], b)
+	require.Equal(t, before.ID, renewed.ID)
+	require.LessOrEqual(t, renewed.UntilDeadline(), 2*time.Hour)
+	require.LessOrEqual(t, b.cookie.MaxAge, int((2 * time.Hour).Seconds()), "a cookie does not outlive its session")
+	require.Equal(t, int64(1), pods[0].Stats().Renewed)
+
+	// ID and values replaced at once.
+	old = b.copied()
+	b.fine(pods[0], "renew replace:note=fresh save")
+	require.Equal(t, "fresh", b.fine(pods[1], "").values["note"])
+	require.Nil(t, old.copied().fine(pods[0], "").values["note"])
+	n, err := pods[0].Sessions().Count(t.Context(), "ann")
+	require.NoError(t, err)
+	require.Zero(t, n)
+}
+
+func TestValuesReplacedAsAWhole(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, 1, nil)
+	b := &browser{t: t}
+	b.fine(pods[0], "put:a=1 save")
+	id := rowOf(t, pods[0], b).ID
+	b.fine(pods[0], "replace:b=2 save")
+	a := b.fine(pods[0], "")
+	require.Nil(t, a.values["a"])
+	require.Equal(t, "2", a.values["b"])
+	require.Equal(t, id, rowOf(t, pods[0], b).ID)
+	b.fine(pods[0], "replace:user=ann save")
+	require.Equal(t, "ann", rowOf(t, pods[0], b).User)
+}
+
+func TestSavedTwiceInOneRequest(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, 1, nil)
+	b := &browser{t: t}
+	b.fine(pods[0], "put:a=1 save put:a=2 save saveall")
+	require.Equal(t, "2", b.fine(pods[0], "").values["a"])
+	var n int
+	require.NoError(t, pods[0].pool.QueryRow(t.Context(), `SELECT count(*) FROM pgcoherence.session`).Scan(&n))
+	require.Equal(t, 1, n)
+	// After a logout in the same request it is another session.
+	old := b.copied()
+	b.fine(pods[0], "age:-1s save age:1h put:note=bye save")
+	require.Equal(t, "bye", b.fine(pods[0], "").values["note"])
+	require.NotEqual(t, old.cookie.Value, b.cookie.Value)
+	require.Nil(t, old.fine(pods[0], "").values["a"])
+}
+
+func TestLoginBegunBeforeRevokeUserDoesNotCount(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, 2, nil)
+	for _, first := range []string{"", "put:note=there save"} { // without a session before, and with one
+		b := &browser{t: t}
+		if first != "" {
+			b.fine(pods[0], first)
+		}
+		letGo := b.sendSlow(pods[0], "begin:ann", "put:user=ann save")
+		_, err := pods[1].Sessions().RevokeUser(t.Context(), "ann")
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, letGo().status)
+		require.Nil(t, b.fine(pods[1], "").values["user"])
+		n, err := pods[0].Sessions().Count(t.Context(), "ann")
+		require.NoError(t, err)
+		require.Zero(t, n)
+	}
+	b := &browser{t: t}
+	b.fine(pods[0], "begin:ann save")
+	b.fine(pods[1], "put:user=ann save")
+	require.Equal(t, "ann", b.fine(pods[0], "").values["user"])
+	require.Equal(t, "ann", rowOf(t, pods[0], b).User)
+	version := rowOf(t, pods[0], b).Version
+	b.fine(pods[0], "save")
+	require.Equal(t, version, rowOf(t, pods[0], b).Version, "the login is used up")
+}
+
+func TestUnchangedIsNotWritten(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, 2, nil)
+	b := &browser{t: t}
+	b.fine(pods[0], "put:a=1 put:b=2 put:c=3 save")
+	version := rowOf(t, pods[0], b).Version
+	for i := range 10 {
+		b.fine(pods[i%2], "save")
+	}
+	require.Equal(t, version, rowOf(t, pods[0], b).Version)
+	letGo := b.copied().sendSlow(pods[0], "", "save")
+	b.fine(pods[1], "put:a=new save")
+	letGo()
+	require.Equal(t, "new", b.fine(pods[1], "").values["a"])
+	require.Equal(t, version+1, rowOf(t, pods[0], b).Version)
+}
+
+func TestFlashes(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, 2, nil)
+	b := &browser{t: t}
+	b.fine(pods[0], "flash:one flash:two save")
+	require.Equal(t, "[one two]", b.fine(pods[0], "flashes remove:nothing save").values["flashes"])
+	eventually(t, func() bool { return b.fine(pods[1], "").values["_flash"] == nil }, "they are gone everywhere")
+}
+
+func TestCookiesThatAreNoSession(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, 1, nil)
+	p := pods[0]
+	for _, value := range []string{"", "x", strings.Repeat("A", 43), strings.Repeat("x", 3000), strings.Repeat("A", 52), "../../etc/passwd"} {
+		b := &browser{t: t, cookie: &http.Cookie{Name: cookieName, Value: value}}
+		require.Equal(t, true, b.fine(p, "").values["new"])
+		b.fine(p, "put:a=1 save")
+		require.NotEqual(t, value, b.cookie.Value, "an ID is never taken over from outside")
+		require.Equal(t, "1", b.fine(p, "").values["a"])
+	}
+	// A token under another name.
+	b := &browser{t: t}
+	b.fine(p, "put:admin=yes save")
+	other := &browser{t: t, cookie: &http.Cookie{Name: "other", Value: b.cookie.Value}, query: "name=other"}
+	require.Nil(t, other.fine(p, "").values["admin"])
+}
+
+func TestOptionsOfOneSession(t *testing.T) {
+	t.Parallel()
+	defaults := &sessions.Options{Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode}
+	_, pods := setup(t, 1, func(c *gorillastore.Config) { c.Options = defaults })
+	b := &browser{t: t}
+	a := b.fine(pods[0], "put:a=1 path:/shop age:90m save")
+	require.Equal(t, "/shop", a.set.Path)
+	require.InDelta(t, 5400, a.set.MaxAge, 1)
+	require.Equal(t, http.SameSiteStrictMode, a.set.SameSite)
+	require.True(t, a.set.HttpOnly)
+	require.LessOrEqual(t, rowOf(t, pods[0], b).UntilDeadline(), 90*time.Minute)
+	other := &browser{t: t}
+	a = other.fine(pods[0], "put:a=1 save")
+	require.Equal(t, "/", a.set.Path)
+	require.Zero(t, a.set.MaxAge)
+	require.Greater(t, rowOf(t, pods[0], other).UntilDeadline(), 11*time.Hour)
+	require.Equal(t, "/", defaults.Path)
+}
+
+func TestSecureCookies(t *testing.T) {
+	t.Parallel()
+	key := bytes.Repeat([]byte{7}, 32)
+	db, pods := setup(t, 1, func(c *gorillastore.Config) { c.KeyPairs = [][]byte{key, bytes.Repeat([]byte{8}, 32)} })
+	b := &browser{t: t}
+	b.fine(pods[0], "put:a=1 save")
+	require.Greater(t, len(b.cookie.Value), 60)
+	require.Equal(t, "1", b.fine(pods[0], "").values["a"])
+	// New keys, the old ones behind.
+	rotated := newPod(t, db, "r", func(c *gorillastore.Config) {
+		c.KeyPairs = [][]byte{bytes.Repeat([]byte{9}, 32), nil, key, bytes.Repeat([]byte{8}, 32)}
+	})
+	require.Equal(t, "1", b.fine(rotated, "").values["a"])
+	// Other keys: no session, and no error.
+	foreign := newPod(t, db, "f", func(c *gorillastore.Config) { c.KeyPairs = [][]byte{bytes.Repeat([]byte{1}, 32)} })
+	require.Equal(t, true, b.copied().fine(foreign, "").values["new"])
+	// The token alone is not enough where signatures are asked for.
+	got, err := pods[0].Sessions().List(t.Context(), "nobody")
+	require.NoError(t, err)
+	require.Empty(t, got)
+	plain := newPod(t, db, "p", nil)
+	bare := &browser{t: t}
+	bare.fine(plain, "put:a=2 save")
+	require.Equal(t, true, bare.copied().fine(pods[0], "").values["new"])
+}
+
+func TestDataOverTheLimit(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, 1, nil)
+	b := &browser{t: t}
+	b.fine(pods[0], "put:a=small save")
+	a := b.copied().do(pods[0], "big:a save")
+	require.Equal(t, http.StatusTeapot, a.status)
+	require.Contains(t, a.text, sessionstore.ErrTooLarge.Error())
+	require.Equal(t, "small", b.fine(pods[0], "").values["a"])
+	require.Equal(t, http.StatusTeapot, (&browser{t: t}).do(pods[0], "big:a save").status)
+	require.Equal(t, http.StatusTeapot, b.copied().do(pods[0], "big:a put:user=ann save").status)
+	require.Equal(t, "small", b.fine(pods[0], "").values["a"], "a login that cannot be stored leaves the old token as it is")
+}
+
+func TestUnreadableIsAnonymous(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]string{
+		"codec version": `set_byte(data, 1, 99)`, "name": `set_byte(data, 2, 255)`, "values": `substr(data, 1, 12)`, "envelope": `'\x63'`,
+	} {
+		db, pods := setup(t, 1, nil)
+		b := &browser{t: t}
+		b.fine(pods[0], "put:user=ann save")
+		_, err := pods[0].pool.Exec(t.Context(), `UPDATE pgcoherence.session SET data = `+damage)
+		require.NoError(t, err)
+		p := newPod(t, db, "z", nil)
+		require.Nil(t, b.fine(p, "").values["user"], name)
+		b.fine(p, "put:user=bob save")
+		require.Equal(t, "bob", b.fine(p, "").values["user"], name)
+	}
+}
+
+func TestConcurrentSaves(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, 3, nil)
+	b := &browser{t: t}
+	b.fine(pods[0], "put:user=ann save")
+	errs := make(chan error, 60)
+	var all sync.WaitGroup
+	for i := range cap(errs) {
+		all.Go(func() {
+			a, err := b.copied().try(t.Context(), pods[i%len(pods)], "put:note="+strconv.Itoa(i)+" save")
+			if err == nil && a.status != http.StatusOK {
+				err = http.ErrAbortHandler
+			}
+			errs <- err
+		})
+	}
+	all.Wait()
+	close(errs)
+	for err := range errs {
+		require.NoError(t, err)
+	}
+	values, err := rowOf(t, pods[0], b).Data.Values()
+	require.NoError(t, err)
+	require.NotNil(t, values["note"])
+	for _, p := range pods {
+		eventually(t, func() bool { return b.fine(p, "").values["note"] == values["note"] }, "all agree on the last")
+	}
+}
+
+func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
+	pgtest.RequireBinaries(t)
+	server := pgtest.NewServer(t, nil)
+	require.NoError(t, template.Make(t.Context(), server.DSN("")))
+	p := newPod(t, &pgtest.DB{DSN: server.DSN(""), Server: server}, "own", nil)
+	b := &browser{t: t}
+	b.fine(p, "put:user=ann save")
+	require.NoError(t, server.StopImmediate(t.Context()))
+	eventually(t, func() bool {
+		a := b.copied().do(p, "")
+		if a.status == http.StatusOK {
+			require.Equal(t, "ann", a.values["user"])
+		}
+		return a.status == http.StatusServiceUnavailable
+	}, "it becomes an error")
+	careless := b.copied()
+	careless.query = "careless=1"
+	require.Equal(t, http.StatusTeapot, careless.do(p, "put:a=1 save").status, "an outage replaces nobody's session")
+	require.NoError(t, server.Start(t.Context()))
+	eventually(t, func() bool {
+		a := b.copied().do(p, "")
+		return a.status == http.StatusOK && a.values["user"] == "ann"
+	}, "it is back")
+}

@@ -1,0 +1,222 @@
+package gorillastore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/gorilla/sessions"
+
+	"github.com/pgcoherence/pgcoherence/sessionstore"
+)
+
+// Save implements sessions.Store. It goes on when the request's context is cancelled, until Config.SaveTimeout. A save to
+// a session that was ended or has expired is dropped, counted, and no error; data over Sessions.MaxData is
+// sessionstore.ErrTooLarge, and what was stored before stays.
+func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.Session) error {
+	if session == nil || session.Name() == "" {
+		return ErrForeign
+	}
+	if session.Options == nil {
+		o := *s.cfg.Options
+		session.Options = &o
+	}
+	l := loadedOf(session)
+	if l != nil && l.err != nil {
+		return l.err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.cfg.SaveTimeout)
+	defer cancel()
+	if session.Options.MaxAge < 0 {
+		return s.end(ctx, w, session, l)
+	}
+	v, err := s.prepare(session, l)
+	if err != nil {
+		return err
+	}
+	got, err := s.write(ctx, r, session, v)
+	switch {
+	case errors.Is(err, sessionstore.ErrNoSession), errors.Is(err, sessionstore.ErrLoginEnded):
+		s.stats.refused.Add(1)
+		forget(w, session)
+		return nil
+	case errors.Is(err, sessionstore.ErrConflict):
+		// Another request has written last, or has just replaced the token: its answer has the cookie.
+		s.stats.overtaken.Add(1)
+		return nil
+	case err != nil:
+		return err
+	}
+	s.stats.saved.Add(1)
+	if session.Values == nil {
+		session.Values = map[any]any{}
+	}
+	session.Values[loadedKey{}] = &loaded{token: s.Token(session.ID), user: got.User, data: v.data}
+	return s.send(w, session, got.UntilDeadline())
+}
+
+// save is one Save.
+type save struct {
+	before    *loaded // nil: the session is not known to be there
+	data      Data
+	user      string
+	login     string // sessionstore.Login of BeginLogin, if it is this user's
+	unchanged bool
+}
+
+func (s *Store) prepare(session *sessions.Session, l *loaded) (v save, err error) {
+	v.before = l
+	switch {
+	case s.cfg.WithUser != nil:
+		v.user = s.cfg.WithUser(session.Values)
+	case l != nil:
+		v.user = l.user
+	}
+	if text, ok := session.Values[loginKey].(string); ok {
+		var login sessionstore.Login
+		if login.UnmarshalText([]byte(text)) == nil && login.User() == v.user {
+			v.login = text
+		}
+	}
+	if v.data, err = encode(session.Name(), session.Values, v.login == ""); err != nil {
+		return v, err
+	}
+	if n, most := v.data.size(), cmp.Or(s.cfg.Sessions.MaxData, sessionstore.DefaultMaxData); n > most {
+		// Here already: at a login the old token is dead before the values are written.
+		return v, fmt.Errorf("%w: %d bytes, at most %d", sessionstore.ErrTooLarge, n, most)
+	}
+	v.unchanged = l != nil && v.login == "" && same(l.data, v.data, session.Values)
+	return v, nil
+}
+
+// write stores the session, and sets its ID where that changes.
+func (s *Store) write(ctx context.Context, r *http.Request, session *sessions.Session, v save) (*sessionstore.Session[Data], error) {
+	if session.ID == "" && v.before == nil {
+		if !session.IsNew {
+			if err := s.endOld(ctx, r, session.Name()); err != nil {
+				return nil, err
+			}
+		}
+		return s.create(ctx, r, session, v)
+	}
+	token := s.Token(session.ID)
+	if v.before != nil {
+		token = v.before.token
+	}
+	logsIn := v.user != "" && (v.before == nil || v.user != v.before.user || v.login != "")
+	if v.before == nil && logsIn {
+		// The values were replaced as a whole; whose session it was is not known here.
+		now, err := s.sessions.Look(ctx, token)
+		if err != nil {
+			return nil, err
+		}
+		logsIn = now.User != v.user || v.login != ""
+	}
+	if session.ID != "" && !logsIn {
+		return s.update(ctx, token, v)
+	}
+	// The token first: should the rest fail, the user has an old session under a new token, and not a new login under one
+	// that others may know.
+	o := &sessionstore.RotateOptions{}
+	if logsIn {
+		login, err := s.login(ctx, v)
+		if err != nil {
+			return nil, err
+		}
+		o.Login, o.Policy = login, policy(session.Options)
+	}
+	fresh, _, err := s.sessions.Rotate(ctx, token, o)
+	if err != nil {
+		return nil, err
+	}
+	s.stats.renewed.Add(1)
+	session.ID = fresh
+	delete(session.Values, loginKey)
+	if v.before != nil {
+		v.before.token, v.before.user = fresh, v.user
+	}
+	return s.update(ctx, fresh, v)
+}
+
+// endOld ends the session of the request's cookie, of which both ID and values were replaced: as if it had been renewed,
+// nobody may go on with its token.
+func (s *Store) endOld(ctx context.Context, r *http.Request, name string) error {
+	cookie, err := r.Cookie(name)
+	if err != nil {
+		return nil //nolint:nilerr // it says that there is none
+	}
+	id, ok := s.open(name, cookie.Value)
+	if !ok {
+		return nil
+	}
+	if _, err := s.sessions.Revoke(ctx, s.Token(id)); err != nil && !errors.Is(err, sessionstore.ErrNoSession) {
+		return err
+	}
+	return nil
+}
+
+func (s *Store) create(ctx context.Context, r *http.Request, session *sessions.Session, v save) (*sessionstore.Session[Data], error) {
+	o := &sessionstore.CreateOptions{Policy: policy(session.Options)}
+	if s.cfg.Device != nil {
+		o.Device = s.cfg.Device(r)
+	}
+	var token string
+	var got *sessionstore.Session[Data]
+	var err error
+	if v.user == "" {
+		token, got, err = s.sessions.CreateAnonymous(ctx, v.data, o)
+	} else {
+		var login sessionstore.Login
+		if login, err = s.login(ctx, v); err != nil {
+			return nil, err
+		}
+		token, got, err = s.sessions.Create(ctx, login, v.data, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	session.ID = token
+	if v.login != "" {
+		delete(session.Values, loginKey)
+	}
+	return got, nil
+}
+
+func (s *Store) update(ctx context.Context, token string, v save) (*sessionstore.Session[Data], error) {
+	if v.unchanged {
+		return s.sessions.Get(ctx, token) // a use
+	}
+	return s.sessions.Update(ctx, token, func(d *Data) error {
+		*d = v.data
+		return nil
+	})
+}
+
+func (s *Store) login(ctx context.Context, v save) (sessionstore.Login, error) {
+	if v.login != "" {
+		var login sessionstore.Login
+		err := login.UnmarshalText([]byte(v.login))
+		return login, err
+	}
+	return s.sessions.BeginLogin(ctx, v.user)
+}
+
+// end is Save with a negative MaxAge. Saved again with another one it is a new session.
+func (s *Store) end(ctx context.Context, w http.ResponseWriter, session *sessions.Session, l *loaded) error {
+	token := s.Token(session.ID)
+	if l != nil {
+		token = l.token
+	}
+	if token != "" {
+		if _, err := s.sessions.Revoke(ctx, token); err != nil && !errors.Is(err, sessionstore.ErrNoSession) {
+			return err
+		}
+		s.stats.ended.Add(1)
+	}
+	delete(session.Values, loadedKey{})
+	session.ID = ""
+	forget(w, session)
+	return nil
+}

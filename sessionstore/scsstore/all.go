@@ -1,0 +1,101 @@
+package scsstore
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pgcoherence/pgcoherence/sessionstore"
+)
+
+// All implements scs.IterableStore.
+func (s *Store) All() (map[string][]byte, error) { return s.AllCtx(context.Background()) }
+
+// AllCtx implements scs.IterableCtxStore. Nobody has the tokens any more, so the keys of the map are handles, which
+// Delete takes and nothing else: a cookie that holds one opens nothing. Sessions of other stores over the same tables
+// are left out, and those that this program cannot read.
+func (s *Store) AllCtx(ctx context.Context) (map[string][]byte, error) {
+	if s.cfg.Sessions.Encrypt {
+		return nil, ErrEncrypted
+	}
+	all := map[string][]byte{}
+	err := s.sessions.Each(ctx, func(got *sessionstore.Session[Data]) error {
+		h := handle{got.ID, got.User}
+		all[h.String()] = s.found(got, digest{})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.manager.HashTokenInStore {
+		s.handles.keep(all)
+	}
+	return all, nil
+}
+
+// handle stands for the token of a session that Iterate has reached.
+type handle struct {
+	id   uuid.UUID
+	user string
+}
+
+// No cookie can hold a NUL.
+const handlePrefix = "\x00session "
+
+const uuidLen = 36
+
+func (h handle) String() string { return handlePrefix + h.id.String() + h.user }
+
+func parseHandle(text string) (h handle, ok bool) {
+	rest, ok := strings.CutPrefix(text, handlePrefix)
+	if !ok || len(rest) < uuidLen {
+		return h, false
+	}
+	id, err := uuid.Parse(rest[:uuidLen])
+	return handle{id, rest[uuidLen:]}, err == nil
+}
+
+// handleOf finds out whether scs means a handle. With HashTokenInStore it hashes handles as well.
+func (s *Store) handleOf(token string) (handle, bool) {
+	if s.manager.HashTokenInStore {
+		return s.handles.find(token)
+	}
+	return parseHandle(token)
+}
+
+// handles are those that were given out while scs hashes, by what it makes of them.
+type handles struct {
+	mu    sync.Mutex
+	known map[string]handle
+	last  time.Time
+}
+
+// handlesKept is for how long after the last Iterate they are kept.
+const handlesKept = time.Hour
+
+func (k *handles) keep(all map[string][]byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.known == nil || time.Since(k.last) > handlesKept {
+		k.known = make(map[string]handle, len(all))
+	}
+	k.last = time.Now()
+	for text := range all {
+		if h, ok := parseHandle(text); ok {
+			k.known[hashed(text)] = h
+		}
+	}
+}
+
+func (k *handles) find(token string) (handle, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.known != nil && time.Since(k.last) > handlesKept {
+		k.known = nil
+	}
+	h, ok := k.known[token]
+	return h, ok
+}

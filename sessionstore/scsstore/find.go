@@ -1,0 +1,47 @@
+package scsstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pgcoherence/pgcoherence/sessionstore"
+)
+
+// Find implements scs.Store.
+func (s *Store) Find(token string) ([]byte, bool, error) {
+	return s.FindCtx(context.Background(), token)
+}
+
+// FindCtx implements scs.CtxStore. It reads from memory where that is known to be in sync, and counts as a use. No
+// session, one that was ended or has expired, and one that this program cannot read are all not found; an error means
+// that nobody knows.
+func (s *Store) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+	key, err := s.token(token)
+	if errors.Is(err, ErrUnhashed) {
+		return nil, false, nil // the contract: a malformed token is not found
+	}
+	got, err := s.sessions.Get(ctx, key)
+	if errors.Is(err, sessionstore.ErrNoSession) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return s.found(got, digestOf(key)), true, nil
+}
+
+// found is what the manager's codec decodes.
+func (s *Store) found(got *sessionstore.Session[Data], token digest) []byte {
+	if got.Data.form == formOpaque {
+		return bytes.Clone(got.Data.encoded)
+	}
+	// The deadline is the database's; scs counts with this machine's clock.
+	deadline := time.Now().Add(got.UntilDeadline()).UTC()
+	f := frame{
+		deadline: deadline, data: got.Data,
+		from: &origin{token: token, id: got.ID, user: got.User, deadline: deadline},
+	}
+	return f.bytes()
+}

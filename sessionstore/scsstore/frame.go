@@ -1,0 +1,126 @@
+package scsstore
+
+import (
+	"encoding/binary"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// frame is what the manager's codec and the store tell each other in the bytes that scs hands from one to the other. It
+// never leaves the process.
+type frame struct {
+	deadline  time.Time // as scs has it
+	user      string    // whose session it is, by WithUser
+	login     string    // sessionstore.Login of BeginLogin, if it is this user's
+	unchanged bool      // data is what was loaded
+	from      *origin   // nil: the session was not loaded
+	data      Data
+}
+
+// origin is what a session was loaded as. A pointer to it travels among the session's values.
+type origin struct {
+	token    digest
+	id       uuid.UUID
+	user     string
+	deadline time.Time
+	data     Data
+}
+
+// String keeps what programs print of all values short.
+func (*origin) String() string { return "(session)" }
+
+// digest tells tokens apart.
+type digest [16]byte
+
+// No codec's output begins like this by chance.
+const frameMagic = "\x00pgcoherence scs 1\x00"
+
+func (f *frame) bytes() []byte {
+	b := make([]byte, 0, len(frameMagic)+128+len(f.user)+len(f.login)+len(f.data.encoded))
+	b = append(b, frameMagic...)
+	b = appendTime(b, f.deadline)
+	b = appendText(b, f.user)
+	b = appendText(b, f.login)
+	b = appendBool(b, f.unchanged)
+	b = appendBool(b, f.from != nil)
+	if o := f.from; o != nil {
+		b = append(b, o.token[:]...)
+		b = append(b, o.id[:]...)
+		b = appendText(b, o.user)
+		b = appendTime(b, o.deadline)
+	}
+	b = append(b, f.data.form)
+	return append(b, f.data.encoded...)
+}
+
+// parseFrame; ours is false for bytes of another codec. The frame's data shares memory with b.
+func parseFrame(b []byte) (f frame, ours bool, err error) {
+	if len(b) < len(frameMagic) || string(b[:len(frameMagic)]) != frameMagic {
+		return f, false, nil
+	}
+	r := frameReader{rest: b[len(frameMagic):]}
+	f.deadline = r.time()
+	f.user = r.text()
+	f.login = r.text()
+	f.unchanged = r.bool()
+	if r.bool() {
+		f.from = &origin{token: digest(r.take(16)), id: uuid.UUID(r.take(16)), user: r.text(), deadline: r.time()}
+	}
+	f.data.form = r.take(1)[0]
+	f.data.encoded = r.rest
+	if r.short {
+		return frame{}, true, ErrFrame
+	}
+	return f, true, nil
+}
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func appendTime(b []byte, t time.Time) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(t.Unix()))
+	return binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond()))
+}
+
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
+// frameReader reads zeros where there is nothing left.
+type frameReader struct {
+	rest  []byte
+	short bool
+}
+
+func (r *frameReader) take(n int) []byte {
+	if n < 0 || n > len(r.rest) {
+		r.short, r.rest = true, nil
+		return make([]byte, max(min(n, 16), 1))
+	}
+	b := r.rest[:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+func (r *frameReader) bool() bool { return r.take(1)[0] == 1 }
+
+func (r *frameReader) text() string {
+	n, size := binary.Uvarint(r.rest)
+	if size <= 0 || n > uint64(len(r.rest)-size) {
+		r.short, r.rest = true, nil
+		return ""
+	}
+	r.rest = r.rest[size:]
+	return strings.Clone(string(r.take(int(n))))
+}
+
+func (r *frameReader) time() time.Time {
+	seconds := binary.BigEndian.Uint64(r.take(8))
+	return time.Unix(int64(seconds), int64(binary.BigEndian.Uint32(r.take(4)))).UTC()
+}

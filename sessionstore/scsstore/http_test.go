@@ -1,0 +1,502 @@
+package scsstore_test
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/stretchr/testify/require"
+
+	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/scsstore"
+)
+
+// inModes runs a test with scs' own hashing off and on.
+func inModes(t *testing.T, test func(t *testing.T, mode func(*scs.SessionManager))) {
+	t.Helper()
+	for name, mode := range modes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, mode)
+		})
+	}
+}
+
+// version of the session's row, and when it was last used.
+func rowOf(t *testing.T, p *pod, b *browser) *sessionstore.Session[scsstore.Data] {
+	t.Helper()
+	got, err := p.store.Sessions().GetFresh(t.Context(), p.store.Token(b.cookie.Value))
+	require.NoError(t, err)
+	return got
+}
+
+func TestLoginHereReadThereLogoutElsewhere(t *testing.T) {
+	t.Parallel()
+	inModes(t, func(t *testing.T, mode func(*scs.SessionManager)) {
+		_, pods := setup(t, options{pods: 3, manager: mode})
+		b := &browser{t: t}
+		b.fine(pods[0], "renew put:user=ann put:note=hello")
+		for _, p := range pods {
+			require.Equal(t, "ann", b.fine(p, "").values["user"])
+		}
+		b.fine(pods[1], "put:note=changed")
+		eventually(t, func() bool { return b.fine(pods[2], "").values["note"] == "changed" }, "the change arrives")
+		list, err := pods[2].store.Sessions().List(t.Context(), "ann")
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+
+		stolen := b.copied()
+		b.fine(pods[0], "destroy")
+		require.Nil(t, b.cookie)
+		require.Nil(t, stolen.fine(pods[0], "").values["user"])
+		for _, p := range pods[1:] {
+			eventually(t, func() bool { return stolen.copied().fine(p, "").values["user"] == nil }, "the logout arrives")
+		}
+	})
+}
+
+func TestRevokeUserEndsAllSessionsOnAllPods(t *testing.T) {
+	t.Parallel()
+	inModes(t, func(t *testing.T, mode func(*scs.SessionManager)) {
+		_, pods := setup(t, options{pods: 2, manager: mode})
+		ann1, ann2, bob := &browser{t: t}, &browser{t: t}, &browser{t: t}
+		ann1.fine(pods[0], "put:user=ann")
+		ann2.fine(pods[1], "renew put:user=ann")
+		bob.fine(pods[0], "put:user=bob")
+		for _, b := range []*browser{ann1, ann2, bob} {
+			for _, p := range pods {
+				require.NotNil(t, b.fine(p, "").values["user"])
+			}
+		}
+		list, err := pods[0].store.Sessions().List(t.Context(), "ann")
+		require.NoError(t, err)
+		require.Len(t, list, 2)
+
+		receipt, err := pods[0].store.Sessions().RevokeUser(t.Context(), "ann")
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		require.NoError(t, pods[0].bus.Confirm(ctx, receipt))
+		for _, p := range pods { // confirmed: at once
+			require.Nil(t, ann1.copied().fine(p, "").values["user"])
+			require.Nil(t, ann2.copied().fine(p, "").values["user"])
+			require.Equal(t, "bob", bob.fine(p, "").values["user"])
+		}
+		// A login after it is a new beginning.
+		ann1.fine(pods[0], "renew put:user=ann")
+		require.Equal(t, "ann", ann1.fine(pods[1], "").values["user"])
+	})
+}
+
+// The trap of every store that upserts: a slow request stores the session that was ended meanwhile.
+func TestCommitInFlightDoesNotResurrect(t *testing.T) {
+	t.Parallel()
+	inModes(t, func(t *testing.T, mode func(*scs.SessionManager)) {
+		_, pods := setup(t, options{pods: 2, manager: func(m *scs.SessionManager) {
+			mode(m)
+			m.IdleTimeout = time.Hour // scs then commits after every request
+		}})
+		for name, end := range map[string]func(t *testing.T, user string, b *browser){
+			"logout here":  func(_ *testing.T, _ string, b *browser) { b.fine(pods[0], "destroy") },
+			"logout there": func(_ *testing.T, _ string, b *browser) { b.fine(pods[1], "destroy") },
+			"revoke user": func(t *testing.T, user string, _ *browser) {
+				_, err := pods[1].store.Sessions().RevokeUser(t.Context(), user)
+				require.NoError(t, err)
+			},
+			"revoke by id": func(t *testing.T, user string, _ *browser) {
+				list, err := pods[1].store.Sessions().List(t.Context(), user)
+				require.NoError(t, err)
+				require.Len(t, list, 1)
+				_, err = pods[1].store.Sessions().RevokeByID(t.Context(), user, list[0].ID)
+				require.NoError(t, err)
+			},
+		} {
+			for what, after := range map[string]string{
+				"put": "put:note=late", "renew": "renew", "renew and put": "renew put:note=late", "deadline": "deadline:2h", "nothing": "",
+			} {
+				t.Run(name+", then "+what, func(t *testing.T) {
+					user := strings.ReplaceAll(name+"-"+what, " ", "-")
+					b := &browser{t: t}
+					b.fine(pods[0], "renew put:user="+user)
+					slow := b.copied()
+					letGo := slow.sendSlow(pods[0], "", after)
+					end(t, user, b.copied())
+					refused := pods[0].store.Stats().Refused
+					a := letGo()
+					require.Equal(t, http.StatusOK, a.status, "never an error page: %s", a.text)
+					if what != "nothing" { // which may be a use that memory has noted, and the database then ignores
+						require.Equal(t, refused+1, pods[0].store.Stats().Refused)
+					}
+					for _, p := range pods {
+						eventually(t, func() bool { return b.copied().fine(p, "").values["user"] == nil }, "the old token is dead")
+						require.Nil(t, slow.copied().fine(p, "").values["user"], "so is a new one")
+					}
+					n, err := pods[0].store.Sessions().Count(t.Context(), user)
+					require.NoError(t, err)
+					require.Zero(t, n)
+				})
+			}
+		}
+	})
+}
+
+// A logout that has loaded the session wins over a renewal: before its first half, between the two, and after both.
+func TestLogoutMeetsRenewal(t *testing.T) {
+	t.Parallel()
+	inModes(t, func(t *testing.T, mode func(*scs.SessionManager)) {
+		_, pods := setup(t, options{pods: 2, manager: mode})
+		for name, halves := range map[string][2]string{"before": {"", "renew"}, "between": {"renew", ""}} {
+			b := &browser{t: t}
+			b.fine(pods[0], "renew put:user=ann")
+			renewing, leaving := b.copied(), b.copied()
+			leave := leaving.sendSlow(pods[1], "", "destroy")
+			renew := renewing.sendSlow(pods[0], halves[0], halves[1])
+			require.Equal(t, http.StatusOK, leave().status)
+			require.Equal(t, http.StatusOK, renew().status)
+			require.Nil(t, renewing.fine(pods[0], "").values["user"], name)
+		}
+		b := &browser{t: t}
+		b.fine(pods[0], "renew put:user=ann")
+		leaving := b.copied()
+		leave := leaving.sendSlow(pods[1], "", "destroy")
+		b.fine(pods[0], "renew")
+		require.Equal(t, "ann", b.fine(pods[0], "").values["user"])
+		leave()
+		eventually(t, func() bool { return b.copied().fine(pods[0], "").values["user"] == nil }, "the continuation is ended")
+	})
+}
+
+func TestRenewTokenKeepsWhatItMust(t *testing.T) {
+	t.Parallel()
+	inModes(t, func(t *testing.T, mode func(*scs.SessionManager)) {
+		_, pods := setup(t, options{pods: 2, manager: mode})
+		b := &browser{t: t}
+		b.fine(pods[0], "renew put:user=ann put:note=kept deadline:90m")
+		before := rowOf(t, pods[0], b)
+		old := b.copied()
+		for range 3 {
+			b.fine(pods[1], "renew")
+		}
+		after := rowOf(t, pods[0], b)
+		require.Equal(t, before.ID, after.ID)
+		require.Equal(t, "ann", after.User)
+		require.WithinDuration(t, before.ExpiresAt, after.ExpiresAt, 5*time.Second, "a Lifetime later it would be a day")
+		require.LessOrEqual(t, after.UntilDeadline(), 90*time.Minute)
+		require.NotEqual(t, old.cookie.Value, b.cookie.Value)
+		require.Nil(t, old.fine(pods[0], "").values["user"])
+		require.Equal(t, "kept", b.fine(pods[0], "").values["note"])
+		// In the same request SetDeadline shortens.
+		b.fine(pods[0], "renew deadline:20m")
+		require.LessOrEqual(t, rowOf(t, pods[0], b).UntilDeadline(), 20*time.Minute)
+		b.fine(pods[0], "renew deadline:5h")
+		require.LessOrEqual(t, rowOf(t, pods[0], b).UntilDeadline(), 20*time.Minute)
+		// A login begins anew.
+		b.fine(pods[0], "renew put:user=bob")
+		require.Greater(t, rowOf(t, pods[0], b).UntilDeadline(), 23*time.Hour)
+		for user, want := range map[string]int{"ann": 0, "bob": 1} {
+			n, err := pods[0].store.Sessions().Count(t.Context(), user)
+			require.NoError(t, err)
+			require.Equal(t, want, n, user)
+		}
+		// A session that is no user's any more is nobody's after its token has changed.
+		b.fine(pods[0], "renew remove:user")
+		require.Empty(t, rowOf(t, pods[0], b).User)
+		require.Equal(t, "kept", b.fine(pods[1], "").values["note"])
+	})
+}
+
+func TestSetDeadline(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, options{pods: 2})
+	b := &browser{t: t}
+	b.fine(pods[0], "put:user=ann")
+	b.fine(pods[0], "deadline:72h")
+	require.Greater(t, rowOf(t, pods[0], b).UntilDeadline(), 71*time.Hour)
+	require.WithinDuration(t, time.Now().Add(72*time.Hour), b.fine(pods[1], "").deadline(t), time.Minute)
+	b.fine(pods[1], "deadline:1h")
+	require.LessOrEqual(t, rowOf(t, pods[0], b).UntilDeadline(), time.Hour)
+	b.fine(pods[1], "deadline:-1s")
+	eventually(t, func() bool { return b.copied().fine(pods[0], "").values["user"] == nil }, "it is over")
+}
+
+func TestLoginBegunBeforeRevokeUserDoesNotCount(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, options{pods: 2})
+	for name, halves := range map[string][2]string{
+		"in one request": {"begin:ann", "renew put:user=ann"}, "without a renewal": {"begin:ann", "put:user=ann"},
+	} {
+		b := &browser{t: t}
+		letGo := b.sendSlow(pods[0], halves[0], halves[1]) // the old password was checked meanwhile
+		_, err := pods[1].store.Sessions().RevokeUser(t.Context(), "ann")
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, letGo().status, name)
+		require.Nil(t, b.fine(pods[1], "").values["user"], name)
+	}
+	// Over several requests.
+	b := &browser{t: t}
+	b.fine(pods[0], "begin:ann")
+	_, err := pods[1].store.Sessions().RevokeUser(t.Context(), "ann")
+	require.NoError(t, err)
+	b.fine(pods[0], "renew put:user=ann")
+	require.Nil(t, b.fine(pods[1], "").values["user"])
+	// And one that nothing disturbs.
+	b = &browser{t: t}
+	b.fine(pods[0], "begin:ann")
+	b.fine(pods[1], "renew put:user=ann")
+	require.Equal(t, "ann", b.fine(pods[0], "").values["user"])
+	require.Equal(t, "ann", rowOf(t, pods[0], b).User)
+	b.fine(pods[0], "renew")
+	require.Equal(t, "ann", b.fine(pods[0], "").values["user"])
+}
+
+// With IdleTimeout scs stores every session after every request. Here that writes nothing, and reverts nothing.
+func TestUnchangedIsNotWritten(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, options{pods: 2, manager: func(m *scs.SessionManager) { m.IdleTimeout = time.Hour }})
+	b := &browser{t: t}
+	b.fine(pods[0], "put:user=ann put:note=1 put:more=2 put:most=3")
+	before := rowOf(t, pods[0], b)
+	require.Equal(t, time.Hour, before.Idle)
+	for i := range 20 {
+		b.fine(pods[i%2], "")
+	}
+	require.Equal(t, before.Version, rowOf(t, pods[0], b).Version)
+
+	reading := b.copied()
+	letGo := reading.sendSlow(pods[0], "", "")
+	b.fine(pods[1], "put:note=new")
+	letGo()
+	require.Equal(t, before.Version+1, rowOf(t, pods[0], b).Version)
+	require.Equal(t, "new", b.fine(pods[1], "").values["note"], "a request that only read takes nothing back")
+}
+
+func TestIdleTimeout(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, options{pods: 2, manager: func(m *scs.SessionManager) { m.IdleTimeout = 3 * time.Second }})
+	b := &browser{t: t}
+	b.fine(pods[0], "put:user=ann")
+	for begin := time.Now(); time.Since(begin) < 5*time.Second; {
+		require.Equal(t, "ann", b.fine(pods[0], "").values["user"], "use keeps it")
+	}
+	eventually(t, func() bool {
+		// Looking is no use.
+		_, err := pods[1].store.Sessions().Look(t.Context(), pods[1].store.Token(b.cookie.Value))
+		return err != nil
+	}, "without use it ends")
+	require.Nil(t, b.fine(pods[0], "").values["user"])
+}
+
+func TestIterateDestroysAndDoesNotChange(t *testing.T) {
+	t.Parallel()
+	inModes(t, func(t *testing.T, mode func(*scs.SessionManager)) {
+		_, pods := setup(t, options{pods: 2, manager: mode})
+		p := pods[0]
+		ann, bob := &browser{t: t}, &browser{t: t}
+		ann.fine(p, "renew put:user=ann")
+		bob.fine(p, "renew put:user=bob")
+		seen := 0
+		// The example of scs' documentation.
+		require.NoError(t, p.Iterate(t.Context(), func(ctx context.Context) error {
+			seen++
+			if p.GetString(ctx, "user") == "ann" {
+				return p.Destroy(ctx)
+			}
+			return nil
+		}))
+		require.Equal(t, 2, seen)
+		for _, pod := range pods {
+			eventually(t, func() bool { return ann.copied().fine(pod, "").values["user"] == nil }, "it is destroyed")
+			require.Equal(t, "bob", bob.fine(pod, "").values["user"])
+		}
+		err := p.Iterate(t.Context(), func(ctx context.Context) error {
+			p.Put(ctx, "note", "changed")
+			_, _, err := p.Commit(ctx)
+			return err
+		})
+		require.ErrorIs(t, err, scsstore.ErrIterated)
+		require.Nil(t, bob.fine(p, "").values["note"])
+	})
+}
+
+func TestMergeSession(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, options{pods: 2})
+	p := pods[0]
+	old := &browser{t: t}
+	old.fine(p, "renew put:user=ann put:note=kept deadline:30m")
+	// The redirect has come without the cookie.
+	ctx, err := p.Load(t.Context(), "")
+	require.NoError(t, err)
+	require.NoError(t, p.MergeSession(ctx, old.cookie.Value))
+	token, _, err := p.Commit(ctx)
+	require.NoError(t, err)
+	b := &browser{t, &http.Cookie{Name: p.Cookie.Name, Value: token}}
+	a := b.fine(pods[1], "")
+	require.Equal(t, "ann", a.values["user"])
+	require.Equal(t, "kept", a.values["note"])
+	require.LessOrEqual(t, rowOf(t, p, b).UntilDeadline(), 30*time.Minute)
+	eventually(t, func() bool { return old.copied().fine(pods[1], "").values["user"] == nil }, "the other is over")
+
+	// Into one that is there: that one goes on, as ann's.
+	other := &browser{t: t}
+	other.fine(p, "put:more=mine")
+	ctx, err = p.Load(t.Context(), other.cookie.Value)
+	require.NoError(t, err)
+	require.NoError(t, p.MergeSession(ctx, token))
+	_, _, err = p.Commit(ctx)
+	require.NoError(t, err)
+	a = other.fine(p, "")
+	require.Equal(t, "ann", a.values["user"])
+	require.Equal(t, "mine", a.values["more"])
+	require.Equal(t, "ann", rowOf(t, p, other).User)
+}
+
+func TestDataOverTheLimit(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, options{})
+	b := &browser{t: t}
+	b.fine(pods[0], "put:note=small")
+	var shown error
+	pods[0].ErrorFunc = func(w http.ResponseWriter, _ *http.Request, err error) {
+		shown = err
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+	}
+	require.Equal(t, http.StatusRequestEntityTooLarge, b.copied().do(pods[0], "big:note").status)
+	require.ErrorIs(t, shown, sessionstore.ErrTooLarge)
+	require.Equal(t, "small", b.fine(pods[0], "").values["note"])
+}
+
+// What another version of the program has written is an anonymous session.
+func TestUnreadableIsAnonymous(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]string{
+		"codec version": `set_byte(data, 1, 99)`, "form": `set_byte(data, 2, 99)`, "values": `substr(data, 1, 5)`, "envelope": `'\x63'`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db, pods := setup(t, options{})
+			b := &browser{t: t}
+			b.fine(pods[0], "put:user=ann")
+			_, err := pods[0].pool.Exec(t.Context(), `UPDATE pgcoherence.session SET data = `+damage)
+			require.NoError(t, err)
+			p := newPod(t, db, "z", options{})
+			require.Nil(t, b.fine(p, "").values["user"])
+			b.fine(p, "put:user=bob")
+			require.Equal(t, "bob", b.fine(p, "").values["user"])
+		})
+	}
+}
+
+func TestConcurrentCommits(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, options{pods: 3, config: func(c *scsstore.Config) {
+		c.CommitTimeout, c.Sessions.LookupTimeout = time.Minute, time.Minute // whoever comes last waits for all, on a busy machine for long
+	}})
+	b := &browser{t: t}
+	b.fine(pods[0], "put:user=ann")
+	errs := make(chan error, 60)
+	var all sync.WaitGroup
+	for i := range cap(errs) {
+		all.Go(func() {
+			a, err := b.copied().try(t.Context(), pods[i%len(pods)], "put:note="+strconv.Itoa(i))
+			if err == nil && a.status != http.StatusOK {
+				err = http.ErrAbortHandler
+			}
+			errs <- err
+		})
+	}
+	all.Wait()
+	close(errs)
+	for err := range errs {
+		require.NoError(t, err)
+	}
+	row := rowOf(t, pods[0], b)
+	values, err := pods[0].store.Values(row.Data)
+	require.NoError(t, err)
+	require.NotNil(t, values["note"])
+	for _, p := range pods {
+		eventually(t, func() bool { return b.fine(p, "").values["note"] == values["note"] }, "all agree on the last")
+	}
+}
+
+// The client has gone away before the handler is done; what it changed is stored all the same.
+func TestCommitOutlivesTheClient(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, options{})
+	p := pods[0]
+	b := &browser{t: t}
+	b.fine(p, "put:user=ann")
+	ctx, cancel := context.WithCancel(t.Context())
+	ctx, err := p.Load(ctx, b.cookie.Value)
+	require.NoError(t, err)
+	p.Put(ctx, "note", "late")
+	cancel()
+	_, _, err = p.Commit(ctx)
+	require.NoError(t, err)
+	require.Equal(t, "late", b.fine(p, "").values["note"])
+	require.NoError(t, p.Destroy(ctx))
+	require.Nil(t, b.fine(p, "").values["user"])
+}
+
+// Switching scs' hashing on or off logs nobody out.
+func TestHashingCanBeSwitched(t *testing.T) {
+	t.Parallel()
+	db, pods := setup(t, options{manager: modes["plain"]})
+	hashing := newPod(t, db, "h", options{manager: modes["hashed"]})
+	b := &browser{t: t}
+	b.fine(pods[0], "put:user=ann")
+	require.Equal(t, "ann", b.fine(hashing, "").values["user"])
+	b.fine(hashing, "renew")
+	require.Equal(t, "ann", b.fine(pods[0], "").values["user"])
+	_, found, err := hashing.store.Find("no hash")
+	require.NoError(t, err)
+	require.False(t, found)
+	require.ErrorIs(t, hashing.store.Commit("no hash", []byte("x"), time.Now().Add(time.Hour)), scsstore.ErrUnhashed)
+}
+
+// Neither tokens nor what scs makes of them are anywhere in the database.
+func TestTokensAreNotStored(t *testing.T) {
+	t.Parallel()
+	inModes(t, func(t *testing.T, mode func(*scs.SessionManager)) {
+		_, pods := setup(t, options{manager: mode})
+		b := &browser{t: t}
+		b.fine(pods[0], "put:user=ann")
+		var n int
+		require.NoError(t, pods[0].pool.QueryRow(t.Context(), `
+			SELECT count(*) FROM pgcoherence.session AS s
+			WHERE strpos(s::text, $1) > 0 OR strpos(s::text, encode(decode(translate($1, '-_', '+/') || '=', 'base64'), 'hex')) > 0
+				OR strpos(s::text, encode(sha256($1::bytea), 'hex')) > 0`, b.cookie.Value).Scan(&n))
+		require.Zero(t, n)
+	})
+}
+
+func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
+	server := pgtestServer(t)
+	b := &browser{t: t}
+	p := server.pod
+	b.fine(p, "put:user=ann")
+	require.Equal(t, "ann", b.fine(p, "").values["user"])
+	server.stop()
+	// What is in memory goes on while the bus is fresh; then it is an error, and never anonymous.
+	eventually(t, func() bool {
+		a := b.copied().do(p, "")
+		if a.status == http.StatusOK {
+			require.Equal(t, "ann", a.values["user"])
+		}
+		return a.status == http.StatusInternalServerError
+	}, "it becomes an error")
+	stranger := &browser{t: t}
+	require.Equal(t, http.StatusInternalServerError, stranger.do(p, "put:user=bob").status, "nothing can be stored")
+	require.Nil(t, (&browser{t: t}).fine(p, "").values["user"], "who has no session needs no database")
+	server.start()
+	eventually(t, func() bool {
+		a := b.copied().do(p, "")
+		return a.status == http.StatusOK && a.values["user"] == "ann"
+	}, "it is back")
+}

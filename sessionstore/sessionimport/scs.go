@@ -1,0 +1,91 @@
+package sessionimport
+
+import (
+	"cmp"
+	"context"
+	_ "embed" // for the statement
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/scsstore"
+)
+
+//go:embed query/scs.sql
+var scsQuery string
+
+// SCSConfig is how SCS reads; nil is a good one.
+type SCSConfig struct {
+	// Table of the old store, with its schema if need be. Defaults to "sessions".
+	Table string
+	// Hashed: the table holds hashes, because the manager's HashTokenInStore was on when it was written.
+	Hashed bool
+	// Batch is how many rows are read at once. Defaults to DefaultBatch.
+	Batch int
+}
+
+// SCS imports the sessions of scs' pgxstore or postgresstore from a table in the database of a pool. Their values have to
+// decode here: it runs in a program that registers the same types with gob, or has set the same Codec before
+// scsstore.New. An error ends it; run again it goes on where it was.
+func SCS(ctx context.Context, from *pgxpool.Pool, to *scsstore.Store, cfg *SCSConfig) (r Result, err error) {
+	var c SCSConfig
+	if cfg != nil {
+		c = *cfg
+	}
+	if c.Batch, err = batch(c.Batch); err != nil {
+		return r, err
+	}
+	query, err := render(scsQuery, "/*table*/sessions", cmp.Or(c.Table, "sessions"))
+	if err != nil {
+		return r, err
+	}
+	type session struct {
+		token string
+		data  []byte
+	}
+	for after := ""; ; {
+		rows, err := from.Query(ctx, query, after, c.Batch)
+		if err != nil {
+			return r, fmt.Errorf("sessionimport: scs: %w", err)
+		}
+		page, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s session, err error) {
+			return s, row.Scan(&s.token, &s.data)
+		})
+		if err != nil {
+			return r, fmt.Errorf("sessionimport: scs: %w", err)
+		}
+		for _, s := range page {
+			after = s.token
+			adopted, err := to.Adopt(ctx, s.token, c.Hashed, s.data)
+			if err := r.count(adopted, err); err != nil {
+				return r, fmt.Errorf("sessionimport: scs: %w", err)
+			}
+		}
+		if len(page) < c.Batch {
+			return r, nil
+		}
+	}
+}
+
+// count sorts one outcome; what is no outcome of one session is returned.
+func (r *Result) count(adopted bool, err error) error {
+	switch {
+	case err == nil && adopted:
+		r.Imported++
+	case err == nil:
+		r.Present++
+	case errors.Is(err, sessionstore.ErrTooLarge), errors.Is(err, sessionstore.ErrLimit), errors.Is(err, sessionstore.ErrMalformed),
+		errors.Is(err, sessionstore.ErrInvalid):
+		r.Refused++
+	case errors.Is(err, sessionstore.ErrUnreadable):
+		r.Unreadable++
+	case errors.Is(err, sessionstore.ErrNoSession), errors.Is(err, sessionstore.ErrLoginEnded):
+		r.Present++ // it was ended at this moment
+	default:
+		return err
+	}
+	return nil
+}
