@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/internal/hook"
@@ -11,7 +12,12 @@ import (
 
 // control is a fault under which the oracle must report violations, because a guard is off.
 type control struct {
-	guards hook.Guards // to be switched off
+	guards    hook.Guards // to be switched off
+	caches    hook.CacheGuards
+	unguarded bool // leases: Guard is
+	sessions  hook.SessionGuards
+	tells     bool                      // sessions: pods log tokens
+	raises    func(*sessionTally) count // sessions: what it must raise
 	fault
 }
 
@@ -24,51 +30,51 @@ func controls() []control {
 			c.Timing.Sweep, c.Timing.Probe = 400*time.Millisecond, 850*time.Millisecond
 		}
 	}
-	return []control{
-		{hook.Guards{CursorOnly: true}, fault{
+	return append([]control{
+		{guards: hook.Guards{CursorOnly: true}, fault: fault{
 			name: "CursorOnly", about: "transactions that nobody announces commit late",
 			plan: plan{paths: []string{"slowraw"}, slow: 50 * time.Millisecond}, inject: lasting,
 		}},
-		{hook.Guards{AnnounceEarly: true}, fault{
+		{guards: hook.Guards{AnnounceEarly: true}, fault: fault{
 			name: "AnnounceEarly", about: "COMMIT takes a while: caches are filled anew before it is visible",
 			plan: plan{paths: []string{"tx"}}, inject: slowCommits,
 		}},
-		{hook.Guards{MarkWithoutFrom: true}, fault{
+		{guards: hook.Guards{MarkWithoutFrom: true}, fault: fault{
 			name: "MarkWithoutFrom", about: "a pod that has just started sweeps from where it stands",
 			plan: plan{pods: 2, paths: raw, tune: oneSweeps}, inject: comeAndGo,
 		}},
-		{hook.Guards{SweepFromOwn: true}, fault{
+		{guards: hook.Guards{SweepFromOwn: true}, fault: fault{
 			name: "SweepFromOwn", about: "the pod that sweeps loses its listening connection and catches up for itself",
 			plan: plan{paths: raw, tune: oneSweeps}, inject: terminate("application_name = 'pgcoherence listen pod-2'"),
 		}},
-		{hook.Guards{IgnoreEpoch: true}, fault{
+		{guards: hook.Guards{IgnoreEpoch: true}, fault: fault{
 			name: "IgnoreEpoch", about: "a crash takes events that nobody has announced yet",
 			plan: plan{paths: raw, tune: func(_ int, c *podConfig) {
 				c.Timing.Sweep, c.Timing.Probe = 250*time.Millisecond, 850*time.Millisecond
 			}}, inject: crashed,
 		}},
-		{hook.Guards{IgnorePruned: true}, fault{
+		{guards: hook.Guards{IgnorePruned: true}, fault: fault{
 			name: "IgnorePruned", about: "two pods are cut off for longer than the log reaches back",
 			plan: plan{proxied: true, tune: func(_ int, c *podConfig) { c.Keep = time.Second }}, inject: pruned,
 		}},
-		{hook.Guards{ConfirmByNumber: true}, fault{
+		{guards: hook.Guards{ConfirmByNumber: true}, fault: fault{
 			name: "ConfirmByNumber", about: "a subscriber lags behind, again and again",
 			plan: plan{tune: func(_ int, c *podConfig) { c.Direct = false }}, inject: lagging,
 		}},
-		{hook.Guards{ConfirmByClock: true}, fault{
+		{guards: hook.Guards{ConfirmByClock: true}, fault: fault{
 			name: "ConfirmByClock", about: "two pods are cut off while the server's clock leaps: they seem long dead",
 			plan: plan{proxied: true, clock: true, paths: []string{"tx"}}, inject: leaping, missing: missingClock,
 		}},
-		{hook.Guards{ConfirmWithoutEpochWait: true}, fault{
+		{guards: hook.Guards{ConfirmWithoutEpochWait: true}, fault: fault{
 			name: "ConfirmWithoutEpochWait", about: "a pod is cut off while a new log begins that does not know of it",
 			plan: plan{proxied: true, paths: []string{"tx"}}, inject: forgotten,
 		}},
-		{hook.Guards{FreshWithoutBeat: true}, fault{
+		{guards: hook.Guards{FreshWithoutBeat: true}, fault: fault{
 			name: "FreshWithoutBeat", about: "notifications fall into a black hole, everything else arrives",
 			plan:   plan{proxied: true, tune: func(_ int, c *podConfig) { c.Timing.Probe = 3 * time.Second }},
 			inject: poisoned(1, []path{listenPath}, blackHole(upstream), blackHole(downstream)),
 		}},
-	}
+	}, slices.Concat(cacheControls(), lockControls(), sessionControls())...)
 }
 
 // run runs the fault with the guard off, or on.
@@ -77,13 +83,29 @@ func (c control) run(ctx context.Context, o options, off bool) result {
 	tune := f.plan.tune
 	f.plan.tune = func(i int, cfg *podConfig) {
 		if off {
-			cfg.Guards = c.guards
+			cfg.Guards, cfg.CacheGuards = c.guards, c.caches
+			if cfg.Session != nil {
+				cfg.Session.Guards, cfg.Session.Tells = c.sessions, c.tells
+			}
 		}
 		if tune != nil {
 			tune(i, cfg)
 		}
 	}
+	if f.lock != nil {
+		lock := *f.lock
+		lock.unguarded = off && c.unguarded
+		f.lock = &lock
+	}
 	return f.run(ctx, o)
+}
+
+// caught says whether a run with the guard off shows what it must.
+func (c control) caught(r result) bool {
+	if c.raises != nil {
+		return r.gate != nil && c.raises(&r.gate.tally).bad > 0
+	}
+	return r.violations() > 0
 }
 
 // runControls answers whether all were caught.
@@ -101,7 +123,7 @@ func (o options) runControls(ctx context.Context, all []control, out, detail io.
 		r, with := c.run(ctx, o, true), c.run(ctx, o, false)
 		verdict := "caught"
 		switch {
-		case r.violations() == 0:
+		case !c.caught(r):
 			verdict = "NOT CAUGHT"
 		case !with.passed():
 			verdict = "caught, but not clean with the guard on either"
@@ -110,8 +132,16 @@ func (o options) runControls(ctx context.Context, all []control, out, detail io.
 		}
 		fmt.Fprintf(out, "control %s: %s\n", c.name, verdict)
 		for _, r := range []result{r, with} {
-			fmt.Fprintf(detail, "    %d stale beyond, %d lost, %d false confirms of %d reads\n",
-				r.tally.beyond, r.lost, r.tally.falseConfirms, r.tally.reads)
+			switch {
+			case r.gate != nil:
+				fmt.Fprintf(detail, "    %s\n", r.gate)
+			case r.lock != nil:
+				fmt.Fprintf(detail, "    %d keys that are no mutex, %d writes lost, %d out of order, of %d operations\n",
+					r.lock.disorder, r.lock.lost, r.lock.order, r.lock.checked)
+			default:
+				fmt.Fprintf(detail, "    %d stale beyond, %d lost, %d false confirms of %d reads\n",
+					r.tally.beyond, r.lost, r.tally.falseConfirms, r.tally.reads)
+			}
 			t.details(detail, r)
 		}
 	}

@@ -14,6 +14,10 @@ type fault struct {
 	needs int
 	// missing says what this machine lacks for the row; empty: nothing.
 	missing func(options) string
+	// lock makes it a row about leases instead of caches.
+	lock *lockPlan
+	// session makes it a row about sessions.
+	session *sessionPlan
 }
 
 // faults are all rows, in the order of the table.
@@ -21,7 +25,7 @@ func faults() []fault {
 	var all []fault
 	for _, some := range [][]fault{
 		connectionFaults(), networkFaults(), serverFaults(), logFaults(), podFaults(), loadFaults(), subscriberFaults(),
-		channelFaults(), placeFaults(), clockFaults(),
+		channelFaults(), placeFaults(), clockFaults(), tierFaults(), lockFaults(), sessionFaults(),
 	} {
 		all = append(all, some...)
 	}

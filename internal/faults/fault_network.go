@@ -1,6 +1,9 @@
 package main
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // networkFaults are the network's, between the pods and a server that is well. The first pod's network is well too,
 // where others are cut off: there is somebody to write what the others miss.
@@ -18,6 +21,10 @@ func networkFaults() []fault {
 	row := func(name, about string, first int, paths []path, toxics ...toxic) fault {
 		return fault{name: name, about: about, plan: plan{proxied: true}, inject: poisoned(first, paths, toxics...)}
 	}
+	slow := func(f fault) fault {
+		f.plan.loads = loadTimes{Usually: 3 * time.Millisecond, Sometimes: 2 * time.Second, Often: 6}
+		return f
+	}
 	return []fault{
 		row("control-cut", "the control connections of two pods fall into a black hole", 1, []path{controlPath}, both...),
 		row("listen-cut", "the listening connections of two pods fall into a black hole", 1, []path{listenPath}, both...),
@@ -25,6 +32,7 @@ func networkFaults() []fault {
 		row("blackhole-in", "nothing reaches two pods any more", 1, allPaths, blackHole(downstream)),
 		row("blackhole-out", "nothing of two pods reaches the server any more", 1, allPaths, blackHole(upstream)),
 		row("blackhole-both", "both", 1, allPaths, both...),
+		slow(row("blackhole-slow-loads", "both, while loads that have read take seconds", 1, allPaths, both...)),
 		row("latency-50ms", "50 ms in each direction, for all pods", 0, allPaths, delay(upstream), delay(downstream)),
 		row("bandwidth-10kBs", "10 kB/s in each direction, for each connection", 0, allPaths, rate(upstream), rate(downstream)),
 		row("sliced", "packets of a dozen bytes, for all pods", 0, allPaths, slice(upstream), slice(downstream)),

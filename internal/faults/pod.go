@@ -28,14 +28,21 @@ type podConfig struct {
 	Control string // DSN of the bus' other connection; empty: as the pools
 	Keys    int
 	Timing  timing
-	Direct  bool // the cache stands on the bus' own goroutine and not behind a queue
-	Conns   int  // of the pool that publishes
-	Queue   int  // Config.QueueSize, 0 for the default
+	Direct  bool // the cache stands on the bus' own goroutine, as the library's do, and not behind a queue
+	Loads   loadTimes
+	Redis   string // URL of the tier; empty: none
+	Conns   int    // of the pool that publishes
+	Queue   int    // Config.QueueSize, 0 for the default
 	Keep    time.Duration
 	CatchUp int // Config.MaxCatchUp, 0 for the default
 	Mode    pgx.QueryExecMode
 	Guards  hook.Guards // off
-	Verbose bool
+	// CacheGuards are those of the cache that are off.
+	CacheGuards hook.CacheGuards
+	Lock        *lockConfig    // it takes leases; nil: it does not
+	Session     *sessionConfig // it keeps sessions; nil: it does not
+	Verbose     bool
+	Heard       io.Writer `json:"-"` // takes what it logs; nil: nobody
 }
 
 // timing are the protocol's times: short, so that a row is short and its bound is tight.
@@ -48,22 +55,22 @@ var quick = timing{
 	Sweep: 30 * time.Millisecond, Lease: 1200 * time.Millisecond,
 }
 
-// pod is one process of the application: a bus, a cache on it, and two pools. Its fills have a pool of their own, so
+// pod is one process of the application: a bus, a cache on it, and two pools. Its loads have a pool of their own, so
 // that a starved pool of writers starves only them.
 type pod struct {
-	cfg   podConfig
-	pool  *pgxpool.Pool
-	reads *pgxpool.Pool
-	bus   *bus.Postgres
-	cache *cache
-
-	filling chan struct{} // holds a token while nobody fills
-	ctx     context.Context
+	cfg      podConfig
+	pool     *pgxpool.Pool
+	reads    *pgxpool.Pool
+	bus      *bus.Postgres
+	items    *items
+	recorder *recorder
+	trouble  *trouble
+	ctx      context.Context
 }
 
 func newPod(ctx context.Context, cfg podConfig) (*pod, error) {
-	p := &pod{cfg: cfg, filling: make(chan struct{}, 1), ctx: ctx}
-	p.filling <- struct{}{}
+	p := &pod{cfg: cfg, trouble: &trouble{}, ctx: ctx}
+	p.recorder = newRecorder(p.trouble)
 	var err error
 	if p.pool, err = openPool(ctx, cfg, cfg.Conns); err != nil {
 		return nil, err
@@ -73,12 +80,13 @@ func newPod(ctx context.Context, cfg podConfig) (*pod, error) {
 		return nil, err
 	}
 	level := slog.LevelError + 4 // what the bus says of a fault is no news here
-	if cfg.Verbose {
+	if cfg.Verbose || cfg.Session != nil {
 		level = slog.LevelDebug
 	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	c := &bus.Config{
 		Name:       cfg.Name,
-		Logger:     slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
+		Logger:     log,
 		StaleAfter: cfg.Timing.StaleAfter, BeatInterval: cfg.Timing.Beat, ProbeTimeout: cfg.Timing.Probe,
 		SweepInterval: cfg.Timing.Sweep, PollInterval: 50 * time.Millisecond, ConnectTimeout: 250 * time.Millisecond,
 		QueueSize: cfg.Queue, MaxCatchUp: cfg.CatchUp, Retention: cfg.Keep,
@@ -91,7 +99,14 @@ func newPod(ctx context.Context, cfg podConfig) (*pod, error) {
 		return nil, err
 	}
 	p.bus.Weaken(hook.Token{}, cfg.Guards)
-	p.cache = newCache(cfg.Keys, p.bus.Fresh)
+	var b bus.Bus = p.bus
+	if !cfg.Direct {
+		b = queuedBus{p.bus, p.trouble}
+	}
+	if p.items, err = newItems(b, p.reads, cfg, log); err != nil {
+		p.close()
+		return nil, err
+	}
 	return p, nil
 }
 
@@ -123,15 +138,14 @@ func (p *pod) connect(ctx context.Context) (*pgx.Conn, error) {
 
 // run runs the bus until ctx ends.
 func (p *pod) run() error {
-	var s bus.Subscriber = p.cache
-	if p.cfg.Direct {
-		s = direct{p.cache}
-	}
-	defer p.bus.Subscribe(topic, s)()
+	defer p.bus.Subscribe(topic, p.recorder)()
 	return p.bus.Run(p.ctx)
 }
 
 func (p *pod) close() {
+	if p.items != nil {
+		p.items.close()
+	}
 	p.pool.Close()
 	p.reads.Close()
 }
@@ -165,8 +179,25 @@ func serve(ctx context.Context, cfg podConfig, conn io.ReadWriteCloser) error {
 	if err != nil {
 		return err
 	}
+	service, run := any(&Service{p}), p.run
+	switch {
+	case cfg.Session != nil:
+		k, err := newKeeper(p)
+		if err != nil {
+			p.close()
+			return err
+		}
+		service, run = k, k.run
+	case cfg.Lock != nil:
+		h, err := newHolder(p)
+		if err != nil {
+			p.close()
+			return err
+		}
+		service, run = h, h.run
+	}
 	server := rpc.NewServer()
-	if err := server.RegisterName("Pod", &Service{p}); err != nil {
+	if err := server.RegisterName("Pod", service); err != nil {
 		return err
 	}
 	served := make(chan struct{})
@@ -175,7 +206,7 @@ func serve(ctx context.Context, cfg podConfig, conn io.ReadWriteCloser) error {
 		cancel()
 		close(served)
 	}()
-	err = p.run()
+	err = run()
 	ended := ctx.Err() != nil
 	cancel()
 	p.close()

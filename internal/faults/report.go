@@ -9,9 +9,19 @@ import (
 	"time"
 )
 
-var columns = []string{"fault", "reads checked", "stale within", "stale beyond", "lost", "false confirms", "Live again (ms)"}
+// readShape is that of rows about caches.
+var readShape = &shape{
+	names:  []string{"fault", "reads checked", "stale within", "stale beyond", "lost", "false confirms", "Live again (ms)"},
+	widths: []int{24, 14, 13, 13, 5, 15, 16},
+}
 
 func (r result) cells() []string {
+	switch {
+	case r.lock != nil:
+		return r.lock.cells(r)
+	case r.gate != nil:
+		return r.gate.cells(r)
+	}
 	n := func(i int64) string { return strconv.FormatInt(i, 10) }
 	return []string{
 		r.name, n(r.tally.reads), n(r.tally.stale), n(r.tally.beyond), strconv.Itoa(r.lost), n(r.tally.falseConfirms),
@@ -26,16 +36,42 @@ type table struct {
 	all      []result
 }
 
-func (t *table) head() {
-	if t.markdown {
-		fmt.Fprintln(t.out, "| "+strings.Join(columns, " | ")+" |")
-		fmt.Fprintln(t.out, "|---|"+strings.Repeat("--:|", len(columns)-1))
+// shape is how the rows of one kind stand in the table.
+type shape struct {
+	names  []string
+	widths []int
+}
+
+func (r result) shape() *shape {
+	switch {
+	case r.lock != nil:
+		return lockShape
+	case r.gate != nil:
+		return gateShape
+	}
+	return readShape
+}
+
+// head writes the head that a row needs and the one before it has not written.
+func (t *table) head(r result) {
+	n := len(t.all)
+	if n > 0 && t.all[n-1].shape() == r.shape() {
 		return
 	}
-	t.line(columns, "")
+	if n > 0 {
+		fmt.Fprintln(t.out)
+	}
+	names := r.shape().names
+	if t.markdown {
+		fmt.Fprintln(t.out, "| "+strings.Join(names, " | ")+" |")
+		fmt.Fprintln(t.out, "|---|"+strings.Repeat("--:|", len(names)-1))
+		return
+	}
+	t.line(names, "", r.shape())
 }
 
 func (t *table) add(r result) {
+	t.head(r)
 	t.all = append(t.all, r)
 	if t.markdown {
 		fmt.Fprintln(t.out, "| "+strings.Join(r.cells(), " | ")+" |")
@@ -44,7 +80,7 @@ func (t *table) add(r result) {
 		if !r.passed() {
 			verdict = "FAILED"
 		}
-		t.line(r.cells(), verdict)
+		t.line(r.cells(), verdict, r.shape())
 	}
 }
 
@@ -53,7 +89,9 @@ func (t *table) details(w io.Writer, r result) {
 	for _, n := range r.notes {
 		fmt.Fprintf(w, "    %s: %s\n", r.name, n)
 	}
-	fmt.Fprintf(w, "    %s: oldest stale read %v\n", r.name, r.tally.worst.Round(time.Millisecond))
+	if r.shape() == readShape {
+		fmt.Fprintf(w, "    %s: oldest stale read %v\n", r.name, r.tally.worst.Round(time.Millisecond))
+	}
 	for _, p := range r.proofs {
 		fmt.Fprintf(w, "    %s: VIOLATION: %s\n", r.name, p)
 	}
@@ -72,9 +110,8 @@ func (t *table) passed() int {
 	return n
 }
 
-var widths = []int{22, 14, 13, 13, 5, 15, 16}
-
-func (t *table) line(cells []string, verdict string) {
+func (t *table) line(cells []string, verdict string, s *shape) {
+	widths := s.widths
 	for i, c := range cells {
 		if i == 0 {
 			fmt.Fprintf(t.out, "%-*s", widths[i], c)

@@ -21,15 +21,42 @@ type result struct {
 	proofs []string
 	err    error // what else is wrong
 	took   time.Duration
+	lock   *lockResult // of a row about leases; else nil
+	gate   *gateResult // of a row about sessions; else nil
 }
 
 // violations is how often a promise was broken.
-func (r result) violations() int64 { return r.tally.beyond + r.tally.falseConfirms + int64(r.lost) }
+func (r result) violations() int64 {
+	switch {
+	case r.lock != nil:
+		return r.lock.violations()
+	case r.gate != nil:
+		return r.gate.violations()
+	}
+	return r.tally.beyond + r.tally.falseConfirms + int64(r.lost)
+}
 
-func (r result) passed() bool { return r.err == nil && r.violations() == 0 && r.tally.reads > 0 }
+// checked is how much was: a row that checked nothing has not passed.
+func (r result) checked() int64 {
+	switch {
+	case r.lock != nil:
+		return int64(r.lock.checked)
+	case r.gate != nil:
+		return r.gate.tally.answers
+	}
+	return r.tally.reads
+}
+
+func (r result) passed() bool { return r.err == nil && r.violations() == 0 && r.checked() > 0 }
 
 // run runs one row.
 func (f fault) run(ctx context.Context, o options) (r result) {
+	switch {
+	case f.lock != nil:
+		return f.runLock(ctx, o)
+	case f.session != nil:
+		return f.runSessions(ctx, o)
+	}
 	r.name = f.name
 	begun := time.Now()
 	s, err := newScene(ctx, f.plan, o)
@@ -48,12 +75,15 @@ func (f fault) run(ctx context.Context, o options) (r result) {
 	if r.err = pause(ctx, s.timing.Lease+200*time.Millisecond); r.err != nil {
 		return r
 	}
+	if r.err = s.tierBefore(ctx); r.err != nil {
+		return r
+	}
 	if err := f.inject(ctx, s); err != nil {
 		r.err = fmt.Errorf("%s: %w", f.name, err)
 	}
 	live, err := s.liveAgain(ctx)
 	r.live = live
-	r.err = errors.Join(r.err, err)
+	r.err = errors.Join(r.err, err, s.tierAfter(ctx))
 	s.load.hush()
 	defer s.load.loud()
 	lost, what := s.lost(ctx)
@@ -63,6 +93,9 @@ func (f fault) run(ctx context.Context, o options) (r result) {
 	r.proofs = append(r.proofs, what...)
 	r.notes = append(s.notes, fmt.Sprintf("%d writes, %d failed, %d confirmed, %d not", s.load.written.Load(),
 		s.load.failed.Load(), s.load.confirmed.Load(), s.load.unsure.Load()))
+	if sum, err := s.cacheStats(ctx); err == nil {
+		r.notes = append(r.notes, sum.String())
+	}
 	return r
 }
 
@@ -196,7 +229,7 @@ func (m *member) lost(ctx context.Context, versions map[int]int64, events map[in
 		all = append(all, event)
 	}
 	slices.Sort(all)
-	if err := errors.Join(m.call(ctx, "Read", 0, view), m.call(ctx, "Missing", all, missing)); err != nil {
+	if err := errors.Join(m.call(ctx, "Held", 0, view), m.call(ctx, "Missing", all, missing)); err != nil {
 		return 1, []string{fmt.Sprintf("%s: %v: %s", m.cfg.Name, err, &m.words)}
 	}
 	for key, version := range view.Versions {

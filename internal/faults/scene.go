@@ -33,6 +33,9 @@ type plan struct {
 	writing  time.Duration                       // pause of a writer between two writes; default 15 ms
 	slow     time.Duration                       // how long slow writes take; default 20 ms
 	paths    []string                            // of the writers; default all
+	reading  time.Duration                       // pause of a pod's reader between two reads; default readEvery
+	loads    loadTimes                           // how long loads take; default lateLoads
+	tier     tierKind                            // what stands behind the caches; default nothing, or what -tier says
 }
 
 func (p plan) withDefaults() plan {
@@ -57,6 +60,12 @@ func (p plan) withDefaults() plan {
 	if p.paths == nil {
 		p.paths = paths
 	}
+	if p.reading == 0 {
+		p.reading = readEvery
+	}
+	if p.loads == (loadTimes{}) {
+		p.loads = lateLoads
+	}
 	return p
 }
 
@@ -77,6 +86,11 @@ type scene struct {
 	version atomic.Int64 // the last version given to a write
 	load    *load
 	notes   []string // what a row has to say besides its figures
+	locks   *lockLoad
+	keeping *sessionLoad
+	redis   *redis // nil: none
+	// When a failover may have lost commits: from when the standby was cut off until the pods spoke to it.
+	lossyFrom, lostFrom time.Duration
 
 	mu       sync.Mutex
 	members  []*member
@@ -89,6 +103,9 @@ type scene struct {
 // newScene starts a server and the pods, and returns when all are Live. On an error nothing is left.
 func newScene(ctx context.Context, p plan, o options) (_ *scene, err error) {
 	p = p.withDefaults()
+	if o.tier && p.tier == noTier {
+		p.tier = redisTier
+	}
 	s := &scene{plan: p, options: o}
 	defer func() {
 		if err != nil {
@@ -121,6 +138,12 @@ func newScene(ctx context.Context, p plan, o options) (_ *scene, err error) {
 		if err := p.before(ctx, s); err != nil {
 			return nil, err
 		}
+	}
+	if p.tier != noTier {
+		if s.redis, err = startRedis(ctx, p.tier); err != nil {
+			return nil, err
+		}
+		s.finally(s.redis.close)
 	}
 	s.oracle = newOracle(p.timing.StaleAfter, p.keys, time.Now())
 	for range p.pods {
@@ -170,7 +193,10 @@ func (s *scene) startPod() (*member, error) {
 	s.mu.Unlock()
 	cfg := podConfig{
 		Name: "pod-" + strconv.Itoa(i), DSN: s.podDSN, Keys: s.keys, Timing: s.timing, Conns: 6,
-		Direct: i%2 == 1, Verbose: s.options.verbose, Mode: pgx.QueryExecModeCacheStatement,
+		Direct: true, Verbose: s.options.verbose, Mode: pgx.QueryExecModeCacheStatement, Loads: s.loads,
+	}
+	if s.redis != nil {
+		cfg.Redis = s.redis.url
 	}
 	var l *link
 	if s.proxied {

@@ -75,3 +75,34 @@ func forgotten(ctx context.Context, s *scene) error {
 	l.heal(context.WithoutCancel(ctx))
 	return err
 }
+
+// resetWhileLoading has all pods load, and then changes what they have read. The event is lost with the log, and the
+// reset is all that they hear.
+func resetWhileLoading(ctx context.Context, s *scene) error {
+	first := s.keys - s.reserved
+	var keys []string
+	for key := first; key < s.keys; key++ {
+		keys = append(keys, makeKeys(key, 0)[0])
+	}
+	for range 5 {
+		if err := s.exec(ctx, "SELECT pgcoherence.invalidate($1, VARIADIC $2::text[])", topic, keys); err != nil {
+			return err
+		}
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
+		version := s.version.Add(1)
+		if err := s.exec(ctx, fmt.Sprintf("BEGIN; UPDATE item SET version = %d WHERE key >= %d; TRUNCATE pgcoherence.event; COMMIT",
+			version, first)); err != nil {
+			return err
+		}
+		now := time.Now()
+		for key := first; key < s.keys; key++ {
+			s.oracle.committed(key, version, now)
+		}
+		if err := pause(ctx, s.timing.StaleAfter+600*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}

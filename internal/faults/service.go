@@ -18,53 +18,21 @@ import (
 // Service is what a pod does for its parent. Each call has its own goroutine.
 type Service struct{ p *pod }
 
-// View is what a pod's cache answers.
+// View is what a pod answers.
 type View struct {
-	Versions []int64 // by key; absent for what the cache does not serve
-	Fresh    bool
+	Versions []int64 // by key; absent for what it did not answer, or was not asked for
 }
 
-// Read answers all keys at once, from the cache alone: a read that would go to the database tells nothing of the cache.
-// What is missing is filled behind its back.
+// Read reads, as the application would. Whatever it answers, from wherever, is judged.
 func (s *Service) Read(_ int, out *View) error { //nolint:unparam // net/rpc wants an error
-	var complete bool
-	out.Versions, out.Fresh, complete = s.p.cache.read()
-	if !complete {
-		select {
-		case <-s.p.filling:
-			go func() { // bounded by its statement's deadline
-				s.p.fill()
-				s.p.filling <- struct{}{}
-			}()
-		default:
-		}
-	}
+	out.Versions = s.p.items.read(s.p.ctx)
 	return nil
 }
 
-const fillTimeout = 400 * time.Millisecond
-
-func (p *pod) fill() {
-	ctx, cancel := context.WithTimeout(p.ctx, fillTimeout)
-	defer cancel()
-	fill := p.cache.begin()
-	keys := make([]int, 0, len(fill))
-	for key := range fill {
-		keys = append(keys, key)
-	}
-	rows, err := p.reads.Query(ctx, "SELECT key, version FROM item WHERE key = ANY ($1)", keys)
-	if err != nil {
-		return
-	}
-	read := map[int]int64{}
-	var key int
-	var version int64
-	if _, err := pgx.ForEachRow(rows, []any{&key, &version}, func() error {
-		read[key] = version
-		return nil
-	}); err == nil {
-		p.cache.finish(fill, read)
-	}
+// Held answers what the cache holds. It is an error while that is not all it can.
+func (s *Service) Held(_ int, out *View) (err error) {
+	out.Versions, err = s.p.items.held(s.p.ctx)
+	return err
 }
 
 // Status is how a pod stands.
@@ -72,15 +40,18 @@ type Status struct {
 	State bus.State
 	Fresh bool
 	Stats bus.Stats
+	Cache CacheStats
+
+	Touched, Conflicts int64 // of sessions
 }
 
-// Status answers how the bus stands.
+// Status answers how the bus stands, and the cache.
 func (s *Service) Status(_ int, out *Status) error { //nolint:unparam // net/rpc wants an error
-	*out = Status{s.p.bus.State(), s.p.bus.Fresh(), s.p.bus.Stats()}
+	*out = Status{State: s.p.bus.State(), Fresh: s.p.bus.Fresh(), Stats: s.p.bus.Stats(), Cache: s.p.items.stats()}
 	return nil
 }
 
-// Missing is which events did not arrive, and when the cache was last told to distrust all it holds.
+// Missing is which events did not arrive, and when the recorder was last told to distrust all.
 type Missing struct {
 	Events  []int64
 	Cleared time.Time
@@ -88,7 +59,7 @@ type Missing struct {
 
 // Missing answers which of the events have not arrived.
 func (s *Service) Missing(events []int64, out *Missing) error { //nolint:unparam // net/rpc wants an error
-	out.Events, out.Cleared = s.p.cache.missing(events)
+	out.Events, out.Cleared = s.p.recorder.missing(events)
 	return nil
 }
 
@@ -115,7 +86,7 @@ type Write struct {
 func (w Write) slowly() time.Duration { return w.Slow + rand.N(w.Slow+1) }
 
 // paths are the ways by which a write publishes.
-var paths = []string{"tx", "staged", "raw", "insql", "forgotten", "slow", "slowraw", "savepoint"}
+var paths = []string{"tx", "staged", "raw", "insql", "forgotten", "slow", "slowraw", "savepoint", "tag", "rawtag"}
 
 const (
 	writeTimeout = 2 * time.Second
@@ -133,11 +104,11 @@ func (s *Service) Write(w Write, receipt *string) error {
 }
 
 func (p *pod) write(ctx context.Context, w Write) (bus.Receipt, error) {
-	keys := makeKeys(w.Key, w.Version)
+	keys := w.keys()
 	event := bus.Event{Topic: topic, Keys: keys}
 	var staged *bus.Staged
 	switch w.Path {
-	case "tx", "slow", "savepoint":
+	case "tx", "tag", "slow", "savepoint":
 		return p.bus.InTx(ctx, func(tx *bus.Tx) error {
 			if err := change(ctx, tx, w); err != nil {
 				return err
@@ -171,7 +142,7 @@ func (p *pod) write(ctx context.Context, w Write) (bus.Receipt, error) {
 		if err := change(ctx, tx, w); err != nil {
 			return err
 		}
-		if w.Path == "raw" || w.Path == "slowraw" {
+		if w.Path == "raw" || w.Path == "rawtag" || w.Path == "slowraw" {
 			_, err = tx.Exec(ctx, "SELECT pgcoherence.invalidate($1, VARIADIC $2::text[])", topic, keys)
 			if w.Path == "slowraw" {
 				time.Sleep(w.slowly())
@@ -203,30 +174,9 @@ func change(ctx context.Context, tx pgx.Tx, w Write) error {
 	return err
 }
 
-// Trouble is what a pod is told to suffer.
-type Trouble struct {
-	Block  time.Duration // deliveries hang for so long
-	Delay  time.Duration // each delivery takes so long
-	Panics int           // so many deliveries panic
-	Starve time.Duration // the pool has no connection to give for so long
-}
-
 // Suffer begins a trouble and returns at once.
 func (s *Service) Suffer(t Trouble, _ *int) error {
-	c := s.p.cache
-	c.mu.Lock()
-	c.delay, c.panics = t.Delay, t.Panics
-	if t.Block > 0 {
-		stuck := make(chan struct{})
-		c.stuck = stuck
-		time.AfterFunc(t.Block, func() {
-			c.mu.Lock()
-			c.stuck = nil
-			c.mu.Unlock()
-			close(stuck)
-		})
-	}
-	c.mu.Unlock()
+	s.p.trouble.begin(t)
 	if t.Starve == 0 {
 		return nil
 	}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pgcoherence/pgcoherence/internal/hook"
+)
+
+// sessionFaults are faults under sessions: whoever was ended is let in by nobody after the bound, and never comes back.
+func sessionFaults() []fault {
+	row := func(name, about string, p plan, inject func(context.Context, *scene) error) fault {
+		f := fault{name: name, about: "sessions: " + about, plan: p, inject: inject, session: &sessionPlan{}}
+		if p.tier != noTier {
+			f.missing = missingRedis
+		}
+		return f
+	}
+	proxied := plan{proxied: true}
+	skewed := row("session-skew", "the pods' clocks are an hour behind the server's", plan{clock: true, before: ahead(time.Hour)}, lasting)
+	skewed.missing = missingClock
+	return []fault{
+		row("session-none", "nothing happens", plan{}, lasting),
+		row("session-terminated", "pg_terminate_backend, any connection again and again, then all at once", plan{}, terminate("true")),
+		row("session-listen-cut", "the listening connections of two pods fall into a black hole", proxied,
+			poisoned(1, []path{listenPath}, blackHole(upstream), blackHole(downstream))),
+		row("session-blackhole", "everything of two pods falls into a black hole", proxied,
+			poisoned(1, allPaths, blackHole(upstream), blackHole(downstream))),
+		row("session-deaf", "the answers of commits are lost, again and again", proxied, deafen),
+		row("session-sigstop", "SIGSTOP of a pod for longer than StaleAfter, and on, twice", plan{}, stopKeepers),
+		row("session-sigkill", "SIGKILL of a pod, three times", plan{}, killKeepers),
+		row("session-postmaster-sigkill", "SIGKILL of all of Postgres, recovery", plan{}, crashed),
+		skewed,
+		row("session-redis-restored", "old values come back in the Redis behind the stores, again and again", plan{tier: redisTier}, restoreOften),
+		row("session-redis-crash", "SIGKILL of all of Postgres: Redis holds values from before the new log", plan{tier: redisTier}, refusing(crashed)),
+	}
+}
+
+// sessionControls are one for each guard of the store, and some for those that it stands on.
+func sessionControls() []control {
+	row := func(name, about string, p plan, inject func(context.Context, *scene) error, raises func(*sessionTally) count) control {
+		c := control{raises: raises, fault: fault{
+			name: name, about: "sessions: " + about, plan: p, inject: inject, session: &sessionPlan{},
+		}}
+		if p.tier != noTier {
+			c.missing = missingRedis
+		}
+		return c
+	}
+	guard := func(g hook.SessionGuards, c control) control {
+		c.sessions = g
+		return c
+	}
+	ended := func(t *sessionTally) count { return t.ended }
+	cut := poisoned(1, []path{listenPath}, blackHole(upstream), blackHole(downstream))
+	// Answers of the pools take a while, so that notifications overtake what was read.
+	slow := toxic{Type: "latency", Stream: downstream, Attributes: map[string]int{"latency": 60}}
+	late := row("SessionKeepLoads", "what was read arrives late, and the ends of sessions before it", plan{proxied: true},
+		poisoned(0, []path{poolPath}, slow), ended)
+	late.session.fresh = 1000 // that would cover it up
+	late.caches.KeepLoads = true
+	late.caches.TagsForLater = true
+	deaf := plan{proxied: true, tune: func(_ int, c *podConfig) { c.Timing.Probe = 3 * time.Second }}
+	fresh := row("SessionFreshWithoutBeat", "notifications fall into a black hole, everything else arrives", deaf, cut, ended)
+	fresh.guards.FreshWithoutBeat = true
+	snapshot := row("SessionAnySnapshot", "old values come back in the Redis behind the stores", plan{tier: redisTier}, restoreOften, ended)
+	snapshot.caches.AnySnapshot = true
+	tells := row("SessionTells", "pods log the tokens that they are asked about", plan{}, lasting, func(t *sessionTally) count { return t.leaks })
+	tells.tells = true
+	return []control{
+		guard(hook.SessionGuards{LoginLate: true}, row("LoginLate", "passwords are changed during logins", plan{}, lasting,
+			func(t *sessionTally) count { return t.late })),
+		guard(hook.SessionGuards{BlindSave: true}, row("BlindSave", "many save the same sessions", plan{}, lasting,
+			func(t *sessionTally) count { return t.vanished })),
+		guard(hook.SessionGuards{SaveEnded: true}, row("SaveEnded", "pods that do not know yet save sessions that are over", deaf, blink,
+			func(t *sessionTally) count { return t.revived })),
+		guard(hook.SessionGuards{TakeAgain: true}, row("TakeAgain", "many take the same one-time values", plan{}, lasting,
+			func(t *sessionTally) count { return t.twice })),
+		guard(hook.SessionGuards{KeepExpired: true}, row("KeepExpired", "sessions reach their deadlines in memory", plan{}, lasting,
+			func(t *sessionTally) count { return t.overdue })),
+		guard(hook.SessionGuards{Graceful: true}, row("Graceful", "tokens that somebody may have planted are used after the login", plan{}, lasting,
+			func(t *sessionTally) count { return t.mixed })),
+		late, fresh, snapshot, tells,
+	}
+}
+
+// blink cuts the listening connections of two pods off for a little less than StaleAfter, again and again: they are fresh
+// and behind.
+func blink(ctx context.Context, s *scene) error {
+	for range 5 {
+		for _, l := range s.links[1:] {
+			if err := l.poison(listenPath, blackHole(downstream)); err != nil {
+				return err
+			}
+		}
+		err := pause(ctx, s.timing.StaleAfter*8/10)
+		for _, l := range s.links {
+			l.heal(context.WithoutCancel(ctx))
+		}
+		if err = errors.Join(err, s.awaitLive(ctx)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ahead sets the server's clock before the pods start.
+func ahead(difference time.Duration) func(context.Context, *scene) error {
+	return func(ctx context.Context, s *scene) error {
+		return errors.Join(s.stepped.set(difference), s.told(ctx, difference))
+	}
+}
+
+// stopKeepers stops one pod after the other for longer than its sessions may be believed.
+func stopKeepers(ctx context.Context, s *scene) error {
+	for i := range 2 {
+		m := s.pods()[i]
+		if err := m.freeze(); err != nil {
+			return err
+		}
+		err := s.last(ctx)
+		s.healed()
+		m.thaw()
+		if err = errors.Join(err, pause(ctx, 300*time.Millisecond)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// killKeepers kills a pod, and starts another.
+func killKeepers(ctx context.Context, s *scene) error {
+	for range 3 {
+		s.pods()[0].kill()
+		s.healed()
+		m, err := s.startPod()
+		if err != nil {
+			return err
+		}
+		if err := s.awaitLive(ctx); err != nil {
+			return err
+		}
+		s.keeping.ask(m)
+		if err := pause(ctx, s.options.duration/4); err != nil {
+			return err
+		}
+	}
+	return nil
+}

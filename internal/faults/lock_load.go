@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// lockLoad has clients in every pod take leases, add to the sets that they protect, hold them beyond their TTL, and give
+// them up. This process drives them all and alone keeps the time.
+type lockLoad struct {
+	s       *scene
+	plan    lockPlan
+	begun   time.Time
+	ctx     context.Context
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	element atomic.Int64
+	clients atomic.Int64
+
+	mu      sync.Mutex
+	history []lockOp
+	alive   []lockOp // leases whose context had not ended when they were asked
+	granted map[string]time.Duration
+}
+
+const (
+	lockClients = 4 // in each pod
+	lockThink   = 120 * time.Millisecond
+	lockWait    = 1500 * time.Millisecond
+)
+
+func (s *scene) startLocks(ctx context.Context, plan lockPlan) *lockLoad {
+	l := &lockLoad{s: s, plan: plan, begun: time.Now(), granted: map[string]time.Duration{}}
+	l.ctx, l.cancel = context.WithCancel(ctx)
+	for _, m := range s.pods() {
+		l.drive(m)
+	}
+	return l
+}
+
+// drive lets a pod's clients work until the load stops or the pod is gone.
+func (l *lockLoad) drive(m *member) {
+	for range lockClients {
+		id := int(l.clients.Add(1))
+		l.wg.Go(func() {
+			for l.ctx.Err() == nil && !m.isDead() {
+				l.work(m, id)
+			}
+		})
+	}
+}
+
+// stop lets everybody finish what they are at.
+func (l *lockLoad) stop() {
+	l.cancel()
+	l.wg.Wait()
+}
+
+func (l *lockLoad) now() time.Duration { return time.Since(l.begun) }
+
+func (l *lockLoad) add(op lockOp) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.history = append(l.history, op)
+	if op.kind == lockAcquire && op.outcome == Done {
+		l.granted[op.key] = max(l.granted[op.key], op.answer)
+	}
+}
+
+// answerPatience is more than a stopped pod is stopped for.
+const answerPatience = 20 * time.Second
+
+// call has a pod do something. An answer that does not come leaves the operation open.
+func (l *lockLoad) call(m *member, method string, in, out any, op *lockOp) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), answerPatience) // what has begun is ended in order
+	defer cancel()
+	op.call = l.now()
+	err := m.call(ctx, method, in, out)
+	if err != nil {
+		op.outcome = Unknown
+		l.add(*op)
+		// Do not hurry: a pod that is gone answers at once.
+		_ = pause(l.ctx, 5*time.Millisecond)
+		return false
+	}
+	op.answer = l.now()
+	return true
+}
+
+// work is one time of wanting a lease.
+func (l *lockLoad) work(m *member, client int) {
+	key := fmt.Sprintf("set %d", rand.IntN(l.plan.keys))
+	token, ok := l.acquire(m, client, key)
+	if !ok {
+		_ = pause(l.ctx, rand.N(10*time.Millisecond))
+		return
+	}
+	steps := 1 + rand.IntN(3)
+	if rand.IntN(12) == 0 { // longer than the TTL: renewals have to keep it
+		until := l.now() + l.plan.ttl*5/4
+		for l.now() < until && l.ctx.Err() == nil {
+			_ = pause(l.ctx, l.plan.ttl/8)
+			if !l.claim(m, client, key, token) {
+				break
+			}
+		}
+	}
+	for range steps {
+		if l.ctx.Err() != nil || !l.addTo(m, client, key, token) || !l.claim(m, client, key, token) {
+			break
+		}
+	}
+	op := lockOp{kind: lockRelease, key: key, client: client, token: token}
+	if l.call(m, "Release", token, &op.outcome, &op) {
+		l.add(op)
+	}
+}
+
+func (l *lockLoad) acquire(m *member, client int, key string) (token int64, ok bool) {
+	w := Wish{Key: key}
+	if rand.IntN(3) > 0 {
+		w.For = lockWait
+	}
+	op := lockOp{kind: lockAcquire, key: key, client: client}
+	var c Claim
+	if !l.call(m, "Acquire", w, &c, &op) {
+		return 0, false
+	}
+	switch {
+	case c.Token != 0:
+		op.outcome, op.token, op.valid = Done, c.Token, c.ValidFor
+	case c.Holder != 0:
+		op.outcome, op.kind, op.token = Done, lockHeld, c.Holder
+	default:
+		op.outcome = Refused
+	}
+	l.add(op)
+	return c.Token, c.Token != 0
+}
+
+// claim asks whether the pod relies on a lease.
+func (l *lockLoad) claim(m *member, client int, key string, token int64) bool {
+	op := lockOp{kind: lockClaim, key: key, client: client, token: token}
+	var c Claim
+	if !l.call(m, "Claim", token, &c, &op) {
+		return false
+	}
+	op.outcome, op.valid = Refused, c.ValidFor
+	if c.ValidFor > 0 {
+		op.outcome = Done
+	}
+	l.add(op)
+	if c.Alive {
+		l.mu.Lock()
+		l.alive = append(l.alive, op)
+		l.mu.Unlock()
+	}
+	return c.ValidFor > 0
+}
+
+func (l *lockLoad) addTo(m *member, client int, key string, token int64) bool {
+	op := lockOp{kind: lockAdd, key: key, client: client, token: token, element: l.element.Add(1)}
+	a := Addition{Key: key, Token: token, Element: op.element, Think: lockThink/3 + rand.N(lockThink)}
+	var done Added
+	if !l.call(m, "Add", a, &done, &op) {
+		return false
+	}
+	op.outcome = done.Outcome
+	op.call += done.After // the guard and all that follows happened after that: the pod's own pauses are no excuse
+	l.add(op)
+	return op.outcome == Done
+}
+
+// grantedAgain waits until every key has been granted by a request that was answered after a time.
+func (l *lockLoad) grantedAgain(ctx context.Context, from time.Duration) (time.Duration, error) {
+	for {
+		l.mu.Lock()
+		missing, last := "", from
+		for i := range l.plan.keys {
+			key := fmt.Sprintf("set %d", i)
+			if at := l.granted[key]; at <= from {
+				missing = key
+			}
+		}
+		l.mu.Unlock()
+		if missing == "" {
+			return l.now() - last, nil
+		}
+		if l.now() > from+livePatience {
+			return 0, fmt.Errorf("%s is not granted any more", missing)
+		}
+		if err := pause(ctx, liveEvery); err != nil {
+			return 0, err
+		}
+	}
+}

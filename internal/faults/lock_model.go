@@ -1,0 +1,222 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// lockKind is what was done to a lease.
+type lockKind string
+
+const (
+	lockAcquire lockKind = "acquire"
+	lockClaim   lockKind = "renew"   // the pod relies on it: it has been renewed in time
+	lockAdd     lockKind = "guard"   // a transaction that it guards commits
+	lockHeld    lockKind = "held"    // the database says who has it
+	lockRelease lockKind = "release" // by its owner
+	lockExpire  lockKind = "expire"  // by itself: nobody does it, and it may happen from some time on
+)
+
+// lockOp is one operation, as this process saw it: call and answer bracket the moment at which it happened.
+type lockOp struct {
+	kind         lockKind
+	key          string
+	client       int
+	token        int64
+	outcome      Outcome
+	element      int64
+	valid        time.Duration // of claims and grants: for how long the pod relies on it from then on
+	call, answer time.Duration // since the beginning; answer 0: none came
+}
+
+// lockState is what the model knows of one lease: who has it, 0 for nobody, and the last token.
+type lockState struct{ holder, last int64 }
+
+// lockModel is a mutex with growing tokens. Only who has it can guard, renew and release; it is granted only when nobody
+// has it, with a token greater than all before. An expiry is an operation of its own.
+var lockModel = porcupine.NondeterministicModel{
+	Init: func() []any { return []any{lockState{}} },
+	Step: func(state, input, _ any) []any {
+		s, ok := state.(lockState)
+		op, isOp := input.(lockOp)
+		if !ok || !isOp {
+			return nil
+		}
+		return s.step(op)
+	},
+	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
+		byKey := map[string][]porcupine.Operation{}
+		for _, o := range history {
+			if op, ok := o.Input.(lockOp); ok {
+				byKey[op.key] = append(byKey[op.key], o)
+			}
+		}
+		return slices.Collect(maps.Values(byKey))
+	},
+}
+
+// step answers the states in which an operation may leave the lease; none if it could not have happened.
+func (s lockState) step(op lockOp) []any {
+	switch op.kind {
+	case lockAcquire:
+		if s.holder != 0 || op.token <= s.last {
+			return nil
+		}
+		return []any{lockState{op.token, op.token}}
+	case lockExpire:
+		if s.holder == op.token {
+			return []any{lockState{0, s.last}}
+		}
+		return []any{s} // it was released before
+	case lockRelease:
+		switch {
+		case op.outcome == Unknown && s.holder == op.token:
+			return []any{s, lockState{0, s.last}}
+		case op.outcome == Unknown:
+			return []any{s}
+		case s.holder != op.token:
+			return nil
+		}
+		return []any{lockState{0, s.last}}
+	case lockClaim, lockAdd, lockHeld:
+		if s.holder != op.token {
+			return nil
+		}
+	}
+	return []any{s}
+}
+
+// lockVerdict is what a history comes to.
+type lockVerdict struct {
+	operations int // that were checked
+	bad        []string
+}
+
+// lockCheckTimeout bounds the search for an order: a history that takes longer counts as bad.
+const lockCheckTimeout = 20 * time.Second
+
+// checkLocks says whether the operations on each key can be put in an order that a mutex allows and that agrees with the
+// time, and whether tokens grow over all keys. What was refused constrains nothing and is left out; so is what nobody
+// heard of again and nothing shows the effect of. lost is when grants may have been lost, with the server that had them
+// (0: never): who was granted a lease before that may be passed over from then on, although he relies on it.
+func checkLocks(history []lockOp, lost time.Duration) lockVerdict {
+	var end time.Duration
+	for _, op := range history {
+		end = max(end, op.call, op.answer)
+	}
+	end++
+	operations, v := lockOperations(history, lost, end), lockVerdict{}
+	for _, o := range operations {
+		if op, ok := o.Input.(lockOp); ok && op.kind != lockExpire {
+			v.operations++
+		}
+	}
+	for _, part := range lockModel.Partition(operations) {
+		op, _ := part[0].Input.(lockOp)
+		switch porcupine.CheckOperationsTimeout(lockModel.ToModel(), part, lockCheckTimeout) {
+		case porcupine.Ok:
+		case porcupine.Illegal:
+			v.bad = append(v.bad, fmt.Sprintf("the %d operations on %s are none of a mutex%s", len(part), op.key, suspect(part)))
+		case porcupine.Unknown:
+			v.bad = append(v.bad, fmt.Sprintf("the %d operations on %s could not be checked in %v", len(part), op.key, lockCheckTimeout))
+		}
+	}
+	v.bad = append(v.bad, shrinking(history)...)
+	return v
+}
+
+// lockOperations are those that constrain something, and the expiries.
+func lockOperations(history []lockOp, lost, end time.Duration) []porcupine.Operation {
+	var all []porcupine.Operation
+	add := func(op lockOp) {
+		answer := op.answer
+		if answer == 0 {
+			answer = end
+		}
+		all = append(all, porcupine.Operation{ClientId: op.client, Input: op, Call: int64(op.call), Return: int64(answer)})
+	}
+	granted := map[int64]lockOp{}
+	expires := map[int64]time.Duration{}
+	for _, op := range history {
+		if op.kind == lockAcquire && op.outcome == Done {
+			granted[op.token] = op
+		}
+		if (op.kind == lockAcquire || op.kind == lockClaim) && op.outcome == Done {
+			expires[op.token] = max(expires[op.token], op.call+op.valid)
+		}
+	}
+	for _, op := range history {
+		_, known := granted[op.token]
+		switch {
+		case op.outcome == Refused, !known: // a grant that nobody heard of
+		case lost > 0 && (op.kind == lockClaim || op.kind == lockHeld): // overlaps says more
+		case op.kind == lockRelease && op.outcome == Unknown:
+			op.answer = 0
+			add(op)
+		case op.outcome == Done:
+			add(op)
+			if op.kind == lockRelease {
+				delete(expires, op.token)
+			}
+		}
+	}
+	for token, at := range expires {
+		if lost > 0 {
+			at = min(at, max(lost, granted[token].call))
+		}
+		if at >= end {
+			continue // nobody can have been granted it after that
+		}
+		add(lockOp{kind: lockExpire, key: granted[token].key, token: token, outcome: Done, call: at})
+	}
+	return all
+}
+
+// shrinking lists grants with a token that is not greater than one that had been answered before they were asked for.
+func shrinking(history []lockOp) (bad []string) {
+	var grants []lockOp
+	for _, op := range history {
+		if op.kind == lockAcquire && op.outcome == Done {
+			grants = append(grants, op)
+		}
+	}
+	byAnswer := slices.SortedFunc(slices.Values(grants), func(a, b lockOp) int { return cmp.Compare(a.answer, b.answer) })
+	slices.SortFunc(grants, func(a, b lockOp) int { return cmp.Compare(a.call, b.call) })
+	var most lockOp
+	for _, g := range grants {
+		for len(byAnswer) > 0 && byAnswer[0].answer < g.call {
+			if byAnswer[0].token > most.token {
+				most = byAnswer[0]
+			}
+			byAnswer = byAnswer[1:]
+		}
+		if g.token <= most.token {
+			bad = append(bad, fmt.Sprintf("token %d of %s was granted after %d of %s", g.token, g.key, most.token, most.key))
+		}
+	}
+	return bad
+}
+
+// suspect names the first operation of a token that began after the answer to a grant of a greater one: what most often
+// is wrong, for people.
+func suspect(part []porcupine.Operation) string {
+	for _, o := range part {
+		op, _ := o.Input.(lockOp)
+		if op.kind != lockClaim && op.kind != lockAdd {
+			continue
+		}
+		for _, other := range part {
+			next, _ := other.Input.(lockOp)
+			if next.kind == lockAcquire && next.token > op.token && other.Return < o.Call {
+				return fmt.Sprintf(": %s by token %d at %v, after %d had been granted at %v", op.kind, op.token,
+					op.call.Round(time.Millisecond), next.token, next.answer.Round(time.Millisecond))
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgcoherence/pgcoherence/lock"
+)
+
+// lockConfig is what a pod that takes leases is told besides.
+type lockConfig struct {
+	TTL       time.Duration
+	Unguarded bool // writes do without Guard, which must show
+}
+
+// holder is a pod that takes leases: a Locker on the bus.
+type holder struct {
+	Service
+	locker *lock.Locker
+
+	mu     sync.Mutex
+	leases map[int64]*lock.Lease // by token
+}
+
+func newHolder(p *pod) (*holder, error) {
+	level := slog.LevelError + 4 // what it says of a fault is no news here
+	if p.cfg.Verbose {
+		level = slog.LevelDebug
+	}
+	l, err := lock.New(p.bus, p.pool, &lock.Config{
+		Owner: p.cfg.Name, Options: lock.Options{TTL: p.cfg.Lock.TTL}, ClaimTTL: 500 * time.Millisecond,
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
+	})
+	return &holder{Service: Service{p}, locker: l, leases: map[int64]*lock.Lease{}}, err
+}
+
+// run runs the bus and the Locker until the pod's context ends.
+func (h *holder) run() error {
+	var wg sync.WaitGroup
+	var err error
+	wg.Go(func() { err = h.locker.Run(h.p.ctx) })
+	busErr := h.p.run()
+	wg.Wait()
+	return errors.Join(busErr, err)
+}
+
+func (h *holder) lease(token int64) *lock.Lease {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.leases[token]
+}
+
+// Wish is a wish for a lease.
+type Wish struct {
+	Key string
+	For time.Duration // how long to wait for it; 0: not at all
+}
+
+// Claim is what a pod knows of a lease.
+type Claim struct {
+	Token    int64         // 0: it got none
+	ValidFor time.Duration // for how long it relies on it from now on; 0: not any more
+	Alive    bool          // its context has not ended
+	Holder   int64         // who has it instead, by what the database says; 0: not known
+}
+
+// Acquire takes a lease, or answers that it did not get it.
+func (h *holder) Acquire(w Wish, out *Claim) error {
+	var lease *lock.Lease
+	var err error
+	if w.For == 0 {
+		ctx, cancel := context.WithTimeout(h.p.ctx, writeTimeout)
+		defer cancel()
+		lease, err = h.locker.TryAcquire(ctx, w.Key)
+	} else {
+		ctx, cancel := context.WithTimeout(h.p.ctx, w.For)
+		defer cancel()
+		lease, err = h.locker.Acquire(ctx, w.Key)
+	}
+	if err != nil {
+		var held *lock.HeldError
+		if errors.As(err, &held) && !held.Guarded && !held.Queued {
+			out.Holder = held.Token
+		}
+		return nil // whatever it was, nothing is held
+	}
+	h.mu.Lock()
+	h.leases[lease.Token()] = lease
+	h.mu.Unlock()
+	*out = claimOf(lease)
+	return nil
+}
+
+// claimOf asks first for how long the lease is valid: a pause after that makes the claim shorter, never longer.
+func claimOf(l *lock.Lease) Claim {
+	c := Claim{Token: l.Token(), ValidFor: l.ValidFor(), Alive: l.Context().Err() == nil}
+	if l.Err() != nil {
+		c.ValidFor = 0
+	}
+	return c
+}
+
+// Claim answers whether the pod still relies on a lease, which beyond its TTL means that it has been renewed.
+func (h *holder) Claim(token int64, out *Claim) error { //nolint:unparam // net/rpc wants an error
+	if l := h.lease(token); l != nil {
+		*out = claimOf(l)
+	}
+	return nil
+}
+
+// Outcome is what became of something.
+type Outcome int
+
+// The outcomes. Unknown may have happened.
+const (
+	Unknown Outcome = iota
+	Done
+	Refused
+)
+
+// Addition adds an element to a key's set.
+type Addition struct {
+	Key     string
+	Token   int64
+	Element int64
+	Think   time.Duration // between reading and writing
+}
+
+// Added is what became of an Addition, and how long after it was asked for the pod began to write.
+type Added struct {
+	Outcome Outcome
+	After   time.Duration
+}
+
+const (
+	readSet  = "SELECT elements FROM lockset WHERE key = $1"
+	writeSet = "UPDATE lockset SET elements = $2 WHERE key = $1"
+	noteAdd  = "INSERT INTO lockwrite (element, key, token) VALUES ($1, $2, $3)"
+)
+
+// Add reads a set, thinks, and writes it with one more element: what a lock is for. It also notes the write, in the same
+// transaction.
+func (h *holder) Add(a Addition, out *Added) error {
+	begun := time.Now()
+	out.Outcome = Refused
+	lease := h.lease(a.Token)
+	if lease == nil || lease.Err() != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(h.p.ctx, writeTimeout)
+	defer cancel()
+	var elements []int64
+	if err := h.p.pool.QueryRow(ctx, readSet, a.Key).Scan(&elements); err != nil {
+		return nil //nolint:nilerr // refused
+	}
+	time.Sleep(a.Think)
+	out.After = time.Since(begun)
+	tx, err := h.p.pool.Begin(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // refused
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // after Commit this does nothing
+	if err := h.write(ctx, tx, lease, a, append(elements, a.Element)); err != nil {
+		return nil //nolint:nilerr // refused
+	}
+	out.Outcome = Done
+	if err := tx.Commit(ctx); err != nil {
+		out.Outcome = Unknown
+	}
+	return nil
+}
+
+func (h *holder) write(ctx context.Context, tx pgx.Tx, lease *lock.Lease, a Addition, elements []int64) error {
+	if !h.p.cfg.Lock.Unguarded {
+		if err := lease.Guard(ctx, tx); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.Exec(ctx, writeSet, a.Key, elements); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, noteAdd, a.Element, a.Key, a.Token)
+	return err
+}
+
+// Release gives a lease up.
+func (h *holder) Release(token int64, out *Outcome) error {
+	lease := h.lease(token)
+	if lease == nil {
+		return fmt.Errorf("no lease %d", token)
+	}
+	ctx, cancel := context.WithTimeout(h.p.ctx, writeTimeout)
+	defer cancel()
+	switch err := lease.Release(ctx); {
+	case err == nil:
+		*out = Done
+	case errors.Is(err, lock.ErrLost):
+		*out = Refused
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.leases, token)
+	return nil
+}

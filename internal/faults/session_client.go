@@ -1,0 +1,279 @@
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// begin begins a login.
+func (l *sessionLoad) begin() (user string, b Begun, ok bool) {
+	user = "user-" + strconv.Itoa(rand.IntN(sessionUsers))
+	_, ok = l.call("Begin", user, &b)
+	if !ok || b.Outcome != Done {
+		return user, b, false
+	}
+	if rand.IntN(sessionLateFor) == 0 {
+		l.changeOf(user, nil)
+	} else {
+		l.rest()
+	}
+	return user, b, true
+}
+
+// lifetime is mostly long.
+func (l *sessionLoad) lifetime() time.Duration {
+	if rand.IntN(3) == 0 {
+		return 300*time.Millisecond + rand.N(1500*time.Millisecond)
+	}
+	return longSession
+}
+
+func (l *sessionLoad) login() {
+	user, b, ok := l.begin()
+	if !ok {
+		return
+	}
+	c := Creation{Login: b.Login, Secret: l.sheet(), Absolute: l.lifetime()}
+	if rand.IntN(4) == 0 {
+		c.Hold = rand.N(60 * time.Millisecond)
+	}
+	var m Made
+	at, ok := l.call("Create", c, &m)
+	if l.settle(didCreate, m.Outcome); ok && m.Outcome == Done {
+		l.ear.token(m.Token)
+		l.keep(l.gate.created(m, c, b.Password, at))
+	} else if ok && m.Outcome == Refused {
+		l.gate.refusedLogin(user, b.Password, at)
+	}
+}
+
+// guest makes a session of nobody, and logs in with it.
+func (l *sessionLoad) guest() {
+	c := Creation{Secret: l.sheet(), Absolute: longSession}
+	var m Made
+	at, ok := l.call("Create", c, &m)
+	if l.settle(didCreate, m.Outcome); !ok || m.Outcome != Done {
+		return
+	}
+	l.ear.token(m.Token)
+	t := l.gate.created(m, c, 0, at)
+	l.keep(t)
+	l.rest()
+	if user, b, ok := l.begin(); ok {
+		l.replace(t, Rotation{Token: t.token, Login: b.Login, Absolute: l.lifetime()}, user, b.Password)
+	}
+}
+
+func (l *sessionLoad) rotate() {
+	t := l.some(&l.alive)
+	if t == nil {
+		return
+	}
+	r := Rotation{Token: t.token}
+	if rand.IntN(2) == 0 {
+		r.Grace = rand.N(time.Second)
+	}
+	l.replace(t, r, t.user, t.password)
+}
+
+func (l *sessionLoad) replace(t *ticket, r Rotation, user string, password int64) {
+	l.gate.rotating(t)
+	var m Made
+	at, ok := l.call("Rotate", r, &m)
+	switch l.settle(didRotate, m.Outcome); {
+	case !ok || m.Outcome == Unknown:
+	case m.Outcome == Refused:
+		l.gate.settled(t.of)
+		l.gate.refusedWrite(t, at)
+		if r.Login != "" {
+			l.gate.refusedLogin(user, password, at)
+		}
+	default:
+		l.ear.token(m.Token)
+		l.lose(t)
+		l.keep(l.gate.rotated(t, m, r, password, at))
+	}
+}
+
+func (l *sessionLoad) write() {
+	l.append(l.some(&l.alive), []string{"save", "update", "tx"}[rand.IntN(3)])
+}
+
+// writeLate saves what a pod has read some time ago.
+func (l *sessionLoad) writeLate() {
+	from := &l.alive
+	if rand.IntN(2) == 0 {
+		from = &l.gone
+	}
+	l.append(l.some(from), "late")
+}
+
+// writeGone saves, rotates or keeps what is over.
+func (l *sessionLoad) writeGone() {
+	t := l.some(&l.gone)
+	switch rand.IntN(4) {
+	case 0:
+		if t != nil && t.user != "" {
+			l.changeOf(t.user, t)
+		}
+	case 1:
+		if t != nil {
+			l.replace(t, Rotation{Token: t.token}, t.user, t.password)
+		}
+	default:
+		l.append(t, []string{"save", "update", "tx"}[rand.IntN(3)])
+	}
+}
+
+func (l *sessionLoad) append(t *ticket, way string) {
+	if t == nil {
+		return
+	}
+	e := Entry{Token: t.token, Element: l.element.Add(1), Think: rand.N(15 * time.Millisecond), Way: way}
+	var m Made
+	at, ok := l.call("Append", e, &m)
+	switch l.settle(didSave, m.Outcome); {
+	case !ok || m.Outcome == Unknown:
+	case m.Outcome == Refused:
+		l.gate.refusedWrite(t, at)
+	default:
+		l.gate.saved(t, e.Element, m.Version, at)
+	}
+}
+
+func (l *sessionLoad) logout() {
+	t := l.some(&l.alive)
+	if t == nil {
+		return
+	}
+	e := Ending{Token: t.token}
+	if rand.IntN(3) == 0 {
+		e.ID, e.User = t.of.id, t.user
+	}
+	l.gate.ending(t.of)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	if rand.IntN(2) == 0 { // a save is under way meanwhile
+		wg.Go(func() { l.append(t, "update") })
+	}
+	var out Ended
+	at, ok := l.call("End", e, &out)
+	if l.settle(didEnd, out.Outcome); !ok || out.Outcome != Done {
+		return
+	}
+	l.gate.over(t.of, at.answer)
+	l.lose(t)
+	l.insist(t)
+	l.confirm(out.Receipt, func(at time.Time) { l.gate.overConfirmed(t.of, at) })
+}
+
+// change changes a password, in every other case from within a session, which stays.
+func (l *sessionLoad) change() {
+	if t := l.some(&l.alive); t != nil && t.user != "" && rand.IntN(2) == 0 {
+		l.changeOf(t.user, t)
+	} else if t != nil && t.user != "" {
+		l.changeOf(t.user, nil)
+		l.insist(t)
+	}
+}
+
+// insist writes to a session that may just have been ended, through pods which may not have heard of it.
+func (l *sessionLoad) insist(t *ticket) {
+	for range 2 + rand.IntN(3) {
+		l.append(t, "save")
+	}
+}
+
+func (l *sessionLoad) changeOf(user string, from *ticket) {
+	l.mu.Lock()
+	l.passwords++
+	e := Ending{User: user, Password: l.passwords, Serial: rand.IntN(2) == 0}
+	l.mu.Unlock()
+	var kept *record
+	if from != nil {
+		e.Token, kept = from.token, from.of
+	}
+	l.gate.changing(user, e.Password, kept)
+	var out Ended
+	at, ok := l.call("End", e, &out)
+	switch l.settle(didChange, out.Outcome); {
+	case !ok || out.Outcome == Unknown:
+	case out.Outcome == Refused:
+		l.gate.unchanged(user, e.Password)
+		if from != nil {
+			l.gate.refusedWrite(from, at)
+		}
+	default:
+		if from != nil {
+			l.gate.keeping(from, at)
+		}
+		l.gate.changed(user, e.Password, at.answer)
+		l.loseAll(user, e.Password, kept)
+		l.confirm(out.Receipt, func(at time.Time) { l.gate.changeConfirmed(user, e.Password, at) })
+	}
+}
+
+// confirm has some pod confirm an end, now and then, while the client goes on.
+func (l *sessionLoad) confirm(receipt string, then func(time.Time)) {
+	pods := l.s.pods()
+	if receipt == "" || len(pods) == 0 || rand.IntN(2) == 0 {
+		return
+	}
+	select {
+	case l.confirms <- struct{}{}:
+	default:
+		return
+	}
+	m := pods[rand.IntN(len(pods))]
+	l.wg.Go(func() {
+		defer func() { <-l.confirms }()
+		ctx, cancel := context.WithTimeout(l.ctx, l.s.timing.Lease+3*time.Second)
+		defer cancel()
+		if m.call(ctx, "Confirm", receipt, new(int)) == nil {
+			then(time.Now())
+		}
+	})
+}
+
+// once puts a one-time value, and many take it.
+func (l *sessionLoad) once() {
+	data := l.sheet()
+	var m Made
+	if _, ok := l.call("Put", data, &m); !ok || m.Outcome != Done {
+		return
+	}
+	l.ear.token(m.Token)
+	l.gate.put(m.Token, data)
+	var wg sync.WaitGroup
+	for range takers {
+		wg.Go(func() { l.take(m.Token) })
+	}
+	wg.Wait()
+	l.mu.Lock()
+	l.values = append(l.values[max(0, len(l.values)-20):], m.Token)
+	l.mu.Unlock()
+}
+
+// onceMore tries one that was taken some time ago.
+func (l *sessionLoad) onceMore() {
+	l.mu.Lock()
+	value := ""
+	if len(l.values) > 0 {
+		value = l.values[rand.IntN(len(l.values))]
+	}
+	l.mu.Unlock()
+	if value != "" {
+		l.take(value)
+	}
+}
+
+func (l *sessionLoad) take(value string) {
+	var a Answer
+	if _, ok := l.call("Take", value, &a); !ok {
+		a.Outcome = Unknown
+	}
+	l.gate.took(value, a)
+}

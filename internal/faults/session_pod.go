@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/cache/redistier"
+	"github.com/pgcoherence/pgcoherence/internal/hook"
+	"github.com/pgcoherence/pgcoherence/sessionstore"
+)
+
+// sessionConfig is what a pod that keeps sessions is told besides.
+type sessionConfig struct {
+	Guards hook.SessionGuards // off
+	Size   int                // of the store's memory
+	Tells  bool               // it logs the tokens that it is asked about, which must show
+}
+
+// Sheet is the data of a session.
+type Sheet struct {
+	Secret   string // which only this session has
+	Elements []int64
+}
+
+// keeper is a pod that keeps sessions: a store on the bus.
+type keeper struct {
+	Service
+	store *sessionstore.Store[Sheet]
+	tier  *redistier.Tier // nil: none
+	log   *slog.Logger
+
+	mu   sync.Mutex
+	kept map[string]*sessionstore.Session[Sheet] // what was read some time ago, by token: for saves that come late
+}
+
+const (
+	sessionQuery = 500 * time.Millisecond // for one lookup
+	sessionConns = 12
+	maxKept      = 200
+	sealKey      = "nobody knows this key"
+)
+
+func newKeeper(p *pod) (*keeper, error) {
+	k := &keeper{Service: Service{p}, kept: map[string]*sessionstore.Session[Sheet]{}}
+	// All that it has to say: none of it may give a token away.
+	k.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	c := &sessionstore.Config[Sheet]{
+		Size: p.cfg.Session.Size, Encrypt: true, SealKeys: [][]byte{[]byte(sealKey)}, MaxLookups: sessionConns / 2, LookupTimeout: sessionQuery,
+		TouchInterval: 20 * time.Millisecond, TouchAge: 50 * time.Millisecond, SweepInterval: 300 * time.Millisecond, Logger: k.log,
+	}
+	if p.cfg.Redis != "" {
+		var err error
+		if k.tier, err = redistier.New(&redistier.Config{URL: p.cfg.Redis, Logger: k.log}); err != nil {
+			return nil, err
+		}
+		c.Tier = k.tier
+	}
+	var err error
+	if k.store, err = sessionstore.New(p.bus, p.pool, c); err != nil {
+		k.close()
+		return nil, err
+	}
+	k.store.Weaken(hook.Token{}, p.cfg.Session.Guards, p.cfg.CacheGuards)
+	return k, nil
+}
+
+func (k *keeper) close() {
+	if k.store != nil {
+		_ = k.store.Close() // a load that does not end is told by the process that does not
+	}
+	if k.tier != nil {
+		k.tier.Close()
+	}
+}
+
+// run runs the bus and the store until the pod's context ends.
+func (k *keeper) run() error {
+	var wg sync.WaitGroup
+	var err error
+	wg.Go(func() { err = k.store.Run(k.p.ctx) })
+	busErr := k.p.run()
+	wg.Wait()
+	k.close()
+	return errors.Join(busErr, err)
+}
+
+// Status answers how the bus stands, and the store's memory.
+func (k *keeper) Status(_ int, out *Status) error { //nolint:unparam // net/rpc wants an error
+	s := k.store.Stats()
+	*out = Status{State: k.p.bus.State(), Fresh: k.p.bus.Fresh(), Stats: k.p.bus.Stats(), Touched: s.Touched, Conflicts: s.Conflicts}
+	c := s.Cache
+	out.Cache = CacheStats{
+		Hits: c.Hits, Misses: c.Misses, Bypassed: c.Bypassed, Loads: c.Loads,
+		TierHits: c.TierHits, TierRefused: c.TierRefused, TierErrors: c.TierErrors, TierSkips: c.TierSkipped,
+	}
+	return nil
+}
+
+// outcome is what an error says of a write, or of who asked. What may have happened is Unknown.
+func (k *keeper) outcome(err error) Outcome {
+	if err == nil {
+		return Done
+	}
+	k.log.Debug("refused", slog.Any("error", err))
+	for _, no := range []error{
+		sessionstore.ErrNoSession, sessionstore.ErrConflict, sessionstore.ErrLoginEnded, sessionstore.ErrInvalid, errSuperseded,
+	} {
+		if errors.Is(err, no) {
+			return Refused
+		}
+	}
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) && (pgErr.Code == "40001" || pgErr.Code == "40P01") && !errors.Is(err, bus.ErrOutcomeUnknown) {
+		return Refused // could not serialize, deadlock: rolled back
+	}
+	return Unknown
+}
+
+func (k *keeper) patience() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(k.p.ctx, writeTimeout)
+}

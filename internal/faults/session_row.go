@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgcoherence/pgcoherence/sessionstore"
+)
+
+// sessionPlan is what a row about sessions needs.
+type sessionPlan struct {
+	size  int // of the stores' memory; default plenty, with a tier scarce
+	fresh int // one in so many questions is put to the database; default askFresh
+}
+
+const (
+	plenty = 1000
+	scarce = 40 // with a tier: so that it is asked without an invalidation, too
+)
+
+// runSessions runs a row about sessions.
+func (f fault) runSessions(ctx context.Context, o options) (r result) {
+	r.name, r.gate = f.name, &gateResult{}
+	begun := time.Now()
+	e, p := newEar(), f.plan
+	tune := p.tune
+	size := f.session.size
+	switch {
+	case size > 0:
+	case o.tier || p.tier != noTier:
+		size = scarce
+	default:
+		size = plenty
+	}
+	p.tune = func(i int, c *podConfig) {
+		c.Conns, c.Heard = sessionConns, e
+		c.Session = &sessionConfig{Size: size}
+		if tune != nil {
+			tune(i, c)
+		}
+	}
+	before := p.before
+	p.before = func(ctx context.Context, s *scene) error {
+		if before != nil {
+			if err := before(ctx, s); err != nil {
+				return err
+			}
+		}
+		return makeSessionTables(ctx, s)
+	}
+	s, err := newScene(ctx, p, o)
+	if err != nil {
+		r.err = fmt.Errorf("start: %w", err)
+		return r
+	}
+	defer func() {
+		if err := s.close(); err != nil && r.err == nil {
+			r.err = err
+		}
+		r.took = time.Since(begun)
+	}()
+	s.keeping = s.startSessions(ctx, *f.session, e)
+	r.err = f.bringSessions(ctx, s, &r)
+	s.keeping.stop()
+	s.keeping.judge(&r)
+	r.notes = append(r.notes, s.notes...)
+	if what := r.gate.unchecked(); what != "" {
+		r.err = errors.Join(r.err, fmt.Errorf("never checked: %s", what))
+	}
+	return r
+}
+
+// bringSessions brings the fault about, waits until every pod lets somebody in again, and has all pods answer for all.
+func (f fault) bringSessions(ctx context.Context, s *scene, r *result) error {
+	// Confirmations go by positions only after a pod lease.
+	if err := pause(ctx, s.timing.Lease+200*time.Millisecond); err != nil {
+		return err
+	}
+	if err := s.tierBefore(ctx); err != nil {
+		return err
+	}
+	if err := f.inject(ctx, s); err != nil {
+		return fmt.Errorf("%s: %w", f.name, err)
+	}
+	s.mu.Lock()
+	if s.healedAt.IsZero() {
+		s.healedAt = time.Now()
+	}
+	from := s.healedAt
+	s.mu.Unlock()
+	again, err := s.keeping.letInAgain(ctx, from)
+	r.live = again
+	if err := errors.Join(err, s.tierAfter(ctx), pause(ctx, s.timing.StaleAfter)); err != nil {
+		return err
+	}
+	err = s.keeping.last(ctx)
+	if sum, statsErr := s.cacheStats(ctx); statsErr == nil {
+		s.note("%v", sum)
+	}
+	var touched, conflicts int64
+	for _, m := range s.pods() {
+		if status, statusErr := m.status(ctx); statusErr == nil {
+			touched += status.Touched
+			conflicts += status.Conflicts
+		}
+	}
+	s.note("%d uses written, %d conflicts", touched, conflicts)
+	if touched == 0 || conflicts == 0 {
+		err = errors.Join(err, errors.New("no use was written, or nobody met a conflict"))
+	}
+	return err
+}
+
+func makeSessionTables(ctx context.Context, s *scene) error {
+	pool, err := pgxpool.New(ctx, s.dsn)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	if err := sessionstore.Migrate(ctx, pool, &sessionstore.MigrateConfig{Logger: slog.New(slog.DiscardHandler)}); err != nil {
+		return err
+	}
+	_, err = pool.Exec(ctx, fmt.Sprintf(`CREATE TABLE account (name text PRIMARY KEY, password bigint NOT NULL);
+		INSERT INTO account SELECT 'user-' || i, 1 FROM generate_series(0, %d) AS i`, sessionUsers-1))
+	return err
+}
+
+// judge makes the result, with what can only be said in the end.
+func (l *sessionLoad) judge(r *result) {
+	l.gate.finish()
+	r.gate.tally, r.proofs = l.gate.result()
+	found, looked, size, notifications := l.ear.leaks()
+	r.gate.tally.leaks = count{int64(len(found)), looked}
+	if size == 0 || notifications == 0 {
+		r.gate.tally.leaks.of = 0 // nothing was heard
+	}
+	for _, before := range found[:min(len(found), 2)] {
+		r.proofs = append(r.proofs, fmt.Sprintf("a secret behind %q", strings.ReplaceAll(before, "\n", " ")))
+	}
+	n := func(what int) int64 { return l.done[what].Load() }
+	r.notes = append(r.notes,
+		fmt.Sprintf("%d sessions made, %d saves, %d rotations, %d ended, %d passwords changed; %d outcomes unknown; longest after an end %v",
+			n(didCreate), n(didSave), n(didRotate), n(didEnd), n(didChange), l.unknown.Load(), r.gate.tally.worst.Round(time.Millisecond)),
+		fmt.Sprintf("searched %d bytes of logs and %d notifications for %d secrets", size, notifications, looked))
+}

@@ -1,0 +1,17 @@
+package hook
+
+// SessionGuards switches guards of a session store off, one by one, for the same reason as Guards.
+type SessionGuards struct {
+	// LoginLate: a login's generation is read when its session is created, and not before its credentials were checked.
+	LoginLate bool
+	// BlindSave: a save replaces whatever version is there.
+	BlindSave bool
+	// SaveEnded: a save does not look whether all sessions of the user were ended.
+	SaveEnded bool
+	// TakeAgain: taking a one-time value leaves it there.
+	TakeAgain bool
+	// KeepExpired: what is in memory does not expire.
+	KeepExpired bool
+	// Graceful: a token that was replaced goes on for an hour, whatever grace was asked for.
+	Graceful bool
+}
