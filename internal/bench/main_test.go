@@ -16,7 +16,10 @@ import (
 
 func TestMain(m *testing.M) {
 	// expirable's goroutine cannot be ended in the version that is measured.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/hashicorp/golang-lru/v2/expirable.NewLRU[...].func1"))
+	// Neither of these can be ended: scs' StopCleanup does nothing until the goroutine has begun.
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/hashicorp/golang-lru/v2/expirable.NewLRU[...].func1"),
+		goleak.IgnoreAnyFunction("github.com/alexedwards/scs/v2/memstore.(*MemStore).startCleanup"))
 }
 
 // TestCommands runs the measurements with next to no data, on a real server:
