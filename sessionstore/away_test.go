@@ -15,6 +15,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/internal/pgtest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 )
 
 // While the database is away a fresh pod goes on with what it has; everything else fails, closed, and says so.
@@ -66,7 +67,7 @@ func TestDatabaseAway(t *testing.T) {
 
 	_, err = conn.Exec(ctx, "ALTER DATABASE "+name+" ALLOW_CONNECTIONS true")
 	require.NoError(t, err)
-	eventually(t, func() bool {
+	storetest.Eventually(t, func() bool {
 		_, err := p.Get(ctx, token)
 		return err == nil && p.bus.Fresh()
 	}, "all is well again")
@@ -104,9 +105,9 @@ func TestFlood(t *testing.T) {
 	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	b, err := bus.NewPostgres(db.Pool(t), quickBus("a"))
+	b, err := bus.NewPostgres(db.Pool(t), storetest.QuickBus("a"))
 	require.NoError(t, err)
-	background(t, b.Run)
+	storetest.Background(t, b.Run)
 	<-b.Ready()
 	s, err := sessionstore.New(b, pool, &config{MaxLookups: 3, MaxWaiting: 50, Logger: quiet})
 	require.NoError(t, err)

@@ -8,6 +8,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/internal/pgtest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 )
 
 // flat data is shared without harm, so a Get of it decodes nothing.
@@ -21,9 +22,9 @@ type flat struct {
 func BenchmarkGet(b *testing.B) {
 	db := pgtest.New(b, template)
 	pool := db.Pool(b)
-	theBus, err := bus.NewPostgres(pool, quickBus("bench"))
+	theBus, err := bus.NewPostgres(pool, storetest.QuickBus("bench"))
 	require.NoError(b, err)
-	background(b, theBus.Run)
+	storetest.Background(b, theBus.Run)
 	<-theBus.Ready()
 	for name, cfg := range map[string]*sessionstore.Config[flat]{
 		"plain":     {},

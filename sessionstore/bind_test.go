@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 )
 
 func ends(t *testing.T, ctx context.Context, cause error) { //nolint:revive // the context is what is tested
@@ -94,10 +95,10 @@ func TestBindGoesOn(t *testing.T) {
 	require.NoError(t, err)
 	ends(t, stream, sessionstore.ErrRevoked)
 	require.NoError(t, kept.Err())
-	eventually(t, func() bool { return a.Stats().Streams == 1 }, "what is over is not kept")
+	storetest.Eventually(t, func() bool { return a.Stats().Streams == 1 }, "what is over is not kept")
 	a.stop()
 	ends(t, kept, sessionstore.ErrClosed)
-	eventually(t, func() bool { return a.Stats().Streams == 0 }, "nothing is kept")
+	storetest.Eventually(t, func() bool { return a.Stats().Streams == 0 }, "nothing is kept")
 	late, cancelLate := a.Bind(ctx, got)
 	defer cancelLate()
 	ends(t, late, sessionstore.ErrNotRunning)

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 )
 
 // A login that checked the old password and lands after all sessions were ended gets nothing, whether or not the user
@@ -117,7 +118,7 @@ func TestFixation(t *testing.T) {
 	require.False(t, before.AuthenticatedWithin(time.Minute))
 	_, err = b.Get(ctx, planted)
 	require.ErrorIs(t, err, sessionstore.ErrNotFound, "on the pod of the login at once")
-	eventually(t, func() bool {
+	storetest.Eventually(t, func() bool {
 		_, err := a.Get(ctx, planted)
 		return errors.Is(err, sessionstore.ErrNotFound)
 	}, "and on the other")

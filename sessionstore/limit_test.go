@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 )
 
 // However many log in at once, a user has no more sessions than allowed, and the newest are those that stay.
@@ -112,7 +113,7 @@ func TestRevokeBySID(t *testing.T) {
 		_, err := b.RevokeBySID(ctx, "https://idp", "s3")
 		done <- err
 	}()
-	eventually(t, func() bool {
+	storetest.Eventually(t, func() bool {
 		var waiting int
 		err := b.pool.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()").Scan(&waiting)
 		return err == nil && waiting == 1

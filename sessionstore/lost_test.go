@@ -15,6 +15,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/internal/pgtest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 )
 
 // losing loses the answer of the next commit of the bus, once armed: the server has committed, the client sees a broken
@@ -49,9 +50,9 @@ func losingPod(t *testing.T, db *pgtest.DB, cfg *config) (p *pod, armed *atomic.
 	pool, err := pgxpool.NewWithConfig(t.Context(), c)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	b, err := bus.NewPostgres(pool, quickBus("losing"))
+	b, err := bus.NewPostgres(pool, storetest.QuickBus("losing"))
 	require.NoError(t, err)
-	background(t, b.Run)
+	storetest.Background(t, b.Run)
 	<-b.Ready()
 	cfg.Logger, cfg.SweepInterval = quiet, -1
 	s, err := sessionstore.New(b, pool, cfg)

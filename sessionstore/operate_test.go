@@ -13,6 +13,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/internal/pgtest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 )
 
 func TestMigrate(t *testing.T) {
@@ -77,14 +78,14 @@ func TestRoles(t *testing.T) {
 		return p
 	}
 	pool := as(app, "app")
-	b, err := bus.NewPostgres(pool, quickBus("app"))
+	b, err := bus.NewPostgres(pool, storetest.QuickBus("app"))
 	require.NoError(t, err)
-	background(t, b.Run)
+	storetest.Background(t, b.Run)
 	<-b.Ready()
 	s, err := sessionstore.New(b, pool, &config{Logger: quiet, MaxPerUser: 2})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	background(t, s.Run)
+	storetest.Background(t, s.Run)
 	p := &pod{store: s, bus: b, pool: pool}
 	var token string
 	for range 3 {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/internal/pgtest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 )
 
 // overheard is all that leaves the process and the tables.
@@ -47,7 +48,7 @@ func (o *overheard) listen(t *testing.T, dsn string) {
 	require.NoError(t, err)
 	_, err = conn.Exec(t.Context(), `LISTEN "pgcoherence:pgcoherence"`)
 	require.NoError(t, err)
-	background(t, func(ctx context.Context) error {
+	storetest.Background(t, func(ctx context.Context) error {
 		defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 		for {
 			n, err := conn.WaitForNotification(ctx)
@@ -147,7 +148,7 @@ func TestSecrecy(t *testing.T) {
 	fmt.Fprintf(heard, "%v %+v %#v\n", got, got, got)
 
 	name, _, _ := sessionstore.KeyOf(tokens[0])
-	eventually(t, func() bool { return strings.Contains(heard.String(), name) }, "the first half of the hash is what notifications carry")
+	storetest.Eventually(t, func() bool { return strings.Contains(heard.String(), name) }, "the first half of the hash is what notifications carry")
 	all := heard.String()
 	require.Contains(t, all, "pgcoherence_session_revoked_total")
 	for i, token := range tokens {

@@ -2,8 +2,6 @@ package sessionstore_test
 
 import (
 	"context"
-	"log/slog"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,24 +13,15 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/internal/pgtest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main(m)) }
 
 // quiet keeps expected warnings out of the test's output.
-var quiet = slog.New(slog.DiscardHandler)
+var quiet = storetest.Quiet()
 
-var template = &pgtest.Template{Name: "sessionstore", Make: func(ctx context.Context, dsn string) error {
-	pool, err := pgxpool.New(ctx, dsn)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	if err := bus.Migrate(ctx, pool, &bus.MigrateConfig{Logger: quiet}); err != nil {
-		return err
-	}
-	return sessionstore.Migrate(ctx, pool, &sessionstore.MigrateConfig{Logger: quiet})
-}}
+var template = storetest.Template("sessionstore")
 
 // cart is the data of most tests. It holds a map, so that sharing it would be seen.
 type cart struct {
@@ -53,13 +42,6 @@ type pod struct {
 	pool *pgxpool.Pool
 	stop func() // ends Run of the store
 	halt func() // ends Run of the bus
-}
-
-func quickBus(name string) *bus.Config {
-	return &bus.Config{
-		Name: name, Logger: quiet,
-		StaleAfter: 3 * time.Second, BeatInterval: 200 * time.Millisecond, SweepInterval: 30 * time.Millisecond,
-	}
 }
 
 // setup makes a database and pods that run on it, each with a pool of its own.
@@ -91,8 +73,7 @@ func newPod(t testing.TB, db *pgtest.DB, name string, cfg *config) *pod {
 func idlePod(t testing.TB, db *pgtest.DB, name string, cfg *config) *pod {
 	t.Helper()
 	pool := db.Pool(t)
-	b, err := bus.NewPostgres(pool, quickBus(name))
-	require.NoError(t, err)
+	b := storetest.NewBus(t, pool, name)
 	c := config{}
 	if cfg != nil {
 		c = *cfg
@@ -106,44 +87,15 @@ func idlePod(t testing.TB, db *pgtest.DB, name string, cfg *config) *pod {
 	s, err := sessionstore.New(b, pool, &c)
 	require.NoError(t, err)
 	p := &pod{store: s, bus: b, pool: pool, stop: func() {}}
-	p.halt = background(t, b.Run)
-	select {
-	case <-b.Ready():
-	case <-time.After(30 * time.Second):
-		require.Fail(t, "bus is not ready")
-	}
+	p.halt = storetest.RunBus(t, b)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return p
 }
 
 func (p *pod) run(t testing.TB) {
 	t.Helper()
-	p.stop = background(t, p.Run)
-	eventually(t, func() bool { return p.Running() }, "Run runs")
-}
-
-// background runs something until stop is called, at the latest at the end of the test.
-func background(t testing.TB, run func(context.Context) error) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		select {
-		case err := <-done:
-			require.NoError(t, err)
-		case <-time.After(30 * time.Second):
-			require.Fail(t, "Run does not end")
-		}
-	})
-	t.Cleanup(stop)
-	return stop
-}
-
-func eventually(t testing.TB, f func() bool, what string) {
-	t.Helper()
-	require.Eventually(t, f, 30*time.Second, 5*time.Millisecond, what)
+	p.stop = storetest.Background(t, p.Run)
+	storetest.Eventually(t, func() bool { return p.Running() }, "Run runs")
 }
 
 // login is a whole login.

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 )
 
 // A session made on one pod is known on the other, and ended on one it is over on both.
@@ -29,7 +30,7 @@ func TestAcrossPods(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.EqualValues(t, 2, got.Version)
-	eventually(t, func() bool {
+	storetest.Eventually(t, func() bool {
 		got, err := b.Get(ctx, token)
 		return err == nil && got.Data.Items["milk"] == 2
 	}, "the other pod reads the new data")

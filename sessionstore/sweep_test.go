@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 )
 
 // What is long over is deleted in batches, past rows that somebody holds; what was revoked stays until its deadline.
@@ -95,5 +96,5 @@ func TestSweepRuns(t *testing.T) {
 	login(t, pods[0], "ann", nil)
 	_, err := pods[0].pool.Exec(ctx, "UPDATE pgcoherence.session SET expires_at = clock_timestamp() - interval '2 hours'")
 	require.NoError(t, err)
-	eventually(t, func() bool { return pods[0].Stats().Swept["expired"]+pods[1].Stats().Swept["expired"] == 1 }, "swept")
+	storetest.Eventually(t, func() bool { return pods[0].Stats().Swept["expired"]+pods[1].Stats().Swept["expired"] == 1 }, "swept")
 }

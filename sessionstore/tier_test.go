@@ -11,6 +11,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/cache"
 	"github.com/pgcoherence/pgcoherence/internal/pgtest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 )
 
 // memory is a tier that all pods share.
@@ -115,7 +116,7 @@ func TestTier(t *testing.T) {
 	require.NoError(t, err)
 	c := newPod(t, db, "c", cfg)
 	for _, p := range []*pod{a, b, c} {
-		eventually(t, func() bool {
+		storetest.Eventually(t, func() bool {
 			_, err := p.Get(ctx, token)
 			return err != nil
 		}, "over")

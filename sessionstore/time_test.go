@@ -10,6 +10,7 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/internal/pgtest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 )
 
 // Sessions end by the database's clock, whatever the pods' clocks say.
@@ -34,7 +35,7 @@ func TestSkewedClocks(t *testing.T) {
 		}
 	}
 	for _, p := range []*pod{behind, ahead} {
-		eventually(t, func() bool {
+		storetest.Eventually(t, func() bool {
 			_, err := p.Get(ctx, token)
 			return errors.Is(err, sessionstore.ErrExpired)
 		}, "at its deadline")
@@ -165,7 +166,7 @@ func TestTouchRuns(t *testing.T) {
 		require.NoError(t, err)
 		_, err = p.Get(ctx, token)
 		require.NoError(t, err)
-		eventually(t, func() bool { return p.Stats().Touched == 1 }, "written")
+		storetest.Eventually(t, func() bool { return p.Stats().Touched == 1 }, "written")
 	}
 	require.ErrorIs(t, running.Run(ctx), sessionstore.ErrRunning)
 }
@@ -195,7 +196,7 @@ func TestRotate(t *testing.T) {
 			require.Equal(t, made.AuthenticatedAt, got.AuthenticatedAt)
 			_, _, err = b.Rotate(ctx, first, &sessionstore.RotateOptions{Grace: time.Hour})
 			require.ErrorIs(t, err, sessionstore.ErrConflict, "somebody was faster")
-			eventually(t, func() bool {
+			storetest.Eventually(t, func() bool {
 				got, err := b.Get(ctx, first)
 				return err == nil && got.Replaced
 			}, "b hears of it")
@@ -222,7 +223,7 @@ func TestRotate(t *testing.T) {
 				if err != nil {
 					require.ErrorIs(t, err, sessionstore.ErrRotated)
 				}
-				eventually(t, func() bool {
+				storetest.Eventually(t, func() bool {
 					_, err := p.Get(ctx, first)
 					return errors.Is(err, sessionstore.ErrRotated)
 				}, "the grace is over")

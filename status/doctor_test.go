@@ -3,19 +3,10 @@ package status_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"net"
-	"net/url"
-	"os"
-	"os/exec"
-	"os/user"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -217,7 +208,7 @@ func TestHolderOf(t *testing.T) {
 func TestDoctorPooler(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, template)
-	through, err := pgxpool.New(t.Context(), pgbouncer(t, db))
+	through, err := pgxpool.New(t.Context(), pgtest.NewBouncer(t, db, nil).DSN())
 	require.NoError(t, err)
 	defer through.Close()
 	d := status.Doctor(t.Context(), through, nil)
@@ -230,58 +221,4 @@ func TestDoctorPooler(t *testing.T) {
 	d = status.Doctor(t.Context(), through, &status.DoctorConfig{Connect: direct})
 	require.Equal(t, status.LevelOK, finding(t, d, "pooler").Level)
 	require.Equal(t, status.LevelOK, finding(t, d, "listen").Level, "%+v", d)
-}
-
-// pgbouncer starts one in transaction mode before a database, and returns a DSN through it.
-func pgbouncer(t *testing.T, db *pgtest.DB) string {
-	t.Helper()
-	program, err := exec.LookPath("pgbouncer")
-	if err != nil {
-		if program, err = exec.LookPath("/usr/sbin/pgbouncer"); err != nil {
-			if ci, _ := strconv.ParseBool(os.Getenv("CI")); ci {
-				t.Fatal("pgbouncer is not on this machine, and CI has to test with it")
-			}
-			t.Skip("*** NOT TESTED: pgbouncer is not on this machine (Debian: apt-get install pgbouncer)")
-		}
-	}
-	server, err := pgx.ParseConfig(db.DSN)
-	require.NoError(t, err)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	dir, err := os.MkdirTemp("", "pgbouncer") //nolint:usetesting // t.TempDir is below a directory that only root can enter
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	ini := filepath.Join(dir, "pgbouncer.ini")
-	require.NoError(t, os.WriteFile(ini, fmt.Appendf(nil, "[databases]\n%s = host=%s port=%d user=%s password=%s\n[pgbouncer]\n"+
-		"listen_addr = 127.0.0.1\nlisten_port = %s\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n",
-		db.Name, server.Host, server.Port, server.User, server.Password, port), 0o644))
-	cmd := exec.Command(program, ini)
-	if os.Geteuid() == 0 { // it refuses to run as root
-		nobody, err := user.Lookup("nobody")
-		require.NoError(t, err)
-		uid, _ := strconv.Atoi(nobody.Uid)
-		gid, _ := strconv.Atoi(nobody.Gid)
-		require.NoError(t, os.Chmod(dir, 0o755))
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
-	}
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	dsn := (&url.URL{
-		Scheme: "postgres", User: url.UserPassword("any", "any"), Host: net.JoinHostPort("127.0.0.1", port),
-		Path: db.Name, RawQuery: "sslmode=disable&default_query_exec_mode=exec",
-	}).String()
-	require.Eventually(t, func() bool {
-		conn, err := pgx.Connect(t.Context(), dsn)
-		if err == nil {
-			_ = conn.Close(context.Background())
-		}
-		return err == nil
-	}, patience, 20*time.Millisecond, "pgbouncer answers")
-	return dsn
 }

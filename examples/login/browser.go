@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/pgcoherence/pgcoherence/examples/internal/demo"
 )
 
 // browserTimeout is longer than a pod takes for anything.
@@ -150,10 +152,10 @@ func (b *browser) devices(ctx context.Context) (all []device, err error) {
 }
 
 // present shows a pod a token, past the front, and answers with what status it lets it in.
-func (b *browser) present(ctx context.Context, p *process, token string) (status int, err error) {
+func (b *browser) present(ctx context.Context, p *demo.Process, token string) (status int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, browserTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.addr+"/me", http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.Addr+"/me", http.NoBody)
 	if err != nil {
 		return 0, err
 	}

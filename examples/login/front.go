@@ -9,6 +9,8 @@ import (
 	"net/http/httputil"
 	"sync"
 	"sync/atomic"
+
+	"github.com/pgcoherence/pgcoherence/examples/internal/demo"
 )
 
 // front is the one address before all pods: it speaks HTTPS for them, and sends each request to the next.
@@ -17,7 +19,7 @@ type front struct {
 	listener  net.Listener
 	server    *http.Server
 	transport *http.Transport
-	pods      []*process
+	pods      []*demo.Process
 	next      atomic.Uint64
 	done      sync.WaitGroup
 }
@@ -41,12 +43,12 @@ func publicURL(cert *certificate, addr string) string {
 }
 
 // start begins to serve.
-func (f *front) start(pods []*process) {
+func (f *front) start(pods []*demo.Process) {
 	f.pods = pods
 	f.server = newServer(&httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetXForwarded()
-			r.Out.URL.Scheme, r.Out.URL.Host = "http", f.pods[f.next.Add(1)%uint64(len(f.pods))].addr
+			r.Out.URL.Scheme, r.Out.URL.Host = "http", f.pods[f.next.Add(1)%uint64(len(f.pods))].Addr
 		},
 		Transport: f.transport,
 		ErrorLog:  slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo),

@@ -32,12 +32,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
-)
 
-// exitInterrupted is what shells report for a program ended by Ctrl-C.
-const exitInterrupted = 130
+	"github.com/pgcoherence/pgcoherence/examples/internal/demo"
+)
 
 func main() {
 	if config := os.Getenv(childVariable); config != "" {
@@ -57,19 +54,10 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	o := options{log: io.Discard}
 	verbose := false
 	f := flag.NewFlagSet("login", flag.ContinueOnError)
-	f.SetOutput(io.Discard) // the caller prints the error, once
 	f.BoolVar(&o.once, "once", false, "walk through all of it and exit: status 0 only if every step held")
 	f.BoolVar(&o.plain, "http", false, "plain HTTP on localhost, and cookies that go with it")
 	f.BoolVar(&verbose, "v", false, "show the pods' logs on standard error")
-	err := f.Parse(args)
-	switch {
-	case err == nil && f.NArg() > 0:
-		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintln(stderr, "Usage of login:")
-		f.SetOutput(stderr)
-		f.PrintDefaults()
-	}
+	err := demo.ParseFlags(f, args, stderr)
 	if verbose {
 		o.log = stderr
 	}
@@ -78,26 +66,10 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 
 func run(args []string, stdout, stderr io.Writer) int {
 	o, err := parseOptions(args, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintf(stderr, "login: %v\n", err)
-		return 2
+	if err != nil {
+		return demo.BadFlags("login", err, stderr)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the cleaning up
-	err = play(ctx, o, stdout)
-	switch {
-	case ctx.Err() != nil && !errors.Is(err, errSteps):
-		fmt.Fprintln(stderr, "login: interrupted, everything is cleaned up")
-		return exitInterrupted
-	case err != nil:
-		fmt.Fprintf(stderr, "login: %v\n", err)
-		return 1
-	}
-	return 0
+	return demo.Play("login", stderr, errSteps, func(ctx context.Context) error { return play(ctx, o, stdout) })
 }
 
 // play sets the stage, plays, and clears up in the reverse order.
@@ -106,7 +78,7 @@ func play(ctx context.Context, o options, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.close()) }()
+	defer func() { err = errors.Join(err, db.Close()) }()
 	st, err := setStage(ctx, db, o)
 	if err != nil {
 		return err
@@ -119,5 +91,5 @@ func play(ctx context.Context, o options, out io.Writer) (err error) {
 	st.invite(out)
 	<-ctx.Done()
 	fmt.Fprintln(out, "\nCleaning up.")
-	return nil
+	return ctx.Err()
 }

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/pgcoherence/pgcoherence/examples/internal/demo"
 )
 
 // podNames are the pods'.
@@ -24,13 +26,13 @@ type stage struct {
 	plain     bool
 	cert      *certificate // nil: plain HTTP
 	front     *front
-	provider  *process
-	pods      []*process
+	provider  *demo.Process
+	pods      []*demo.Process
 	passwords map[string]string
 }
 
 // setStage starts everything and returns when every pod is in sync.
-func setStage(ctx context.Context, db *database, o options) (_ *stage, err error) {
+func setStage(ctx context.Context, db *demo.Database, o options) (_ *stage, err error) {
 	s := &stage{plain: o.plain, passwords: map[string]string{}}
 	if !o.plain {
 		if s.cert, err = newCertificate(); err != nil {
@@ -40,35 +42,35 @@ func setStage(ctx context.Context, db *database, o options) (_ *stage, err error
 	if s.front, err = listenFront(ctx, s.cert); err != nil {
 		return nil, err
 	}
-	if err := s.start(ctx, db, &lockedWriter{to: o.log}); err != nil {
+	if err := s.start(ctx, db, demo.Locked(o.log)); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
-func (s *stage) start(ctx context.Context, db *database, log io.Writer) (err error) {
+func (s *stage) start(ctx context.Context, db *demo.Database, log io.Writer) (err error) {
 	cfg := clientConfig{
 		ClientID: "three pods", ClientSecret: rand.Text() + rand.Text(), RedirectURI: s.front.url() + callbackPath,
 	}
 	if s.cert != nil {
 		cfg.TrustedCert = s.cert.Cert
 	}
-	s.provider, err = startProcess(ctx, "provider", childConfig{Provider: &providerConfig{
+	s.provider, err = startChild(ctx, "provider", childConfig{Provider: &providerConfig{
 		Cert: s.cert, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, RedirectURI: cfg.RedirectURI, People: people,
 	}}, log)
 	if err != nil {
 		return err
 	}
-	cfg.Issuer = publicURL(s.cert, s.provider.addr)
+	cfg.Issuer = publicURL(s.cert, s.provider.Addr)
 	for _, who := range people {
 		s.passwords[who.Name] = strings.ToLower(rand.Text()[:12])
-		if err := insertMember(ctx, db.pool, who.Name, who.FullName, s.passwords[who.Name], cfg.Issuer); err != nil {
+		if err := insertMember(ctx, db.Pool, who.Name, who.FullName, s.passwords[who.Name], cfg.Issuer); err != nil {
 			return err
 		}
 	}
 	for _, name := range podNames {
-		p, err := startProcess(ctx, "pod "+name, childConfig{Pod: &podConfig{
-			Name: name, DSN: db.dsn, Plain: s.plain, Client: cfg,
+		p, err := startChild(ctx, "pod "+name, childConfig{Pod: &podConfig{
+			Name: name, DSN: db.DSN, Plain: s.plain, Client: cfg,
 		}}, log)
 		if err != nil {
 			return err
@@ -87,11 +89,11 @@ func (s *stage) awaitReady(ctx context.Context) error {
 	for _, p := range s.pods {
 		for end := time.Now().Add(readyTimeout); !ready(ctx, asking, p); {
 			if time.Now().After(end) {
-				return fmt.Errorf("%s is not ready after %s", p.name, readyTimeout)
+				return fmt.Errorf("%s is not ready after %s", p.Name, readyTimeout)
 			}
 			select {
-			case <-p.exited:
-				return fmt.Errorf("%s has ended", p.name)
+			case <-p.Exited():
+				return fmt.Errorf("%s has ended", p.Name)
 			case <-ctx.Done():
 				return ctx.Err()
 			case <-time.After(10 * time.Millisecond):
@@ -101,8 +103,8 @@ func (s *stage) awaitReady(ctx context.Context) error {
 	return nil
 }
 
-func ready(ctx context.Context, asking *http.Client, p *process) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.addr+"/ready", http.NoBody)
+func ready(ctx context.Context, asking *http.Client, p *demo.Process) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.Addr+"/ready", http.NoBody)
 	if err != nil {
 		return false
 	}
@@ -119,15 +121,14 @@ func (s *stage) close() error {
 	if s.provider != nil {
 		all = append(all, s.provider)
 	}
-	stopAll(all)
+	demo.StopAll(all)
 	return s.front.close()
 }
 
-func (s *stage) introduce(out io.Writer, db *database) {
-	v := db.server.Version()
-	fmt.Fprintf(out, "%d pods, a provider, one Postgres %d.%d (way: %s)\n\n", len(s.pods), v/10000, v%10000, db.server.Kind())
+func (s *stage) introduce(out io.Writer, db *demo.Database) {
+	fmt.Fprintf(out, "%d pods, a provider, one Postgres %s (way: %s)\n\n", len(s.pods), db.Version(), db.Server.Kind())
 	for _, p := range append(s.pods[:len(s.pods):len(s.pods)], s.provider) {
-		fmt.Fprintf(out, "   %s: process %d, %s\n", p.name, p.cmd.Process.Pid, p.addr)
+		fmt.Fprintf(out, "   %s: process %d, %s\n", p.Name, p.PID(), p.Addr)
 	}
 	fmt.Fprintf(out, "   round robin before the pods: %s\n", s.front.url())
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/examples/internal/demo"
 )
 
 const (
@@ -33,7 +34,7 @@ func (s *story) chapters() []chapter {
 		{"a pod killed after commit", outage{pods: true}, s.killPod},
 	}
 	anything := outage{pods: true, front: true} // a frozen pod does not answer, nor one without proof and without database
-	if canFreeze {
+	if demo.CanFreeze {
 		all = append(all, chapter{"a pod frozen and woken", anything, s.freezePod})
 	}
 	if s.db.noCrash == "" {
@@ -78,7 +79,7 @@ func (s *story) writeOn(on target) write {
 }
 
 func (s *story) writeInSQL(ctx context.Context, t *tally) error {
-	conn, err := pgx.Connect(ctx, s.db.dsn)
+	conn, err := pgx.Connect(ctx, s.db.DSN)
 	if err != nil {
 		return err
 	}
@@ -190,7 +191,7 @@ func (s *story) killPod(ctx context.Context, t *tally) error {
 	s.say("Another pod took over the sweep and found the event. From the death until a pod served the new version:")
 	s.say("%s", d)
 
-	gone, err := every(ctx, time.Millisecond, readyTimeout, func() bool { return !s.pods.get(victim.name).alive() })
+	gone, err := every(ctx, time.Millisecond, readyTimeout, func() bool { return !s.pods.get(victim.name).Alive() })
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,11 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
+
+	"github.com/pgcoherence/pgcoherence/examples/internal/demo"
 )
 
 // fleet is all pods. Its methods are safe for concurrent use; start and stop are called by one goroutine.
@@ -16,7 +20,7 @@ type fleet struct {
 	names []string
 
 	mu      sync.Mutex
-	members map[string]*process // the newest of each name; may be dead
+	members map[string]*demo.Process // the newest of each name; may be dead
 }
 
 // target is a pod that can be spoken to.
@@ -29,7 +33,7 @@ func (t target) url() string { return "http://" + t.addr }
 
 // newFleet names the pods A, B, C …
 func newFleet(n int, dsn string, log io.Writer) *fleet {
-	f := &fleet{dsn: dsn, token: rand.Text(), log: &lockedWriter{to: log}, members: map[string]*process{}}
+	f := &fleet{dsn: dsn, token: rand.Text(), log: demo.Locked(log), members: map[string]*demo.Process{}}
 	for i := range n {
 		f.names = append(f.names, string(rune('A'+i)))
 	}
@@ -45,13 +49,16 @@ func (f *fleet) startAll(ctx context.Context) error {
 	return nil
 }
 
-// start starts a pod, or starts it again on the address it had.
+// start starts a pod, or starts it again on the address it had, and returns when it listens. It is not yet in sync then.
 func (f *fleet) start(ctx context.Context, name string) error {
 	addr := anyAddr
 	if old := f.get(name); old != nil {
-		addr = old.addr
+		addr = old.Addr
 	}
-	p, err := startProcess(ctx, podConfig{Name: name, DSN: f.dsn, Addr: addr, Token: f.token}, f.log)
+	p, err := demo.StartListening(ctx, demo.Child{
+		Name: "pod " + name, Variable: podVariable, Log: f.log,
+		Config: podConfig{Name: name, DSN: f.dsn, Addr: addr, Token: f.token},
+	})
 	if err != nil {
 		return fmt.Errorf("start pod %s: %w", name, err)
 	}
@@ -61,7 +68,7 @@ func (f *fleet) start(ctx context.Context, name string) error {
 	return nil
 }
 
-func (f *fleet) get(name string) *process {
+func (f *fleet) get(name string) *demo.Process {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.members[name]
@@ -70,10 +77,10 @@ func (f *fleet) get(name string) *process {
 // target is where a pod is; false if it is dead.
 func (f *fleet) target(name string) (target, bool) {
 	p := f.get(name)
-	if p == nil || !p.alive() {
+	if p == nil || !p.Alive() {
 		return target{name: name}, false
 	}
-	return target{name: name, addr: p.addr}, true
+	return target{name: name, addr: p.Addr}, true
 }
 
 // alive are the pods that run, but for those named.
@@ -95,23 +102,8 @@ next:
 
 // stop ends all pods, at the same time.
 func (f *fleet) stop() {
-	var wg sync.WaitGroup
-	for _, name := range f.names {
-		if p := f.get(name); p != nil {
-			wg.Go(p.stop)
-		}
-	}
-	wg.Wait()
-}
-
-// lockedWriter keeps the lines of several pods apart.
-type lockedWriter struct {
-	mu sync.Mutex
-	to io.Writer
-}
-
-func (w *lockedWriter) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.to.Write(b)
+	f.mu.Lock()
+	all := slices.Collect(maps.Values(f.members))
+	f.mu.Unlock()
+	demo.StopAll(all)
 }

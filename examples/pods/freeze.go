@@ -27,10 +27,10 @@ func (s *story) freezePod(ctx context.Context, t *tally) error {
 	}
 	s.say("%s is stopped for %s with all accounts in its cache; they are changed on %s at once.", victim.name, ms(frozenFor), writer.name)
 	process := s.pods.get(victim.name)
-	if err := process.freeze(); err != nil {
+	if err := process.Freeze(); err != nil {
 		return err
 	}
-	defer func() { _ = process.thaw() }() // a stopped process could not end in order
+	defer func() { _ = process.Thaw() }() // a stopped process could not end in order
 	for _, id := range accountIDs {
 		if _, err := s.deposit(ctx, writer, id); err != nil {
 			return err
@@ -55,7 +55,7 @@ func (s *story) freezePod(ctx context.Context, t *tally) error {
 	}
 	waiting := sleep(ctx, 50*time.Millisecond) // they lie in its sockets
 	woken := time.Now()
-	err := errors.Join(waiting, process.thaw())
+	err := errors.Join(waiting, process.Thaw())
 	wg.Wait()
 	if err != nil {
 		return err

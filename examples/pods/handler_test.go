@@ -20,13 +20,13 @@ func TestAccounts(t *testing.T) {
 	pgtest.RequireBinaries(t)
 	db, err := openDatabase(t.Context())
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.close()) })
-	b, err := bus.NewPostgres(db.pool, &bus.Config{Name: "A", Logger: slog.New(slog.DiscardHandler)})
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	b, err := bus.NewPostgres(db.Pool, &bus.Config{Name: "A", Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
-	a, err := newAccounts(b, db.pool)
+	a, err := newAccounts(b, db.Pool)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, a.Close()) })
-	p := &pod{name: "A", pool: db.pool, bus: b, accounts: a}
+	p := &pod{name: "A", pool: db.Pool, bus: b, accounts: a}
 	ask := func(method, path string) (int, reply) {
 		w := httptest.NewRecorder()
 		p.routes().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, http.NoBody))

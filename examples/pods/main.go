@@ -33,16 +33,11 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
-	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
-)
 
-// exitInterrupted is what shells report for a program ended by Ctrl-C.
-const exitInterrupted = 130
+	"github.com/pgcoherence/pgcoherence/examples/internal/demo"
+)
 
 func main() {
 	if config := os.Getenv(podVariable); config != "" {
@@ -53,49 +48,25 @@ func main() {
 
 func run(args []string, stdout, stderr io.Writer) int {
 	o, err := parseOptions(args, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintf(stderr, "pods: %v\n", err)
-		return 2
+	if err != nil {
+		return demo.BadFlags("pods", err, stderr)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the cleaning up
 	o.podLog = io.Discard
 	if o.verbose {
 		o.podLog = stderr
 	}
-	err = play(ctx, o, stdout)
-	switch {
-	case errors.Is(err, errInterrupted):
-		fmt.Fprintln(stderr, "pods: interrupted, everything is cleaned up")
-		return exitInterrupted
-	case err != nil:
-		fmt.Fprintf(stderr, "pods: %v\n", err)
-		return 1
-	}
-	return 0
+	return demo.Play("pods", stderr, errChecks, func(ctx context.Context) error { return play(ctx, o, stdout) })
 }
-
-// errInterrupted is the end of a story that somebody did not want to hear.
-var errInterrupted = errors.New("interrupted")
 
 // play sets the stage, plays the story, and clears up in the reverse order.
 func play(ctx context.Context, o options, out io.Writer) (err error) {
-	defer func() {
-		if err != nil && ctx.Err() != nil && !errors.Is(err, errChecks) {
-			err = errInterrupted // whatever failed, failed because of it
-		}
-	}()
 	db, err := openDatabase(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.close()) }()
+	defer func() { err = errors.Join(err, db.Close()) }()
 
-	pods := newFleet(o.pods, db.dsn, o.podLog)
+	pods := newFleet(o.pods, db.DSN, o.podLog)
 	defer pods.stop()
 	if err := pods.startAll(ctx); err != nil {
 		return err

@@ -1,10 +1,11 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"io"
+
+	"github.com/pgcoherence/pgcoherence/examples/internal/demo"
 )
 
 const (
@@ -23,20 +24,12 @@ type options struct {
 func parseOptions(args []string, stderr io.Writer) (options, error) {
 	var o options
 	f := flag.NewFlagSet("pods", flag.ContinueOnError)
-	f.SetOutput(io.Discard) // the caller prints the error, once
 	f.IntVar(&o.pods, "pods", 3, fmt.Sprintf("how many pods to start, %d to %d", minPods, maxPods))
 	f.BoolVar(&o.once, "once", false, "exit after the story: status 0 only if every check held")
 	f.BoolVar(&o.verbose, "v", false, "show the pods' logs on standard error")
-	err := f.Parse(args)
-	switch {
-	case err == nil && f.NArg() > 0:
-		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
-	case err == nil && (o.pods < minPods || o.pods > maxPods):
-		return o, fmt.Errorf("-pods %d: want %d to %d", o.pods, minPods, maxPods)
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintln(stderr, "Usage of pods:")
-		f.SetOutput(stderr)
-		f.PrintDefaults()
+	err := demo.ParseFlags(f, args, stderr)
+	if err == nil && (o.pods < minPods || o.pods > maxPods) {
+		err = fmt.Errorf("-pods %d: want %d to %d", o.pods, minPods, maxPods)
 	}
 	return o, err
 }

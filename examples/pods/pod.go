@@ -5,19 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/examples/internal/demo"
 	"github.com/pgcoherence/pgcoherence/status"
 )
 
@@ -50,16 +48,8 @@ func podMain(config string) int {
 		fmt.Fprintf(os.Stderr, "pods: %s: %v\n", podVariable, err)
 		return 2
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := demo.Leash()
 	defer cancel()
-	go func() {
-		// The parent holds the other end: when it is gone, in whatever way, so is this pod. This goroutine ends with
-		// the process.
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		cancel()
-	}()
 	if err := runPod(ctx, cfg); err != nil {
 		fmt.Fprintf(os.Stderr, "pods: pod %s: %v\n", cfg.Name, err)
 		return 1

@@ -47,7 +47,7 @@ func (s *story) printAddresses() {
 	fmt.Fprintf(s.out, "   %-20s curl -s %s/status\n", "how "+pods[0].name+" stands", pods[0].url())
 	fmt.Fprintf(s.out, "   %-20s open %s%s in a browser; the token is %s\n", "live page", pods[0].url(), statusPath, s.pods.token)
 	if s.db.ownedDSN { // never a password of somebody else's
-		fmt.Fprintf(s.out, "   %-20s psql '%s' -c \"UPDATE account SET balance = 0 WHERE id = '%s'\"\n", "write in SQL", s.db.dsn, probeAccount)
+		fmt.Fprintf(s.out, "   %-20s psql '%s' -c \"UPDATE account SET balance = 0 WHERE id = '%s'\"\n", "write in SQL", s.db.DSN, probeAccount)
 	}
 	fmt.Fprintln(s.out)
 }

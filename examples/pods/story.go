@@ -56,8 +56,7 @@ func (s *story) tell(ctx context.Context) error {
 
 func (s *story) introduce(ctx context.Context) error {
 	fmt.Fprintf(s.out, "%d pods, one Postgres, and what they have to survive\n\n", len(s.pods.names))
-	v := s.db.server.Version()
-	s.say("Postgres %d.%d, way: %s", v/10000, v%10000, s.db.server.Kind())
+	s.say("Postgres %s, way: %s", s.db.Version(), s.db.Server.Kind())
 	if s.db.noCrash != "" {
 		s.say("")
 		s.say("*** NOT SHOWN: this server cannot be crashed, so the chapters about a crash are left out.")
@@ -68,7 +67,7 @@ func (s *story) introduce(ctx context.Context) error {
 		return err
 	}
 	for _, p := range s.pods.alive() {
-		s.say("pod %s: process %d, %s", p.name, s.pods.get(p.name).cmd.Process.Pid, p.url())
+		s.say("pod %s: process %d, %s", p.name, s.pods.get(p.name).PID(), p.url())
 	}
 	s.say("round robin: %s", s.front.url())
 	s.say("Readers read all of these all the time. No answer may be staler than %s (+ %s for measuring).",

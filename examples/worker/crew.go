@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync"
 	"time"
 
+	"github.com/pgcoherence/pgcoherence/examples/internal/demo"
 	"github.com/pgcoherence/pgcoherence/lock"
 )
 
@@ -24,7 +24,7 @@ const patience = 30 * time.Second
 type crew struct {
 	db        *database
 	unguarded bool
-	members   []*process
+	members   []*demo.Process
 }
 
 func startCrew(ctx context.Context, db *database, unguarded bool, log io.Writer) (*crew, error) {
@@ -32,12 +32,15 @@ func startCrew(ctx context.Context, db *database, unguarded bool, log io.Writer)
 	if err := db.anew(ctx); err != nil {
 		return nil, err
 	}
-	log = &lockedWriter{to: log}
+	log = demo.Locked(log)
 	for _, name := range names {
-		p, err := startProcess(workerConfig{Name: name, DSN: db.dsn, Unguarded: unguarded}, log)
+		p, err := demo.Start(demo.Child{
+			Name: name, Variable: workerVariable, Log: log,
+			Config: workerConfig{Name: name, DSN: db.DSN, Unguarded: unguarded},
+		})
 		if err != nil {
 			c.stop()
-			return nil, err
+			return nil, fmt.Errorf("start worker %s: %w", name, err)
 		}
 		c.members = append(c.members, p)
 	}
@@ -45,13 +48,7 @@ func startCrew(ctx context.Context, db *database, unguarded bool, log io.Writer)
 }
 
 // stop ends all workers, at the same time.
-func (c *crew) stop() {
-	var wg sync.WaitGroup
-	for _, p := range c.members {
-		wg.Go(p.stop)
-	}
-	wg.Wait()
-}
+func (c *crew) stop() { demo.StopAll(c.members) }
 
 // await waits until a condition holds, which is what.
 func (c *crew) await(ctx context.Context, what string, condition func() (bool, error)) error {
@@ -75,8 +72,8 @@ func (c *crew) await(ctx context.Context, what string, condition func() (bool, e
 func (c *crew) everyShardOwned(ctx context.Context) error {
 	return c.await(ctx, "an owner for every shard", func() (bool, error) {
 		for _, p := range c.members {
-			if !p.alive() && p.last.String() != "" && p.cmd.ProcessState.ExitCode() > 0 {
-				return false, fmt.Errorf("worker %s ended: %s", p.name, p.last)
+			if why := p.Failure(); why != "" {
+				return false, fmt.Errorf("worker %s ended: %s", p.Name, why)
 			}
 		}
 		owners, err := c.db.owners(ctx)
@@ -84,7 +81,7 @@ func (c *crew) everyShardOwned(ctx context.Context) error {
 			return false, err
 		}
 		for _, info := range owners {
-			if !c.member(info.Owner).alive() {
+			if !c.member(info.Owner).Alive() {
 				return false, nil
 			}
 		}
@@ -92,13 +89,13 @@ func (c *crew) everyShardOwned(ctx context.Context) error {
 	})
 }
 
-func (c *crew) member(name string) *process {
-	i := slices.IndexFunc(c.members, func(p *process) bool { return p.name == name })
+func (c *crew) member(name string) *demo.Process {
+	i := slices.IndexFunc(c.members, func(p *demo.Process) bool { return p.Name == name })
 	return c.members[i]
 }
 
 // busiest is the worker that owns most shards.
-func (c *crew) busiest(ctx context.Context) (*process, error) {
+func (c *crew) busiest(ctx context.Context) (*demo.Process, error) {
 	owners, err := c.db.owners(ctx)
 	if err != nil {
 		return nil, err
@@ -107,7 +104,7 @@ func (c *crew) busiest(ctx context.Context) (*process, error) {
 	for _, info := range owners {
 		count[info.Owner]++
 	}
-	return slices.MaxFunc(c.members, func(a, b *process) int { return count[a.name] - count[b.name] }), nil
+	return slices.MaxFunc(c.members, func(a, b *demo.Process) int { return count[a.Name] - count[b.Name] }), nil
 }
 
 // ownedBy are the shards of a worker that can no longer give them up.
@@ -133,16 +130,4 @@ func (c *crew) takenOver(ctx context.Context, owned map[int]lock.Info) (time.Dur
 		return true, nil
 	})
 	return time.Since(begun), err
-}
-
-// lockedWriter keeps the lines of several workers apart.
-type lockedWriter struct {
-	mu sync.Mutex
-	to io.Writer
-}
-
-func (w *lockedWriter) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.to.Write(b)
 }

@@ -25,12 +25,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
-)
 
-// exitInterrupted is what shells report for a program ended by Ctrl-C.
-const exitInterrupted = 130
+	"github.com/pgcoherence/pgcoherence/examples/internal/demo"
+)
 
 func main() {
 	if config := os.Getenv(workerVariable); config != "" {
@@ -50,20 +47,12 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	o := options{log: io.Discard}
 	verbose := false
 	f := flag.NewFlagSet("worker", flag.ContinueOnError)
-	f.SetOutput(io.Discard) // the caller prints the error, once
 	f.BoolVar(&o.once, "once", false, "play the story and exit: status 0 only if all came out as it must")
 	f.BoolVar(&o.unguarded, "unguarded", false, "without -once: the workers do without Guard")
 	f.BoolVar(&verbose, "v", false, "show the workers' logs on standard error")
-	err := f.Parse(args)
-	switch {
-	case err == nil && f.NArg() > 0:
-		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
-	case err == nil && o.once && o.unguarded:
-		return o, errors.New("-unguarded is for a run without -once, whose story has both")
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintln(stderr, "Usage of worker:")
-		f.SetOutput(stderr)
-		f.PrintDefaults()
+	err := demo.ParseFlags(f, args, stderr)
+	if err == nil && o.once && o.unguarded {
+		err = errors.New("-unguarded is for a run without -once, whose story has both")
 	}
 	if verbose {
 		o.log = stderr
@@ -73,41 +62,24 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 
 func run(args []string, stdout, stderr io.Writer) int {
 	o, err := parseOptions(args, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintf(stderr, "worker: %v\n", err)
-		return 2
+	if err != nil {
+		return demo.BadFlags("worker", err, stderr)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the cleaning up
-	err = play(ctx, o, stdout)
-	switch {
-	case ctx.Err() != nil && !errors.Is(err, errChecks):
-		fmt.Fprintln(stderr, "worker: interrupted, everything is cleaned up")
-		return exitInterrupted
-	case err != nil:
-		fmt.Fprintf(stderr, "worker: %v\n", err)
-		return 1
-	}
-	return 0
+	return demo.Play("worker", stderr, errChecks, func(ctx context.Context) error { return play(ctx, o, stdout) })
 }
 
 // play opens the database, plays, and clears up.
 func play(ctx context.Context, o options, out io.Writer) (err error) {
-	if !canStop {
+	if !demo.CanFreeze {
 		return errors.New("this needs SIGSTOP, and so a Unix")
 	}
 	db, err := openDatabase(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.close()) }()
-	v := db.server.Version()
-	fmt.Fprintf(out, "%d workers, %d shards of a table of jobs, one Postgres %d.%d (way: %s)\n",
-		len(names), shards, v/10000, v%10000, db.server.Kind())
+	defer func() { err = errors.Join(err, db.Close()) }()
+	fmt.Fprintf(out, "%d workers, %d shards of a table of jobs, one Postgres %s (way: %s)\n",
+		len(names), shards, db.Version(), db.Server.Kind())
 	if !o.once {
 		return stayUp(ctx, db, o, out)
 	}

@@ -66,7 +66,7 @@ func playRun(ctx context.Context, db *database, unguarded bool, log, out io.Writ
 	}
 	var pids []string
 	for _, p := range c.members {
-		pids = append(pids, fmt.Sprintf("%s (process %d)", p.name, p.cmd.Process.Pid))
+		pids = append(pids, fmt.Sprintf("%s (process %d)", p.Name, p.PID()))
 	}
 	say("Workers %s take turns: every shard has an owner.", strings.Join(pids, ", "))
 
@@ -74,8 +74,8 @@ func playRun(ctx context.Context, db *database, unguarded bool, log, out io.Writ
 	if err != nil {
 		return nil, err
 	}
-	victim.kill()
-	owned, err := c.ownedBy(ctx, victim.name)
+	victim.Kill()
+	owned, err := c.ownedBy(ctx, victim.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func playRun(ctx context.Context, db *database, unguarded bool, log, out io.Writ
 	if err != nil {
 		return nil, err
 	}
-	say("kill -9 %s, which owned %s: others work on after %.1f s. A lease lasts %v.", victim.name, list(owned), took.Seconds(), leaseTTL)
+	say("kill -9 %s, which owned %s: others work on after %.1f s. A lease lasts %v.", victim.Name, list(owned), took.Seconds(), leaseTTL)
 
 	for range stops {
 		if came, err := c.pauseOne(ctx, say); err != nil || came {
@@ -107,25 +107,25 @@ func (c *crew) pauseOne(ctx context.Context, say func(string, ...any)) (came boo
 	if err != nil {
 		return false, err
 	}
-	if err := p.freeze(); err != nil {
+	if err := p.Freeze(); err != nil {
 		return false, err
 	}
-	owned, err := c.ownedBy(ctx, p.name)
+	owned, err := c.ownedBy(ctx, p.Name)
 	if err == nil {
 		var took time.Duration
 		if took, err = c.takenOver(ctx, owned); err == nil && len(owned) > 0 {
-			say("SIGSTOP %s, which owned %s: others have done the job it was at after %.1f s.", p.name, list(owned), took.Seconds())
+			say("SIGSTOP %s, which owned %s: others have done the job it was at after %.1f s.", p.Name, list(owned), took.Seconds())
 		}
 	}
 	twice, refused, countErr := c.db.outcome(ctx)
-	if err = errors.Join(err, countErr, p.thaw()); err != nil || len(owned) == 0 {
+	if err = errors.Join(err, countErr, p.Thaw()); err != nil || len(owned) == 0 {
 		return false, err
 	}
 	came, err = c.speaks(ctx, twice+refused)
 	if came && c.unguarded {
-		say("SIGCONT %s: it goes on where it stood, and writes what others have written.", p.name)
+		say("SIGCONT %s: it goes on where it stood, and writes what others have written.", p.Name)
 	} else if came {
-		say("SIGCONT %s: it goes on where it stood, and Guard refuses what it writes.", p.name)
+		say("SIGCONT %s: it goes on where it stood, and Guard refuses what it writes.", p.Name)
 	}
 	return came, err
 }
@@ -166,12 +166,12 @@ func stayUp(ctx context.Context, db *database, o options, out io.Writer) error {
 	defer c.stop()
 	fmt.Fprintf(out, "\nTry kill -9, kill -STOP and kill -CONT on the workers; a lease lasts %v. Ctrl-C ends all.\n", leaseTTL)
 	for _, p := range c.members {
-		fmt.Fprintf(out, "   worker %s: process %d\n", p.name, p.cmd.Process.Pid)
+		fmt.Fprintf(out, "   worker %s: process %d\n", p.Name, p.PID())
 	}
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return ctx.Err()
 		case <-time.After(3 * time.Second):
 		}
 		s, err := summarize(ctx, db)

@@ -26,7 +26,7 @@ type summary struct {
 }
 
 func summarize(ctx context.Context, db *database) (*summary, error) {
-	rows, err := db.pool.Query(ctx, `SELECT j.shard, count(*) FILTER (WHERE tokens <> '{}'),
+	rows, err := db.Pool.Query(ctx, `SELECT j.shard, count(*) FILTER (WHERE tokens <> '{}'),
 			ARRAY(SELECT (SELECT count(*) FROM job AS w WHERE w.shard = j.shard AND name = ANY (w.workers)) FROM unnest($1::text[]) AS name),
 			(SELECT count(DISTINCT t) FROM job AS o, unnest(o.tokens) AS t WHERE o.shard = j.shard),
 			(SELECT count(*) FROM refusal AS r WHERE r.shard = j.shard), count(*) FILTER (WHERE cardinality(tokens) > 1)
@@ -51,7 +51,7 @@ func summarize(ctx context.Context, db *database) (*summary, error) {
 			s.total.by[i] += n
 		}
 	}
-	err = db.pool.QueryRow(ctx, `SELECT coalesce(max(format('job %s of shard %s was written by %s and by %s', id, shard, workers[1], workers[2])), '')
+	err = db.Pool.QueryRow(ctx, `SELECT coalesce(max(format('job %s of shard %s was written by %s and by %s', id, shard, workers[1], workers[2])), '')
 		FROM job WHERE cardinality(tokens) > 1`).Scan(&s.proof)
 	return s, err
 }

@@ -5,17 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/examples/internal/demo"
 	"github.com/pgcoherence/pgcoherence/lock"
 )
 
@@ -37,16 +35,8 @@ func workerMain(config string) int {
 		fmt.Fprintf(os.Stderr, "worker: %s: %v\n", workerVariable, err)
 		return 2
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := demo.Leash()
 	defer cancel()
-	go func() {
-		// The parent holds the other end: when it is gone, in whatever way, so is this worker. This goroutine ends with
-		// the process.
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		cancel()
-	}()
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, nil)).With(slog.String("worker", cfg.Name)))
 	if err := runWorker(ctx, cfg); err != nil {
 		fmt.Fprintf(os.Stderr, "worker: %s: %v\n", cfg.Name, err)

@@ -3,15 +3,9 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"context"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/pgcoherence/pgcoherence/internal/pgtest"
+	"github.com/pgcoherence/pgcoherence/examples/internal/demo/demotest"
 	"github.com/pgcoherence/pgcoherence/lock"
 )
 
@@ -29,24 +23,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestOptions(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct {
-		args []string
-		code int
-		says string
-	}{
-		{[]string{"-twice"}, 2, "flag provided but not defined: -twice"},
-		{[]string{"-once", "more"}, 2, `unexpected argument "more"`},
-		{[]string{"-once", "-unguarded"}, 2, "whose story has both"},
-		{[]string{"-h"}, 0, "play the story and exit"},
-	} {
-		var stdout, stderr bytes.Buffer
-		require.Equal(t, tc.code, run(tc.args, &stdout, &stderr), "%q", tc.args)
-		require.Contains(t, stderr.String(), tc.says)
-		require.Empty(t, stdout.String())
-		if tc.code != 0 {
-			require.Equal(t, 1, strings.Count(stderr.String(), "\n"), "one line: %q", stderr.String())
-		}
-	}
+	demotest.RequireCommandLines(t, run, []demotest.CommandLine{
+		{Args: []string{"-twice"}, Code: 2, Says: "flag provided but not defined: -twice"},
+		{Args: []string{"-once", "more"}, Code: 2, Says: `unexpected argument "more"`},
+		{Args: []string{"-once", "-unguarded"}, Code: 2, Says: "whose story has both"},
+		{Args: []string{"-h"}, Code: 0, Says: "play the story and exit"},
+	})
 }
 
 // TestVerdict: each run fails unless it shows what it is for.
@@ -81,23 +63,12 @@ func TestList(t *testing.T) {
 
 // TestWorker builds the example and runs it as a person would.
 func TestWorker(t *testing.T) {
-	pgtest.RequireBinaries(t)
-	program := filepath.Join(t.TempDir(), "worker")
-	build := exec.CommandContext(t.Context(), "go", slices.Concat([]string{"build"}, buildFlags, []string{"-o", program, "."})...)
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-
+	program := demotest.Build(t, "worker")
 	t.Run("once", func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-		defer cancel()
-		cmd, tmp := command(ctx, t, program, "-once")
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		out, err := cmd.Output()
-		story := string(out)
-		require.NoError(t, err, "%s\n%s", story, stderr.String())
-		requireNothingLeft(t, story, tmp, 6)
+		told := program.Run(t, 4*time.Minute, "-once")
+		requireNothingLeft(t, told, 6)
 
+		story := told.Story
 		require.NotContains(t, story, "FAILED")
 		require.Contains(t, story, "\nBoth came out as they must")
 		require.Equal(t, 2, strings.Count(story, "kill -9 "), story)
@@ -112,78 +83,31 @@ func TestWorker(t *testing.T) {
 		require.NotEqual(t, "0", unguarded[3], "written by two owners, without Guard")
 	})
 	t.Run("interrupted", func(t *testing.T) {
-		story, tmp, err := runUntil(t, program, "kill -9", os.Interrupt, "-once")
-		var exit *exec.ExitError
-		require.ErrorAs(t, err, &exit)
-		require.Equal(t, exitInterrupted, exit.ExitCode())
-		requireNothingLeft(t, story, tmp, 3)
+		requireNothingLeft(t, program.Interrupt(t, regexp.MustCompile("kill -9"), "-once"), 3)
 	})
 	t.Run("killed", func(t *testing.T) {
-		story, tmp, err := runUntil(t, program, "take turns", syscall.SIGKILL, "-once")
+		told, err := program.RunUntil(t, regexp.MustCompile("take turns"), syscall.SIGKILL, "-once")
 		require.Error(t, err)
-		requireNothingLeft(t, story, tmp, 3)
+		requireNothingLeft(t, told, 3)
 	})
 	t.Run("stays up", func(t *testing.T) {
-		story, tmp, err := runUntil(t, program, "total", os.Interrupt)
-		var exit *exec.ExitError
-		require.ErrorAs(t, err, &exit)
-		require.Equal(t, exitInterrupted, exit.ExitCode())
-		require.Contains(t, story, "written by two owners")
-		requireNothingLeft(t, story, tmp, 3)
+		told := program.Interrupt(t, regexp.MustCompile("total"))
+		require.Contains(t, told.Story, "written by two owners")
+		requireNothingLeft(t, told, 3)
 	})
-}
-
-// command is a run of the example with a directory for temporary files of its own.
-func command(ctx context.Context, t *testing.T, program string, args ...string) (cmd *exec.Cmd, tmp string) {
-	t.Helper()
-	// Not t.TempDir: like /tmp, it has to let the server's user in, and remove its own files.
-	tmp, err := os.MkdirTemp("", "worker")
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(tmp)) })
-	require.NoError(t, os.Chmod(tmp, 0o777|os.ModeSticky))
-	cmd = exec.CommandContext(ctx, program, args...)
-	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
-	return cmd, tmp
-}
-
-// runUntil sends a signal to the example when a line of it contains a text, and answers what it said until it ended.
-func runUntil(t *testing.T, program, text string, signal os.Signal, args ...string) (story, tmp string, err error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cmd, tmp := command(ctx, t, program, args...)
-	stdout, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	var said strings.Builder
-	lines := bufio.NewScanner(io.TeeReader(stdout, &said))
-	sent := false
-	for lines.Scan() {
-		if !sent && strings.Contains(lines.Text(), text) {
-			sent = true
-			require.NoError(t, cmd.Process.Signal(signal))
-		}
-	}
-	require.NoError(t, lines.Err())
-	require.True(t, sent, said.String())
-	return said.String(), tmp, cmd.Wait()
 }
 
 // requireNothingLeft checks that no worker, no server and no file outlives the example.
-func requireNothingLeft(t *testing.T, story, tmp string, workers int) {
+func requireNothingLeft(t *testing.T, told demotest.Told, workers int) {
 	t.Helper()
-	found := regexp.MustCompile(`process (\d+)`).FindAllStringSubmatch(story, -1)
-	require.Len(t, found, workers, "%s", story)
+	found := regexp.MustCompile(`process (\d+)`).FindAllStringSubmatch(told.Story, -1)
+	require.Len(t, found, workers, "%s", told.Story)
 	for _, m := range found {
 		pid, err := strconv.Atoi(m[1])
 		require.NoError(t, err)
 		require.Eventually(t, func() bool { return gone(pid) }, 20*time.Second, 20*time.Millisecond, "worker %d is still there", pid)
 	}
-	// The server's directory goes last, when it has ended.
-	require.Eventually(t, func() bool {
-		left, err := os.ReadDir(tmp)
-		return err == nil && len(left) == 0
-	}, 20*time.Second, 50*time.Millisecond, "temporary files are left")
+	told.RequireNoFiles(t)
 }
 
 // gone says whether a process has ended. One whose parent was killed may stay as a zombie where nobody reaps it.

@@ -32,7 +32,7 @@ var arrows = map[string][]string{
 
 // notLibrary are the trees that may link test packages: they start servers for
 // tests and demos, or are commands that nobody imports.
-var notLibrary = []string{"internal/pgtest", "internal/bench", "internal/faults", "examples", "cmd"}
+var notLibrary = []string{"internal/pgtest", "internal/bench", "internal/faults", "sessionstore/internal/storetest", "examples", "cmd"}
 
 // testOnly are the packages, with everything below them, that no library
 // package may link, directly or through another one.

@@ -14,7 +14,8 @@
 //
 // Most tests want a database of their own on a server they share: [New]. Tests
 // of faults want a server of their own which they may crash: [NewServer]. Demos
-// call [Start], which needs no test. A TestMain stops the shared server before
+// call [Start], which needs no test. [NewBouncer] puts a PgBouncer before a
+// database. A TestMain stops the shared server before
 // goroutines are counted:
 //
 //	func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main(m)) }

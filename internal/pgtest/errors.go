@@ -19,6 +19,10 @@ var (
 	// ErrNotRunning is returned by an operation that needs a running server
 	// after Stop or Crash. Call Start first.
 	ErrNotRunning = errors.New("pgtest: server is not running")
+
+	// ErrNoBouncer is returned by FindBouncer and StartBouncer when the program
+	// is not installed. Install it, or do without.
+	ErrNoBouncer = errors.New("pgtest: no PgBouncer")
 )
 
 // errNotConfigured marks a way that nobody asked for: it is listed when nothing

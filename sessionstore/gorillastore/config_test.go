@@ -12,6 +12,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 	"github.com/pgcoherence/pgcoherence/sessionstore/gorillastore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 )
 
 func TestConfigErrorsNameTheField(t *testing.T) {
@@ -37,7 +38,7 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	_, pods := setup(t, 1, nil)
-	(&browser{t: t}).fine(pods[0], "put:user=ann save")
+	(&storetest.Browser{T: t}).Fine(pods[0], "put:user=ann save")
 	problems, err := testutil.CollectAndLint(pods[0].Store)
 	require.NoError(t, err)
 	require.Empty(t, problems)

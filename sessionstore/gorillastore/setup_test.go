@@ -1,16 +1,10 @@
 package gorillastore_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,23 +17,12 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/pgtest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 	"github.com/pgcoherence/pgcoherence/sessionstore/gorillastore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main(m)) }
 
-var quiet = slog.New(slog.DiscardHandler)
-
-var template = &pgtest.Template{Name: "gorillastore", Make: func(ctx context.Context, dsn string) error {
-	pool, err := pgxpool.New(ctx, dsn)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	if err := bus.Migrate(ctx, pool, &bus.MigrateConfig{Logger: quiet}); err != nil {
-		return err
-	}
-	return sessionstore.Migrate(ctx, pool, &sessionstore.MigrateConfig{Logger: quiet})
-}}
+var template = storetest.Template("gorillastore")
 
 const cookieName = "visit"
 
@@ -51,10 +34,9 @@ func userOf(values map[any]any) string {
 // pod is a program with a bus and a store of its own, over a database that others use, too.
 type pod struct {
 	*gorillastore.Store
+	storetest.Site
 	bus  *bus.Postgres
 	pool *pgxpool.Pool
-	web  *httptest.Server
-	slow chan chan struct{}
 }
 
 func setup(t testing.TB, pods int, config func(*gorillastore.Config)) (*pgtest.DB, []*pod) {
@@ -70,45 +52,20 @@ func setup(t testing.TB, pods int, config func(*gorillastore.Config)) (*pgtest.D
 func newPod(t testing.TB, db *pgtest.DB, name string, config func(*gorillastore.Config)) *pod {
 	t.Helper()
 	pool := db.Pool(t)
-	b, err := bus.NewPostgres(pool, &bus.Config{
-		Name: name, Logger: quiet, StaleAfter: 3 * time.Second, BeatInterval: 200 * time.Millisecond, SweepInterval: 30 * time.Millisecond,
-	})
-	require.NoError(t, err)
+	b := storetest.NewBus(t, pool, name)
 	cfg := gorillastore.Config{WithUser: userOf}
-	cfg.Sessions.Logger, cfg.Sessions.SweepInterval = quiet, -1
+	cfg.Sessions.Logger, cfg.Sessions.SweepInterval = storetest.Quiet(), -1
 	if config != nil {
 		config(&cfg)
 	}
 	s, err := gorillastore.New(b, pool, &cfg)
 	require.NoError(t, err)
-	p := &pod{Store: s, bus: b, pool: pool, slow: make(chan chan struct{})}
-	background(t, b.Run)
-	select {
-	case <-b.Ready():
-	case <-time.After(30 * time.Second):
-		require.Fail(t, "bus is not ready")
-	}
+	p := &pod{Store: s, bus: b, pool: pool}
+	storetest.RunBus(t, b)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	background(t, s.Run)
-	p.web = httptest.NewServer(p.handler())
-	t.Cleanup(p.web.Close)
+	storetest.Background(t, s.Run)
+	p.Serve(t, p.handler())
 	return p
-}
-
-func background(t testing.TB, run func(context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- run(ctx) }()
-	t.Cleanup(sync.OnceFunc(func() {
-		cancel()
-		require.NoError(t, <-done)
-	}))
-}
-
-func eventually(t testing.TB, f func() bool, what string) {
-	t.Helper()
-	require.Eventually(t, f, 30*time.Second, 5*time.Millisecond, what)
 }
 
 // handler is an application. Each request does what the words of "do" say, in order, and answers all values.
@@ -177,106 +134,14 @@ func (p *pod) act(w http.ResponseWriter, r *http.Request, session *sessions.Sess
 	case "saveall":
 		return sessions.Save(r, w)
 	case "wait":
-		on := make(chan struct{})
-		p.slow <- on
-		<-on
+		p.Wait()
 	}
 	return nil
 }
 
-// browser keeps a cookie and shows it to whichever pod it is sent to.
-type browser struct {
-	t      testing.TB
-	cookie *http.Cookie
-	query  string
-}
-
-type answer struct {
-	status int
-	values map[string]any
-	text   string
-	set    *http.Cookie
-}
-
-func (b *browser) do(p *pod, words string) answer {
-	b.t.Helper()
-	a, err := b.try(b.t.Context(), p, words)
-	require.NoError(b.t, err)
-	return a
-}
-
-func (b *browser) fine(p *pod, words string) answer {
-	b.t.Helper()
-	a := b.do(p, words)
-	require.Equal(b.t, http.StatusOK, a.status, a.text)
-	return a
-}
-
-func (b *browser) try(ctx context.Context, p *pod, words string) (a answer, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.web.URL+"/?"+b.query+"&do="+url.QueryEscape(words), http.NoBody)
-	if err != nil {
-		return a, err
-	}
-	if b.cookie != nil {
-		r.AddCookie(&http.Cookie{Name: b.cookie.Name, Value: b.cookie.Value})
-	}
-	response, err := p.web.Client().Do(r)
-	if err != nil {
-		return a, err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return a, err
-	}
-	a.status, a.text = response.StatusCode, string(body)
-	if a.status == http.StatusOK {
-		if err := json.Unmarshal(body, &a.values); err != nil {
-			return a, err
-		}
-	}
-	for _, c := range response.Cookies() { // the last one counts
-		a.set, b.cookie = c, c
-		if c.MaxAge < 0 {
-			b.cookie = nil
-		}
-	}
-	return a, nil
-}
-
-func (b *browser) copied() *browser { return &browser{b.t, b.cookie, b.query} }
-
-// sendSlow sends a request that stops in its handler; the rest of the words is done once letGo is called.
-func (b *browser) sendSlow(p *pod, before, after string) (letGo func() answer) {
-	b.t.Helper()
-	type result struct {
-		a   answer
-		err error
-	}
-	done := make(chan result, 1)
-	ctx := b.t.Context()
-	go func() {
-		a, err := b.try(ctx, p, before+" wait "+after)
-		done <- result{a, err}
-	}()
-	var on chan struct{}
-	select {
-	case on = <-p.slow:
-	case <-time.After(30 * time.Second):
-		require.Fail(b.t, "request has not arrived")
-	}
-	return func() answer {
-		b.t.Helper()
-		close(on)
-		r := <-done
-		require.NoError(b.t, r.err)
-		return r.a
-	}
-}
-
-func rowOf(t testing.TB, p *pod, b *browser) *sessionstore.Session[gorillastore.Data] {
+func rowOf(t testing.TB, p *pod, b *storetest.Browser) *sessionstore.Session[gorillastore.Data] {
 	t.Helper()
-	got, err := p.Sessions().GetFresh(t.Context(), b.cookie.Value)
+	got, err := p.Sessions().GetFresh(t.Context(), b.Cookie.Value)
 	require.NoError(t, err)
 	return got
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 	"github.com/pgcoherence/pgcoherence/sessionstore/scsstore"
 )
 
@@ -45,8 +46,8 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	_, pods := setup(t, options{})
-	b := &browser{t: t}
-	b.fine(pods[0], "put:user=ann")
+	b := &storetest.Browser{T: t}
+	b.Fine(pods[0], "put:user=ann")
 	problems, err := testutil.CollectAndLint(pods[0].store)
 	require.NoError(t, err)
 	require.Empty(t, problems)

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 	"github.com/pgcoherence/pgcoherence/sessionstore/scsstore"
 )
 
@@ -46,7 +47,7 @@ func TestStoreContract(t *testing.T) {
 		_, found, err := s.Find("expires")
 		require.NoError(t, err)
 		require.True(t, found)
-		eventually(t, func() bool {
+		storetest.Eventually(t, func() bool {
 			_, found, err := s.Find("expires")
 			return err == nil && !found
 		}, "it expires")
@@ -103,13 +104,13 @@ func TestAll(t *testing.T) {
 
 			want := map[string]bool{}
 			for _, who := range []string{"ann", "bob"} {
-				b := &browser{t: t}
-				b.fine(pods[0], "put:user="+who)
+				b := &storetest.Browser{T: t}
+				b.Fine(pods[0], "put:user="+who)
 				want[who] = true
 			}
-			gone := &browser{t: t}
-			gone.fine(pods[0], "put:user=eve")
-			gone.fine(pods[0], "destroy")
+			gone := &storetest.Browser{T: t}
+			gone.Fine(pods[0], "put:user=eve")
+			gone.Fine(pods[0], "destroy")
 			all, err = s.AllCtx(t.Context())
 			require.NoError(t, err)
 			require.Len(t, all, 2)
@@ -131,7 +132,7 @@ func TestAll(t *testing.T) {
 func TestSessionsOfOthersAreLeftOut(t *testing.T) {
 	t.Parallel()
 	_, pods := setup(t, options{})
-	native, err := sessionstore.New[map[string]string](pods[0].bus, pods[0].pool, &sessionstore.Config[map[string]string]{Logger: quiet})
+	native, err := sessionstore.New[map[string]string](pods[0].bus, pods[0].pool, &sessionstore.Config[map[string]string]{Logger: storetest.Quiet()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, native.Close()) })
 	_, _, err = native.CreateAnonymous(t.Context(), map[string]string{"a": "b"}, nil)
@@ -144,14 +145,14 @@ func TestSessionsOfOthersAreLeftOut(t *testing.T) {
 func TestEncryptedSessionsAreNotIterated(t *testing.T) {
 	t.Parallel()
 	_, pods := setup(t, options{config: func(c *scsstore.Config) { c.Sessions.Encrypt = true }})
-	b := &browser{t: t}
-	b.fine(pods[0], "put:user=ann put:note=deep-secret")
-	require.Equal(t, "deep-secret", b.fine(pods[0], "").values["note"])
+	b := &storetest.Browser{T: t}
+	b.Fine(pods[0], "put:user=ann put:note=deep-secret")
+	require.Equal(t, "deep-secret", b.Fine(pods[0], "").Values["note"])
 	var data []byte
 	require.NoError(t, pods[0].pool.QueryRow(t.Context(), `SELECT data FROM pgcoherence.session`).Scan(&data))
 	require.NotContains(t, string(data), "deep-secret")
 	_, err := pods[0].store.All()
 	require.ErrorIs(t, err, scsstore.ErrEncrypted)
-	b.fine(pods[0], "renew")
-	require.Equal(t, "deep-secret", b.fine(pods[0], "").values["note"], "through RenewToken")
+	b.Fine(pods[0], "renew")
+	require.Equal(t, "deep-secret", b.Fine(pods[0], "").Values["note"], "through RenewToken")
 }

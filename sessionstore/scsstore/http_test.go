@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 	"github.com/pgcoherence/pgcoherence/sessionstore/scsstore"
 )
 
@@ -28,9 +29,9 @@ func inModes(t *testing.T, test func(t *testing.T, mode func(*scs.SessionManager
 }
 
 // version of the session's row, and when it was last used.
-func rowOf(t *testing.T, p *pod, b *browser) *sessionstore.Session[scsstore.Data] {
+func rowOf(t *testing.T, p *pod, b *storetest.Browser) *sessionstore.Session[scsstore.Data] {
 	t.Helper()
-	got, err := p.store.Sessions().GetFresh(t.Context(), p.store.Token(b.cookie.Value))
+	got, err := p.store.Sessions().GetFresh(t.Context(), p.store.Token(b.Cookie.Value))
 	require.NoError(t, err)
 	return got
 }
@@ -39,23 +40,23 @@ func TestLoginHereReadThereLogoutElsewhere(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, mode func(*scs.SessionManager)) {
 		_, pods := setup(t, options{pods: 3, manager: mode})
-		b := &browser{t: t}
-		b.fine(pods[0], "renew put:user=ann put:note=hello")
+		b := &storetest.Browser{T: t}
+		b.Fine(pods[0], "renew put:user=ann put:note=hello")
 		for _, p := range pods {
-			require.Equal(t, "ann", b.fine(p, "").values["user"])
+			require.Equal(t, "ann", b.Fine(p, "").Values["user"])
 		}
-		b.fine(pods[1], "put:note=changed")
-		eventually(t, func() bool { return b.fine(pods[2], "").values["note"] == "changed" }, "the change arrives")
+		b.Fine(pods[1], "put:note=changed")
+		storetest.Eventually(t, func() bool { return b.Fine(pods[2], "").Values["note"] == "changed" }, "the change arrives")
 		list, err := pods[2].store.Sessions().List(t.Context(), "ann")
 		require.NoError(t, err)
 		require.Len(t, list, 1)
 
-		stolen := b.copied()
-		b.fine(pods[0], "destroy")
-		require.Nil(t, b.cookie)
-		require.Nil(t, stolen.fine(pods[0], "").values["user"])
+		stolen := b.Copied()
+		b.Fine(pods[0], "destroy")
+		require.Nil(t, b.Cookie)
+		require.Nil(t, stolen.Fine(pods[0], "").Values["user"])
 		for _, p := range pods[1:] {
-			eventually(t, func() bool { return stolen.copied().fine(p, "").values["user"] == nil }, "the logout arrives")
+			storetest.Eventually(t, func() bool { return stolen.Copied().Fine(p, "").Values["user"] == nil }, "the logout arrives")
 		}
 	})
 }
@@ -64,13 +65,13 @@ func TestRevokeUserEndsAllSessionsOnAllPods(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, mode func(*scs.SessionManager)) {
 		_, pods := setup(t, options{pods: 2, manager: mode})
-		ann1, ann2, bob := &browser{t: t}, &browser{t: t}, &browser{t: t}
-		ann1.fine(pods[0], "put:user=ann")
-		ann2.fine(pods[1], "renew put:user=ann")
-		bob.fine(pods[0], "put:user=bob")
-		for _, b := range []*browser{ann1, ann2, bob} {
+		ann1, ann2, bob := &storetest.Browser{T: t}, &storetest.Browser{T: t}, &storetest.Browser{T: t}
+		ann1.Fine(pods[0], "put:user=ann")
+		ann2.Fine(pods[1], "renew put:user=ann")
+		bob.Fine(pods[0], "put:user=bob")
+		for _, b := range []*storetest.Browser{ann1, ann2, bob} {
 			for _, p := range pods {
-				require.NotNil(t, b.fine(p, "").values["user"])
+				require.NotNil(t, b.Fine(p, "").Values["user"])
 			}
 		}
 		list, err := pods[0].store.Sessions().List(t.Context(), "ann")
@@ -83,13 +84,13 @@ func TestRevokeUserEndsAllSessionsOnAllPods(t *testing.T) {
 		defer cancel()
 		require.NoError(t, pods[0].bus.Confirm(ctx, receipt))
 		for _, p := range pods { // confirmed: at once
-			require.Nil(t, ann1.copied().fine(p, "").values["user"])
-			require.Nil(t, ann2.copied().fine(p, "").values["user"])
-			require.Equal(t, "bob", bob.fine(p, "").values["user"])
+			require.Nil(t, ann1.Copied().Fine(p, "").Values["user"])
+			require.Nil(t, ann2.Copied().Fine(p, "").Values["user"])
+			require.Equal(t, "bob", bob.Fine(p, "").Values["user"])
 		}
 		// A login after it is a new beginning.
-		ann1.fine(pods[0], "renew put:user=ann")
-		require.Equal(t, "ann", ann1.fine(pods[1], "").values["user"])
+		ann1.Fine(pods[0], "renew put:user=ann")
+		require.Equal(t, "ann", ann1.Fine(pods[1], "").Values["user"])
 	})
 }
 
@@ -101,14 +102,14 @@ func TestCommitInFlightDoesNotResurrect(t *testing.T) {
 			mode(m)
 			m.IdleTimeout = time.Hour // scs then commits after every request
 		}})
-		for name, end := range map[string]func(t *testing.T, user string, b *browser){
-			"logout here":  func(_ *testing.T, _ string, b *browser) { b.fine(pods[0], "destroy") },
-			"logout there": func(_ *testing.T, _ string, b *browser) { b.fine(pods[1], "destroy") },
-			"revoke user": func(t *testing.T, user string, _ *browser) {
+		for name, end := range map[string]func(t *testing.T, user string, b *storetest.Browser){
+			"logout here":  func(_ *testing.T, _ string, b *storetest.Browser) { b.Fine(pods[0], "destroy") },
+			"logout there": func(_ *testing.T, _ string, b *storetest.Browser) { b.Fine(pods[1], "destroy") },
+			"revoke user": func(t *testing.T, user string, _ *storetest.Browser) {
 				_, err := pods[1].store.Sessions().RevokeUser(t.Context(), user)
 				require.NoError(t, err)
 			},
-			"revoke by id": func(t *testing.T, user string, _ *browser) {
+			"revoke by id": func(t *testing.T, user string, _ *storetest.Browser) {
 				list, err := pods[1].store.Sessions().List(t.Context(), user)
 				require.NoError(t, err)
 				require.Len(t, list, 1)
@@ -121,20 +122,20 @@ func TestCommitInFlightDoesNotResurrect(t *testing.T) {
 			} {
 				t.Run(name+", then "+what, func(t *testing.T) {
 					user := strings.ReplaceAll(name+"-"+what, " ", "-")
-					b := &browser{t: t}
-					b.fine(pods[0], "renew put:user="+user)
-					slow := b.copied()
-					letGo := slow.sendSlow(pods[0], "", after)
-					end(t, user, b.copied())
+					b := &storetest.Browser{T: t}
+					b.Fine(pods[0], "renew put:user="+user)
+					slow := b.Copied()
+					letGo := slow.SendSlow(pods[0], "", after)
+					end(t, user, b.Copied())
 					refused := pods[0].store.Stats().Refused
 					a := letGo()
-					require.Equal(t, http.StatusOK, a.status, "never an error page: %s", a.text)
+					require.Equal(t, http.StatusOK, a.Status, "never an error page: %s", a.Text)
 					if what != "nothing" { // which may be a use that memory has noted, and the database then ignores
 						require.Equal(t, refused+1, pods[0].store.Stats().Refused)
 					}
 					for _, p := range pods {
-						eventually(t, func() bool { return b.copied().fine(p, "").values["user"] == nil }, "the old token is dead")
-						require.Nil(t, slow.copied().fine(p, "").values["user"], "so is a new one")
+						storetest.Eventually(t, func() bool { return b.Copied().Fine(p, "").Values["user"] == nil }, "the old token is dead")
+						require.Nil(t, slow.Copied().Fine(p, "").Values["user"], "so is a new one")
 					}
 					n, err := pods[0].store.Sessions().Count(t.Context(), user)
 					require.NoError(t, err)
@@ -151,23 +152,23 @@ func TestLogoutMeetsRenewal(t *testing.T) {
 	inModes(t, func(t *testing.T, mode func(*scs.SessionManager)) {
 		_, pods := setup(t, options{pods: 2, manager: mode})
 		for name, halves := range map[string][2]string{"before": {"", "renew"}, "between": {"renew", ""}} {
-			b := &browser{t: t}
-			b.fine(pods[0], "renew put:user=ann")
-			renewing, leaving := b.copied(), b.copied()
-			leave := leaving.sendSlow(pods[1], "", "destroy")
-			renew := renewing.sendSlow(pods[0], halves[0], halves[1])
-			require.Equal(t, http.StatusOK, leave().status)
-			require.Equal(t, http.StatusOK, renew().status)
-			require.Nil(t, renewing.fine(pods[0], "").values["user"], name)
+			b := &storetest.Browser{T: t}
+			b.Fine(pods[0], "renew put:user=ann")
+			renewing, leaving := b.Copied(), b.Copied()
+			leave := leaving.SendSlow(pods[1], "", "destroy")
+			renew := renewing.SendSlow(pods[0], halves[0], halves[1])
+			require.Equal(t, http.StatusOK, leave().Status)
+			require.Equal(t, http.StatusOK, renew().Status)
+			require.Nil(t, renewing.Fine(pods[0], "").Values["user"], name)
 		}
-		b := &browser{t: t}
-		b.fine(pods[0], "renew put:user=ann")
-		leaving := b.copied()
-		leave := leaving.sendSlow(pods[1], "", "destroy")
-		b.fine(pods[0], "renew")
-		require.Equal(t, "ann", b.fine(pods[0], "").values["user"])
+		b := &storetest.Browser{T: t}
+		b.Fine(pods[0], "renew put:user=ann")
+		leaving := b.Copied()
+		leave := leaving.SendSlow(pods[1], "", "destroy")
+		b.Fine(pods[0], "renew")
+		require.Equal(t, "ann", b.Fine(pods[0], "").Values["user"])
 		leave()
-		eventually(t, func() bool { return b.copied().fine(pods[0], "").values["user"] == nil }, "the continuation is ended")
+		storetest.Eventually(t, func() bool { return b.Copied().Fine(pods[0], "").Values["user"] == nil }, "the continuation is ended")
 	})
 }
 
@@ -175,28 +176,28 @@ func TestRenewTokenKeepsWhatItMust(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, mode func(*scs.SessionManager)) {
 		_, pods := setup(t, options{pods: 2, manager: mode})
-		b := &browser{t: t}
-		b.fine(pods[0], "renew put:user=ann put:note=kept deadline:90m")
+		b := &storetest.Browser{T: t}
+		b.Fine(pods[0], "renew put:user=ann put:note=kept deadline:90m")
 		before := rowOf(t, pods[0], b)
-		old := b.copied()
+		old := b.Copied()
 		for range 3 {
-			b.fine(pods[1], "renew")
+			b.Fine(pods[1], "renew")
 		}
 		after := rowOf(t, pods[0], b)
 		require.Equal(t, before.ID, after.ID)
 		require.Equal(t, "ann", after.User)
 		require.WithinDuration(t, before.ExpiresAt, after.ExpiresAt, 5*time.Second, "a Lifetime later it would be a day")
 		require.LessOrEqual(t, after.UntilDeadline(), 90*time.Minute)
-		require.NotEqual(t, old.cookie.Value, b.cookie.Value)
-		require.Nil(t, old.fine(pods[0], "").values["user"])
-		require.Equal(t, "kept", b.fine(pods[0], "").values["note"])
+		require.NotEqual(t, old.Cookie.Value, b.Cookie.Value)
+		require.Nil(t, old.Fine(pods[0], "").Values["user"])
+		require.Equal(t, "kept", b.Fine(pods[0], "").Values["note"])
 		// In the same request SetDeadline shortens.
-		b.fine(pods[0], "renew deadline:20m")
+		b.Fine(pods[0], "renew deadline:20m")
 		require.LessOrEqual(t, rowOf(t, pods[0], b).UntilDeadline(), 20*time.Minute)
-		b.fine(pods[0], "renew deadline:5h")
+		b.Fine(pods[0], "renew deadline:5h")
 		require.LessOrEqual(t, rowOf(t, pods[0], b).UntilDeadline(), 20*time.Minute)
 		// A login begins anew.
-		b.fine(pods[0], "renew put:user=bob")
+		b.Fine(pods[0], "renew put:user=bob")
 		require.Greater(t, rowOf(t, pods[0], b).UntilDeadline(), 23*time.Hour)
 		for user, want := range map[string]int{"ann": 0, "bob": 1} {
 			n, err := pods[0].store.Sessions().Count(t.Context(), user)
@@ -204,24 +205,24 @@ func TestRenewTokenKeepsWhatItMust(t *testing.T) {
 			require.Equal(t, want, n, user)
 		}
 		// A session that is no user's any more is nobody's after its token has changed.
-		b.fine(pods[0], "renew remove:user")
+		b.Fine(pods[0], "renew remove:user")
 		require.Empty(t, rowOf(t, pods[0], b).User)
-		require.Equal(t, "kept", b.fine(pods[1], "").values["note"])
+		require.Equal(t, "kept", b.Fine(pods[1], "").Values["note"])
 	})
 }
 
 func TestSetDeadline(t *testing.T) {
 	t.Parallel()
 	_, pods := setup(t, options{pods: 2})
-	b := &browser{t: t}
-	b.fine(pods[0], "put:user=ann")
-	b.fine(pods[0], "deadline:72h")
+	b := &storetest.Browser{T: t}
+	b.Fine(pods[0], "put:user=ann")
+	b.Fine(pods[0], "deadline:72h")
 	require.Greater(t, rowOf(t, pods[0], b).UntilDeadline(), 71*time.Hour)
-	require.WithinDuration(t, time.Now().Add(72*time.Hour), b.fine(pods[1], "").deadline(t), time.Minute)
-	b.fine(pods[1], "deadline:1h")
+	require.WithinDuration(t, time.Now().Add(72*time.Hour), deadlineOf(t, b.Fine(pods[1], "")), time.Minute)
+	b.Fine(pods[1], "deadline:1h")
 	require.LessOrEqual(t, rowOf(t, pods[0], b).UntilDeadline(), time.Hour)
-	b.fine(pods[1], "deadline:-1s")
-	eventually(t, func() bool { return b.copied().fine(pods[0], "").values["user"] == nil }, "it is over")
+	b.Fine(pods[1], "deadline:-1s")
+	storetest.Eventually(t, func() bool { return b.Copied().Fine(pods[0], "").Values["user"] == nil }, "it is over")
 }
 
 func TestLoginBegunBeforeRevokeUserDoesNotCount(t *testing.T) {
@@ -230,65 +231,65 @@ func TestLoginBegunBeforeRevokeUserDoesNotCount(t *testing.T) {
 	for name, halves := range map[string][2]string{
 		"in one request": {"begin:ann", "renew put:user=ann"}, "without a renewal": {"begin:ann", "put:user=ann"},
 	} {
-		b := &browser{t: t}
-		letGo := b.sendSlow(pods[0], halves[0], halves[1]) // the old password was checked meanwhile
+		b := &storetest.Browser{T: t}
+		letGo := b.SendSlow(pods[0], halves[0], halves[1]) // the old password was checked meanwhile
 		_, err := pods[1].store.Sessions().RevokeUser(t.Context(), "ann")
 		require.NoError(t, err)
-		require.Equal(t, http.StatusOK, letGo().status, name)
-		require.Nil(t, b.fine(pods[1], "").values["user"], name)
+		require.Equal(t, http.StatusOK, letGo().Status, name)
+		require.Nil(t, b.Fine(pods[1], "").Values["user"], name)
 	}
 	// Over several requests.
-	b := &browser{t: t}
-	b.fine(pods[0], "begin:ann")
+	b := &storetest.Browser{T: t}
+	b.Fine(pods[0], "begin:ann")
 	_, err := pods[1].store.Sessions().RevokeUser(t.Context(), "ann")
 	require.NoError(t, err)
-	b.fine(pods[0], "renew put:user=ann")
-	require.Nil(t, b.fine(pods[1], "").values["user"])
+	b.Fine(pods[0], "renew put:user=ann")
+	require.Nil(t, b.Fine(pods[1], "").Values["user"])
 	// And one that nothing disturbs.
-	b = &browser{t: t}
-	b.fine(pods[0], "begin:ann")
-	b.fine(pods[1], "renew put:user=ann")
-	require.Equal(t, "ann", b.fine(pods[0], "").values["user"])
+	b = &storetest.Browser{T: t}
+	b.Fine(pods[0], "begin:ann")
+	b.Fine(pods[1], "renew put:user=ann")
+	require.Equal(t, "ann", b.Fine(pods[0], "").Values["user"])
 	require.Equal(t, "ann", rowOf(t, pods[0], b).User)
-	b.fine(pods[0], "renew")
-	require.Equal(t, "ann", b.fine(pods[0], "").values["user"])
+	b.Fine(pods[0], "renew")
+	require.Equal(t, "ann", b.Fine(pods[0], "").Values["user"])
 }
 
 // With IdleTimeout scs stores every session after every request. Here that writes nothing, and reverts nothing.
 func TestUnchangedIsNotWritten(t *testing.T) {
 	t.Parallel()
 	_, pods := setup(t, options{pods: 2, manager: func(m *scs.SessionManager) { m.IdleTimeout = time.Hour }})
-	b := &browser{t: t}
-	b.fine(pods[0], "put:user=ann put:note=1 put:more=2 put:most=3")
+	b := &storetest.Browser{T: t}
+	b.Fine(pods[0], "put:user=ann put:note=1 put:more=2 put:most=3")
 	before := rowOf(t, pods[0], b)
 	require.Equal(t, time.Hour, before.Idle)
 	for i := range 20 {
-		b.fine(pods[i%2], "")
+		b.Fine(pods[i%2], "")
 	}
 	require.Equal(t, before.Version, rowOf(t, pods[0], b).Version)
 
-	reading := b.copied()
-	letGo := reading.sendSlow(pods[0], "", "")
-	b.fine(pods[1], "put:note=new")
+	reading := b.Copied()
+	letGo := reading.SendSlow(pods[0], "", "")
+	b.Fine(pods[1], "put:note=new")
 	letGo()
 	require.Equal(t, before.Version+1, rowOf(t, pods[0], b).Version)
-	require.Equal(t, "new", b.fine(pods[1], "").values["note"], "a request that only read takes nothing back")
+	require.Equal(t, "new", b.Fine(pods[1], "").Values["note"], "a request that only read takes nothing back")
 }
 
 func TestIdleTimeout(t *testing.T) {
 	t.Parallel()
 	_, pods := setup(t, options{pods: 2, manager: func(m *scs.SessionManager) { m.IdleTimeout = 3 * time.Second }})
-	b := &browser{t: t}
-	b.fine(pods[0], "put:user=ann")
+	b := &storetest.Browser{T: t}
+	b.Fine(pods[0], "put:user=ann")
 	for begin := time.Now(); time.Since(begin) < 5*time.Second; {
-		require.Equal(t, "ann", b.fine(pods[0], "").values["user"], "use keeps it")
+		require.Equal(t, "ann", b.Fine(pods[0], "").Values["user"], "use keeps it")
 	}
-	eventually(t, func() bool {
+	storetest.Eventually(t, func() bool {
 		// Looking is no use.
-		_, err := pods[1].store.Sessions().Look(t.Context(), pods[1].store.Token(b.cookie.Value))
+		_, err := pods[1].store.Sessions().Look(t.Context(), pods[1].store.Token(b.Cookie.Value))
 		return err != nil
 	}, "without use it ends")
-	require.Nil(t, b.fine(pods[0], "").values["user"])
+	require.Nil(t, b.Fine(pods[0], "").Values["user"])
 }
 
 func TestIterateDestroysAndDoesNotChange(t *testing.T) {
@@ -296,9 +297,9 @@ func TestIterateDestroysAndDoesNotChange(t *testing.T) {
 	inModes(t, func(t *testing.T, mode func(*scs.SessionManager)) {
 		_, pods := setup(t, options{pods: 2, manager: mode})
 		p := pods[0]
-		ann, bob := &browser{t: t}, &browser{t: t}
-		ann.fine(p, "renew put:user=ann")
-		bob.fine(p, "renew put:user=bob")
+		ann, bob := &storetest.Browser{T: t}, &storetest.Browser{T: t}
+		ann.Fine(p, "renew put:user=ann")
+		bob.Fine(p, "renew put:user=bob")
 		seen := 0
 		// The example of scs' documentation.
 		require.NoError(t, p.Iterate(t.Context(), func(ctx context.Context) error {
@@ -310,8 +311,8 @@ func TestIterateDestroysAndDoesNotChange(t *testing.T) {
 		}))
 		require.Equal(t, 2, seen)
 		for _, pod := range pods {
-			eventually(t, func() bool { return ann.copied().fine(pod, "").values["user"] == nil }, "it is destroyed")
-			require.Equal(t, "bob", bob.fine(pod, "").values["user"])
+			storetest.Eventually(t, func() bool { return ann.Copied().Fine(pod, "").Values["user"] == nil }, "it is destroyed")
+			require.Equal(t, "bob", bob.Fine(pod, "").Values["user"])
 		}
 		err := p.Iterate(t.Context(), func(ctx context.Context) error {
 			p.Put(ctx, "note", "changed")
@@ -319,7 +320,7 @@ func TestIterateDestroysAndDoesNotChange(t *testing.T) {
 			return err
 		})
 		require.ErrorIs(t, err, scsstore.ErrIterated)
-		require.Nil(t, bob.fine(p, "").values["note"])
+		require.Nil(t, bob.Fine(p, "").Values["note"])
 	})
 }
 
@@ -327,48 +328,48 @@ func TestMergeSession(t *testing.T) {
 	t.Parallel()
 	_, pods := setup(t, options{pods: 2})
 	p := pods[0]
-	old := &browser{t: t}
-	old.fine(p, "renew put:user=ann put:note=kept deadline:30m")
+	old := &storetest.Browser{T: t}
+	old.Fine(p, "renew put:user=ann put:note=kept deadline:30m")
 	// The redirect has come without the cookie.
 	ctx, err := p.Load(t.Context(), "")
 	require.NoError(t, err)
-	require.NoError(t, p.MergeSession(ctx, old.cookie.Value))
+	require.NoError(t, p.MergeSession(ctx, old.Cookie.Value))
 	token, _, err := p.Commit(ctx)
 	require.NoError(t, err)
-	b := &browser{t, &http.Cookie{Name: p.Cookie.Name, Value: token}}
-	a := b.fine(pods[1], "")
-	require.Equal(t, "ann", a.values["user"])
-	require.Equal(t, "kept", a.values["note"])
+	b := &storetest.Browser{T: t, Cookie: &http.Cookie{Name: p.Cookie.Name, Value: token}}
+	a := b.Fine(pods[1], "")
+	require.Equal(t, "ann", a.Values["user"])
+	require.Equal(t, "kept", a.Values["note"])
 	require.LessOrEqual(t, rowOf(t, p, b).UntilDeadline(), 30*time.Minute)
-	eventually(t, func() bool { return old.copied().fine(pods[1], "").values["user"] == nil }, "the other is over")
+	storetest.Eventually(t, func() bool { return old.Copied().Fine(pods[1], "").Values["user"] == nil }, "the other is over")
 
 	// Into one that is there: that one goes on, as ann's.
-	other := &browser{t: t}
-	other.fine(p, "put:more=mine")
-	ctx, err = p.Load(t.Context(), other.cookie.Value)
+	other := &storetest.Browser{T: t}
+	other.Fine(p, "put:more=mine")
+	ctx, err = p.Load(t.Context(), other.Cookie.Value)
 	require.NoError(t, err)
 	require.NoError(t, p.MergeSession(ctx, token))
 	_, _, err = p.Commit(ctx)
 	require.NoError(t, err)
-	a = other.fine(p, "")
-	require.Equal(t, "ann", a.values["user"])
-	require.Equal(t, "mine", a.values["more"])
+	a = other.Fine(p, "")
+	require.Equal(t, "ann", a.Values["user"])
+	require.Equal(t, "mine", a.Values["more"])
 	require.Equal(t, "ann", rowOf(t, p, other).User)
 }
 
 func TestDataOverTheLimit(t *testing.T) {
 	t.Parallel()
 	_, pods := setup(t, options{})
-	b := &browser{t: t}
-	b.fine(pods[0], "put:note=small")
+	b := &storetest.Browser{T: t}
+	b.Fine(pods[0], "put:note=small")
 	var shown error
 	pods[0].ErrorFunc = func(w http.ResponseWriter, _ *http.Request, err error) {
 		shown = err
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 	}
-	require.Equal(t, http.StatusRequestEntityTooLarge, b.copied().do(pods[0], "big:note").status)
+	require.Equal(t, http.StatusRequestEntityTooLarge, b.Copied().Do(pods[0], "big:note").Status)
 	require.ErrorIs(t, shown, sessionstore.ErrTooLarge)
-	require.Equal(t, "small", b.fine(pods[0], "").values["note"])
+	require.Equal(t, "small", b.Fine(pods[0], "").Values["note"])
 }
 
 // What another version of the program has written is an anonymous session.
@@ -380,14 +381,14 @@ func TestUnreadableIsAnonymous(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db, pods := setup(t, options{})
-			b := &browser{t: t}
-			b.fine(pods[0], "put:user=ann")
+			b := &storetest.Browser{T: t}
+			b.Fine(pods[0], "put:user=ann")
 			_, err := pods[0].pool.Exec(t.Context(), `UPDATE pgcoherence.session SET data = `+damage)
 			require.NoError(t, err)
 			p := newPod(t, db, "z", options{})
-			require.Nil(t, b.fine(p, "").values["user"])
-			b.fine(p, "put:user=bob")
-			require.Equal(t, "bob", b.fine(p, "").values["user"])
+			require.Nil(t, b.Fine(p, "").Values["user"])
+			b.Fine(p, "put:user=bob")
+			require.Equal(t, "bob", b.Fine(p, "").Values["user"])
 		})
 	}
 }
@@ -397,14 +398,14 @@ func TestConcurrentCommits(t *testing.T) {
 	_, pods := setup(t, options{pods: 3, config: func(c *scsstore.Config) {
 		c.CommitTimeout, c.Sessions.LookupTimeout = time.Minute, time.Minute // whoever comes last waits for all, on a busy machine for long
 	}})
-	b := &browser{t: t}
-	b.fine(pods[0], "put:user=ann")
+	b := &storetest.Browser{T: t}
+	b.Fine(pods[0], "put:user=ann")
 	errs := make(chan error, 60)
 	var all sync.WaitGroup
 	for i := range cap(errs) {
 		all.Go(func() {
-			a, err := b.copied().try(t.Context(), pods[i%len(pods)], "put:note="+strconv.Itoa(i))
-			if err == nil && a.status != http.StatusOK {
+			a, err := b.Copied().Try(t.Context(), pods[i%len(pods)], "put:note="+strconv.Itoa(i))
+			if err == nil && a.Status != http.StatusOK {
 				err = http.ErrAbortHandler
 			}
 			errs <- err
@@ -420,7 +421,7 @@ func TestConcurrentCommits(t *testing.T) {
 	require.NoError(t, err)
 	require.NotNil(t, values["note"])
 	for _, p := range pods {
-		eventually(t, func() bool { return b.fine(p, "").values["note"] == values["note"] }, "all agree on the last")
+		storetest.Eventually(t, func() bool { return b.Fine(p, "").Values["note"] == values["note"] }, "all agree on the last")
 	}
 }
 
@@ -429,18 +430,18 @@ func TestCommitOutlivesTheClient(t *testing.T) {
 	t.Parallel()
 	_, pods := setup(t, options{})
 	p := pods[0]
-	b := &browser{t: t}
-	b.fine(p, "put:user=ann")
+	b := &storetest.Browser{T: t}
+	b.Fine(p, "put:user=ann")
 	ctx, cancel := context.WithCancel(t.Context())
-	ctx, err := p.Load(ctx, b.cookie.Value)
+	ctx, err := p.Load(ctx, b.Cookie.Value)
 	require.NoError(t, err)
 	p.Put(ctx, "note", "late")
 	cancel()
 	_, _, err = p.Commit(ctx)
 	require.NoError(t, err)
-	require.Equal(t, "late", b.fine(p, "").values["note"])
+	require.Equal(t, "late", b.Fine(p, "").Values["note"])
 	require.NoError(t, p.Destroy(ctx))
-	require.Nil(t, b.fine(p, "").values["user"])
+	require.Nil(t, b.Fine(p, "").Values["user"])
 }
 
 // Switching scs' hashing on or off logs nobody out.
@@ -448,11 +449,11 @@ func TestHashingCanBeSwitched(t *testing.T) {
 	t.Parallel()
 	db, pods := setup(t, options{manager: modes["plain"]})
 	hashing := newPod(t, db, "h", options{manager: modes["hashed"]})
-	b := &browser{t: t}
-	b.fine(pods[0], "put:user=ann")
-	require.Equal(t, "ann", b.fine(hashing, "").values["user"])
-	b.fine(hashing, "renew")
-	require.Equal(t, "ann", b.fine(pods[0], "").values["user"])
+	b := &storetest.Browser{T: t}
+	b.Fine(pods[0], "put:user=ann")
+	require.Equal(t, "ann", b.Fine(hashing, "").Values["user"])
+	b.Fine(hashing, "renew")
+	require.Equal(t, "ann", b.Fine(pods[0], "").Values["user"])
 	_, found, err := hashing.store.Find("no hash")
 	require.NoError(t, err)
 	require.False(t, found)
@@ -464,13 +465,13 @@ func TestTokensAreNotStored(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, mode func(*scs.SessionManager)) {
 		_, pods := setup(t, options{manager: mode})
-		b := &browser{t: t}
-		b.fine(pods[0], "put:user=ann")
+		b := &storetest.Browser{T: t}
+		b.Fine(pods[0], "put:user=ann")
 		var n int
 		require.NoError(t, pods[0].pool.QueryRow(t.Context(), `
 			SELECT count(*) FROM pgcoherence.session AS s
 			WHERE strpos(s::text, $1) > 0 OR strpos(s::text, encode(decode(translate($1, '-_', '+/') || '=', 'base64'), 'hex')) > 0
-				OR strpos(s::text, encode(sha256($1::bytea), 'hex')) > 0`, b.cookie.Value).Scan(&n))
+				OR strpos(s::text, encode(sha256($1::bytea), 'hex')) > 0`, b.Cookie.Value).Scan(&n))
 		require.Zero(t, n)
 	})
 }
@@ -478,25 +479,25 @@ func TestTokensAreNotStored(t *testing.T) {
 func TestDatabaseAway(t *testing.T) {
 	t.Parallel()
 	server := pgtestServer(t)
-	b := &browser{t: t}
+	b := &storetest.Browser{T: t}
 	p := server.pod
-	b.fine(p, "put:user=ann")
-	require.Equal(t, "ann", b.fine(p, "").values["user"])
+	b.Fine(p, "put:user=ann")
+	require.Equal(t, "ann", b.Fine(p, "").Values["user"])
 	server.stop()
 	// What is in memory goes on while the bus is fresh; then it is an error, and never anonymous.
-	eventually(t, func() bool {
-		a := b.copied().do(p, "")
-		if a.status == http.StatusOK {
-			require.Equal(t, "ann", a.values["user"])
+	storetest.Eventually(t, func() bool {
+		a := b.Copied().Do(p, "")
+		if a.Status == http.StatusOK {
+			require.Equal(t, "ann", a.Values["user"])
 		}
-		return a.status == http.StatusInternalServerError
+		return a.Status == http.StatusInternalServerError
 	}, "it becomes an error")
-	stranger := &browser{t: t}
-	require.Equal(t, http.StatusInternalServerError, stranger.do(p, "put:user=bob").status, "nothing can be stored")
-	require.Nil(t, (&browser{t: t}).fine(p, "").values["user"], "who has no session needs no database")
+	stranger := &storetest.Browser{T: t}
+	require.Equal(t, http.StatusInternalServerError, stranger.Do(p, "put:user=bob").Status, "nothing can be stored")
+	require.Nil(t, (&storetest.Browser{T: t}).Fine(p, "").Values["user"], "who has no session needs no database")
 	server.start()
-	eventually(t, func() bool {
-		a := b.copied().do(p, "")
-		return a.status == http.StatusOK && a.values["user"] == "ann"
+	storetest.Eventually(t, func() bool {
+		a := b.Copied().Do(p, "")
+		return a.Status == http.StatusOK && a.Values["user"] == "ann"
 	}, "it is back")
 }

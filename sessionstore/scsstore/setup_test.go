@@ -1,15 +1,9 @@
 package scsstore_test
 
 import (
-	"context"
 	"encoding/json"
-	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,7 +14,7 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/internal/pgtest"
-	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 	"github.com/pgcoherence/pgcoherence/sessionstore/scsstore"
 )
 
@@ -30,19 +24,7 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreTopFunction("github.com/alexedwards/scs/v2/memstore.(*MemStore).startCleanup"))
 }
 
-var quiet = slog.New(slog.DiscardHandler)
-
-var template = &pgtest.Template{Name: "scsstore", Make: func(ctx context.Context, dsn string) error {
-	pool, err := pgxpool.New(ctx, dsn)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	if err := bus.Migrate(ctx, pool, &bus.MigrateConfig{Logger: quiet}); err != nil {
-		return err
-	}
-	return sessionstore.Migrate(ctx, pool, &sessionstore.MigrateConfig{Logger: quiet})
-}}
+var template = storetest.Template("scsstore")
 
 func userOf(values map[string]any) string {
 	user, _ := values["user"].(string)
@@ -52,12 +34,10 @@ func userOf(values map[string]any) string {
 // pod is a program with a bus, a manager and a store of its own, over a database that others use, too.
 type pod struct {
 	*scs.SessionManager
+	storetest.Site
 	store *scsstore.Store
 	bus   *bus.Postgres
 	pool  *pgxpool.Pool
-	web   *httptest.Server
-
-	slow chan chan struct{} // requests to /slow, each waiting to be let go on
 }
 
 // options are how the pods of a test are.
@@ -80,48 +60,24 @@ func setup(t testing.TB, o options) (*pgtest.DB, []*pod) {
 func newPod(t testing.TB, db *pgtest.DB, name string, o options) *pod {
 	t.Helper()
 	pool := db.Pool(t)
-	b, err := bus.NewPostgres(pool, &bus.Config{
-		Name: name, Logger: quiet, StaleAfter: 3 * time.Second, BeatInterval: 200 * time.Millisecond, SweepInterval: 30 * time.Millisecond,
-	})
-	require.NoError(t, err)
-	p := &pod{SessionManager: scs.New(), bus: b, pool: pool, slow: make(chan chan struct{})}
+	b := storetest.NewBus(t, pool, name)
+	p := &pod{SessionManager: scs.New(), bus: b, pool: pool}
 	cfg := scsstore.Config{WithUser: userOf}
-	cfg.Sessions.Logger, cfg.Sessions.SweepInterval = quiet, -1
+	cfg.Sessions.Logger, cfg.Sessions.SweepInterval = storetest.Quiet(), -1
 	if o.manager != nil {
 		o.manager(p.SessionManager)
 	}
 	if o.config != nil {
 		o.config(&cfg)
 	}
+	var err error
 	p.store, err = scsstore.New(b, pool, p.SessionManager, &cfg)
 	require.NoError(t, err)
-	background(t, b.Run)
-	select {
-	case <-b.Ready():
-	case <-time.After(30 * time.Second):
-		require.Fail(t, "bus is not ready")
-	}
+	storetest.RunBus(t, b)
 	t.Cleanup(func() { require.NoError(t, p.store.Close()) })
-	background(t, p.store.Run)
-	p.web = httptest.NewServer(p.LoadAndSave(p.handler()))
-	t.Cleanup(p.web.Close)
+	storetest.Background(t, p.store.Run)
+	p.Serve(t, p.LoadAndSave(p.handler()))
 	return p
-}
-
-func background(t testing.TB, run func(context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- run(ctx) }()
-	t.Cleanup(sync.OnceFunc(func() {
-		cancel()
-		require.NoError(t, <-done)
-	}))
-}
-
-func eventually(t testing.TB, f func() bool, what string) {
-	t.Helper()
-	require.Eventually(t, f, 30*time.Second, 5*time.Millisecond, what)
 }
 
 // handler is an application. Each request does what the words of "do" say, in order, and answers all values.
@@ -152,9 +108,7 @@ func (p *pod) handler() http.Handler {
 				d, err = time.ParseDuration(key)
 				p.SetDeadline(ctx, time.Now().Add(d))
 			case "wait":
-				on := make(chan struct{})
-				p.slow <- on
-				<-on
+				p.Wait()
 			}
 			if err != nil {
 				http.Error(w, err.Error(), http.StatusTeapot)
@@ -171,103 +125,11 @@ func (p *pod) handler() http.Handler {
 	})
 }
 
-// browser keeps a cookie and shows it to whichever pod it is sent to.
-type browser struct {
-	t      testing.TB
-	cookie *http.Cookie
-}
-
-type answer struct {
-	status int
-	values map[string]any
-	text   string
-	set    *http.Cookie // what the answer has set
-}
-
-func (a answer) deadline(t testing.TB) time.Time {
+func deadlineOf(t testing.TB, a storetest.Answer) time.Time {
 	t.Helper()
-	text, ok := a.values["deadline"].(string)
-	require.True(t, ok, a.text)
+	text, ok := a.Values["deadline"].(string)
+	require.True(t, ok, a.Text)
 	at, err := time.Parse(time.RFC3339Nano, text)
 	require.NoError(t, err)
 	return at
-}
-
-func (b *browser) do(p *pod, words string) answer {
-	b.t.Helper()
-	a, err := b.try(b.t.Context(), p, words)
-	require.NoError(b.t, err)
-	return a
-}
-
-// fine is do for what must be answered with values.
-func (b *browser) fine(p *pod, words string) answer {
-	b.t.Helper()
-	a := b.do(p, words)
-	require.Equal(b.t, http.StatusOK, a.status, a.text)
-	return a
-}
-
-func (b *browser) try(ctx context.Context, p *pod, words string) (a answer, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.web.URL+"/?do="+url.QueryEscape(words), http.NoBody)
-	if err != nil {
-		return a, err
-	}
-	if b.cookie != nil {
-		r.AddCookie(b.cookie)
-	}
-	response, err := p.web.Client().Do(r)
-	if err != nil {
-		return a, err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return a, err
-	}
-	a.status, a.text = response.StatusCode, string(body)
-	if a.status == http.StatusOK {
-		if err := json.Unmarshal(body, &a.values); err != nil {
-			return a, err
-		}
-	}
-	for _, c := range response.Cookies() {
-		a.set = c
-		b.cookie = c
-		if c.MaxAge < 0 {
-			b.cookie = nil
-		}
-	}
-	return a, nil
-}
-
-// copied is another tab, with the same cookie.
-func (b *browser) copied() *browser { return &browser{b.t, b.cookie} }
-
-// sendSlow sends a request that stops in its handler; the rest of the words is done once letGo is called.
-func (b *browser) sendSlow(p *pod, before, after string) (letGo func() answer) {
-	b.t.Helper()
-	type result struct {
-		a   answer
-		err error
-	}
-	done := make(chan result, 1)
-	ctx := b.t.Context()
-	go func() {
-		a, err := b.try(ctx, p, before+" wait "+after)
-		done <- result{a, err}
-	}()
-	var on chan struct{}
-	select {
-	case on = <-p.slow:
-	case <-time.After(30 * time.Second):
-		require.Fail(b.t, "request has not arrived")
-	}
-	return func() answer {
-		b.t.Helper()
-		close(on)
-		r := <-done
-		require.NoError(b.t, r.err)
-		return r.a
-	}
 }

@@ -1,12 +1,10 @@
 package sessionimport_test
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/gob"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -22,8 +20,8 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/internal/pgtest"
-	"github.com/pgcoherence/pgcoherence/sessionstore"
 	"github.com/pgcoherence/pgcoherence/sessionstore/gorillastore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 	"github.com/pgcoherence/pgcoherence/sessionstore/scsstore"
 	"github.com/pgcoherence/pgcoherence/sessionstore/sessionimport"
 )
@@ -38,8 +36,6 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreTopFunction("github.com/alexedwards/scs/v2/memstore.(*MemStore).startCleanup"))
 }
 
-var quiet = slog.New(slog.DiscardHandler)
-
 // The tables as the two stores' documentation has them.
 const oldTables = `
 CREATE TABLE sessions (token TEXT PRIMARY KEY, data BYTEA NOT NULL, expiry TIMESTAMPTZ NOT NULL);
@@ -51,21 +47,7 @@ CREATE INDEX http_sessions_key_idx ON http_sessions (key);
 CREATE SCHEMA "Old";
 CREATE TABLE "Old".sessions (LIKE sessions INCLUDING ALL)`
 
-var template = &pgtest.Template{Name: "sessionimport", Make: func(ctx context.Context, dsn string) error {
-	pool, err := pgxpool.New(ctx, dsn)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	if err := bus.Migrate(ctx, pool, &bus.MigrateConfig{Logger: quiet}); err != nil {
-		return err
-	}
-	if err := sessionstore.Migrate(ctx, pool, &sessionstore.MigrateConfig{Logger: quiet}); err != nil {
-		return err
-	}
-	_, err = pool.Exec(ctx, oldTables)
-	return err
-}}
+var template = storetest.Template("sessionimport", oldTables)
 
 func tokenOf(i int) string {
 	sum := sha256.Sum256([]byte("token " + strconv.Itoa(i)))
@@ -90,7 +72,7 @@ func newSCS(t *testing.T, pool *pgxpool.Pool, change func(*scs.SessionManager, *
 		}
 		return strconv.Itoa(id)
 	}}
-	cfg.Sessions.Logger = quiet
+	cfg.Sessions.Logger = storetest.Quiet()
 	if change != nil {
 		change(m, &cfg)
 	}
@@ -250,7 +232,7 @@ func TestPGStore(t *testing.T) {
 		user, _ := values["user"].(string)
 		return user
 	}}
-	cfg.Sessions.Logger = quiet
+	cfg.Sessions.Logger = storetest.Quiet()
 	s, err := gorillastore.New(bus.NewLocal(), pool, &cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })

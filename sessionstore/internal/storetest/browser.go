@@ -1,0 +1,135 @@
+package storetest
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Site is a pod's application. Each request does what the words of its "do" say, in order, and answers values as JSON.
+type Site struct {
+	web  *httptest.Server
+	slow chan chan struct{} // requests that wait, each to be let go on
+}
+
+// Serve serves the application until the end of the test.
+func (s *Site) Serve(t testing.TB, handler http.Handler) {
+	t.Helper()
+	s.slow = make(chan chan struct{})
+	s.web = httptest.NewServer(handler)
+	t.Cleanup(s.web.Close)
+}
+
+// Wait is what the word "wait" does: the request stops there until it is let go on, see SendSlow.
+func (s *Site) Wait() {
+	on := make(chan struct{})
+	s.slow <- on
+	<-on
+}
+
+func (s *Site) site() *Site { return s }
+
+// Pod is anything that a Site is embedded in.
+type Pod interface{ site() *Site }
+
+// Browser keeps a cookie and shows it to whichever pod it is sent to.
+type Browser struct {
+	T      testing.TB
+	Cookie *http.Cookie
+	Query  string // sent with every request
+}
+
+// Answer is what a pod has answered.
+type Answer struct {
+	Status int
+	Values map[string]any
+	Text   string
+	Set    *http.Cookie // the last that the answer has set
+}
+
+// Do sends a request that does some words.
+func (b *Browser) Do(p Pod, words string) Answer {
+	b.T.Helper()
+	a, err := b.Try(b.T.Context(), p, words)
+	require.NoError(b.T, err)
+	return a
+}
+
+// Fine is Do for what must be answered with values.
+func (b *Browser) Fine(p Pod, words string) Answer {
+	b.T.Helper()
+	a := b.Do(p, words)
+	require.Equal(b.T, http.StatusOK, a.Status, a.Text)
+	return a
+}
+
+// Try is Do for other goroutines than the test's.
+func (b *Browser) Try(ctx context.Context, p Pod, words string) (a Answer, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.site().web.URL+"/?"+b.Query+"&do="+url.QueryEscape(words), http.NoBody)
+	if err != nil {
+		return a, err
+	}
+	if b.Cookie != nil {
+		r.AddCookie(&http.Cookie{Name: b.Cookie.Name, Value: b.Cookie.Value})
+	}
+	response, err := p.site().web.Client().Do(r)
+	if err != nil {
+		return a, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return a, err
+	}
+	a.Status, a.Text = response.StatusCode, string(body)
+	if a.Status == http.StatusOK {
+		if err := json.Unmarshal(body, &a.Values); err != nil {
+			return a, err
+		}
+	}
+	for _, c := range response.Cookies() { // the last one counts
+		a.Set, b.Cookie = c, c
+		if c.MaxAge < 0 {
+			b.Cookie = nil
+		}
+	}
+	return a, nil
+}
+
+// Copied is another tab, with the same cookie.
+func (b *Browser) Copied() *Browser { return &Browser{b.T, b.Cookie, b.Query} }
+
+// SendSlow sends a request that stops in its handler; the rest of the words is done once letGo is called.
+func (b *Browser) SendSlow(p Pod, before, after string) (letGo func() Answer) {
+	b.T.Helper()
+	type result struct {
+		a   Answer
+		err error
+	}
+	done := make(chan result, 1)
+	ctx := b.T.Context()
+	go func() {
+		a, err := b.Try(ctx, p, before+" wait "+after)
+		done <- result{a, err}
+	}()
+	var on chan struct{}
+	select {
+	case on = <-p.site().slow:
+	case <-time.After(patience):
+		require.Fail(b.T, "request has not arrived")
+	}
+	return func() Answer {
+		b.T.Helper()
+		close(on)
+		r := <-done
+		require.NoError(b.T, r.err)
+		return r.a
+	}
+}
