@@ -116,7 +116,7 @@ func hitKeys(n int) []string {
 func startHitters(ctx context.Context, pod *pod, keys []string) (hitters []*hitter, err error) {
 	load := func(context.Context, string) (*thing, error) { return &thing{1}, nil }
 	// Twice the room, so that sharded caches hold them all, too.
-	for _, make := range []maker{oursOn(pod), makeRaw, makeGolangLRU, makeExpirable, makeOtter, makeSturdyc} {
+	for _, make := range []maker{oursOn(pod), makeRaw, makeClocked, makeGolangLRU, makeExpirable, makeOtter, makeSturdyc} {
 		made, err := make(2*len(keys), load)
 		if err != nil {
 			return hitters, err
@@ -237,6 +237,7 @@ func reportHits(r *report, plan hitPlan, hitters []*hitter) error {
 		readers          int
 	}{
 		{"hit.ratio.raw", "ours", "mutex+simplelru", 1},
+		{"hit.ratio.raw_clock", "ours", "mutex+simplelru+clock", 1},
 		{"hit.ratio.expirable.2", "ours", "expirable", 2},
 		{"hit.ratio.expirable.8", "ours", "expirable", 8},
 		{"hit.ratio.golanglru.8", "ours", "golang-lru", 8},
