@@ -43,7 +43,7 @@ func makeSchema(ctx context.Context, pool *pgxpool.Pool) error {
 }
 
 // patience bounds every wait of a test: long, for a slow machine, and only ever reached by a failure.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 func eventually(t testing.TB, condition func() bool, message string, args ...any) {
 	t.Helper()
