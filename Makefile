@@ -51,10 +51,12 @@ test: prepare ## vet and test every module, with the race detector, on one real 
 	@if [ -z "$(RACE)" ]; then echo "make: no C compiler: testing WITHOUT the race detector" >&2; fi
 	go vet ./...
 	go test $(RACE) -count=1 ./...
-	@for module in $(NESTED); do \
+	@failed=; \
+	for module in $(NESTED); do \
 		echo "go build, vet, test $$module"; \
-		(cd "$$module" && go build -o /dev/null ./... && go vet ./... && go test -count=1 ./...); \
-	done
+		(cd "$$module" && go build -o /dev/null ./... && go vet ./... && go test -count=1 ./...) || failed="$$failed $$module"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "make: failed in$$failed" >&2; exit 1; fi
 
 .PHONY: test-race20
 test-race20: ## repeat the tests to find flaky ones: COUNT=20 PKG=./bus/...
