@@ -20,16 +20,22 @@ func TestLockFault(t *testing.T) {
 	require.Contains(t, out, "RESULT faults.passed 1/1")
 }
 
-// TestLockControl: without Guard the same check fails.
+// TestLockControl: without Guard the same check fails. Whether a holder is stopped between its look and its write is
+// chance, so one schedule may find none; five do not.
 func TestLockControl(t *testing.T) {
 	t.Parallel()
 	pgtest.RequireBinaries(t)
 	c := lockControls()[0]
 	c.inject = stopHolders(2)
-	r := c.run(t.Context(), options{duration: defaultDuration}, true)
-	require.NoError(t, r.err)
-	require.Positive(t, r.lock.lost, "%v", r.proofs)
-	require.False(t, r.passed())
+	for range 5 {
+		r := c.run(t.Context(), options{duration: defaultDuration}, true)
+		require.NoError(t, r.err)
+		if r.lock.lost > 0 {
+			require.False(t, r.passed())
+			return
+		}
+	}
+	require.Fail(t, "unguarded writes were never lost")
 }
 
 // ms is a time of a history.
