@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
@@ -198,8 +199,7 @@ func (c *Cache[K, V]) covers(f *flight[K, V], t trust, now time.Time) bool {
 	if t == trustFresh {
 		return f.load.trusted || f.load.fresh
 	}
-	age := max(now.Sub(f.since), now.Round(0).Sub(f.since.Round(0)))
-	return f.load.primary && age < cmp.Or(c.staleAfter, bus.DefaultStaleAfter)
+	return f.load.primary && elapsed.Between(f.since, now) < cmp.Or(c.staleAfter, bus.DefaultStaleAfter)
 }
 
 // lookup looks both kinds of entries up, with the shard locked. What has expired goes, unless it could still serve.

@@ -3,6 +3,8 @@ package cache
 import (
 	"sync"
 	"time"
+
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
 // suspects remembers when the bus was last seen to be in sync, for serving what is held if a load fails. Entries of the
@@ -46,5 +48,5 @@ func (s *suspects) of(epoch uint32, now time.Time) time.Duration {
 	if s.proven.IsZero() || s.epoch != epoch {
 		return -1
 	}
-	return max(now.Sub(s.proven), now.Round(0).Sub(s.proven.Round(0)), 0)
+	return max(elapsed.Between(s.proven, now), 0)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
 // TryAcquire takes a lease if it is free and nobody waits for it; else the error is a *HeldError. It writes nothing
@@ -230,7 +231,7 @@ func (a *attempt) granted(ctx context.Context, r *reply) (*Lease, error) {
 		return nil, err
 	}
 	lease := newLease(a, token, r.place.database, r.sent)
-	if elapsed(r.sent, r.arrived) >= trust(a.options.TTL) { // the answer took so long that the lease is over
+	if elapsed.Between(r.sent, r.arrived) >= trust(a.options.TTL) { // the answer took so long that the lease is over
 		lease.discard(ReasonExpired)
 		a.unsure = true
 		return nil, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 	"github.com/pgcoherence/pgcoherence/internal/sqltext"
 )
 
@@ -19,7 +20,7 @@ func Queries(schema string) (map[string]string, error) {
 
 // The parts that are tested by themselves.
 var (
-	Elapsed = elapsed
+	Elapsed = elapsed.Between
 	Trust   = trust
 )
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
 // Lease is one time of having something exclusively. It is renewed by Run until it is released or lost. All methods are
@@ -62,7 +64,7 @@ func (l *Lease) ValidFor() time.Duration {
 	if l.lost != nil || l.released {
 		return 0
 	}
-	return max(0, trust(l.locker.options.TTL)-elapsed(l.sent, time.Now()))
+	return max(0, trust(l.locker.options.TTL)-elapsed.Between(l.sent, time.Now()))
 }
 
 // Err is nil while the lease is held, as far as this process can know, else ErrReleased or a *LostError.
@@ -83,7 +85,7 @@ func (l *Lease) Err() error {
 // stands still while the machine is suspended, and every use.
 func (l *Lease) checkDeadline() {
 	l.mu.Lock()
-	left := trust(l.locker.options.TTL) - elapsed(l.sent, time.Now())
+	left := trust(l.locker.options.TTL) - elapsed.Between(l.sent, time.Now())
 	over := left <= 0 && l.lost == nil && !l.released
 	if !over && l.lost == nil && !l.released {
 		l.timer.Reset(left) // it was renewed meanwhile
@@ -100,7 +102,7 @@ func (l *Lease) renewed(sent time.Time) {
 	defer l.mu.Unlock()
 	l.sent = sent
 	if l.lost == nil && !l.released {
-		l.timer.Reset(trust(l.locker.options.TTL) - elapsed(sent, time.Now()))
+		l.timer.Reset(trust(l.locker.options.TTL) - elapsed.Between(sent, time.Now()))
 	}
 }
 
@@ -120,7 +122,7 @@ func (l *Lease) lose(reason Reason) {
 	if reason != ReasonClosed { // what is closed is renewed until it is released
 		c.remove(l)
 	}
-	c.metrics.lose(reason, elapsed(l.granted, time.Now()))
+	c.metrics.lose(reason, elapsed.Between(l.granted, time.Now()))
 	l.cancel(err)
 	c.log.Warn("lease lost", slog.String("reason", string(reason)), slog.Int64("token", l.token))
 	if f := l.locker.options.OnLost; f != nil {
@@ -174,7 +176,7 @@ func (l *Lease) Release(ctx context.Context) error {
 		l.cancel(ErrReleased)
 		c.remove(l)
 		if lost == nil {
-			c.metrics.release(elapsed(l.granted, time.Now()))
+			c.metrics.release(elapsed.Between(l.granted, time.Now()))
 		}
 	}
 	if ctx.Err() != nil {

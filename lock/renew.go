@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
 // heartbeat renews, in one statement, what is due and what will be soon, and tells when it is to be called again. The
@@ -38,7 +40,7 @@ func (h *heartbeat) due(now time.Time) (batch []*Lease, at time.Time) {
 	h.c.mu.Unlock()
 	for _, l := range leases {
 		sent, ttl := l.lastSent(), l.locker.options.TTL
-		dueAt := now.Add(ttl/3 - elapsed(sent, now))
+		dueAt := now.Add(ttl/3 - elapsed.Between(sent, now))
 		if len(changed) > 0 {
 			if _, ok := changed[hashOf(l.key)]; ok {
 				dueAt = now
@@ -50,7 +52,7 @@ func (h *heartbeat) due(now time.Time) (batch []*Lease, at time.Time) {
 		if dueAt.Before(at) {
 			at = dueAt
 		}
-		if !dueAt.After(now) || elapsed(sent, now) >= ttl/6 {
+		if !dueAt.After(now) || elapsed.Between(sent, now) >= ttl/6 {
 			batch = append(batch, l)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
 // row is a session as the database had it, with the moment before it was asked: remaining times count from there by this
@@ -86,12 +88,11 @@ func (s *Store[T]) read(ctx context.Context, db querier, k key) (*row[T], error)
 
 func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
 
-// elapsed is how long ago the row was asked for; the larger of monotonic and wall time, because the monotonic clock
-// stands still in a suspended machine.
+// elapsed is how long ago the row was asked for.
 func (r *row[T]) elapsed() time.Duration { return since(r.asked, r.now()) }
 
 func since(then, now time.Time) time.Duration {
-	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)), 0)
+	return max(elapsed.Between(then, now), 0)
 }
 
 // remaining is how long the session stays valid without use, after what has elapsed.
