@@ -1,8 +1,8 @@
 package status
 
 import (
+	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/bus"
@@ -77,7 +77,7 @@ func (f *fleet) see(pods []bus.Pod, at time.Time) []Pod {
 		}
 	}
 	f.last, f.at = present, at
-	slices.SortFunc(all, func(a, b Pod) int { return compareStrings(a.Name, b.Name, a.ID, b.ID) })
+	slices.SortFunc(all, byName)
 	return append(all, f.departed(at)...)
 }
 
@@ -119,18 +119,8 @@ func (f *fleet) departed(at time.Time) []Pod {
 		d.pod.BeatAgeSeconds = at.Sub(d.beat).Seconds()
 		all = append(all, d.pod)
 	}
-	slices.SortFunc(all, func(a, b Pod) int {
-		if a.BeatAgeSeconds != b.BeatAgeSeconds {
-			return int(min(max(a.BeatAgeSeconds-b.BeatAgeSeconds, -1), 1) * 2)
-		}
-		return compareStrings(a.Name, b.Name, a.ID, b.ID)
-	})
+	slices.SortFunc(all, func(a, b Pod) int { return cmp.Or(cmp.Compare(a.BeatAgeSeconds, b.BeatAgeSeconds), byName(a, b)) })
 	return all
 }
 
-func compareStrings(a, b, a2, b2 string) int {
-	if c := strings.Compare(a, b); c != 0 {
-		return c
-	}
-	return strings.Compare(a2, b2)
-}
+func byName(a, b Pod) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) }

@@ -48,10 +48,16 @@ func newProbe(b Bus, c *Config) *probe {
 	}); ok {
 		p.list = lister.Pods
 	}
-	if known, ok := b.(interface{ ID() string }); ok {
-		p.fleet.self = known.ID()
-	}
+	p.fleet.self = idOf(b)
 	return p
+}
+
+// idOf is this pod's id among the pods; empty if the bus knows of no others.
+func idOf(b Bus) string {
+	if known, ok := b.(interface{ ID() string }); ok {
+		return known.ID()
+	}
+	return ""
 }
 
 // look answers with a reading that is at most nine tenths of an interval old: who asks once per interval causes one each.

@@ -2,14 +2,13 @@ package status
 
 import (
 	"encoding/json"
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/cache"
+	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
 // SchemaVersion is that of Report. Fields are added without raising it.
@@ -132,7 +131,7 @@ type sizer interface{ Size() int64 }
 func (h *Handler) report(seen sight) Report {
 	now := time.Now()
 	r := Report{
-		SchemaVersion: SchemaVersion, At: now.UTC(), PodID: h.podID(), PodName: h.cfg.Name, Version: h.cfg.Version,
+		SchemaVersion: SchemaVersion, At: now.UTC(), PodID: idOf(h.bus), PodName: h.cfg.Name, Version: h.cfg.Version,
 		UptimeSeconds: now.Sub(h.begin).Seconds(), Ready: h.readiness(), Draining: h.draining(),
 		Bus: h.busReport(), Pods: seen.pods, Caches: make(map[string]CacheReport),
 	}
@@ -146,10 +145,11 @@ func (h *Handler) report(seen sight) Report {
 	for _, t := range r.Bus.Topics {
 		queued[t.Topic] = t.Queued
 	}
-	for _, s := range h.cacheStats() {
+	sessions := h.sessionStats()
+	for _, s := range h.cacheStats(sessions) {
 		r.Caches[s.Topic] = h.cacheReport(s, queued[s.Topic]+r.Bus.Pending, r.PodID, seen)
 	}
-	r.Locks, r.Sessions = h.lockReport(), h.sessionReports()
+	r.Locks, r.Sessions = h.lockReport(), sessionReports(sessions)
 	return r
 }
 
@@ -165,11 +165,13 @@ func (h *Handler) readiness() string {
 	}
 }
 
-func (h *Handler) podID() string {
-	if b, ok := h.bus.(interface{ ID() string }); ok {
-		return b.ID()
+// sessionStats are those of all session stores.
+func (h *Handler) sessionStats() []sessionstore.Stats {
+	all := make([]sessionstore.Stats, 0, len(h.cfg.Sessions))
+	for _, s := range h.cfg.Sessions {
+		all = append(all, s.Stats())
 	}
-	return ""
+	return all
 }
 
 func (h *Handler) busReport() BusReport {
@@ -202,13 +204,13 @@ func lagReport(d bus.Delays) LagReport {
 }
 
 // cacheStats are those of all caches, the session stores' own included.
-func (h *Handler) cacheStats() []cache.Stats {
+func (h *Handler) cacheStats(sessions []sessionstore.Stats) []cache.Stats {
 	var all []cache.Stats
 	for _, c := range h.cfg.Caches {
 		all = append(all, c.Stats())
 	}
-	for _, s := range h.cfg.Sessions {
-		all = append(all, s.Stats().Cache)
+	for _, s := range sessions {
+		all = append(all, s.Cache)
 	}
 	return all
 }
@@ -264,10 +266,9 @@ func (h *Handler) lockReport() *LockReport {
 	return r
 }
 
-func (h *Handler) sessionReports() []SessionReport {
+func sessionReports(stores []sessionstore.Stats) []SessionReport {
 	var all []SessionReport
-	for _, one := range h.cfg.Sessions {
-		s := one.Stats()
+	for _, s := range stores {
 		r := SessionReport{
 			Topic: s.Cache.Topic, Held: s.Cache.Entries, Created: s.Created, Lookups: s.Lookups, Conflicts: s.Conflicts,
 			Streams: s.Streams, Waiting: s.Waiting,
@@ -275,15 +276,15 @@ func (h *Handler) sessionReports() []SessionReport {
 		if s.Active >= 0 {
 			r.Active = &s.Active
 		}
-		for n := range maps.Values(s.Revoked) {
+		for _, n := range s.Revoked {
 			r.Revoked += n
 		}
-		for n := range maps.Values(s.Gets) {
+		for _, n := range s.Gets {
 			r.Gets += n
 		}
 		all = append(all, r)
 	}
-	return slices.Clip(all)
+	return all
 }
 
 // status answers with the Report.
