@@ -62,7 +62,7 @@ type save struct {
 	before    *loaded // nil: the session is not known to be there
 	data      Data
 	user      string
-	login     string // sessionstore.Login of BeginLogin, if it is this user's
+	login     *sessionstore.Login // of BeginLogin, if it is this user's
 	unchanged bool
 }
 
@@ -77,17 +77,17 @@ func (s *Store) prepare(session *sessions.Session, l *loaded) (v save, err error
 	if text, ok := session.Values[loginKey].(string); ok {
 		var login sessionstore.Login
 		if login.UnmarshalText([]byte(text)) == nil && login.User() == v.user {
-			v.login = text
+			v.login = &login
 		}
 	}
-	if v.data, err = encode(session.Name(), session.Values, v.login == ""); err != nil {
+	if v.data, err = encode(session.Name(), session.Values, v.login == nil); err != nil {
 		return v, err
 	}
 	if n, most := v.data.size(), cmp.Or(s.cfg.Sessions.MaxData, sessionstore.DefaultMaxData); n > most {
 		// Here already: at a login the old token is dead before the values are written.
 		return v, fmt.Errorf("%w: %d bytes, at most %d", sessionstore.ErrTooLarge, n, most)
 	}
-	v.unchanged = l != nil && v.login == "" && same(l.data, v.data, session.Values)
+	v.unchanged = l != nil && v.login == nil && same(l.data, v.data, session.Values)
 	return v, nil
 }
 
@@ -105,14 +105,14 @@ func (s *Store) write(ctx context.Context, r *http.Request, session *sessions.Se
 	if v.before != nil {
 		token = v.before.token
 	}
-	logsIn := v.user != "" && (v.before == nil || v.user != v.before.user || v.login != "")
+	logsIn := v.user != "" && (v.before == nil || v.user != v.before.user || v.login != nil)
 	if v.before == nil && logsIn {
 		// The values were replaced as a whole; whose session it was is not known here.
 		now, err := s.sessions.Look(ctx, token)
 		if err != nil {
 			return nil, err
 		}
-		logsIn = now.User != v.user || v.login != ""
+		logsIn = now.User != v.user || v.login != nil
 	}
 	if session.ID != "" && !logsIn {
 		return s.update(ctx, token, v)
@@ -178,7 +178,7 @@ func (s *Store) create(ctx context.Context, r *http.Request, session *sessions.S
 		return nil, err
 	}
 	session.ID = token
-	if v.login != "" {
+	if v.login != nil {
 		delete(session.Values, loginKey)
 	}
 	return got, nil
@@ -195,10 +195,8 @@ func (s *Store) update(ctx context.Context, token string, v save) (*sessionstore
 }
 
 func (s *Store) login(ctx context.Context, v save) (sessionstore.Login, error) {
-	if v.login != "" {
-		var login sessionstore.Login
-		err := login.UnmarshalText([]byte(v.login))
-		return login, err
+	if v.login != nil {
+		return *v.login, nil
 	}
 	return s.sessions.BeginLogin(ctx, v.user)
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
@@ -221,7 +219,6 @@ func (s *Store) Adopt(ctx context.Context, token string, isHash bool, b []byte) 
 			}
 		}
 	}
-	o.ID = uuid.Nil
 	_, err = s.sessions.Commit(ctx, token, data, o)
 	return err == nil, err
 }
