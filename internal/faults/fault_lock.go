@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/internal/pgtest"
@@ -114,10 +113,8 @@ func failOver(ctx context.Context, s *scene) error {
 		return err
 	}
 	s.lossyFrom = s.locks.now()
-	for _, statement := range []string{"ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"} {
-		if err := execOn(ctx, standby.DSN(""), statement); err != nil {
-			return fmt.Errorf("cut the standby off: %w", err)
-		}
+	if err := cutOff(ctx, standby); err != nil {
+		return err
 	}
 	if err := pause(ctx, 500*time.Millisecond); err != nil { // less than the TTL: holders rely on leases that are to vanish
 		return err

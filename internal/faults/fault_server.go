@@ -77,6 +77,16 @@ func (s *scene) answers(ctx context.Context) error {
 	return nil
 }
 
+// cutOff makes a standby fall behind: it gets nothing from its primary any more.
+func cutOff(ctx context.Context, standby *pgtest.Server) error {
+	for _, statement := range []string{"ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"} {
+		if err := execOn(ctx, standby.DSN(""), statement); err != nil {
+			return fmt.Errorf("cut the standby off: %w", err)
+		}
+	}
+	return nil
+}
+
 // promote fails over to an asynchronous standby. Commits that it has not got are answered on the old primary before:
 // nothing can make them hold, but what comes after must be coherent with the new primary, although the pods' listening
 // connections still lead to the old one, which is alive and quiet.
@@ -93,10 +103,8 @@ func promote(ctx context.Context, s *scene) error {
 		return err
 	}
 	// The standby falls behind.
-	for _, statement := range []string{"ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"} {
-		if err := execOn(ctx, standby.DSN(""), statement); err != nil {
-			return fmt.Errorf("cut the standby off: %w", err)
-		}
+	if err := cutOff(ctx, standby); err != nil {
+		return err
 	}
 	before := s.load.written.Load()
 	if err := errors.Join(s.writeReserved(ctx), pause(ctx, 500*time.Millisecond)); err != nil {

@@ -59,7 +59,6 @@ const contextLag = time.Second
 func (f fault) runLock(ctx context.Context, o options) (r result) {
 	r.name, r.lock = f.name, &lockResult{bound: overlap{context: contextLag}}
 	o.tier = false // nothing of it is cached
-	begun := time.Now()
 	p, plan := f.plan, *f.lock
 	tune := p.tune
 	p.tune = func(i int, c *podConfig) {
@@ -70,25 +69,16 @@ func (f fault) runLock(ctx context.Context, o options) (r result) {
 		}
 	}
 	p.before = plan.makeTables
-	s, err := newScene(ctx, p, o)
-	if err != nil {
-		r.err = fmt.Errorf("start: %w", err)
-		return r
-	}
-	defer func() {
-		if err := s.close(); err != nil && r.err == nil {
-			r.err = err
+	r.on(ctx, p, o, func(s *scene) {
+		s.locks = s.startLocks(ctx, plan)
+		r.err = f.bring(ctx, s, &r)
+		s.locks.stop()
+		if err := s.judge(ctx, plan, &r); err != nil {
+			r.err = errors.Join(r.err, err)
 		}
-		r.took = time.Since(begun)
-	}()
-	s.locks = s.startLocks(ctx, plan)
-	r.err = f.bring(ctx, s, &r)
-	s.locks.stop()
-	if err := s.judge(ctx, plan, &r); err != nil {
-		r.err = errors.Join(r.err, err)
-	}
-	r.notes = append(s.notes, fmt.Sprintf("%d grants, %d writes, %d outcomes unknown; a pod relied on a lease for %v too long, a context lasted %v too long",
-		r.lock.granted, r.lock.writes, r.lock.unknown, r.lock.overlap.claim, r.lock.overlap.context))
+		r.notes = append(s.notes, fmt.Sprintf("%d grants, %d writes, %d outcomes unknown; a pod relied on a lease for %v too long, a context lasted %v too long",
+			r.lock.granted, r.lock.writes, r.lock.unknown, r.lock.overlap.claim, r.lock.overlap.context))
+	})
 	return r
 }
 

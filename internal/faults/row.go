@@ -49,6 +49,23 @@ func (r result) checked() int64 {
 
 func (r result) passed() bool { return r.err == nil && r.violations() == 0 && r.checked() > 0 }
 
+// on plays on a scene of its own, and notes how that ended and how long all of it took.
+func (r *result) on(ctx context.Context, p plan, o options, play func(*scene)) {
+	begun := time.Now()
+	s, err := newScene(ctx, p, o)
+	if err != nil {
+		r.err = fmt.Errorf("start: %w", err)
+		return
+	}
+	defer func() {
+		if err := s.close(); err != nil && r.err == nil {
+			r.err = err
+		}
+		r.took = time.Since(begun)
+	}()
+	play(s)
+}
+
 // run runs one row.
 func (f fault) run(ctx context.Context, o options) (r result) {
 	switch {
@@ -58,44 +75,34 @@ func (f fault) run(ctx context.Context, o options) (r result) {
 		return f.runSessions(ctx, o)
 	}
 	r.name = f.name
-	begun := time.Now()
-	s, err := newScene(ctx, f.plan, o)
-	if err != nil {
-		r.err = fmt.Errorf("start: %w", err)
-		return r
-	}
-	defer func() {
-		if err := s.close(); err != nil && r.err == nil {
-			r.err = err
+	r.on(ctx, f.plan, o, func(s *scene) {
+		s.start(ctx)
+		// Confirmations go by positions only after a pod lease.
+		if r.err = pause(ctx, s.timing.Lease+200*time.Millisecond); r.err != nil {
+			return
 		}
-		r.took = time.Since(begun)
-	}()
-	s.start(ctx)
-	// Confirmations go by positions only after a pod lease.
-	if r.err = pause(ctx, s.timing.Lease+200*time.Millisecond); r.err != nil {
-		return r
-	}
-	if r.err = s.tierBefore(ctx); r.err != nil {
-		return r
-	}
-	if err := f.inject(ctx, s); err != nil {
-		r.err = fmt.Errorf("%s: %w", f.name, err)
-	}
-	live, err := s.liveAgain(ctx)
-	r.live = live
-	r.err = errors.Join(r.err, err, s.tierAfter(ctx))
-	s.load.hush()
-	defer s.load.loud()
-	lost, what := s.lost(ctx)
-	r.lost = lost
-	s.load.cancel()
-	r.tally, r.proofs = s.oracle.result()
-	r.proofs = append(r.proofs, what...)
-	r.notes = append(s.notes, fmt.Sprintf("%d writes, %d failed, %d confirmed, %d not", s.load.written.Load(),
-		s.load.failed.Load(), s.load.confirmed.Load(), s.load.unsure.Load()))
-	if sum, err := s.cacheStats(ctx); err == nil {
-		r.notes = append(r.notes, sum.String())
-	}
+		if r.err = s.tierBefore(ctx); r.err != nil {
+			return
+		}
+		if err := f.inject(ctx, s); err != nil {
+			r.err = fmt.Errorf("%s: %w", f.name, err)
+		}
+		live, err := s.liveAgain(ctx)
+		r.live = live
+		r.err = errors.Join(r.err, err, s.tierAfter(ctx))
+		s.load.hush()
+		defer s.load.loud()
+		lost, what := s.lost(ctx)
+		r.lost = lost
+		s.load.cancel()
+		r.tally, r.proofs = s.oracle.result()
+		r.proofs = append(r.proofs, what...)
+		r.notes = append(s.notes, fmt.Sprintf("%d writes, %d failed, %d confirmed, %d not", s.load.written.Load(),
+			s.load.failed.Load(), s.load.confirmed.Load(), s.load.unsure.Load()))
+		if sum, err := s.cacheStats(ctx); err == nil {
+			r.notes = append(r.notes, sum.String())
+		}
+	})
 	return r
 }
 

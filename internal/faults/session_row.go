@@ -27,7 +27,6 @@ const (
 // runSessions runs a row about sessions.
 func (f fault) runSessions(ctx context.Context, o options) (r result) {
 	r.name, r.gate = f.name, &gateResult{}
-	begun := time.Now()
 	e, p := newEar(), f.plan
 	tune := p.tune
 	size := f.session.size
@@ -54,25 +53,16 @@ func (f fault) runSessions(ctx context.Context, o options) (r result) {
 		}
 		return makeSessionTables(ctx, s)
 	}
-	s, err := newScene(ctx, p, o)
-	if err != nil {
-		r.err = fmt.Errorf("start: %w", err)
-		return r
-	}
-	defer func() {
-		if err := s.close(); err != nil && r.err == nil {
-			r.err = err
+	r.on(ctx, p, o, func(s *scene) {
+		s.keeping = s.startSessions(ctx, *f.session, e)
+		r.err = f.bringSessions(ctx, s, &r)
+		s.keeping.stop()
+		s.keeping.judge(&r)
+		r.notes = append(r.notes, s.notes...)
+		if what := r.gate.unchecked(); what != "" {
+			r.err = errors.Join(r.err, fmt.Errorf("never checked: %s", what))
 		}
-		r.took = time.Since(begun)
-	}()
-	s.keeping = s.startSessions(ctx, *f.session, e)
-	r.err = f.bringSessions(ctx, s, &r)
-	s.keeping.stop()
-	s.keeping.judge(&r)
-	r.notes = append(r.notes, s.notes...)
-	if what := r.gate.unchecked(); what != "" {
-		r.err = errors.Join(r.err, fmt.Errorf("never checked: %s", what))
-	}
+	})
 	return r
 }
 
