@@ -58,7 +58,9 @@ func (p *Postgres) PayloadOf(xid uint64, events ...Event) []string {
 func (p *Postgres) Committed(xid uint64, events ...Event) { p.committed(events, xid, 0) }
 
 // Notification handles a payload as if it had arrived, and tells whether it calls for a read of the difference.
-func (p *Postgres) Notification(payload string) bool { return p.applier.notification(payload).gap }
+func (p *Postgres) Notification(payload string) bool {
+	return !p.registry.hint(payload) && p.applier.notification(payload).gap
+}
 
 // Difference reads the difference to a snapshot.
 func (p *Postgres) Difference(ctx context.Context, conn *pgx.Conn, base string) (keys []string, current string, err error) {

@@ -132,6 +132,9 @@ func (l *listener) catchUp(ctx context.Context, conn *pgx.Conn) error {
 
 // HandleNotification implements pgxlisten.Handler.
 func (l *listener) HandleNotification(_ context.Context, n *pgconn.Notification, _ *pgx.Conn) error {
+	if l.p.registry.hint(n.Payload) {
+		return nil
+	}
 	what := l.p.applier.notification(n.Payload)
 	if what.gap {
 		l.p.want.set(&l.p.want.gap)

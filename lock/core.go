@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgcoherence/pgcoherence/bus"
@@ -106,33 +108,40 @@ func detached(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), patience)
 }
 
-// handed wakes the waiter that a lease was handed to: directly if it is one of this process', else through the bus. If
-// that does not work, it finds out by itself, when its process touches its waiters.
-func (c *core) handed(ctx context.Context, id *string) {
-	if id == nil {
-		return
+// handOver runs a statement that may hand a lease over and answers to whom, and sees to it that he learns of it: from the
+// statement itself, which gives a hint over the bus and so is as quick as can be, else by an event. One of this process'
+// is woken directly as well. If nothing of that works, he finds out when his process touches its waiters.
+//
+// The last two parameters of the statement are where the hint goes to.
+func (c *core) handOver(ctx context.Context, sql string, args []any, next **string, rest ...any) error {
+	channel, prefix, hints := c.hintTo()
+	err := c.row(ctx, sql, append(args, channel, prefix), append([]any{next}, rest...)...)
+	var pgErr *pgconn.PgError
+	if hints && errors.As(err, &pgErr) && pgErr.Code == "54000" { // the queue of notifications is full
+		hints = false
+		err = c.row(ctx, sql, append(args, nil, nil), append([]any{next}, rest...)...)
+	}
+	if err != nil || *next == nil {
+		return err
 	}
 	c.metrics.handed.Add(1)
-	if c.wake(*id) || c.signal(ctx, *id) {
-		return
+	if !c.wake(**next) && !hints {
+		c.publish(ctx, **next)
 	}
-	c.publish(ctx, *id)
+	return nil
 }
 
-// signal sends an event past the log and past what the bus has to announce, if it can: a hand-over is as quick as that,
-// and who misses it looks for himself.
-func (c *core) signal(ctx context.Context, key string) bool {
-	s, ok := c.bus.(hook.Signaller)
+// hintTo is where the hint of a hand-over goes to; nil if there is no such way at the moment.
+func (c *core) hintTo() (channel, prefix *string, ok bool) {
+	h, ok := c.bus.(hook.Hinter)
 	if !ok {
-		return false
+		return nil, nil, false
 	}
-	ctx, cancel := detached(ctx)
-	defer cancel()
-	sent, err := s.Signal(ctx, hook.Token{}, c.pool, Topic, key)
-	if err != nil {
-		c.log.DebugContext(ctx, "hand-over not signalled, publishing it", slog.Any("error", err))
+	to, begin, ok := h.HintTo(hook.Token{}, Topic)
+	if !ok {
+		return nil, nil, false
 	}
-	return sent
+	return &to, &begin, true
 }
 
 // announce tells all processes that something about a key is worth a look.
@@ -179,11 +188,8 @@ func (c *core) leave(ctx context.Context, key, id string) {
 	ctx, cancel := detached(ctx)
 	defer cancel()
 	var next *string
-	err := c.row(ctx, c.sql.leave, []any{key, id, waiterAlive.Milliseconds(), c.cfg.ClaimTTL.Milliseconds()}, &next)
-	if err != nil {
+	if err := c.handOver(ctx, c.sql.leave, []any{key, id, waiterAlive.Milliseconds(), c.cfg.ClaimTTL.Milliseconds()}, &next, nil); err != nil {
 		c.log.WarnContext(ctx, "queue not left, others wait for a claim that will not come",
 			slog.Any("error", fmt.Errorf("lock: leave queue: %w", err)))
-		return
 	}
-	c.handed(ctx, next)
 }

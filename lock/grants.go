@@ -16,10 +16,13 @@ const lookPrefix = "k:"
 // grants is the subscriber. It is called under the bus' lock, so it does no more than to note things and to wake others.
 type grants struct{ c *core }
 
-var _ hook.Synchronous = grants{}
+var _ hook.Hinted = grants{}
 
 // Synchronous implements hook.Synchronous: no queue and no goroutine between the bus and a waiter.
 func (grants) Synchronous(hook.Token) {}
+
+// Hint implements hook.Hinted: the id of a grant, from the statement that handed it over.
+func (g grants) Hint(_ hook.Token, id string) { g.c.wake(id) }
 
 // Invalidate implements bus.Subscriber.
 func (g grants) Invalidate(d bus.Delivery) {

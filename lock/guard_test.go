@@ -99,6 +99,53 @@ func TestGuardExcludes(t *testing.T) {
 	}
 }
 
+// A waiter that is handed the lease while a transaction is guarded by it does not get it before that transaction has
+// ended. And what it then gets, no snapshot from before can guard with any more.
+func TestGuardExcludesClaim(t *testing.T) {
+	t.Parallel()
+	for _, level := range levels {
+		t.Run(string(level), func(t *testing.T) {
+			t.Parallel()
+			ctx := within(t)
+			_, pool := setup(t)
+			b := bus.NewLocal()
+			old, next := make1(t, b, pool, config("old")), make1(t, b, pool, config("new"))
+			run(t, next)
+			lease, err := old.TryAcquire(ctx, "k")
+			require.NoError(t, err)
+			got := queue(t, ctx, next, "k", 1)
+			guarded, err := pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: level})
+			require.NoError(t, err)
+			defer func() { _ = guarded.Rollback(ctx) }()
+			require.NoError(t, lease.Guard(ctx, guarded))
+			before, err := pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: level})
+			require.NoError(t, err)
+			defer func() { _ = before.Rollback(ctx) }()
+			var one int
+			require.NoError(t, before.QueryRow(ctx, "SELECT 1 FROM account WHERE id = 1").Scan(&one), "it has its snapshot")
+
+			require.NoError(t, lease.Release(ctx))
+			claims := next.Stats().Claims
+			eventually(t, func() bool { return next.Stats().Claims > claims+3 }, "it is claimed")
+			require.Empty(t, got)
+			require.NoError(t, guarded.Commit(ctx))
+			o := <-got
+			require.NoError(t, o.err)
+			require.Greater(t, o.lease.Token(), lease.Token())
+
+			// What Guard asks; the lease itself refuses because it was released.
+			err = before.QueryRow(ctx, "SELECT 1 FROM pgcoherence.lease WHERE key = 'k' AND token = $1 FOR KEY SHARE", lease.Token()).Scan(&one)
+			if level == pgx.ReadCommitted {
+				require.ErrorIs(t, err, pgx.ErrNoRows)
+			} else {
+				var pgErr *pgconn.PgError
+				require.ErrorAs(t, err, &pgErr)
+				require.Equal(t, "40001", pgErr.Code)
+			}
+		})
+	}
+}
+
 // A holder that does not know that it has lost the lease cannot guard a transaction any more, at any level, also one
 // whose snapshot is from before.
 func TestGuardAfterLoss(t *testing.T) {

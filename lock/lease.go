@@ -184,7 +184,7 @@ func (l *Lease) Release(ctx context.Context) error {
 		ctx, cancel = detached(ctx)
 		defer cancel()
 	}
-	next, err := l.sendRelease(ctx)
+	err := l.sendRelease(ctx)
 	if err == nil || errors.Is(err, ErrLost) {
 		l.mu.Lock()
 		l.done = true
@@ -193,29 +193,29 @@ func (l *Lease) Release(ctx context.Context) error {
 	if lost != nil {
 		err = lost
 	}
-	c.handed(ctx, next)
 	return err
 }
 
-func (l *Lease) sendRelease(ctx context.Context) (next *string, err error) {
+func (l *Lease) sendRelease(ctx context.Context) (err error) {
 	c := l.locker.c
 	hold := l.locker.options.MinHold
 	if hold == 0 && !l.waited {
 		err = c.row(ctx, c.sql.releaseFree, []any{l.key, l.token}, nil)
 		if err == nil {
-			return nil, nil
+			return nil
 		}
 	}
 	if err == nil || errors.Is(err, pgx.ErrNoRows) {
-		err = c.row(ctx, c.sql.release, []any{
+		var next *string
+		err = c.handOver(ctx, c.sql.release, []any{
 			l.key, l.token, hold.Milliseconds(), waiterAlive.Milliseconds(), c.cfg.ClaimTTL.Milliseconds(),
-		}, &next, nil)
+		}, &next, nil, nil)
 	}
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, &LostError{Key: l.key, Token: l.token, Reason: ReasonTaken}
+		return &LostError{Key: l.key, Token: l.token, Reason: ReasonTaken}
 	}
 	if err != nil {
-		return nil, wrap("release", l.key, err)
+		return wrap("release", l.key, err)
 	}
-	return next, nil
+	return nil
 }

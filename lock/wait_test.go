@@ -57,6 +57,36 @@ func TestWaiterGivesUp(t *testing.T) {
 	require.NoError(t, o.lease.Release(ctx))
 }
 
+// A lease is handed over although the server takes no more notifications. The function stands in for a full queue, which
+// fails the statement with the same code.
+func TestHandOverWithoutNotifications(t *testing.T) {
+	t.Parallel()
+	ctx := within(t)
+	_, pool := setup(t)
+	_, err := pool.Exec(ctx, `CREATE SEQUENCE refused;
+		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF nextval('refused') = 1 THEN RAISE EXCEPTION 'too many notifications in the NOTIFY queue' USING ERRCODE = '54000'; END IF;
+			RETURN NEW;
+		END $$;
+		CREATE TRIGGER refuse BEFORE UPDATE ON pgcoherence.lease FOR EACH ROW WHEN (NEW.next_id IS NOT NULL) EXECUTE FUNCTION refuse()`)
+	require.NoError(t, err)
+	holders, waiters := startBus(t, pool), startBus(t, pool)
+	holder, _ := start(t, holders, pool, config("holder"))
+	other, _ := start(t, waiters, pool, config("other"))
+	eventually(t, func() bool { return holders.State() == bus.Live && waiters.State() == bus.Live }, "live")
+	lease, err := holder.TryAcquire(ctx, "k")
+	require.NoError(t, err)
+	got := queue(t, ctx, other, "k", 1)
+	require.NoError(t, lease.Release(ctx))
+	o := <-got
+	require.NoError(t, o.err)
+	require.NoError(t, o.lease.Release(ctx))
+	var refused int64
+	require.NoError(t, pool.QueryRow(ctx, "SELECT last_value FROM refused").Scan(&refused))
+	require.Equal(t, int64(2), refused, "once refused, once not")
+}
+
 // A context that has ended gets nothing, whatever is free.
 func TestEndedContext(t *testing.T) {
 	t.Parallel()

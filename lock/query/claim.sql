@@ -1,10 +1,15 @@
--- The common case of acquire.sql for a waiter: the lease was handed to it. No row: ask acquire.sql.
+-- The common case of acquire.sql for a waiter: the lease was handed to it. No row: ask acquire.sql. It waits for those who
+-- change the row without touching the token, above all for others that enter the queue: they take no time. It does not
+-- wait for guarded transactions, which may. The two locks are two strengths of one: the first lets guards be.
 -- $1 key, $2 grant id, $3 owner, $4 TTL in ms, $5 metadata or null, $6 start of the server, $7 database, $8 table.
-WITH free AS MATERIALIZED (
+WITH handed AS MATERIALIZED (
     SELECT key FROM /*schema*/pgcoherence.lease
     WHERE key = $1::text AND next_id = $2::text::uuid AND expires_at <= clock_timestamp()
       AND tableoid = $8::oid AND pg_postmaster_start_time() = $6::timestamptz AND current_database() = $7::text
-    FOR UPDATE SKIP LOCKED
+    FOR NO KEY UPDATE
+), free AS MATERIALIZED (
+    SELECT l.key FROM handed JOIN /*schema*/pgcoherence.lease AS l ON l.key = handed.key
+    FOR UPDATE OF l SKIP LOCKED
 ), gone AS (
     DELETE FROM /*schema*/pgcoherence.lease_waiter WHERE id = $2::text::uuid AND EXISTS (SELECT FROM free)
 )

@@ -1,0 +1,41 @@
+package bus
+
+import (
+	"strings"
+	"time"
+
+	"github.com/pgcoherence/pgcoherence/internal/hook"
+)
+
+var _ hook.Hinter = (*Postgres)(nil)
+
+// hintPrefix begins a payload that is a hint: a version that no message has, the topic, and the key.
+const hintPrefix = "0 hint "
+
+// HintTo implements hook.Hinter. It is bounded by what bounds announcements: where they are so many that the pods hold
+// theirs back, nobody gives hints.
+func (p *Postgres) HintTo(_ hook.Token, topic string) (channel, prefix string, ok bool) {
+	if p.State() != Live || strings.Contains(topic, " ") || p.applier.standing().pace.hold(time.Now()) > 0 {
+		return "", "", false
+	}
+	return p.channel(), hintPrefix + topic + " ", true
+}
+
+// hint passes a hint on, and answers whether the payload is one. It costs no authentication, because it can do no harm:
+// only subscribers of this project get it, and they look for themselves.
+func (r *registry) hint(payload string) bool {
+	rest, ok := strings.CutPrefix(payload, hintPrefix)
+	if !ok {
+		return false
+	}
+	topic, key, ok := strings.Cut(rest, " ")
+	if !ok {
+		return false
+	}
+	for _, s := range (*r.topics.Load())[topic] {
+		if h, ok := s.subscriber.(hook.Hinted); ok {
+			h.Hint(hook.Token{}, key)
+		}
+	}
+	return true
+}
