@@ -36,6 +36,7 @@ type attempt struct {
 	unsure  bool // a grant whose answer was lost, or came too late, may be found again
 	waits   bool // whoever would queue anyway need not be told who has it
 	queued  bool
+	unknown bool // there is no such lease, as far as is known, and so it is in no queue
 }
 
 func (l *Locker) attempt(ctx context.Context, key string) *attempt {
@@ -181,6 +182,7 @@ func (a *attempt) ask(ctx context.Context) (*reply, error) {
 	a.tries++
 	common := ""
 	switch {
+	case a.unknown:
 	case a.queued:
 		common = a.c.sql.claim
 	case a.tries == 1:

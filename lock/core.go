@@ -36,10 +36,11 @@ type core struct {
 	log     *slog.Logger
 	metrics *metrics
 
-	seen   atomic.Int64          // the largest token granted here
-	place  atomic.Pointer[place] // where the incarnation was last found to hold
-	poke   chan struct{}         // the loop of Run has something to do
-	closed chan struct{}         // closed when Run is about to end
+	seen     atomic.Int64          // the largest token granted here
+	place    atomic.Pointer[place] // where the incarnation was last found to hold
+	releases releases
+	poke     chan struct{} // the loop of Run has something to do
+	closed   chan struct{} // closed when Run is about to end
 
 	mu       sync.Mutex
 	running  bool

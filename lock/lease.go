@@ -34,7 +34,7 @@ type Lease struct {
 }
 
 func newLease(a *attempt, token int64, database string, sent time.Time) *Lease {
-	l := &Lease{locker: a.Locker, key: a.key, id: a.id, token: token, database: database, granted: sent, sent: sent, waited: a.queued}
+	l := &Lease{locker: a.Locker, key: a.key, id: a.id, token: token, database: database, granted: sent, sent: sent, waited: a.queued && !a.unknown}
 	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(a.values))
 	l.mu.Lock() // the timer may fire at once
 	defer l.mu.Unlock()
@@ -159,7 +159,8 @@ func (l *Lease) discard(reason Reason) {
 // Release gives the lease up, and hands it to whoever has waited longest. The lease's context is cancelled before that.
 // It does not wait for transactions that are guarded by the lease, nor for the disk; the next owner does. If ctx has
 // already ended, it goes on for up to five seconds all the same, so that it can be deferred. A lease that was lost is given
-// up too if it is still there, and the error is the *LostError. The second Release after a successful one is ErrReleased;
+// up too if it is still there, and the error is the *LostError. What is released at the same time goes to the server
+// together; ctx ends only the waiting for the answer. The second Release after a successful one is ErrReleased;
 // one that failed can be repeated, and if it is not, the lease ends with its TTL.
 func (l *Lease) Release(ctx context.Context) error {
 	l.mu.Lock()
@@ -196,21 +197,21 @@ func (l *Lease) Release(ctx context.Context) error {
 	return err
 }
 
-func (l *Lease) sendRelease(ctx context.Context) (err error) {
+func (l *Lease) sendRelease(ctx context.Context) error {
 	c := l.locker.c
 	hold := l.locker.options.MinHold
 	if hold == 0 && !l.waited {
-		err = c.row(ctx, c.sql.releaseFree, []any{l.key, l.token}, nil)
-		if err == nil {
+		switch ended, err := c.releases.free(ctx, l.key, l.token); {
+		case err != nil:
+			return wrap("release", l.key, err)
+		case ended:
 			return nil
 		}
 	}
-	if err == nil || errors.Is(err, pgx.ErrNoRows) {
-		var next *string
-		err = c.handOver(ctx, c.sql.release, []any{
-			l.key, l.token, hold.Milliseconds(), waiterAlive.Milliseconds(), c.cfg.ClaimTTL.Milliseconds(),
-		}, &next, nil, nil)
-	}
+	var next *string
+	err := c.handOver(ctx, c.sql.release, []any{
+		l.key, l.token, hold.Milliseconds(), waiterAlive.Milliseconds(), c.cfg.ClaimTTL.Milliseconds(),
+	}, &next, nil, nil)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return &LostError{Key: l.key, Token: l.token, Reason: ReasonTaken}
 	}

@@ -33,12 +33,14 @@ func New(b bus.Bus, pool *pgxpool.Pool, cfg *Config) (*Locker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Locker{options: c.Options, meta: meta, c: &core{
+	own := &core{
 		cfg: c, bus: b, pool: pool, sql: loadQueries(c.Schema), metrics: newMetrics(),
 		log:    c.Logger.With(slog.String("component", "pgcoherence lock"), slog.String("owner", c.Owner)),
 		leases: map[*Lease]struct{}{}, waiters: map[string]*waiter{}, watchers: map[string]map[chan struct{}]struct{}{},
 		poke: make(chan struct{}, 1), closed: make(chan struct{}),
-	}}, nil
+	}
+	own.releases.c = own
+	return &Locker{options: c.Options, meta: meta, c: own}, nil
 }
 
 // With is the same Locker with other options for what is taken through it; fields left zero stay. It shares everything

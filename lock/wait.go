@@ -74,6 +74,9 @@ func (a *attempt) await(ctx context.Context) (*Lease, error) {
 				signal(w.dropped) // it is not in the queue yet
 			}
 			err = a.c.standBy(ctx, w)
+			if a.unknown = errors.Is(err, errUnknown); a.unknown {
+				err = nil
+			}
 		}
 		if err == nil {
 			continue
@@ -93,7 +96,10 @@ func (a *attempt) await(ctx context.Context) (*Lease, error) {
 	}
 }
 
-// standBy returns nil when it may be the waiter's turn.
+// errUnknown: there is no such lease, and so no queue: nobody has ever had it, or not for long.
+var errUnknown = errors.New("lock: no such lease")
+
+// standBy returns nil when it may be the waiter's turn, and errUnknown when it is in no queue because there is none.
 func (c *core) standBy(ctx context.Context, w *waiter) error {
 	for {
 		select {
@@ -134,13 +140,12 @@ func (c *core) standBy(ctx context.Context, w *waiter) error {
 	}
 }
 
-// enqueue enters the queue and answers whether the lease is free by now, or does not exist any more.
+// enqueue enters the queue and answers whether the lease is free by now. The error is errUnknown if there is none.
 func (c *core) enqueue(ctx context.Context, w *waiter) (free bool, err error) {
 	var remaining int64
 	err = c.row(ctx, c.sql.enqueue, []any{w.key, w.id, c.cfg.Owner}, &free, &remaining, nil)
 	if errors.Is(err, pgx.ErrNoRows) {
-		signal(w.dropped)
-		return true, nil
+		return false, errUnknown
 	}
 	if err != nil {
 		return false, err

@@ -87,6 +87,26 @@ func TestHandOverWithoutNotifications(t *testing.T) {
 	require.Equal(t, int64(2), refused, "once refused, once not")
 }
 
+// Who is the first ever to want a lease does not queue for it.
+func TestAcquireUnknown(t *testing.T) {
+	t.Parallel()
+	ctx := within(t)
+	_, pool := setup(t)
+	l := make1(t, nil, pool, config("a"))
+	first, err := l.Acquire(ctx, "first") // learns where the incarnation holds
+	require.NoError(t, err)
+	require.NoError(t, first.Release(ctx))
+	before := l.Stats().Tries
+	lease, err := l.Acquire(ctx, "k")
+	require.NoError(t, err)
+	require.Equal(t, before+2, l.Stats().Tries, "it looks whether it is free, and makes it")
+	require.NoError(t, lease.Release(ctx))
+	again, err := l.Acquire(ctx, "k")
+	require.NoError(t, err)
+	require.Equal(t, before+3, l.Stats().Tries)
+	require.NoError(t, again.Release(ctx))
+}
+
 // A context that has ended gets nothing, whatever is free.
 func TestEndedContext(t *testing.T) {
 	t.Parallel()

@@ -28,13 +28,13 @@ type lockPairs struct {
 
 var (
 	longLock = lockPlan{
-		lockPairs{Rounds: 7, Pace: pace{150 * time.Millisecond, 700 * time.Millisecond}, Clients: []int{1, 16, 32}},
+		lockPairs{Rounds: 7, Pace: pace{250 * time.Millisecond, 700 * time.Millisecond}, Clients: []int{1, 16, 32}},
 		handOffPlan{Rounds: 4, Contenders: 32, Pods: 4, Hold: 2 * time.Millisecond, Pace: pace{time.Second, 2500 * time.Millisecond}},
 		guardPlan{Rounds: 9, Clients: 16, Pace: pace{150 * time.Millisecond, 600 * time.Millisecond}},
 	}
 	shortLock = lockPlan{
-		lockPairs{Rounds: 3, Pace: pace{50 * time.Millisecond, 220 * time.Millisecond}, Clients: []int{1, 16, 32}},
-		handOffPlan{Rounds: 1, Contenders: 32, Pods: 4, Hold: 2 * time.Millisecond, Pace: pace{400 * time.Millisecond, 1300 * time.Millisecond}},
+		lockPairs{Rounds: 3, Pace: pace{120 * time.Millisecond, 180 * time.Millisecond}, Clients: []int{1, 16, 32}},
+		handOffPlan{Rounds: 1, Contenders: 32, Pods: 4, Hold: 2 * time.Millisecond, Pace: pace{300 * time.Millisecond, 900 * time.Millisecond}},
 		guardPlan{Rounds: 5, Clients: 16, Pace: pace{50 * time.Millisecond, 220 * time.Millisecond}},
 	}
 )
