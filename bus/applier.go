@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/position"
 	"github.com/pgcoherence/pgcoherence/internal/wire"
@@ -44,8 +45,8 @@ type applier struct {
 // proof is when a proven beat was sent. Every hit of a cache asks how long ago that is, so the wall clock's time is there
 // as a number.
 type proof struct {
-	at   time.Time
-	wall int64 // Unix nanoseconds
+	at      time.Time
+	instant elapsed.Instant
 }
 
 // heardWhat is what a notification calls for.
@@ -371,7 +372,7 @@ func (a *applier) publishFresh() {
 		t = time.Now()
 	}
 	if old := a.fresh.Load(); old == nil || !old.at.Equal(t) {
-		a.fresh.Store(&proof{at: t, wall: t.UnixNano()})
+		a.fresh.Store(&proof{at: t, instant: elapsed.At(t)})
 	}
 	at := place{epoch: a.track.Epoch()}
 	at.applied, _ = a.track.Base()
@@ -385,14 +386,14 @@ func (a *applier) publishFresh() {
 
 // freshAge is how long ago the newest proven beat was sent; the larger of monotonic and wall time, because the
 // monotonic clock stands still in a suspended machine. Negative: nothing is proven.
-func (a *applier) freshAge() time.Duration { return a.freshAgeAt(time.Now()) }
+func (a *applier) freshAge() time.Duration { return a.freshAgeAt(elapsed.At(time.Now())) }
 
-func (a *applier) freshAgeAt(now time.Time) time.Duration {
+func (a *applier) freshAgeAt(now elapsed.Instant) time.Duration {
 	proven := a.fresh.Load()
 	if proven == nil || proven.at.IsZero() || a.closed.Load() {
 		return -1
 	}
-	return max(now.Sub(proven.at), time.Duration(now.UnixNano()-proven.wall), 0)
+	return max(now.Since(proven.instant), 0)
 }
 
 // localTime turns a time of the database's clock into one of ours.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
@@ -20,7 +21,7 @@ var (
 )
 
 // FreshAge implements hook.Source, like the methods below; only this module can call them.
-func (p *Postgres) FreshAge(_ hook.Token, now time.Time) time.Duration {
+func (p *Postgres) FreshAge(_ hook.Token, now elapsed.Instant) time.Duration {
 	return p.applier.freshAgeAt(now)
 }
 
@@ -85,7 +86,7 @@ func (p *Postgres) fitsLease(window, lease time.Duration) error {
 }
 
 // FreshAge implements hook.Source: a Local bus is always in sync.
-func (l *Local) FreshAge(hook.Token, time.Time) time.Duration { return 0 }
+func (l *Local) FreshAge(hook.Token, elapsed.Instant) time.Duration { return 0 }
 
 // StaleAfter implements hook.Source.
 func (l *Local) StaleAfter(hook.Token) time.Duration { return DefaultStaleAfter }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
@@ -67,7 +68,7 @@ func TestPositionCoversReceipts(t *testing.T) {
 	_, _, ok := b.Position(token)
 	require.False(t, ok, "no position before Run")
 	require.True(t, b.Applied(bus.Receipt{}))
-	require.Less(t, b.FreshAge(token, time.Now()), time.Duration(0))
+	require.Less(t, b.FreshAge(token, elapsed.Now()), time.Duration(0))
 
 	receipt, err := a.Publish(t.Context(), bus.Event{Topic: "item", Keys: []string{"1"}})
 	require.NoError(t, err)
@@ -133,7 +134,7 @@ func TestLocalPosition(t *testing.T) {
 	require.False(t, at.Sees(2))
 	require.True(t, l.Applied(receipt))
 	require.False(t, other.Applied(receipt), "two buses have nothing to do with each other")
-	require.Zero(t, l.FreshAge(token, time.Now()))
+	require.Zero(t, l.FreshAge(token, elapsed.Now()))
 	require.NoError(t, l.Extend(token, time.Hour))
 	require.True(t, l.ProvenSince(token, time.Now()))
 }

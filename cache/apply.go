@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
@@ -93,7 +94,7 @@ func (s *subscriber[K, V]) Reset(r bus.Reason) {
 	c := s.c
 	c.history.reset(time.Now())
 	c.forgetAll(r == bus.ReasonEpoch)
-	c.limiter.reset(c.clock(time.Now()))
+	c.limiter.reset(c.clock(elapsed.Now()))
 	c.stats.reset(r)
 }
 

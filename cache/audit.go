@@ -13,6 +13,8 @@ import (
 	"reflect"
 	"sync/atomic"
 	"time"
+
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
 // AuditConfig is how RunAudit samples.
@@ -152,7 +154,7 @@ func (c *Cache[K, V]) sample() []K {
 
 // servable is the entry of a key, if it may be served now.
 func (c *Cache[K, V]) servable(key K) (e entry[V], ok bool) {
-	now := time.Now()
+	now := elapsed.Now()
 	if c.trustAt(now) != trustFresh {
 		return e, false
 	}

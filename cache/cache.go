@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
@@ -29,10 +30,9 @@ type Cache[K comparable, V any] struct {
 	applied    func(bus.Receipt) bool
 	weak       hook.CacheGuards // off; see Weaken
 
-	seed      maphash.Seed
-	shards    []shard[K, V]
-	start     time.Time
-	startWall int64 // start on the wall clock, Unix nanoseconds
+	seed   maphash.Seed
+	shards []shard[K, V]
+	start  elapsed.Instant
 
 	epoch   atomic.Uint32 // entries and loads of another one do not count
 	tags    *tagBook
@@ -58,8 +58,8 @@ type Cache[K comparable, V any] struct {
 // On a bus that is not of this module only Fresh is known: StaleOnError, ServeFor and a Tier are errors there, and values
 // from a standby are not stored.
 func New[K comparable, V any](b bus.Bus, topic string, load Loader[K, V], cfg *Config[K, V]) (*Cache[K, V], error) {
-	c := &Cache[K, V]{bus: b, topic: topic, cfg: cfg.withDefaults(), loader: load, start: time.Now()}
-	c.startWall = c.start.UnixNano()
+	begun := time.Now()
+	c := &Cache[K, V]{bus: b, topic: topic, cfg: cfg.withDefaults(), loader: load, start: elapsed.At(begun)}
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func New[K comparable, V any](b bus.Bus, topic string, load Loader[K, V], cfg *C
 	if c.cfg.Tier != nil {
 		c.tier = newTier(c)
 	}
-	c.history.reset(c.start) // what comes after Subscribe is told
+	c.history.reset(begun) // what comes after Subscribe is told
 	if c.tier != nil {
 		c.unsubscribe = b.Subscribe(topic, &historian[K, V]{subscriber[K, V]{c}})
 	} else {
@@ -183,7 +183,7 @@ const (
 )
 
 // trustAt says what may be served at a time that was just read.
-func (c *Cache[K, V]) trustAt(now time.Time) trust {
+func (c *Cache[K, V]) trustAt(now elapsed.Instant) trust {
 	if c.source == nil {
 		if c.bus.Fresh() {
 			return trustFresh

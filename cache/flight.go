@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
 // load is one call of the loader: for one key, or for those of a batch.
@@ -280,7 +282,7 @@ func (c *Cache[K, V]) permit(l *load[K, V]) bool {
 	if l.slots != nil && !l.take(l.slots) {
 		return false
 	}
-	if l.nested || !c.limiter.bounded(c.clock(time.Now())) {
+	if l.nested || !c.limiter.bounded(c.clock(elapsed.Now())) {
 		return true
 	}
 	return l.take(c.limiter.permits)

@@ -26,7 +26,7 @@ const (
 // Values are shared unless the cache has a Clone: do not change them.
 func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
 	// The order matters: what is looked up after the bus was asked has had all applied to it that made the bus fresh.
-	now := time.Now()
+	now := elapsed.Now()
 	trusted := c.trustAt(now)
 	if trusted != trustNothing {
 		s, at := c.shard(key), c.clock(now)
@@ -62,7 +62,7 @@ func (c *Cache[K, V]) GetAfter(ctx context.Context, key K, r bus.Receipt) (V, er
 
 // Peek answers what is held of a key, if it may be served. It loads nothing and does not count as a use.
 func (c *Cache[K, V]) Peek(key K) (V, bool) {
-	now := time.Now()
+	now := elapsed.Now()
 	if c.trustAt(now) != trustNothing {
 		s, at := c.shard(key), c.clock(now)
 		epoch := c.epoch.Load()
@@ -165,7 +165,7 @@ func (c *Cache[K, V]) find(
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	epoch := c.epoch.Load()
-	if h == normally && trusted != trustNothing && c.lookup(s, key, epoch, c.clock(now), trusted, &w) {
+	if h == normally && trusted != trustNothing && c.lookup(s, key, epoch, c.clock(elapsed.At(now)), trusted, &w) {
 		return w, nil
 	}
 	if trusted == trustFresh {
@@ -243,9 +243,10 @@ func (c *Cache[K, V]) bury(s *shard[K, V], key K, expired bool) {
 
 // look is trustAt for the long way, where there is time for more.
 func (c *Cache[K, V]) look(now time.Time) trust {
-	t := c.trustAt(now)
+	at := elapsed.At(now)
+	t := c.trustAt(at)
 	if c.cfg.StaleOnError > 0 {
-		if age := c.source.FreshAge(hook.Token{}, now); age >= 0 {
+		if age := c.source.FreshAge(hook.Token{}, at); age >= 0 {
 			c.suspect.seen(now.Add(-age))
 		}
 	}
@@ -263,12 +264,13 @@ func (c *Cache[K, V]) instead(key K) (v V, ok bool) {
 	}
 	now := time.Now()
 	s := c.shard(key)
-	age := c.source.FreshAge(hook.Token{}, now) // before the lookup
+	at := elapsed.At(now)
+	age := c.source.FreshAge(hook.Token{}, at) // before the lookup
 	epoch := c.epoch.Load()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e, ok := s.values.Peek(key)
-	if !ok || e.expires <= c.clock(now)-int64(window) || e.extra != nil && !e.extra.alive() {
+	if !ok || e.expires <= c.clock(at)-int64(window) || e.extra != nil && !e.extra.alive() {
 		return v, false
 	}
 	if e.epoch != epoch {

@@ -3,7 +3,8 @@ package cache
 import (
 	"context"
 	"errors"
-	"time"
+
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
 // GetMany answers the values of many keys. Those that do not exist are not in the answer. If the loader is a BatchLoader,
@@ -131,7 +132,7 @@ func (m *many[K, V]) wait() (again []K) {
 
 // hit is the short way of Get.
 func (c *Cache[K, V]) hit(key K) (v V, ok bool) {
-	now := time.Now()
+	now := elapsed.Now()
 	trusted := c.trustAt(now)
 	if trusted == trustNothing {
 		return v, false

@@ -1,9 +1,9 @@
 package cache
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
 // metrics are the descriptions of what a cache exports, and its histograms. All have the label cache, which is the topic.
@@ -118,7 +118,7 @@ func (c *Cache[K, V]) Collect(ch chan<- prometheus.Metric) {
 	gauge(m.cost, float64(n.cost))
 	gauge(m.loading, float64(n.loading))
 	gauge(m.remembered, float64(c.history.size()))
-	gauge(m.fresh, boolGauge(c.trustAt(time.Now()) != trustNothing))
+	gauge(m.fresh, boolGauge(c.trustAt(elapsed.Now()) != trustNothing))
 	if c.tier != nil {
 		counter(m.tier, s.tierHits.Load(), "get", "hit")
 		counter(m.tier, s.tierMisses.Load(), "get", "miss")

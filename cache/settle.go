@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
@@ -18,7 +19,7 @@ type stored struct {
 
 // entryOf works out what would be stored.
 func (c *Cache[K, V]) entryOf(f *flight[K, V], o *outcome[V]) stored {
-	e := stored{now: c.clock(time.Now())}
+	e := stored{now: c.clock(elapsed.Now())}
 	switch absent := o.absent(); {
 	case o.err != nil && !absent, o.loaded.TTL < 0, absent && c.cfg.NoNegative:
 		return e

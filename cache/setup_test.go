@@ -14,6 +14,7 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/cache"
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/pgtest"
 	"github.com/pgcoherence/pgcoherence/internal/position"
@@ -229,7 +230,7 @@ func (f *fake) Fresh() bool {
 
 func (f *fake) State() bus.State { return bus.Live }
 
-func (f *fake) FreshAge(hook.Token, time.Time) time.Duration {
+func (f *fake) FreshAge(hook.Token, elapsed.Instant) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.age

@@ -5,9 +5,10 @@ import (
 	"math/bits"
 	"runtime"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
 // entry is a stored value. There may be a million of them, so what few need stands behind a pointer.
@@ -212,6 +213,4 @@ func (c *Cache[K, V]) unindex(key K) {
 
 // clock is the time since the cache was made, the larger of the monotonic and the wall clock's: the monotonic one
 // stands still in a suspended machine.
-func (c *Cache[K, V]) clock(now time.Time) int64 {
-	return max(int64(now.Sub(c.start)), now.UnixNano()-c.startWall)
-}
+func (c *Cache[K, V]) clock(now elapsed.Instant) int64 { return int64(now.Since(c.start)) }

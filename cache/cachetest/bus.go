@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
@@ -119,9 +120,9 @@ func (b *Bus) Applied(r bus.Receipt) bool {
 }
 
 // FreshAge implements hook.Source, like the methods below; only this module can call them.
-func (b *Bus) FreshAge(_ hook.Token, now time.Time) time.Duration {
+func (b *Bus) FreshAge(_ hook.Token, now elapsed.Instant) time.Duration {
 	if since := b.staleSince.Load(); since != nil {
-		return bus.DefaultStaleAfter + max(now.Sub(*since), 0)
+		return bus.DefaultStaleAfter + max(now.Since(elapsed.At(*since)), 0)
 	}
 	return 0
 }

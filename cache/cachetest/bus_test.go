@@ -12,6 +12,7 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/cache/cachetest"
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
@@ -151,13 +152,13 @@ func TestFreshness(t *testing.T) {
 		require.Equal(t, bus.Live, b.State())
 		before := time.Now()
 		time.Sleep(time.Second)
-		require.Zero(t, b.FreshAge(hook.Token{}, time.Now()))
+		require.Zero(t, b.FreshAge(hook.Token{}, elapsed.Now()))
 		b.SetFresh(false)
 		time.Sleep(time.Second)
 		b.SetFresh(false)
 		require.False(t, b.Fresh())
 		require.Equal(t, bus.Stale, b.State())
-		require.Equal(t, bus.DefaultStaleAfter+time.Second, b.FreshAge(hook.Token{}, time.Now()))
+		require.Equal(t, bus.DefaultStaleAfter+time.Second, b.FreshAge(hook.Token{}, elapsed.Now()))
 		require.True(t, b.ProvenSince(hook.Token{}, before))
 		require.False(t, b.ProvenSince(hook.Token{}, time.Now()))
 		b.SetFresh(true)

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/expirable"
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/maypok86/otter/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/viccon/sturdyc"
 	"golang.org/x/sync/singleflight"
 
@@ -38,6 +39,7 @@ type subject struct {
 	reset         func()     // of the bus; nil: what one does then is invalidateAll
 	held          func() int // entries
 	close         func()
+	collector     prometheus.Collector // of its metrics
 }
 
 // expiry is every cache's time to live: none passes while it is measured.
@@ -59,6 +61,7 @@ func oursOn(b bus.Bus) maker {
 			invalidateAll: func() { must(c.InvalidateAll(ctx)) },
 			held:          func() int { return c.Stats().Entries },
 			close:         func() { _ = c.Close() },
+			collector:     c,
 		}, nil
 	}
 }

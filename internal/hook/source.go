@@ -3,15 +3,16 @@ package hook
 import (
 	"time"
 
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
 
 // Source is what this project's own caches and stores ask of a bus beyond bus.Bus. *bus.Postgres and *bus.Local
 // implement it. All methods but Extend are one atomic load: they may be called under any lock.
 type Source interface {
-	// FreshAge is how old the newest proof of being in sync is at a time that the caller has just read; negative if
+	// FreshAge is how old the newest proof of being in sync is at an instant that the caller has just read; negative if
 	// there is none. Bus.Fresh is FreshAge less than StaleAfter.
-	FreshAge(_ Token, now time.Time) time.Duration
+	FreshAge(_ Token, now elapsed.Instant) time.Duration
 
 	// StaleAfter is the configured bound of FreshAge.
 	StaleAfter(Token) time.Duration
