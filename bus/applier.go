@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/position"
 	"github.com/pgcoherence/pgcoherence/internal/wire"
@@ -40,13 +39,6 @@ type applier struct {
 	place  atomic.Pointer[place] // what our own caches know of the position
 	offset atomic.Int64          // the database's clock minus ours, nanoseconds
 	closed atomic.Bool
-}
-
-// proof is when a proven beat was sent. Every hit of a cache asks how long ago that is, so the wall clock's time is there
-// as a number.
-type proof struct {
-	at      time.Time
-	instant elapsed.Instant
 }
 
 // heardWhat is what a notification calls for.
@@ -364,47 +356,4 @@ func (a *applier) barrier() {
 		a.track.Passed(a.track.Barrier())
 	}
 	a.publishFresh()
-}
-
-func (a *applier) publishFresh() {
-	t := a.track.FreshAsOf()
-	if a.guards.FreshWithoutBeat && a.track.Epoch() != "" {
-		t = time.Now()
-	}
-	if old := a.fresh.Load(); old == nil || !old.at.Equal(t) {
-		a.fresh.Store(&proof{at: t, instant: elapsed.At(t)})
-	}
-	at := place{epoch: a.track.Epoch()}
-	at.applied, _ = a.track.Base()
-	if told := a.track.Received(); told.InProgress == 0 && told.AtLeast(at.applied.Stamp()) {
-		at.applied = position.Snapshot{Xmin: told.Xmax, Xmax: told.Xmax} // such a stamp says it all
-	}
-	if old := a.place.Load(); old == nil || old.epoch != at.epoch || old.applied.Stamp() != at.applied.Stamp() {
-		a.place.Store(&at)
-	}
-}
-
-// freshAge is how long ago the newest proven beat was sent; the larger of monotonic and wall time, because the
-// monotonic clock stands still in a suspended machine. Negative: nothing is proven.
-func (a *applier) freshAge() time.Duration { return a.freshAgeAt(elapsed.At(time.Now())) }
-
-func (a *applier) freshAgeAt(now elapsed.Instant) time.Duration {
-	proven := a.fresh.Load()
-	if proven == nil || proven.at.IsZero() || a.closed.Load() {
-		return -1
-	}
-	return max(now.Since(proven.instant), 0)
-}
-
-// localTime turns a time of the database's clock into one of ours.
-func (a *applier) localTime(micros int64) time.Time {
-	if micros == 0 {
-		return time.Time{}
-	}
-	return time.UnixMicro(micros).Add(-time.Duration(a.offset.Load()))
-}
-
-// databaseTime is the reverse.
-func (a *applier) databaseTime(t time.Time) int64 {
-	return t.Add(time.Duration(a.offset.Load())).UnixMicro()
 }
