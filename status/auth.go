@@ -105,7 +105,7 @@ func (h *Handler) login(w http.ResponseWriter, r *http.Request) {
 	}
 	if !h.gate.rightToken(strings.TrimSpace(r.PostFormValue("token"))) {
 		h.cfg.Logger.WarnContext(r.Context(), "status: login with a wrong token", slog.String("remote", r.RemoteAddr))
-		h.servePage(w, http.StatusUnauthorized, "page/login-wrong.html")
+		h.askToken(w, true)
 		return
 	}
 	until := h.gate.now().Add(cookieLife)

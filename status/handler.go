@@ -1,9 +1,11 @@
 package status
 
 import (
+	"bytes"
 	"embed"
 	"errors"
 	"fmt"
+	"html/template"
 	"io/fs"
 	"mime"
 	"net/http"
@@ -178,22 +180,35 @@ func (h *Handler) scrape(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) page(w http.ResponseWriter, r *http.Request) {
 	switch err := h.gate.admit(r); {
 	case err == nil:
-		h.servePage(w, http.StatusOK, "page/index.html")
+		secure(w)
+		h.file(w, http.StatusOK, "page/index.html")
 	case h.gate.hasToken:
-		h.servePage(w, http.StatusUnauthorized, "page/login.html")
+		h.askToken(w, false)
 	default:
 		h.deny(w, err)
 	}
 }
 
-func (h *Handler) servePage(w http.ResponseWriter, code int, name string) {
+var loginPage = template.Must(template.ParseFS(pages, "page/login.html"))
+
+// askToken serves the page that asks for the token, after a wrong one or for the first time.
+func (h *Handler) askToken(w http.ResponseWriter, wrong bool) {
+	var page bytes.Buffer
+	if err := loginPage.Execute(&page, wrong); err != nil {
+		refuse(w, http.StatusInternalServerError, err)
+		return
+	}
+	secure(w)
+	send(w, http.StatusUnauthorized, ".html", page.Bytes())
+}
+
+func secure(w http.ResponseWriter) {
 	head := w.Header()
 	// Nothing inline, nothing from elsewhere, nobody around it.
 	head.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "+
 		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	head.Set("Referrer-Policy", "no-referrer")
 	head.Set("X-Frame-Options", "DENY")
-	h.file(w, code, name)
 }
 
 // asset is a file of the page; none holds anything of the pod.
@@ -211,8 +226,12 @@ func (h *Handler) file(w http.ResponseWriter, code int, name string) {
 		refuse(w, http.StatusInternalServerError, err)
 		return
 	}
+	send(w, code, path.Ext(name), content)
+}
+
+func send(w http.ResponseWriter, code int, ext string, content []byte) {
 	head := w.Header()
-	head.Set("Content-Type", mime.TypeByExtension(path.Ext(name)))
+	head.Set("Content-Type", mime.TypeByExtension(ext))
 	head.Set("Cache-Control", "no-store")
 	head.Set("X-Content-Type-Options", "nosniff")
 	head.Set("Cross-Origin-Resource-Policy", "same-origin")
