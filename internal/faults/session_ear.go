@@ -13,8 +13,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ear hears all that leaves the pods and is not for the client: their logs, down to what is for debugging, with the errors
-// of all calls, and every notification. None of it may hold a token, what proves one, a one-time value or data.
+// ear hears all that leaves the pods and is not for the client: their metrics, their logs, down to what is for debugging,
+// with the errors of all calls, and every notification. None of it may hold a token, what proves one, a one-time value or
+// data.
 type ear struct {
 	mu            sync.Mutex
 	heard         bytes.Buffer
@@ -94,6 +95,13 @@ func (e *ear) listen(ctx context.Context, s *scene) {
 		}
 		disconnect(conn)
 	}
+}
+
+// metrics is how many metrics were heard, each time they were.
+func (e *ear) metrics() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return bytes.Count(e.heard.Bytes(), []byte("\n# TYPE pgcoherence_"))
 }
 
 // leaks are the secrets that were heard.

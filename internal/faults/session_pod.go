@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/cache/redistier"
@@ -44,6 +46,7 @@ const (
 	sessionQuery = 500 * time.Millisecond // for one lookup
 	sessionConns = 12
 	maxKept      = 200
+	metricsEvery = 2 * time.Second
 	sealKey      = "nobody knows this key"
 )
 
@@ -85,10 +88,26 @@ func (k *keeper) run() error {
 	var wg sync.WaitGroup
 	var err error
 	wg.Go(func() { err = k.store.Run(k.p.ctx) })
+	wg.Go(k.showMetrics)
 	busErr := k.p.run()
 	wg.Wait()
 	k.close()
 	return errors.Join(busErr, err)
+}
+
+// showMetrics writes what a scrape would get to where the logs go, now and then: none of it may give a token away.
+func (k *keeper) showMetrics() {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(k.p.bus, k.store)
+	for pause(k.p.ctx, metricsEvery) == nil {
+		families, err := registry.Gather()
+		if err != nil {
+			k.log.Error("metrics", slog.Any("error", err))
+		}
+		for _, family := range families {
+			_, _ = expfmt.MetricFamilyToText(os.Stderr, family) // whoever reads it may be gone
+		}
+	}
 }
 
 // Status answers how the bus stands, and the store's memory.

@@ -127,7 +127,8 @@ func (l *sessionLoad) judge(r *result) {
 	r.gate.tally, r.proofs = l.gate.result()
 	found, looked, size, notifications := l.ear.leaks()
 	r.gate.tally.leaks = count{int64(len(found)), looked}
-	if size == 0 || notifications == 0 {
+	metrics := l.ear.metrics()
+	if size == 0 || notifications == 0 || metrics == 0 {
 		r.gate.tally.leaks.of = 0 // nothing was heard
 	}
 	for _, before := range found[:min(len(found), 2)] {
@@ -137,5 +138,5 @@ func (l *sessionLoad) judge(r *result) {
 	r.notes = append(r.notes,
 		fmt.Sprintf("%d sessions made, %d saves, %d rotations, %d ended, %d passwords changed; %d outcomes unknown; longest after an end %v",
 			n(didCreate), n(didSave), n(didRotate), n(didEnd), n(didChange), l.unknown.Load(), r.gate.tally.worst.Round(time.Millisecond)),
-		fmt.Sprintf("searched %d bytes of logs and %d notifications for %d secrets", size, notifications, looked))
+		fmt.Sprintf("searched %d bytes of logs and metrics (%d) and %d notifications for %d secrets", size, metrics, notifications, looked))
 }
