@@ -61,6 +61,9 @@
 //     Postgres and etcd have it, and with up to a second that a crash may lose. The
 //     servers stand idle while they are not measured. pglock goes through lib/pq,
 //     the driver it is made for.
+//   - lock.ratio.sql compares with two statements of which the second does not wait
+//     for the disk, as Release does not; lock.ratio.sql_waits with two that both
+//     wait, as they do if nobody thinks of it.
 //   - A lease is handed on when somebody gets it who had asked before it was given
 //     up. lock.handoff_p50_ms counts those in another pod than the one who had it:
 //     they hear of it by the bus' listening connection. Sides that poll are quick

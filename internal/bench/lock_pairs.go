@@ -77,9 +77,17 @@ func measurePairs(ctx context.Context, r *report, pool *pgxpool.Pool, peers *loc
 			r.add(f)
 			r.row(clients, side.title(), f.summary, summarize(ratio), survives(side))
 			if side.name() == lockOurs {
-				name := "lock.ratio.sql." + strconv.Itoa(clients)
-				r.add(newFigure(name, "ratio", ratio))
-				r.result(name, median(ratio))
+				waits, err := rates.ratio("lock", clients, lockOurs, lockBase+".waits")
+				if err != nil {
+					return err
+				}
+				for _, f := range []figure{
+					newFigure("lock.ratio.sql."+strconv.Itoa(clients), "ratio", ratio),
+					newFigure("lock.ratio.sql_waits."+strconv.Itoa(clients), "ratio", waits),
+				} {
+					r.add(f)
+					r.result(f.Name, f.Value)
+				}
 			}
 		}
 		for _, name := range peers.missing {

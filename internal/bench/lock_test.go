@@ -22,7 +22,8 @@ func TestLock(t *testing.T) {
 		guardPlan{Rounds: 2, Clients: 4, Pace: p},
 	})
 	require.NoError(t, err)
-	requireResults(t, r, "lock.ratio.sql.1", "lock.ratio.sql.4", "lock.handoff_p50_ms", "lock.tries_per_grant", "lock.guard_cost")
+	requireResults(t, r, "lock.ratio.sql.1", "lock.ratio.sql_waits.1", "lock.ratio.sql.4", "lock.ratio.sql_waits.4",
+		"lock.handoff_p50_ms", "lock.tries_per_grant", "lock.guard_cost")
 	titles := map[any]int{}
 	for _, row := range r.rows {
 		if len(row) > 1 {
