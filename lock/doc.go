@@ -17,11 +17,13 @@
 // # How it works
 //
 // A lease is a row with a fencing token and a time at which it expires by the database's clock. Taking it is one
-// statement, releasing it another; renewing is one statement for all leases of a process, on a connection of its own.
+// statement, releasing it another, for all that are released at the same time together; renewing is one statement for all
+// leases of a process, on a connection of its own.
 // Whoever finds a lease held enters a queue, a row as well. Release hands the lease to the first in the queue whose
-// process is alive, by writing that waiter's id into the row, and sends the id over the bus, but only if somebody waits: so
-// nobody polls, one is woken and not all, and NOTIFY costs nothing where there is no contention. The waiter
-// owns nothing until it has claimed the lease by a statement of its own; if it does not within ClaimTTL, the next one may.
+// process is alive, by writing that waiter's id into the row, and the same statement sends the id over the bus' channel,
+// but only if somebody waits: so nobody polls, one is woken and not all, and NOTIFY costs nothing where there is no
+// contention. The waiter owns nothing until it has claimed the lease by a statement of its own; if it does not within
+// ClaimTTL, the next one may.
 //
 // A guard is a row lock, FOR KEY SHARE, on the lease's row in the caller's own transaction. Renewals, releases and hand-
 // overs pass by it; a new token is written only under FOR UPDATE, which is refused for as long as a guarded transaction is
