@@ -78,7 +78,7 @@ test-matrix: ## run the tests on Postgres 14 to 18 (MATRIX="14 18"), servers fro
 .PHONY: test-faults
 test-faults: prepare ## run the whole fault matrix and its must-fail controls (PG=18, ARGS="-run NAME")
 	@mkdir -p bin
-	go build -C internal/faults -o "$(CURDIR)/bin/faults" .
+	go build -C internal/lab/faults -o "$(CURDIR)/bin/faults" .
 	bin/faults $(or $(ARGS),-all) $(if $(PG),-pg $(PG))
 	@if [ -z "$(ARGS)" ]; then bin/faults -controls $(if $(PG),-pg $(PG)); fi
 
@@ -140,7 +140,7 @@ fuzz: ## run every fuzz target for FUZZTIME=20s
 .PHONY: bench
 bench: ## measure everything beside its baselines (short runs)
 	@mkdir -p bin
-	go build -C internal/bench -o "$(CURDIR)/bin/bench" .
+	go build -C internal/lab/bench -o "$(CURDIR)/bin/bench" .
 	@for command in $(BENCHES); do echo "==> bench $$command"; bin/bench $$command --short; done
 
 .PHONY: demo

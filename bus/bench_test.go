@@ -8,11 +8,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/pgcoherence/pgcoherence/internal/pgtest"
+	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
 )
 
 // BenchmarkCommit is 32 writers that update one row each and invalidate its key. What it costs beside transactions
-// without an event is internal/bench's to say; this one is for profiles and for comparing two versions.
+// without an event is internal/lab/bench's to say; this one is for profiles and for comparing two versions.
 func BenchmarkCommit(b *testing.B) {
 	db := pgtest.New(b, template)
 	config, err := pgxpool.ParseConfig(db.DSN)

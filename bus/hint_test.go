@@ -9,7 +9,7 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
-	"github.com/pgcoherence/pgcoherence/internal/pgtest"
+	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
 )
 
 // hints collects hints.

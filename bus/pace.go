@@ -8,7 +8,7 @@ import (
 // pace decides who announces events: each pod its own at once, or the sweeper those of all.
 //
 // A NOTIFY wakes every listener. It costs the server about 26 µs for each one over TCP (Postgres 15, 2 processors:
-// go run -C internal/bench . fanout, the rows of plain NOTIFY), so what P pods say at once grows with P². Therefore
+// go run -C internal/lab/bench . fanout, the rows of plain NOTIFY), so what P pods say at once grows with P². Therefore
 // every pod counts the announcements that it hears, whoever sent them. While they are few each pod announces its own
 // events. At busy of them a turn all pods hear it, hold their own events back, and the sweeper reads them from the log
 // and carries them once per turn of P·turnPerPod. That is 2000/P NOTIFY a second, about a twentieth of a processor for

@@ -6,7 +6,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/pgcoherence/pgcoherence/internal/pgtest"
+	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
 )
 
 // pgbouncer starts one in transaction mode before a database, and returns a DSN through it.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/pgcoherence/pgcoherence/internal/lab/storetest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
-	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 )
 
 // However many log in at once, a user has no more sessions than allowed, and the newest are those that stay.

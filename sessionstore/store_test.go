@@ -5,8 +5,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/pgcoherence/pgcoherence/internal/lab/storetest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
-	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 )
 
 // A session made on one pod is known on the other, and ended on one it is over on both.

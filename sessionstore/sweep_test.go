@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/pgcoherence/pgcoherence/internal/lab/storetest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
-	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 )
 
 // What is long over is deleted in batches, past rows that somebody holds; what was revoked stays until its deadline.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/cache"
 	"github.com/pgcoherence/pgcoherence/cache/redistier"
-	"github.com/pgcoherence/pgcoherence/internal/redistest"
+	"github.com/pgcoherence/pgcoherence/internal/lab/redistest"
 )
 
 // calls are all that a tier can do, with a deadline.

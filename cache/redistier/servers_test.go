@@ -16,7 +16,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/cache"
 	"github.com/pgcoherence/pgcoherence/cache/cachetest"
 	"github.com/pgcoherence/pgcoherence/cache/redistier"
-	"github.com/pgcoherence/pgcoherence/internal/redistest"
+	"github.com/pgcoherence/pgcoherence/internal/lab/redistest"
 )
 
 func TestPassword(t *testing.T) {

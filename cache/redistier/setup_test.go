@@ -12,7 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/pgcoherence/pgcoherence/cache/redistier"
-	"github.com/pgcoherence/pgcoherence/internal/redistest"
+	"github.com/pgcoherence/pgcoherence/internal/lab/redistest"
 )
 
 var (

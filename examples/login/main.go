@@ -21,7 +21,7 @@
 // prefix, which is for trying things out on one's own machine and for nothing else. What a real program needs besides:
 // a limit on how often passwords may be tried, and a provider that does not believe whoever presses a button.
 //
-// A Postgres is found or started as in internal/pgtest. Nothing is left behind, however the program ends. (Only on a
+// A Postgres is found or started as in internal/lab/pgtest. Nothing is left behind, however the program ends. (Only on a
 // server of somebody else's a database named pgcoherence_login_… stays if the program is killed outright.)
 package main
 

@@ -24,7 +24,7 @@
 //	GET  /stats, /status           how its bus and its cache stand; /status lists all pods as well
 //	GET  /_pgcoherence/            the live page of package status, with health checks and metrics; needs a token
 //
-// The server is found as in internal/pgtest, but one that may be crashed is preferred: PGCOHERENCE_POSTGRES=dsn forces
+// The server is found as in internal/lab/pgtest, but one that may be crashed is preferred: PGCOHERENCE_POSTGRES=dsn forces
 // that of PGCOHERENCE_DATABASE_URL. Without such a server the crashes are left out, and the output says so. Nothing is left
 // behind, however the program ends: pods end when their standard input does, the server has a watchdog. (Only on a
 // server of somebody else's a database named pgcoherence_pods_… stays if the program is killed outright.)

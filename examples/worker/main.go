@@ -14,7 +14,7 @@
 // would have helped, because a process can stop right after asking. With Guard that write is refused, and no job is ever
 // written by two owners. Then the same is played without Guard, and there are such jobs.
 //
-// A Postgres is found or started as in internal/pgtest. Nothing is left behind, however the program ends. (Only on a
+// A Postgres is found or started as in internal/lab/pgtest. Nothing is left behind, however the program ends. (Only on a
 // server of somebody else's a database named pgcoherence_worker_… stays if the program is killed outright.)
 package main
 

@@ -9,7 +9,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/pgcoherence/pgcoherence/internal/migrate"
-	"github.com/pgcoherence/pgcoherence/internal/pgtest"
+	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main(m)) }

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/internal/lab/storetest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 	"github.com/pgcoherence/pgcoherence/sessionstore/gorillastore"
-	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 )
 
 func TestConfigErrorsNameTheField(t *testing.T) {

@@ -14,10 +14,10 @@ import (
 	"github.com/gorilla/sessions"
 	"github.com/stretchr/testify/require"
 
-	"github.com/pgcoherence/pgcoherence/internal/pgtest"
+	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
+	"github.com/pgcoherence/pgcoherence/internal/lab/storetest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 	"github.com/pgcoherence/pgcoherence/sessionstore/gorillastore"
-	"github.com/pgcoherence/pgcoherence/sessionstore/internal/storetest"
 )
 
 func TestLoginHereReadThereLogoutElsewhere(t *testing.T) {

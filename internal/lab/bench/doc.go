@@ -1,0 +1,76 @@
+// Command bench measures what the library costs and how quick it is, beside
+// baselines in the same run:
+//
+//	go run -C internal/lab/bench . write   [-short] [-json FILE]
+//	go run -C internal/lab/bench . delay   [-short] [-json FILE] [-rate N]
+//	go run -C internal/lab/bench . catchup [-short] [-json FILE]
+//	go run -C internal/lab/bench . confirm [-short] [-json FILE]
+//	go run -C internal/lab/bench . fanout  [-short] [-json FILE] [-rate N] [-pods N]
+//	go run -C internal/lab/bench . lock    [-short] [-json FILE]
+//	go run -C internal/lab/bench . hit     [-short] [-json FILE]
+//	go run -C internal/lab/bench . fill    [-short] [-json FILE]
+//	go run -C internal/lab/bench . memory  [-short] [-json FILE]
+//	go run -C internal/lab/bench . stale   [-short] [-json FILE]
+//	go run -C internal/lab/bench . tier    [-short] [-json FILE]
+//	go run -C internal/lab/bench . session [-short] [-json FILE]
+//
+// It starts a Postgres of its own, with fsync on, by way of internal/lab/pgtest,
+// whose environment variables choose another one. Each command prints a table
+// for people and ends with lines for programs:
+//
+//	RESULT write.ratio.ssd 0.88
+//
+// The file of -json holds the same figures, those of single rounds, and what
+// they were measured on. Relative names are resolved where the command runs:
+// with go run -C, in internal/lab/bench.
+//
+// # How to read the figures
+//
+//   - Client and server share the machine's processors, so a transaction rate
+//     at many writers counts the processor time of both.
+//   - Absolute rates differ between machines and from minute to minute. The
+//     ratios are what counts: the variants take turns in every round, in an
+//     order that rotates, and a ratio is the median over the rounds of the
+//     ratio within each round. Behind each figure stands the smallest and the
+//     largest of the rounds.
+//   - "ssd" is the disk as it is, under the directory for temporary files; on a
+//     memory disk a flush costs nothing. "2ms" is the same with flushes that
+//     take 2 ms longer, as on a managed disk: commit_delay makes the one who
+//     flushes for all wait that long first.
+//   - The pods of confirm and fanout are buses in this one process, so what all
+//     of them decode and deliver is paid by the same processors as the server.
+//     Both commands therefore also show a simpler way of doing the same on the
+//     same machine, and fanout the processor time of both sides.
+//   - Server CPUs are how many processors the server's processes kept busy, from
+//     the first event of a slot until the last has arrived; cpu_ratio divides
+//     the time for one event by that of another way. It comes from /proc, so
+//     fanout needs Linux and a server whose processes are seen there.
+//   - The caches of hit, fill and memory get the same keys, pointers as values,
+//     and a time to live of an hour; golang-lru and mutex+simplelru have none.
+//     "between reads" is the time divided by the reads of all goroutines.
+//   - mutex+simplelru is a list, a map and nothing else; with the clock, which every proof of freshness and every TTL has to
+//     read, it is another thing: hit.ratio.raw_clock compares with that.
+//   - hit runs on a bus that is connected, because asking it for its freshness is
+//     a part of every hit. hit.metrics_overhead 0.01 is one per cent slower with
+//     a scrape in each sample of a quarter of a second than without, of the same
+//     cache: sixty times as many as people set. Counting goes on in both.
+//   - jetcache-go is missing among the peers: its module was not to be had from
+//     the module proxy when this was written.
+//   - The leases of lock are each client's own, except where one lease is handed
+//     around. Redis runs twice: with every write on disk before it is answered, as
+//     Postgres and etcd have it, and with up to a second that a crash may lose. The
+//     servers stand idle while they are not measured. pglock goes through lib/pq,
+//     the driver it is made for.
+//   - lock.ratio.sql compares with two statements of which the second does not wait
+//     for the disk, as Release does not; lock.ratio.sql_waits with two that both
+//     wait, as they do if nobody thinks of it.
+//   - A lease is handed on when somebody gets it who had asked before it was given
+//     up. lock.handoff_p50_ms counts those in another pod than the one who had it:
+//     they hear of it by the bus' listening connection. Sides that poll are quick
+//     whenever somebody happens to poll; their longest wait tells the rest.
+//   - lock.tries_per_grant is how many statements a waiter sends to take what it
+//     has been told of; the one that finds the lease taken, before it waits, is not
+//     among them. lock.guard_cost is in per cent of the transactions per second.
+//   - The updates alone run half as long: they only say what is not of any
+//     notification.
+package main

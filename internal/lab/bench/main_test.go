@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
+)
+
+func TestMain(m *testing.M) {
+	// expirable's goroutine cannot be ended in the version that is measured.
+	// Neither of these can be ended: scs' StopCleanup does nothing until the goroutine has begun.
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/hashicorp/golang-lru/v2/expirable.NewLRU[...].func1"),
+		goleak.IgnoreAnyFunction("github.com/alexedwards/scs/v2/memstore.(*MemStore).startCleanup"))
+}
+
+// TestCommands runs the measurements with next to no data, on a real server:
+// their figures mean nothing, but the checks of what was done all run.
+func TestCommands(t *testing.T) {
+	pgtest.RequireBinaries(t) // the others are not worth their time here
+
+	t.Run("write", func(t *testing.T) {
+		r, err := measureWrite(t.Context(), writePlan{
+			Rounds: 2, Pace: pace{10 * time.Millisecond, 100 * time.Millisecond}, Warmup: 30 * time.Millisecond, Writers: []int{1, 4},
+		})
+		require.NoError(t, err)
+		requireResults(t, r, "write.ratio.ssd", "write.ratio.2ms", "write.ratio.floor", "write.vs_notify.2ms",
+			"write.ratio.ssd.1", "write.ratio.2ms.1", "write.ratio.floor.1", "write.vs_notify.2ms.1")
+		require.Len(t, r.rows, 1+2*2*4, "a header, and disks by writers by variants")
+	})
+	t.Run("delay", func(t *testing.T) {
+		r, err := measureDelay(t.Context(), delayPlan{Rate: 100, Length: 300 * time.Millisecond, Unaware: 5, Pods: 2})
+		require.NoError(t, err)
+		requireResults(t, r, "delay.p50_ms", "delay.p99_ms", "delay.ratio_raw_notify", "delay.ratio_raw_notify_return")
+	})
+	t.Run("confirm", func(t *testing.T) {
+		r, err := measureConfirm(t.Context(), confirmPlan{Lease: 600 * time.Millisecond, Points: []confirmPoint{{2, 4, 2}, {3, 2, 1}}})
+		require.NoError(t, err)
+		requireResults(t, r, "confirm.p50_ms.2", "confirm.p50_ms.3")
+		require.Len(t, r.rows, 1+2*3, "a header, and points by ways")
+	})
+	t.Run("fanout", func(t *testing.T) {
+		requireProc(t)
+		r, err := measureFanout(t.Context(), fanoutPlan{
+			Rate: 100, Main: 3, Lead: 50 * time.Millisecond, Idle: 10 * time.Millisecond,
+			Points: []fanoutPoint{{2, 1, 200 * time.Millisecond}, {3, 2, 200 * time.Millisecond}, {10_000, 1, time.Second}},
+		})
+		require.NoError(t, err)
+		requireResults(t, r, "fanout.p99_ms.2", "fanout.notify_p99_ms.2", "fanout.cpu_ratio_notify.2", "fanout.cpu_ratio_bare.2",
+			"fanout.p99_ms.3", "fanout.notify_p99_ms.3", "fanout.cpu_ratio_notify", "fanout.cpu_ratio_bare")
+		require.Len(t, r.rows, 1+2*4, "a header, and points by variants, with one for the idle pods")
+		require.Contains(t, r.Counts, "10000 pods left out")
+	})
+	t.Run("catchup", func(t *testing.T) {
+		r, err := measureCatchup(t.Context(), catchupPlan{
+			Logged: 5000, Missed: 100, Samples: 2, Outages: 2, Outage: 200 * time.Millisecond, Cached: 1000, Changed: 10,
+		})
+		require.NoError(t, err)
+		requireResults(t, r, "catchup.log_1m_ms", "catchup.log_1m_again_ms", "catchup.log_1m_default_ms", "catchup.loads", "catchup.loads_otter")
+		loads := r.Results[len(r.Results)-2:]
+		require.LessOrEqual(t, loads[0].Value, 11.0, "what has changed, and hardly more")
+		require.InDelta(t, 1000, loads[1].Value, 0)
+		for _, row := range r.rows[1:] {
+			require.Regexp(t, `^\w+ Scan.* \(custom\), \w+ Scan.* \(generic\)$`, row[len(row)-1])
+		}
+	})
+}
+
+// requireResults also checks that the report can be written in both forms.
+func requireResults(t *testing.T, r *report, names ...string) {
+	t.Helper()
+	var got []string
+	for _, one := range r.Results {
+		got = append(got, one.Name)
+	}
+	require.Equal(t, names, got)
+
+	file := filepath.Join(t.TempDir(), "report.json")
+	var out bytes.Buffer
+	require.NoError(t, r.publish(&out, file))
+	require.Regexp(t, `(?s)\nRESULT \S+ -?[0-9.]+\n$`, out.String())
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var back report
+	require.NoError(t, json.Unmarshal(text, &back))
+	require.Equal(t, r.Results, back.Results)
+	require.Equal(t, r.Environment, back.Environment)
+	require.NotEmpty(t, back.Environment.Postgres)
+}
+
+func TestBadArguments(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string][]string{
+		"unknown command":  {"nothing"},
+		"unknown flag":     {"write", "-shorter"},
+		"rate of nothing":  {"delay", "-rate", "0"},
+		"no pods":          {"fanout", "-pods", "1"},
+		"many events":      {"fanout", "-rate", "100000"},
+		"too much":         {"write", "more"},
+		"json of no value": {"write", "-json"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Error(t, execute(t.Context(), args, new(bytes.Buffer)))
+		})
+	}
+}
