@@ -39,11 +39,18 @@ func (t *Tx) Commit(ctx context.Context) error {
 	return t.pipeline(ctx)
 }
 
-// abandon rolls back whatever became of ctx, within a bound, and keeps the connection if that works.
+// abandon rolls back and gives the connection back.
 func (t *Tx) abandon(ctx context.Context) {
+	t.rollback(ctx)
+	t.conn.Release()
+}
+
+// rollback rolls back whatever became of ctx, within a bound, and keeps the connection if that works.
+func (t *Tx) rollback(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(detached(ctx), t.bus.patience())
 	defer cancel()
-	_ = t.Rollback(ctx) // if it fails, the connection is closed and the server rolls back
+	t.scope.drop()
+	_ = t.inner.Rollback(ctx) // if it fails, the connection is closed and the server rolls back
 }
 
 // endedOutside deals with a transaction that raw SQL has ended. What it did may be committed, so its events go out.
@@ -95,13 +102,17 @@ func (t *Tx) pipeline(ctx context.Context) error {
 		}
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 	}
-	// The server has said no: to a row, and then the transaction is still there, or to COMMIT, and then it is gone.
+	// The server has refused: a row, and then the transaction is still there, or COMMIT, and then it is gone.
 	if pg.TxStatus() == 'I' {
-		t.finish()
+		t.scope.done = true
+		t.closeInner()
 	} else {
-		t.abandon(ctx)
+		t.rollback(ctx)
 	}
+
+	// The connection goes back last: from then on it is another's.
 	t.forgetStatements(conn, err)
+	t.conn.Release()
 	return fmt.Errorf("bus: commit: %w", explain(err))
 }
 
@@ -116,17 +127,25 @@ func (t *Tx) announceEarly(ctx context.Context, conn *pgx.Conn, events []Event) 
 	}
 }
 
-// finish ends the transaction on our side, once the server has ended it on its own.
+// finish ends the transaction on our side, once the server has ended it on its own, and gives the connection back.
 func (t *Tx) finish() {
 	t.scope.done = true
-	if *t.large {
-		// Handles of large objects hold on to inner, which does not know yet. With a context that has ended this does
-		// no I/O, and the connection stays in the pool. (It follows from pgx' order of checks; a test pins it.)
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		_ = t.inner.Commit(ctx)
-	}
+	t.closeInner()
 	t.conn.Release()
+}
+
+// closeInner closes pgx' transaction, which does not know yet that the server has ended it. Only handles of large
+// objects refer to it.
+func (t *Tx) closeInner() {
+	if !*t.large {
+		return
+	}
+
+	// With a context that has ended this does no I/O, and the connection stays in the pool. (It follows from pgx' order
+	// of checks; a test pins it.)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = t.inner.Commit(ctx)
 }
 
 // Types of insert_event.sql's parameters, all in binary.
@@ -211,8 +230,8 @@ const (
 
 func (p *Postgres) insertName() string { return "pgc_event_" + p.cfg.Schema }
 
-// forgetStatements makes the next transaction on this connection prepare anew, when somebody has discarded what was
-// prepared (DISCARD ALL).
+// forgetStatements makes the next transaction on this connection prepare its statements again after somebody discarded
+// them (DISCARD ALL). The connection must not have been released.
 func (t *Tx) forgetStatements(conn *pgx.Conn, err error) {
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) && pgErr.Code == "26000" {
