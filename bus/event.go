@@ -3,6 +3,7 @@ package bus
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -63,12 +64,17 @@ func (e Event) check() error {
 	return nil
 }
 
-// pending gathers the events of one transaction: one per topic, equal keys folded, and more than maxKeys keys of a
-// topic collapsed to the whole topic. The zero value is empty.
+// pending collects the events of one transaction: one per topic, equal keys folded, and more than maxKeys keys of a
+// topic collapsed to the whole topic. The work is linear in what is added. The zero value is empty.
 type pending struct {
 	events []Event
-	err    error // the first bad event
+	keys   []map[string]struct{} // beside events: the keys of an event that has more than fewItems
+	topics map[string]int        // the place of each topic in events, once there are more than fewItems
+	err    error                 // the first bad event
 }
+
+// fewItems is how many are compared one by one. Most transactions have fewer, and no map is made for them.
+const fewItems = 16
 
 func (p *pending) add(topic string, keys []string, all bool, maxKeys int) {
 	if p.err != nil {
@@ -82,38 +88,64 @@ func (p *pending) add(topic string, keys []string, all bool, maxKeys int) {
 	if len(keys) == 0 && !all {
 		return
 	}
-	i := 0
-	for i < len(p.events) && p.events[i].Topic != topic {
-		i++
-	}
-	if i == len(p.events) {
-		p.events = append(p.events, Event{Topic: topic})
-	}
-	p.events[i].merge(keys, all, maxKeys)
-}
 
-// merge folds more keys into an event.
-func (e *Event) merge(keys []string, all bool, maxKeys int) {
-	if e.All || all {
-		e.All, e.Keys = true, nil
+	i := p.place(topic)
+	if e := &p.events[i]; e.All || all {
+		e.All, e.Keys, p.keys[i] = true, nil, nil
 		return
-	}
-	if len(keys) == 1 && len(e.Keys) == 0 { // by far the most frequent
-		e.Keys = []string{keys[0]}
-		return
-	}
-	seen := make(map[string]struct{}, len(e.Keys)+len(keys))
-	for _, key := range e.Keys {
-		seen[key] = struct{}{}
 	}
 	for _, key := range keys {
-		if _, ok := seen[key]; !ok {
-			seen[key] = struct{}{}
-			e.Keys = append(e.Keys, key)
+		p.addKey(i, key)
+		if e := &p.events[i]; len(e.Keys) > maxKeys {
+			e.All, e.Keys, p.keys[i] = true, nil, nil
+			return
 		}
 	}
-	if len(e.Keys) > maxKeys {
-		e.All, e.Keys = true, nil
+}
+
+// place returns the place of a topic in events, which has one for it afterwards.
+func (p *pending) place(topic string) int {
+	if p.topics != nil {
+		if i, ok := p.topics[topic]; ok {
+			return i
+		}
+	} else if i := slices.IndexFunc(p.events, func(e Event) bool { return e.Topic == topic }); i >= 0 {
+		return i
+	}
+
+	i := len(p.events)
+	p.events, p.keys = append(p.events, Event{Topic: topic}), append(p.keys, nil)
+	switch {
+	case p.topics != nil:
+		p.topics[topic] = i
+	case len(p.events) > fewItems:
+		p.topics = make(map[string]int, 2*len(p.events))
+		for i, e := range p.events {
+			p.topics[e.Topic] = i
+		}
+	}
+	return i
+}
+
+// addKey adds a key to an event that does not have it yet.
+func (p *pending) addKey(i int, key string) {
+	e := &p.events[i]
+	if p.keys[i] == nil && len(e.Keys) < fewItems {
+		if !slices.Contains(e.Keys, key) {
+			e.Keys = append(e.Keys, key)
+		}
+		return
+	}
+
+	if p.keys[i] == nil {
+		p.keys[i] = make(map[string]struct{}, 2*len(e.Keys))
+		for _, key := range e.Keys {
+			p.keys[i][key] = struct{}{}
+		}
+	}
+	if _, ok := p.keys[i][key]; !ok {
+		p.keys[i][key] = struct{}{}
+		e.Keys = append(e.Keys, key)
 	}
 }
 

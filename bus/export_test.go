@@ -77,3 +77,6 @@ func (p *Postgres) Difference(ctx context.Context, conn *pgx.Conn, base string) 
 	}
 	return keys, d.head.Current.String(), nil
 }
+
+// EventsOf returns what a transaction would publish.
+func EventsOf(t *LocalTx) []Event { return t.scope.events.events }
