@@ -49,7 +49,7 @@ func TestDoctorQueriesPrepare(t *testing.T) {
 		require.NoError(t, err, path)
 		return nil
 	}))
-	require.Equal(t, 5, n)
+	require.Equal(t, 9, n)
 }
 
 func TestDoctorWell(t *testing.T) {
@@ -61,13 +61,13 @@ func TestDoctorWell(t *testing.T) {
 	d := status.Doctor(t.Context(), pool, &status.DoctorConfig{
 		Components: []string{status.ComponentBus, status.ComponentLock, status.ComponentSessionstore},
 	})
-	for _, check := range []string{"reachable", "primary", "version", "clock", "schema", "grants", "pooler", "listen", "queue", "retention", "lease"} {
+	for _, check := range []string{"reachable", "primary", "version", "clock", "encoding", "settings", "commit", "schema", "tables", "grants", "pooler", "listen", "queue", "snapshots", "retention", "lease"} {
 		require.Equal(t, status.LevelOK, finding(t, d, check).Level, "%+v", d)
 	}
 	var b strings.Builder
 	_, err := d.WriteTo(&b)
 	require.NoError(t, err)
-	require.Contains(t, b.String(), "ok    primary      The server is a primary, and takes writes.\n")
+	require.Contains(t, b.String(), "ok    primary      The server is a primary and accepts writes.\n")
 }
 
 func TestDoctorUnreachable(t *testing.T) {
@@ -188,11 +188,11 @@ func TestDoctorQueue(t *testing.T) {
 	require.NoError(t, err)
 	_, err = pool.Exec(t.Context(), "SELECT pg_notify('anything', i || repeat('x', 7000)) FROM generate_series(1, 2000) AS i")
 	require.NoError(t, err)
-	d := status.DoctorWithQueue(t.Context(), pool, 1e-6, 0.5)
+	d := status.DoctorWithin(t.Context(), pool, nil, status.DoctorLimits{QueueWarn: 1e-6})
 	f := finding(t, d, "queue")
 	require.Equal(t, status.LevelWarn, f.Level, "%+v", d)
 	require.Contains(t, f.Hint, strconv.Itoa(int(holder.PgConn().PID())))
-	require.Equal(t, status.LevelFail, finding(t, status.DoctorWithQueue(t.Context(), pool, 1e-7, 1e-6), "queue").Level)
+	require.Equal(t, status.LevelFail, finding(t, status.DoctorWithin(t.Context(), pool, nil, status.DoctorLimits{QueueWarn: 1e-7, QueueFail: 1e-6}), "queue").Level)
 }
 
 func TestHolderOf(t *testing.T) {

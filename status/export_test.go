@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"time"
@@ -35,8 +36,19 @@ var HolderOf = holderOf
 // Queries are the embedded statements.
 func Queries() embed.FS { return queries }
 
-// DoctorWithQueue is Doctor with other limits for the notification queue.
-func DoctorWithQueue(ctx context.Context, pool *pgxpool.Pool, warn, fail float64) Diagnosis {
-	d := &doctor{pool: pool, cfg: (*DoctorConfig)(nil).withDefaults(pool), queueWarn: warn, queueFail: fail}
+// DoctorLimits are the figures from which on something is a finding; zero fields keep their defaults.
+type DoctorLimits struct {
+	QueueWarn, QueueFail float64
+	SnapshotAge          time.Duration
+	CommitWait           time.Duration
+}
+
+// DoctorWithin is Doctor with other limits.
+func DoctorWithin(ctx context.Context, pool *pgxpool.Pool, cfg *DoctorConfig, l DoctorLimits) Diagnosis {
+	d := &doctor{pool: pool, cfg: cfg.withDefaults(pool), limits: defaultLimits()}
+	d.limits.queueWarn = cmp.Or(l.QueueWarn, d.limits.queueWarn)
+	d.limits.queueFail = cmp.Or(l.QueueFail, d.limits.queueFail)
+	d.limits.snapshotAge = cmp.Or(l.SnapshotAge, d.limits.snapshotAge)
+	d.limits.commitWait = cmp.Or(l.CommitWait, d.limits.commitWait)
 	return d.examine(ctx)
 }
