@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -11,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 )
 
 // Commit commits, or releases the savepoint. When it returns an error, nothing was committed and nothing is published,
@@ -233,8 +234,7 @@ func (p *Postgres) insertName() string { return "pgc_event_" + p.cfg.Schema }
 // forgetStatements makes the next transaction on this connection prepare its statements again after somebody discarded
 // them (DISCARD ALL). The connection must not have been released.
 func (t *Tx) forgetStatements(conn *pgx.Conn, err error) {
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) && pgErr.Code == "26000" {
+	if pgerr.IsUnknownStatement(err) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = conn.Deallocate(ctx, t.bus.insertName())
@@ -251,14 +251,10 @@ func xidOf(results []*pgconn.Result) uint64 {
 
 // explain adds what an error of the server means for the bus.
 func explain(err error) error {
-	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) {
-		return err
-	}
-	switch pgErr.Code {
-	case "42P01", "3F000", "42703", "42883": // no table, schema, column, function
+	switch {
+	case pgerr.IsMissingObject(err):
 		return fmt.Errorf("%w: %w", ErrSchema, err)
-	case "25006": // read only
+	case pgerr.IsReadOnly(err):
 		return fmt.Errorf("%w: %w", ErrNotPrimary, err)
 	}
 	return err

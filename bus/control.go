@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
 
@@ -92,13 +92,12 @@ func (c *control) serve(ctx context.Context) error {
 	for ctx.Err() == nil {
 		wait, err := c.step(ctx)
 		if err != nil {
-			var pgErr *pgconn.PgError
-			if c.session.conn.IsClosed() || !errors.As(err, &pgErr) {
+			if _, refused := pgerr.As(err); !refused || c.session.conn.IsClosed() {
 				return err
 			}
 			// A full queue or disk, a dropped schema: say so and go on.
 			c.dialer.refused(ctx, err)
-			if pgErr.Code == queueFull {
+			if pgerr.IsQueueFull(err) {
 				c.advanceQueue(ctx)
 			}
 			continue
@@ -121,8 +120,6 @@ func (w *wanted) rest(ctx context.Context, d time.Duration) {
 	case <-t.C:
 	}
 }
-
-const queueFull = "54000"
 
 // advanceQueue makes the server look whether the notification queue can be shortened, once whoever held it is gone. A
 // NOTIFY that fails does not look, and where every NOTIFY fails nobody else does; asking for the usage does (see

@@ -4,18 +4,17 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
+	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 )
 
 const (
@@ -117,8 +116,7 @@ func detached(ctx context.Context) (context.Context, context.CancelFunc) {
 func (c *core) handOver(ctx context.Context, sql string, args []any, next **string, rest ...any) error {
 	channel, prefix, hints := c.hintTo()
 	err := c.row(ctx, sql, append(args, channel, prefix), append([]any{next}, rest...)...)
-	var pgErr *pgconn.PgError
-	if hints && errors.As(err, &pgErr) && pgErr.Code == "54000" { // the queue of notifications is full
+	if hints && pgerr.IsQueueFull(err) {
 		hints = false
 		err = c.row(ctx, sql, append(args, nil, nil), append([]any{next}, rest...)...)
 	}

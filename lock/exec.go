@@ -2,13 +2,11 @@ package lock
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
+	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 )
 
 // row runs a statement of one row on the pool. Where transactions begin at REPEATABLE READ or SERIALIZABLE by default, it
@@ -24,8 +22,7 @@ func (c *core) row(ctx context.Context, sql string, args []any, dest ...any) err
 
 // conflicting says whether a statement failed for others that ran at the same time, and did nothing.
 func conflicting(err error) bool {
-	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && (pgErr.Code == "40001" || pgErr.Code == "40P01")
+	return pgerr.IsConflict(err)
 }
 
 func conflictWait() time.Duration { return time.Millisecond + rand.N(5*time.Millisecond) }

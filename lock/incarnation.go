@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 )
 
 const sequenceBits = 48
@@ -43,11 +44,10 @@ func (c *core) wentBack(ctx context.Context, token, seen int64) error {
 
 func (c *core) raiseBy(ctx context.Context, byHand bool, reason string) (n int, err error) {
 	err = c.row(ctx, c.sql.raise, []any{byHand, reason}, &n)
-	var pgErr *pgconn.PgError
 	switch {
 	case errors.Is(err, pgx.ErrNoRows): // another process did it
 		return 0, nil
-	case errors.As(err, &pgErr) && pgErr.Code == "23514": // n is checked to fit
+	case pgerr.IsCheckViolation(err): // n is checked to fit
 		return 0, fmt.Errorf("%w: %w", ErrIncarnation, err)
 	case err != nil:
 		return 0, fmt.Errorf("lock: raise incarnation: %w", err)

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/cache"
+	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 )
 
 // explain adds what an error of the database means for a session, and takes out what the server quotes from rows.
@@ -34,7 +34,7 @@ func explain(what string, err error) error {
 			Severity: pgErr.Severity, SeverityUnlocalized: pgErr.SeverityUnlocalized, Code: pgErr.Code, Message: pgErr.Message,
 			SchemaName: pgErr.SchemaName, TableName: pgErr.TableName, ColumnName: pgErr.ColumnName, ConstraintName: pgErr.ConstraintName,
 		}
-		kind := kindOf(pgErr.Code)
+		kind := kindOf(err)
 		if kind == nil {
 			return fmt.Errorf("sessionstore: %s: %w", what, bare)
 		}
@@ -53,17 +53,12 @@ func explain(what string, err error) error {
 }
 
 // kindOf sorts the server's errors (appendix A of Postgres' manual); nil: the caller's or ours to fix.
-func kindOf(code string) error {
-	switch code {
-	case "42P01", "3F000", "42703", "42883": // no table, schema, column, function
+func kindOf(err error) error {
+	switch {
+	case pgerr.IsMissingObject(err):
 		return ErrSchema
-	case "25006": // read only: a standby
+	case pgerr.IsReadOnly(err), pgerr.IsUnavailable(err): // read only: a standby
 		return ErrUnavailable
-	}
-	for _, class := range []string{"08", "53", "57", "58", "XX"} {
-		if strings.HasPrefix(code, class) {
-			return ErrUnavailable
-		}
 	}
 	return nil
 }

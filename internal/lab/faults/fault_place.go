@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 )
 
 // placeFaults are those of where the data is, and of what stands before it.
@@ -83,7 +84,7 @@ func restored(ctx context.Context, s *scene) error {
 		for {
 			err := execOn(ctx, maintenance, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN ('`+database+`', '`+copied+`');
 				ALTER DATABASE `+database+` RENAME TO outlived; ALTER DATABASE `+copied+` RENAME TO `+database)
-			if err == nil || !strings.Contains(err.Error(), "55006") { // somebody was quicker
+			if !pgerr.IsInUse(err) { // a new connection was quicker
 				return err
 			}
 			if err := pause(ctx, 2*time.Millisecond); err != nil {

@@ -8,13 +8,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/cache/redistier"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
+	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
@@ -135,9 +135,8 @@ func (k *keeper) outcome(err error) Outcome {
 			return Refused
 		}
 	}
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) && (pgErr.Code == "40001" || pgErr.Code == "40P01") && !errors.Is(err, bus.ErrOutcomeUnknown) {
-		return Refused // could not serialize, deadlock: rolled back
+	if pgerr.IsConflict(err) && !errors.Is(err, bus.ErrOutcomeUnknown) {
+		return Refused // rolled back
 	}
 	return Unknown
 }

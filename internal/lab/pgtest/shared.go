@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 )
 
 // process is what the tests of this process share: package-level, since a test
@@ -112,14 +113,12 @@ func (s *shared) clone(ctx context.Context, source string) (string, error) {
 	name := s.prefix + "_" + strconv.Itoa(s.databases)
 	for {
 		err := s.exec(ctx, "create database "+quoteName(name)+" template "+quoteName(source))
-		var pgErr *pgconn.PgError
-		if !errors.As(err, &pgErr) {
-			return name, err
-		}
-		switch pgErr.Code {
-		case "42501": // insufficient_privilege
+		switch {
+		case err == nil:
+			return name, nil
+		case pgerr.IsDenied(err):
 			return "", fmt.Errorf("pgtest: the role of %s cannot create databases: grant it CREATEDB: %w", EnvDatabaseURL, err)
-		case "55006": // object_in_use: a session that was terminated, an autovacuum
+		case pgerr.IsInUse(err): // a connection that is being terminated, an autovacuum
 			if pauseErr := pause(ctx, 20*time.Millisecond); pauseErr == nil {
 				continue
 			}
