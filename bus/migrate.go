@@ -1,12 +1,9 @@
 package bus
 
 import (
-	"cmp"
 	"context"
 	"embed"
-	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -16,11 +13,6 @@ import (
 
 //go:embed migration/*.sql
 var migrationFiles embed.FS
-
-func migrations() migrate.Set {
-	files, _ := fs.Sub(migrationFiles, "migration") // the directory is embedded above
-	return migrate.Set{Component: "bus", Files: files}
-}
 
 // MigrateConfig is how Migrate works; nil is a good one.
 type MigrateConfig struct {
@@ -38,49 +30,35 @@ type MigrateConfig struct {
 
 	// Logger takes one line for each version applied. Defaults to slog.Default().
 	Logger *slog.Logger
+
+	// After leaves the versions up to and including this one out of MigrationSQL, for a tool that has run them: the new
+	// versions of a release then become its next migration. Defaults to 0, all versions. Migrate ignores it.
+	After int
+
+	// NoTransaction leaves BEGIN and COMMIT out of what DryRun and MigrationSQL write, for tools that run a migration in
+	// a transaction of their own: goose, golang-migrate, tern, psql -1. All of it has to run in one transaction. Defaults
+	// to false: the text begins and commits a transaction.
+	NoTransaction bool
 }
 
 // Migrate brings the schema up to date: one transaction per version under an advisory lock, so several pods may call it
 // at once. It needs the right to create a schema in the database, or to create tables in a schema that is there. A
 // newer schema is left as it is. Nothing migrates at run time.
 func Migrate(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error {
-	job, err := cfg.job()
-	if err != nil {
-		return err
-	}
-	if err := job.Run(ctx, pool); err != nil {
-		return fmt.Errorf("bus: %w", err)
-	}
-	return nil
+	return migrations().Run(ctx, pool, (*migrate.Config)(cfg))
 }
 
 // MigrationSQL is the whole schema as one SQL text, for people who run migrations with a tool of their own. It is for
 // an empty schema; DryRun gives the rest for one that is behind.
 func MigrationSQL(cfg *MigrateConfig) (string, error) {
-	job, err := cfg.job()
-	if err != nil {
-		return "", err
-	}
-	script, err := job.SQL()
-	if err != nil {
-		return "", fmt.Errorf("bus: %w", err)
-	}
-	return script, nil
+	return migrations().SQL((*migrate.Config)(cfg))
 }
 
-func (c *MigrateConfig) job() (migrate.Job, error) {
-	var d MigrateConfig
-	if c != nil {
-		d = *c
+func migrations() migrate.Component {
+	return migrate.Component{
+		Name: "bus", Files: migrationFiles, DefaultSchema: DefaultSchema, AppGrants: appGrants, ReaderGrants: readerGrants,
+		ErrConfig: ErrConfig, ErrSchema: ErrSchema,
 	}
-	job := migrate.Job{
-		Set: migrations(), Schema: cmp.Or(d.Schema, DefaultSchema), DryRun: d.DryRun, Logger: d.Logger,
-		Grants: []migrate.Grant{{Field: "AppRole", Role: d.AppRole, SQL: appGrants}, {Field: "ReaderRole", Role: d.ReaderRole, SQL: readerGrants}},
-	}
-	if err := job.Check(); err != nil {
-		return job, fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	return job, nil
 }
 
 // The least that the two roles need.

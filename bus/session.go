@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/pgcoherence/pgcoherence/internal/sqltext"
+	"github.com/pgcoherence/pgcoherence/internal/migrate"
+	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 )
 
 // session is one of the bus' own two connections. They are dialled, never taken from the pool: a starved pool must not
@@ -89,31 +89,11 @@ func (s *session) close() {
 // checkSchema says whether the schema is there and new enough.
 func (p *Postgres) checkSchema(ctx context.Context, conn *pgx.Conn) error {
 	p.stats.statements.Add(1)
-	version, err := migrations().Version(ctx, conn, p.cfg.Schema)
-	if err != nil {
-		return err
-	}
-	if want := migrations().Latest(); version < want {
-		return fmt.Errorf("%w: schema %s has version %d, this code needs %d: call bus.Migrate",
-			ErrSchema, sqltext.Quote(p.cfg.Schema), version, want)
-	}
-	return nil
+	return migrations().Check(ctx, conn, p.cfg.Schema)
 }
 
 // hopeless says whether an error of the very first connection is one that trying again cannot mend: a person has to.
 func hopeless(err error) bool {
-	if errors.Is(err, ErrSchema) || errors.Is(err, ErrConfig) || errors.Is(err, ErrPrivilege) {
-		return true
-	}
-	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) {
-		return false
-	}
-	switch pgErr.Code {
-	case "28P01", "28000", // wrong password, no such role or no entry for it
-		"3D000", // no such database
-		"42501": // not permitted
-		return true
-	}
-	return false
+	return errors.Is(err, ErrSchema) || errors.Is(err, ErrConfig) || errors.Is(err, ErrPrivilege) ||
+		errors.Is(err, migrate.ErrHidden) || pgerr.IsPermanent(err)
 }

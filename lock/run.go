@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
+	"github.com/pgcoherence/pgcoherence/internal/migrate"
+	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 	"github.com/pgcoherence/pgcoherence/internal/sqltext"
 )
 
@@ -75,13 +75,8 @@ func (c *core) checkStart(ctx context.Context, k *link) error {
 
 // check checks what Run refuses to start without.
 func (c *core) check(ctx context.Context, q querier) error {
-	version, err := migrations().Version(ctx, q, c.cfg.Schema)
-	if err != nil {
+	if err := migrations().Check(ctx, q, c.cfg.Schema); err != nil {
 		return err
-	}
-	if want := migrations().Latest(); version < want {
-		return fmt.Errorf("%w: schema %s has version %d, this code needs %d: call lock.Migrate",
-			ErrSchema, sqltext.Quote(c.cfg.Schema), version, want)
 	}
 	var missing []string
 	if err := q.QueryRow(ctx, c.sql.privileges).Scan(&missing); err != nil {
@@ -94,18 +89,7 @@ func (c *core) check(ctx context.Context, q querier) error {
 }
 
 func hopeless(err error) bool {
-	var pgErr *pgconn.PgError
-	if errors.Is(err, ErrSchema) || errors.Is(err, ErrPrivilege) {
-		return true
-	}
-	if !errors.As(err, &pgErr) {
-		return false
-	}
-	switch pgErr.Code {
-	case "28P01", "28000", "3D000", "42501": // wrong password, no such role, no such database, not permitted
-		return true
-	}
-	return false
+	return errors.Is(err, ErrSchema) || errors.Is(err, ErrPrivilege) || errors.Is(err, migrate.ErrHidden) || pgerr.IsPermanent(err)
 }
 
 // loop calls turn, again at the time it answers or when something happened, until ctx ends.

@@ -2,6 +2,7 @@ package sessionstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/cache"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
+	"github.com/pgcoherence/pgcoherence/internal/migrate"
 )
 
 // Store keeps sessions whose data is a T. All methods are safe for concurrent use. It is a prometheus.Collector.
@@ -105,14 +107,11 @@ func (s *Store[T]) Ready() <-chan struct{} { return s.ready }
 
 // checkSchema fails for what waiting cannot mend. While the database cannot be asked it is taken to be well.
 func (s *Store[T]) checkSchema(ctx context.Context) error {
-	version, err := migrations().Version(ctx, s.pool, s.cfg.Schema)
-	if err != nil {
-		s.log.WarnContext(ctx, "schema not checked", slog.Any("error", explain("check schema", err)))
-		return nil
+	err := migrations().Check(ctx, s.pool, s.cfg.Schema)
+	if err == nil || errors.Is(err, ErrSchema) || errors.Is(err, migrate.ErrHidden) {
+		return err
 	}
-	if want := migrations().Latest(); version < want {
-		return fmt.Errorf("%w: has version %d, want %d", ErrSchema, version, want)
-	}
+	s.log.WarnContext(ctx, "schema not checked", slog.Any("error", explain("check schema", err)))
 	return nil
 }
 

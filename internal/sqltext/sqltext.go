@@ -33,6 +33,12 @@ func CheckSchema(name string) error {
 // Quote makes an SQL identifier of a name.
 func Quote(name string) string { return pgx.Identifier{name}.Sanitize() }
 
+// AdvisoryLock takes the lock under which a schema changes, until the end of the transaction. $1 is its LockName.
+const AdvisoryLock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+
+// LockName returns the name of the lock under which a schema changes.
+func LockName(schema string) string { return "pgcoherence:" + schema }
+
 // Load reads a file and puts the schema in. It panics if the file is not embedded: that is a mistake of the programmer,
 // and every file is loaded by a test.
 func Load(files fs.FS, path, schema string) string {
