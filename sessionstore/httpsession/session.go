@@ -1,0 +1,131 @@
+package httpsession
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/pgcoherence/pgcoherence/sessionstore"
+)
+
+// Get returns the session of a request, from memory where that is in sync. It is looked up once for each request. Call it
+// before the header of the response is written.
+//
+// An error that is sessionstore.ErrNoSession means that the client has none; Error answers it with 401. Others mean that
+// nobody can tell, and Error answers 503.
+func (m *Manager[T]) Get(r *http.Request) (*sessionstore.Session[T], error) {
+	x, err := m.exchange(r)
+	if err != nil {
+		return nil, err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.load(r.Context())
+	return x.session, x.err
+}
+
+// GetFresh is Get from the database, whatever the memory holds: for what must not happen in a session that was ended
+// elsewhere a moment ago.
+func (m *Manager[T]) GetFresh(r *http.Request) (*sessionstore.Session[T], error) {
+	x, err := m.exchange(r)
+	if err != nil {
+		return nil, err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.load(r.Context()); x.err != nil {
+		return nil, x.err
+	}
+
+	got, err := m.store.GetFresh(r.Context(), x.current.token)
+	if err != nil && !isTrouble(err) {
+		x.session, x.err = nil, err // and the next request deletes the cookie
+	}
+	if err != nil {
+		return nil, err
+	}
+	x.session = got
+	return got, nil
+}
+
+// Token returns the token of a request's session, for methods of the store such as RevokeUserExcept. It is a secret.
+func (m *Manager[T]) Token(r *http.Request) (string, error) {
+	x, err := m.exchange(r)
+	if err != nil {
+		return "", err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.load(r.Context())
+	return x.current.token, x.err
+}
+
+// Update changes the data of a request's session, as sessionstore.Store.Update does: fn may be called several times. The
+// browser's next request reads it on whatever pod it comes to.
+func (m *Manager[T]) Update(w http.ResponseWriter, r *http.Request, fn func(data *T) error) (*sessionstore.Session[T], error) {
+	x, err := m.exchange(r)
+	if err != nil {
+		return nil, err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.load(r.Context()); x.err != nil {
+		return nil, x.err
+	}
+
+	ctx, cancel := m.writeContext(r)
+	defer cancel()
+	got, err := m.store.Update(ctx, x.current.token, fn)
+	if err != nil {
+		return nil, err
+	}
+	if got.Version != x.session.Version {
+		m.jar.setStamp(w.Header(), got.ID, got.Version)
+	}
+	x.session = got
+	return got, nil
+}
+
+// Wrote tells the browser of data that was written past the manager, by Save or in a transaction, so that its next
+// request reads it on whatever pod it comes to.
+func (m *Manager[T]) Wrote(w http.ResponseWriter, got *sessionstore.Session[T]) {
+	m.jar.setStamp(w.Header(), got.ID, got.Version)
+}
+
+// Start returns the session of a request, or makes one of somebody who has not logged in: for carts and the like. For a
+// HEAD request nothing is stored and no cookie is set.
+func (m *Manager[T]) Start(w http.ResponseWriter, r *http.Request, data T) (*sessionstore.Session[T], error) {
+	x, err := m.exchange(r)
+	if err != nil {
+		return nil, err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.load(r.Context())
+	if x.err == nil || isTrouble(x.err) {
+		return x.session, x.err
+	}
+	if r.Method == http.MethodHead {
+		return &sessionstore.Session[T]{Data: data}, nil
+	}
+
+	ctx, cancel := m.writeContext(r)
+	defer cancel()
+	token, got, err := m.store.CreateAnonymous(ctx, data, &sessionstore.CreateOptions{Device: m.cfg.Device(r)})
+	if err != nil {
+		return nil, err
+	}
+	x.header = w.Header()
+	x.setCookie(token, got, false)
+	return got, nil
+}
+
+// Bind returns a context for a stream, such as server-sent events or a WebSocket, that ends with the session of the
+// request, on whatever pod that is ended; see sessionstore.Store.Bind. Call cancel when the stream ends.
+func (m *Manager[T]) Bind(r *http.Request) (ctx context.Context, cancel context.CancelFunc, err error) {
+	got, err := m.Get(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel = m.store.Bind(r.Context(), got)
+	return ctx, cancel, nil
+}
