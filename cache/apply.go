@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/cache/internal/history"
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/position"
@@ -27,21 +28,21 @@ type historian[K comparable, V any] struct{ subscriber[K, V] }
 var _ hook.Historian = (*historian[string, int])(nil)
 
 // HistoryLimit implements hook.Historian.
-func (h *historian[K, V]) HistoryLimit(hook.Token) int { return h.c.cfg.Memory }
+func (h *historian[K, V]) HistoryLimit(hook.Token) int { return h.c.cfg.InvalidationHistory }
 
 // History implements hook.Historian.
 func (h *historian[K, V]) History(_ hook.Token, events []hook.Past, from position.Snapshot, floor uint64) {
 	c := h.c
 	defer c.guard()
-	list := make([]past, 0, len(events))
+	list := make([]history.Past, 0, len(events))
 	for _, e := range events {
-		p := past{xid: e.XID, all: e.All}
+		p := history.Past{XID: e.XID, All: e.All}
 		for _, wire := range e.Keys {
-			p.names = append(p.names, c.names.names(wire)...)
+			p.Names = append(p.Names, c.names.names(wire)...)
 		}
 		list = append(list, p)
 	}
-	c.history.tell(list, from, floor)
+	c.history.LoadFromLog(list, from, floor)
 }
 
 // Invalidate implements bus.Subscriber. In this order: first it is remembered what came, then loads are detached and
@@ -51,7 +52,7 @@ func (s *subscriber[K, V]) Invalidate(d bus.Delivery) {
 	c := s.c
 	defer c.guard()
 	now := time.Now()
-	e := event{xids: d.XIDs, uncertain: d.Uncertain, at: now}
+	e := history.Event{XIDs: d.XIDs, Uncertain: d.Uncertain, At: now}
 	if !d.CommittedAt.IsZero() {
 		c.metrics.lag.Observe(max(now.Sub(d.CommittedAt), 0).Seconds())
 	}
@@ -60,7 +61,7 @@ func (s *subscriber[K, V]) Invalidate(d bus.Delivery) {
 		from = fromLocal
 	}
 	if d.All {
-		c.history.noteAll(e)
+		c.history.NoteAll(e)
 		c.forgetAll(false)
 		c.stats.invalidated(from, scopeAll, true)
 		return
@@ -69,7 +70,7 @@ func (s *subscriber[K, V]) Invalidate(d bus.Delivery) {
 		known := false
 		tag, isTag := c.names.find(wire, func(key K, name string) {
 			known = true
-			c.history.note(name, e)
+			c.history.Note(name, e)
 			hit := c.drop(key)
 			c.stats.invalidated(from, scopeKey, hit)
 			if d.Local {
@@ -77,10 +78,10 @@ func (s *subscriber[K, V]) Invalidate(d bus.Delivery) {
 			}
 		})
 		if isTag {
-			c.history.note(wire, e)
+			c.history.Note(wire, e)
 			c.stats.invalidated(from, scopeTag, c.tags.invalidate(tag))
 		} else if !known {
-			c.history.note(c.names.canonical(wire), e)
+			c.history.Note(c.names.canonical(wire), e)
 			c.stats.invalidated(from, scopeKey, false)
 			if d.Local {
 				c.tier.forget(c.names.canonical(wire))
@@ -92,7 +93,7 @@ func (s *subscriber[K, V]) Invalidate(d bus.Delivery) {
 // Reset implements bus.Subscriber.
 func (s *subscriber[K, V]) Reset(r bus.Reason) {
 	c := s.c
-	c.history.reset(time.Now())
+	c.history.Reset(time.Now())
 	c.forgetAll(r == bus.ReasonEpoch)
 	c.limiter.reset(c.clock(elapsed.Now()))
 	c.stats.reset(r)
@@ -135,7 +136,7 @@ func (c *Cache[K, V]) guard() {
 	if v == nil {
 		return
 	}
-	c.history.reset(time.Now())
+	c.history.Reset(time.Now())
 	c.forgetAll(false)
 	c.stats.keyPanics.Add(1)
 	// Not what it panicked with: that may be the key.

@@ -262,7 +262,7 @@ func (c *Cache[K, V]) report(ctx context.Context, d differing[K, V]) {
 	if name, err := c.names.name(d.key); err == nil {
 		sum := sha256.Sum256([]byte(name))
 		f.KeyHash = hex.EncodeToString(sum[:8])
-		f.Invalidated, f.XIDs = c.history.recent(name)
+		f.Invalidated, f.XIDs = c.history.Recent(name)
 	}
 	c.cfg.Logger.WarnContext(ctx, "cache: entry differs from the database",
 		slog.String("topic", f.Topic), slog.String("key_hash", f.KeyHash), slog.Duration("bound", f.Bound),

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/cache/internal/history"
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/position"
@@ -36,7 +37,7 @@ type Cache[K comparable, V any] struct {
 
 	epoch   atomic.Uint32 // entries and loads of another one do not count
 	tags    *tagBook
-	history *history
+	history *history.History
 	suspect suspects
 	dirty   atomic.Bool // something was stored since the last clearing; for the policy Clear
 	limiter limiter
@@ -72,7 +73,7 @@ func New[K comparable, V any](b bus.Bus, topic string, load Loader[K, V], cfg *C
 		return nil, err
 	}
 	c.tags = newTagBook()
-	c.history = newHistory(c.source, c.cfg.Memory)
+	c.history = history.New(c.source, c.cfg.InvalidationHistory)
 	c.limiter = limiter{permits: make(chan struct{}, c.cfg.LoadConcurrency), window: c.cfg.Recovery}
 	c.life, c.end = context.WithCancel(context.Background())
 	if err = c.newShards(); err != nil {
@@ -82,13 +83,13 @@ func New[K comparable, V any](b bus.Bus, topic string, load Loader[K, V], cfg *C
 	if c.cfg.Tier != nil {
 		c.tier = newTier(c)
 	}
-	c.history.reset(begun) // what comes after Subscribe is told
+	c.history.Reset(begun) // what comes after Subscribe is told
 	if c.tier != nil {
 		c.unsubscribe = b.Subscribe(topic, &historian[K, V]{subscriber[K, V]{c}})
 	} else {
 		c.unsubscribe = b.Subscribe(topic, &subscriber[K, V]{c})
 	}
-	c.history.subscribed(time.Now())
+	c.history.Subscribed(time.Now())
 	return c, nil
 }
 
@@ -104,7 +105,7 @@ func (c *Cache[K, V]) validate() error {
 	case len(c.topic) > bus.MaxTopicLen:
 		return fmt.Errorf("%w: topic has %d bytes, at most %d", ErrConfig, len(c.topic), bus.MaxTopicLen)
 	}
-	if err := check("topic", c.topic); err != nil {
+	if err := validateText("topic", c.topic); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	return c.cfg.validate()
@@ -123,11 +124,11 @@ func (c *Cache[K, V]) attach() error {
 	if c.source == nil {
 		switch {
 		case c.cfg.Tier != nil:
-			return fmt.Errorf("%w: Tier: this bus tells no positions", ErrConfig)
+			return fmt.Errorf("%w: Tier: requires a bus that exposes positions", ErrConfig)
 		case c.serveFor > 0:
-			return fmt.Errorf("%w: WhenStale: this bus does not tell how long it has not been fresh", ErrConfig)
+			return fmt.Errorf("%w: WhenStale: requires a bus that exposes how long it has not been fresh", ErrConfig)
 		case c.cfg.StaleOnError > 0:
-			return fmt.Errorf("%w: StaleOnError: this bus does not tell how long it has not been fresh", ErrConfig)
+			return fmt.Errorf("%w: StaleOnError: requires a bus that exposes how long it has not been fresh", ErrConfig)
 		}
 		return nil
 	}
@@ -206,7 +207,7 @@ func (c *Cache[K, V]) trustAt(now elapsed.Instant) trust {
 type place struct {
 	epoch string
 	at    position.Snapshot
-	told  told
+	mark  history.Mark
 	ok    bool
 }
 
@@ -215,7 +216,7 @@ func (c *Cache[K, V]) position() (p place) {
 		p.epoch, p.at, p.ok = c.source.Position(hook.Token{})
 	}
 	if c.tier != nil {
-		p.told = c.history.told()
+		p.mark = c.history.Mark()
 	}
 	return p
 }

@@ -10,17 +10,17 @@ import (
 
 // The defaults of Config.
 const (
-	DefaultSize            = 10_000
-	DefaultTTL             = 10 * time.Minute
-	DefaultJitter          = 0.1
-	DefaultNegativeTTL     = 10 * time.Second
-	DefaultLoadTimeout     = 10 * time.Second
-	DefaultLoadConcurrency = 32
-	DefaultRecovery        = 10 * time.Second
-	DefaultMaxBatch        = 1000
-	DefaultTierTimeout     = 50 * time.Millisecond
-	DefaultMemory          = 4096
-	DefaultTierMemory      = 65_536
+	DefaultSize                    = 10_000
+	DefaultTTL                     = 10 * time.Minute
+	DefaultJitter                  = 0.1
+	DefaultNegativeTTL             = 10 * time.Second
+	DefaultLoadTimeout             = 10 * time.Second
+	DefaultLoadConcurrency         = 32
+	DefaultRecovery                = 10 * time.Second
+	DefaultMaxBatch                = 1000
+	DefaultTierTimeout             = 50 * time.Millisecond
+	DefaultInvalidationHistory     = 4096
+	DefaultTierInvalidationHistory = 65_536
 )
 
 // Forever is a TTL that never ends.
@@ -96,9 +96,9 @@ type Config[K comparable, V any] struct {
 	// Codec is how values become bytes for Tier. Defaults to JSON.
 	Codec Codec[V]
 
-	// Memory is how many of the recent invalidations are remembered. Values from a standby or a tier that were read
-	// before the oldest of them are refused. Defaults to DefaultMemory, with a Tier to DefaultTierMemory.
-	Memory int
+	// InvalidationHistory is how many of the recent invalidations are remembered. Values from a standby or a tier that were read
+	// before the oldest of them are refused. Defaults to DefaultInvalidationHistory, with a Tier to DefaultTierInvalidationHistory.
+	InvalidationHistory int
 
 	// Audit makes RunAudit possible. Defaults to nil: off.
 	Audit *AuditConfig[V]
@@ -125,10 +125,10 @@ func (c *Config[K, V]) withDefaults() Config[K, V] {
 	if d.Codec == nil {
 		d.Codec = JSON[V]()
 	}
-	if d.Memory == 0 {
-		d.Memory = DefaultMemory
+	if d.InvalidationHistory == 0 {
+		d.InvalidationHistory = DefaultInvalidationHistory
 		if d.Tier != nil {
-			d.Memory = DefaultTierMemory
+			d.InvalidationHistory = DefaultTierInvalidationHistory
 		}
 	}
 	if d.Audit != nil {
@@ -150,7 +150,7 @@ func (c *Config[K, V]) validate() error {
 		{"NegativeSize", c.NegativeSize},
 		{"LoadConcurrency", c.LoadConcurrency},
 		{"MaxBatch", c.MaxBatch},
-		{"Memory", c.Memory},
+		{"InvalidationHistory", c.InvalidationHistory},
 	} {
 		if n.value < 1 {
 			return fmt.Errorf("%w: %s: %d is less than 1", ErrConfig, n.name, n.value)

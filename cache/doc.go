@@ -68,7 +68,7 @@
 //   - While the bus is not fresh, a loader that answers from a standby although WantPrimary says otherwise is believed, and
 //     what it answers is not stored.
 //   - A tier's values expire by the pods' clocks: where these differ, so do the expiries. What is invalid does not depend on it.
-//   - A tier's value from before the oldest invalidation that is remembered (Config.Memory), or that the log still held when
+//   - A tier's value from before the oldest invalidation that is remembered (Config.InvalidationHistory), or that the log still held when
 //     this pod started, is not used.
 //   - A loader must read from the database after it was called. What it keeps by itself, nobody can invalidate.
 package cache

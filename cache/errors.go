@@ -25,7 +25,7 @@ var (
 	ErrLoadTimeout error = timeoutError{}
 	// ErrBehind: the loader was told to read from the primary (WantPrimary) and still returned a value from before an
 	// invalidation. It was neither stored nor returned.
-	ErrBehind = errors.New("cache: value is from before an invalidation that is known here")
+	ErrBehind = errors.New("cache: value older than a known invalidation")
 	// ErrCycle: a loader asked for the key that it is loading, which would wait for itself.
 	ErrCycle = errors.New("cache: loader waits for its own load")
 	// ErrLoaderExit: the loader ended its goroutine with runtime.Goexit.
@@ -46,7 +46,7 @@ var (
 	ErrTierMiss = errors.New("cache: not in the tier")
 	// ErrTierRefuses is what a Tier's error wraps if it is about this value, too large for example, and says nothing about
 	// how well the tier is: it counts as an error, but however often it comes, the tier is not left alone for it.
-	ErrTierRefuses = errors.New("cache: the tier does not take this value")
+	ErrTierRefuses = errors.New("cache: value rejected by tier")
 )
 
 // errAbandoned is why a load's context ends that nobody waits for any more.

@@ -171,7 +171,7 @@ func TestFill_TagInvalidatedTwiceAroundAJoin(t *testing.T) {
 	receive(t, rows.began)
 	rows.release <- struct{}{}
 	require.Equal(t, answer{2, nil}, receive(t, joined))
-	require.EqualValues(t, 1, c.Stats().StartedOver)
+	require.EqualValues(t, 1, c.Stats().LoadsRestarted)
 }
 
 // More tags are invalidated during a load than are remembered: it counts as if it were one of them.

@@ -26,7 +26,7 @@ func (c *Cache[K, V]) Event(keys []K, tags ...string) (bus.Event, error) {
 	}
 	for _, tag := range tags {
 		name := TagKey(tag)
-		if err := check("tag", name); err != nil {
+		if err := validateText("tag", name); err != nil {
 			return bus.Event{}, err
 		}
 		e.Keys = append(e.Keys, name)

@@ -24,6 +24,18 @@ const (
 // hand: in SQL it is '~#' || tag.
 func TagKey(tag string) string { return tagPrefix + tag }
 
+// tagNames returns the names of tags on the wire.
+func tagNames(tags []string) []string {
+	if len(tags) == 0 {
+		return nil
+	}
+	names := make([]string, len(tags))
+	for i, tag := range tags {
+		names[i] = TagKey(tag)
+	}
+	return names
+}
+
 // escape is a key's string as it travels.
 func escape(key string) string {
 	if key != "" && key[0] == mark {
@@ -32,8 +44,8 @@ func escape(key string) string {
 	return key
 }
 
-// check says what is wrong with a string that is to travel.
-func check(what, text string) error {
+// validateText reports what is wrong with a string that is to travel.
+func validateText(what, text string) error {
 	switch {
 	case len(text) > MaxKeyLen:
 		return fmt.Errorf("%w: %s has %d bytes, at most %d", ErrKey, what, len(text), MaxKeyLen)
@@ -147,7 +159,7 @@ func (n *naming[K]) name(k K) (string, error) {
 		return "", err
 	}
 	s = escape(s)
-	return s, check("key", s)
+	return s, validateText("key", s)
 }
 
 // find is the keys that a string of an event can mean, in their canonical spelling, and the tag. What others wrote by

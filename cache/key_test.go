@@ -142,11 +142,11 @@ func TestNew_RefusesWhatCannotWork(t *testing.T) {
 		"KeyString": func() error {
 			return fail(cache.New(newFake(), "item", cache.Func(func(context.Context, pair) (int, error) { return 0, nil }), nil))
 		},
-		"Tier: this bus": func() error { return fail(cache.New(foreign{newFake()}, "item", load, tiered(newTier()))) },
-		"WhenStale: this bus": func() error {
+		"Tier: requires a bus": func() error { return fail(cache.New(foreign{newFake()}, "item", load, tiered(newTier()))) },
+		"WhenStale: requires a bus": func() error {
 			return fail(cache.New(foreign{newFake()}, "item", load, &cache.Config[string, int]{WhenStale: cache.ServeFor(1)}))
 		},
-		"StaleOnError: this bus": func() error {
+		"StaleOnError: requires a bus": func() error {
 			return fail(cache.New(foreign{newFake()}, "item", load, &cache.Config[string, int]{StaleOnError: 1}))
 		},
 		"WhenStale and StaleOnError": func() error {
@@ -164,7 +164,7 @@ func TestNew_RefusesWhatCannotWork(t *testing.T) {
 		"Jitter:": {Jitter: 1.5}, "MaxCost:": {MaxCost: -1}, "MaxCost needs": {MaxCost: 1},
 		"ParseKey needs": {ParseKey: func(s string) (string, error) { return s, nil }},
 		"StaleOnError:":  {StaleOnError: -1}, "ServeFor": {WhenStale: cache.ServeFor(-1)}, "LoadTimeout:": {LoadTimeout: -1},
-		"LoadConcurrency:": {LoadConcurrency: -1}, "MaxBatch:": {MaxBatch: -1}, "TierTimeout:": {TierTimeout: 1}, "Memory:": {Memory: -1},
+		"LoadConcurrency:": {LoadConcurrency: -1}, "MaxBatch:": {MaxBatch: -1}, "TierTimeout:": {TierTimeout: 1}, "InvalidationHistory:": {InvalidationHistory: -1},
 		"Audit.Rate:": {Audit: &cache.AuditConfig[int]{Rate: -1}},
 	} {
 		err := fail(cache.New(newFake(), "item", load, &cfg))

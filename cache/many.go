@@ -12,7 +12,7 @@ import (
 // LoadConcurrency at once. If something could not be loaded, the error says what went wrong first, and the answer holds the
 // rest.
 func (c *Cache[K, V]) GetMany(ctx context.Context, keys []K) (map[K]V, error) {
-	m := many[K, V]{c: c, ctx: ctx, answer: make(map[K]V, len(keys)), waits: make(map[K]found[K, V])}
+	m := many[K, V]{c: c, ctx: ctx, answer: make(map[K]V, len(keys)), waits: make(map[K]lookupResult[K, V])}
 	rest := keys
 	for attempt := 0; len(rest) > 0; attempt++ {
 		m.lookup(rest, attempt > 1)
@@ -26,8 +26,8 @@ type many[K comparable, V any] struct {
 	c      *Cache[K, V]
 	ctx    context.Context //nolint:containedctx // it lives as long as the call
 	answer map[K]V
-	waits  map[K]found[K, V]
-	load   *load[K, V] // being filled
+	waits  map[K]lookupResult[K, V]
+	batch  *loadBatch[K, V] // being filled
 	slots  chan struct{}
 	err    error
 }
@@ -64,7 +64,7 @@ func (m *many[K, V]) lookup(keys []K, alone bool) {
 
 // one looks one up, and records its load if need be: in the load that is being filled, if there is one.
 func (m *many[K, V]) one(key K, name string, alone bool) error {
-	f, err := m.c.find(m.ctx, key, name, normally, alone, m.load)
+	f, err := m.c.find(m.ctx, key, name, readCached, alone, m.batch)
 	switch {
 	case err != nil:
 		return err
@@ -78,20 +78,20 @@ func (m *many[K, V]) one(key K, name string, alone bool) error {
 		return nil
 	}
 	m.waits[key] = f
-	if f.load == nil {
+	if f.batch == nil {
 		return nil
 	}
-	if f.load != m.load {
+	if f.batch != m.batch {
 		m.begin()
-		m.load = f.load
+		m.batch = f.batch
 	}
 	if m.c.batch == nil {
 		if m.slots == nil {
 			m.slots = make(chan struct{}, m.c.cfg.LoadConcurrency)
 		}
-		m.load.slots = m.slots
+		m.batch.slots = m.slots
 		m.begin()
-	} else if len(m.load.flights) >= m.c.cfg.MaxBatch {
+	} else if len(m.batch.calls) >= m.c.cfg.MaxBatch {
 		m.begin()
 	}
 	return nil
@@ -99,9 +99,9 @@ func (m *many[K, V]) one(key K, name string, alone bool) error {
 
 // begin starts the load that was being filled.
 func (m *many[K, V]) begin() {
-	if m.load != nil {
-		m.c.begin(m.load)
-		m.load = nil
+	if m.batch != nil {
+		m.c.begin(m.batch)
+		m.batch = nil
 	}
 }
 
@@ -117,7 +117,7 @@ func (m *many[K, V]) wait() (again []K) {
 			m.answer[key] = m.c.clone(v)
 		case errors.Is(err, ErrNotFound):
 		default:
-			if old, ok := m.c.instead(key); ok && m.ctx.Err() == nil {
+			if old, ok := m.c.staleFallback(key); ok && m.ctx.Err() == nil {
 				m.answer[key] = m.c.clone(old)
 			} else {
 				m.fail(err)

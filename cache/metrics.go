@@ -11,9 +11,9 @@ type metrics struct {
 	duration prometheus.Histogram
 	lag      prometheus.Histogram
 
-	requests, loads, waiters, startedOver, refused, evictions, invalidations, resets  *prometheus.Desc
-	entries, absent, cost, loading, remembered, fresh, tier, tierDeletes, codecErrors *prometheus.Desc
-	auditChecks, auditStale, auditNines                                               *prometheus.Desc
+	requests, loads, waiters, loadsRestarted, refused, evictions, invalidations, resets *prometheus.Desc
+	entries, absent, cost, loading, remembered, fresh, tier, tierDeletes, codecErrors   *prometheus.Desc
+	auditChecks, auditStale, auditNines                                                 *prometheus.Desc
 }
 
 // metricFunc sends one value of a description.
@@ -36,11 +36,11 @@ func newMetrics(topic string) *metrics {
 		}),
 		requests: desc("requests_total", "Reads by how they were answered: hit, negative (known not to exist), miss, bypass "+
 			"(the bus was not fresh), stale (held, although the bus was not fresh or a load failed).", "result"),
-		loads:       desc("loads_total", "Calls of the loader by result.", "result"),
-		waiters:     desc("load_waiters_total", "Reads that waited for a load that another read had begun."),
-		startedOver: desc("loads_started_over_total", "Reads that loaded again because a tag was invalidated before they asked."),
-		refused:     desc("fills_refused_total", "Loaded values that were not stored, by reason.", "reason"),
-		evictions:   desc("evictions_total", "Entries that went, by reason.", "reason"),
+		loads:          desc("loads_total", "Calls of the loader by result.", "result"),
+		waiters:        desc("load_waiters_total", "Reads that waited for a load that another read had begun."),
+		loadsRestarted: desc("loads_restarted_total", "Reads that loaded again because a tag was invalidated before they asked."),
+		refused:        desc("fills_refused_total", "Loaded values that were not stored, by reason.", "reason"),
+		evictions:      desc("evictions_total", "Entries that went, by reason.", "reason"),
 		invalidations: desc("invalidations_total", "Keys, tags and whole topics that events named, by where they were published, "+
 			"what they named, and whether something of it was held.", "source", "scope", "effect"),
 		resets:      desc("resets_total", "Times all was distrusted, by reason.", "reason"),
@@ -66,7 +66,7 @@ func (c *Cache[K, V]) Describe(ch chan<- *prometheus.Desc) {
 	m.duration.Describe(ch)
 	m.lag.Describe(ch)
 	for _, d := range []*prometheus.Desc{
-		m.requests, m.loads, m.waiters, m.startedOver, m.refused, m.evictions, m.invalidations, m.resets, m.entries, m.absent,
+		m.requests, m.loads, m.waiters, m.loadsRestarted, m.refused, m.evictions, m.invalidations, m.resets, m.entries, m.absent,
 		m.cost, m.loading, m.remembered, m.fresh, m.tier, m.tierDeletes, m.codecErrors, m.auditChecks, m.auditStale, m.auditNines,
 	} {
 		ch <- d
@@ -96,7 +96,7 @@ func (c *Cache[K, V]) Collect(ch chan<- prometheus.Metric) {
 	counter(m.loads, s.panics.Load(), "panic")
 	counter(m.loads, s.canceled.Load(), "canceled")
 	counter(m.waiters, n.joined)
-	counter(m.startedOver, s.startedOver.Load())
+	counter(m.loadsRestarted, s.loadsRestarted.Load())
 	for i, why := range refusals {
 		counter(m.refused, s.fills[i].Load(), string(why))
 	}
@@ -117,7 +117,7 @@ func (c *Cache[K, V]) Collect(ch chan<- prometheus.Metric) {
 	gauge(m.absent, float64(n.held.absent))
 	gauge(m.cost, float64(n.cost))
 	gauge(m.loading, float64(n.loading))
-	gauge(m.remembered, float64(c.history.size()))
+	gauge(m.remembered, float64(c.history.Len()))
 	gauge(m.fresh, boolGauge(c.trustAt(elapsed.Now()) != trustNothing))
 	if c.tier != nil {
 		counter(m.tier, s.tierHits.Load(), "get", "hit")

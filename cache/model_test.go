@@ -184,7 +184,7 @@ func newWorld(rt *rapid.T) *world {
 		p := &modelPod{w: w, bus: newFake(), floor: map[string]int{}, told: []bool{true}}
 		cfg := config()
 		cfg.LoadTimeout, cfg.TierTimeout, cfg.Recovery = cache.Forever, time.Hour, -1
-		cfg.Memory = rapid.SampledFrom([]int{1, 3, 1000}).Draw(rt, "memory")
+		cfg.InvalidationHistory = rapid.SampledFrom([]int{1, 3, 1000}).Draw(rt, "memory")
 		if tiered {
 			cfg.Tier = w.tier
 		}
@@ -238,7 +238,7 @@ func (w *world) step(rt *rapid.T) {
 			w.commit(rapid.IntRange(0, n-1).Draw(rt, "which"))
 		}
 	case "tell":
-		p.tell(rapid.IntRange(0, 3).Draw(rt, "which"))
+		p.loadFromLog(rapid.IntRange(0, 3).Draw(rt, "which"))
 	case "position":
 		p.advance()
 	case "open":
@@ -306,7 +306,7 @@ func (w *world) snapshot() position.Snapshot {
 }
 
 // tell delivers one of the oldest events that the pod has not been told of.
-func (p *modelPod) tell(skip int) {
+func (p *modelPod) loadFromLog(skip int) {
 	for i, told := range p.told {
 		if told {
 			continue

@@ -160,7 +160,7 @@ func TestReplica_ForgottenInvalidations(t *testing.T) {
 			t.Parallel()
 			b := newFake()
 			cfg := config()
-			cfg.Memory = 64
+			cfg.InvalidationHistory = 64
 			r := &replica{at: snapshot(t, "199:199:", true), old: 1, new: 2}
 			c := open(t, b, r, cfg)
 			b.key(200, "a")

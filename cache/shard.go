@@ -47,7 +47,7 @@ type shard[K comparable, V any] struct {
 	mu       sync.Mutex
 	values   *simplelru.LRU[K, entry[V]]
 	absent   *simplelru.LRU[K, entry[struct{}]]
-	loads    map[K]*flight[K, V] // those that a new reader may join
+	loads    map[K]*call[K, V] // those that a new reader may join
 	counts   counts
 	nextID   uint32
 	cost     int64
@@ -97,7 +97,7 @@ func (c *Cache[K, V]) newShards() error {
 	c.seed = maphash.MakeSeed()
 	for i := range c.shards {
 		s := &c.shards[i]
-		s.loads = make(map[K]*flight[K, V])
+		s.loads = make(map[K]*call[K, V])
 		s.maxCost = c.cfg.MaxCost / int64(n)
 		var err error
 		s.values, err = simplelru.NewLRU(part(c.cfg.Size, n, i), func(key K, e entry[V]) {

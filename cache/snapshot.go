@@ -28,7 +28,7 @@ func ParseSnapshot(text string, standby bool) (Snapshot, error) {
 		return Snapshot{}, fmt.Errorf("cache: %w", err)
 	}
 	if at.Xmax == 0 {
-		return Snapshot{}, fmt.Errorf("cache: snapshot %q is none", text)
+		return Snapshot{}, fmt.Errorf("cache: empty snapshot %q", text)
 	}
 	return Snapshot{at: at, standby: standby}, nil
 }

@@ -24,13 +24,13 @@ type Stats struct {
 	Bypassed     int64 // reads while the bus was not fresh
 	Stale        int64 // answers while the bus was not fresh (ServeFor, also counted as hits), or after a load failed
 
-	Loads         int64 // loads that found something
-	LoadsNotFound int64
-	LoadErrors    int64 // timeouts and panics included
-	LoadTimeouts  int64
-	LoadPanics    int64
-	LoadsCanceled int64 // nobody waited any more, or the cache was closed
-	StartedOver   int64 // readers who were given an answer that a tag had made invalid before they asked
+	Loads          int64 // loads that found something
+	LoadsNotFound  int64
+	LoadErrors     int64 // timeouts and panics included
+	LoadTimeouts   int64
+	LoadPanics     int64
+	LoadsCanceled  int64 // nobody waited any more, or the cache was closed
+	LoadsRestarted int64 // readers who were given an answer that a tag had made invalid before they asked
 
 	RefusedFills map[string]int64 // loaded and not stored: invalidated, epoch, snapshot, uncertain, position
 
@@ -85,7 +85,7 @@ var reasons = [...]bus.Reason{
 // counters are those of the long ways; a hit counts in its shard.
 type counters struct {
 	loads, notFound, loadErrors, timeouts, panics, canceled atomic.Int64
-	startedOver, cleared, keyPanics                         atomic.Int64
+	loadsRestarted, cleared, keyPanics                      atomic.Int64
 
 	fills         [len(refusals)]atomic.Int64
 	invalidations [froms][scopes][2]atomic.Int64
@@ -152,10 +152,10 @@ func (c *Cache[K, V]) Stats() Stats {
 		Hits: n.hits, NegativeHits: n.negativeHits, Misses: n.misses, Joined: n.joined, Bypassed: n.bypassed, Stale: n.staleHits,
 		Loads: s.loads.Load(), LoadsNotFound: s.notFound.Load(), LoadTimeouts: s.timeouts.Load(), LoadPanics: s.panics.Load(),
 		LoadErrors: s.loadErrors.Load() + s.timeouts.Load() + s.panics.Load(), LoadsCanceled: s.canceled.Load(),
-		StartedOver:  s.startedOver.Load(),
-		RefusedFills: make(map[string]int64), Resets: make(map[bus.Reason]int64), Cleared: s.cleared.Load(),
+		LoadsRestarted: s.loadsRestarted.Load(),
+		RefusedFills:   make(map[string]int64), Resets: make(map[bus.Reason]int64), Cleared: s.cleared.Load(),
 		EvictedCapacity: n.evictedCapacity, EvictedExpired: n.evictedExpired, EvictedInvalidated: n.evictedInvalidated,
-		Remembered: c.history.size(),
+		Remembered: c.history.Len(),
 		TierHits:   s.tierHits.Load(), TierMisses: s.tierMisses.Load(), TierRefused: s.tierRefused.Load(),
 		TierErrors: s.tierErrors.Load(), TierSkipped: s.tierSkipped.Load(), TierSets: s.tierSets.Load(),
 		TierDeletes: s.tierDeletes.Load(), TierDeletesDropped: s.tierDropped.Load(), CodecErrors: s.codecErrors.Load(),

@@ -50,3 +50,10 @@ func (s *suspects) of(epoch uint32, now time.Time) time.Duration {
 	}
 	return max(elapsed.Between(s.proven, now), 0)
 }
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

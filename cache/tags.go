@@ -25,11 +25,11 @@ type tagBook struct {
 	marks  map[string]*tagMark
 	last   map[string]uint64 // the count right after a tag's last invalidation; for those since the oldest load's begin
 	forgot uint64            // invalidations up to this one may not be in last any more
-	begins []*begin          // loads under way by the count at their begin, oldest first
+	begins []*loadStart      // loads under way by the count at their begin, oldest first
 }
 
 // begin is how many loads under way have begun at one count.
-type begin struct {
+type loadStart struct {
 	count uint64
 	loads int
 }
@@ -39,7 +39,7 @@ func newTagBook() *tagBook {
 }
 
 // begin notes that a load begins, before it reads.
-func (b *tagBook) begin() *begin {
+func (b *tagBook) begin() *loadStart {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := b.count.Load()
@@ -47,13 +47,13 @@ func (b *tagBook) begin() *begin {
 		b.begins[i].loads++
 		return b.begins[i]
 	}
-	at := &begin{count: n, loads: 1}
+	at := &loadStart{count: n, loads: 1}
 	b.begins = append(b.begins, at)
 	return at
 }
 
 // end notes that a load has ended.
-func (b *tagBook) end(at *begin) {
+func (b *tagBook) end(at *loadStart) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	at.loads--
@@ -67,21 +67,35 @@ func (b *tagBook) end(at *begin) {
 	}
 }
 
-// settle is asked at the end of a load for its tags: late says that one of them was invalidated since the load began;
-// otherwise store gets marks for an entry.
-func (b *tagBook) settle(at *begin, tags []string, store bool) (marks []*tagMark, late bool) {
+// late reports whether one of the tags was invalidated since a load began.
+func (b *tagBook) late(since *loadStart, tags []string) bool {
 	if len(tags) == 0 {
-		return nil, false
+		return false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	late = at.count < b.forgot
+	return b.lateLocked(since, tags)
+}
+
+func (b *tagBook) lateLocked(since *loadStart, tags []string) bool {
+	late := since.count < b.forgot
 	for _, tag := range tags {
-		late = late || b.last[tag] > at.count
+		late = late || b.last[tag] > since.count
 	}
-	if late || !store {
-		return nil, late
+	return late
+}
+
+// acquire returns the marks of an entry with these tags, or false if one of them was invalidated since the load began.
+func (b *tagBook) acquire(since *loadStart, tags []string) (marks []*tagMark, ok bool) {
+	if len(tags) == 0 {
+		return nil, true
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lateLocked(since, tags) {
+		return nil, false
+	}
+
 	for _, tag := range tags {
 		m := b.marks[tag]
 		if m == nil {
@@ -93,7 +107,7 @@ func (b *tagBook) settle(at *begin, tags []string, store bool) (marks []*tagMark
 			marks = append(marks, m)
 		}
 	}
-	return marks, false
+	return marks, true
 }
 
 // release takes back the marks of an entry that is gone.

@@ -151,12 +151,12 @@ func (t *tier[V]) set(ctx context.Context, e *envelope, v V, ttl time.Duration) 
 
 // fromTier looks in the tier what a load is to read, and answers what it did not find. The load is recorded, so an
 // invalidation that comes meanwhile detaches it like any other.
-func (c *Cache[K, V]) fromTier(l *load[K, V]) []*flight[K, V] {
+func (c *Cache[K, V]) fromTier(l *loadBatch[K, V]) []*call[K, V] {
 	if c.tier == nil || l.fresh || !l.trusted {
-		return l.flights
+		return l.calls
 	}
-	var rest []*flight[K, V]
-	for _, f := range l.flights {
+	var rest []*call[K, V]
+	for _, f := range l.calls {
 		e, v, ok := c.tier.get(l.ctx, f.name)
 		if !ok || !c.finish(f, outcome[V]{loaded: Loaded[V]{Value: v, TTL: c.remaining(e), Tags: e.tags}, tiered: e}) {
 			rest = append(rest, f)
@@ -171,7 +171,7 @@ func (c *Cache[K, V]) remaining(e *envelope) time.Duration {
 }
 
 // toTier stores what a load has read. Whatever was invalidated since it began, the envelope says that it is from before.
-func (c *Cache[K, V]) toTier(l *load[K, V], f *flight[K, V], o outcome[V]) {
+func (c *Cache[K, V]) toTier(l *loadBatch[K, V], f *call[K, V], o outcome[V]) {
 	if c.tier == nil || o.err != nil {
 		return
 	}

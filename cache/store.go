@@ -1,0 +1,86 @@
+package cache
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
+)
+
+// candidate is what would be stored of an outcome, computed before the shard is locked.
+type candidate struct {
+	ttl  time.Duration // zero: nothing
+	now  int64
+	cost int64
+}
+
+// candidateOf computes what would be stored.
+func (c *Cache[K, V]) candidateOf(f *call[K, V], o *outcome[V]) candidate {
+	e := candidate{now: c.clock(elapsed.Now())}
+	switch absent := o.absent(); {
+	case o.err != nil && !absent, o.loaded.TTL < 0, absent && c.cfg.NoNegative:
+		return e
+	case absent:
+		e.ttl = c.cfg.NegativeTTL
+	default:
+		e.ttl = c.cfg.TTL
+		if c.cfg.MaxCost > 0 {
+			e.cost = max(c.cfg.Cost(f.key, o.loaded.Value), 0)
+		}
+	}
+
+	if o.loaded.TTL > 0 {
+		e.ttl = o.loaded.TTL
+	}
+	if c.cfg.Jitter > 0 && e.ttl != Forever && o.tiered == nil {
+		e.ttl -= time.Duration(rand.Float64() * c.cfg.Jitter * float64(e.ttl)) //nolint:gosec // spreads load, keeps no secret
+	}
+	return e
+}
+
+// expiry returns when it expires on the cache's clock.
+func (e candidate) expiry() int64 {
+	if e.ttl >= Forever-time.Duration(e.now) {
+		return int64(Forever)
+	}
+	return e.now + int64(e.ttl)
+}
+
+// store carries out a decision, with the shard still locked, and reports whether the outcome may be kept, here and in the
+// tier.
+func (c *Cache[K, V]) store(s *shard[K, V], f *call[K, V], o *outcome[V], e candidate, d admission) (kept bool) {
+	if f.late = d.late; d.behind {
+		o.loaded, o.err = Loaded[V]{}, ErrBehind
+	}
+	if d.refused != "" {
+		c.stats.refused(d.refused)
+	}
+	if !d.store {
+		return false
+	}
+
+	// The tags are not guarded by the shard's lock: one may have been invalidated since the decision.
+	marks, ok := c.tags.acquire(c.tagStart(f), o.loaded.Tags)
+	if !ok {
+		f.late = true
+		c.stats.refused(refusedInvalidated)
+		return false
+	}
+
+	if c.cfg.WhenStale.kind == policyClear {
+		c.dirty.Store(true)
+	}
+	epoch := f.epoch
+	if c.weak.KeepLoadsOnReset {
+		epoch = c.epoch.Load()
+	}
+	var x *extra
+	if len(marks) > 0 || e.cost > 0 || o.err != nil {
+		x = &extra{marks: marks, cost: e.cost, err: o.err}
+	}
+	if o.err != nil {
+		c.putAbsent(s, f.key, entry[struct{}]{expires: e.expiry(), epoch: epoch, extra: x})
+		return true
+	}
+	return c.put(s, f.key, entry[V]{value: o.loaded.Value, expires: e.expiry(), epoch: epoch, extra: x}) || c.tier != nil
+}
