@@ -14,6 +14,6 @@ var (
 	errNoToken      = errors.New("status: a token is needed: Authorization: Bearer …")
 	errWrongToken   = errors.New("status: wrong token")
 	errNotAllowed   = errors.New("status: not allowed")
-	errTooMany      = errors.New("status: too many watch already")
+	errTooMany      = errors.New("status: too many watchers")
 	errShuttingDown = errors.New("status: shutting down")
 )

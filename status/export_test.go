@@ -52,3 +52,6 @@ func DoctorWithin(ctx context.Context, pool *pgxpool.Pool, cfg *DoctorConfig, l 
 	d.limits.commitWait = cmp.Or(l.CommitWait, d.limits.commitWait)
 	return d.examine(ctx)
 }
+
+// Judge sums up a report.
+func Judge(r *Report) Verdict { return judge(r) }

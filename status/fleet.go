@@ -31,6 +31,7 @@ type Pod struct {
 	Synced         bool      `json:"synced"` // it stands in the same epoch
 	Behind         uint64    `json:"behind"` // transaction ids
 	BeatAgeSeconds float64   `json:"beat_age_seconds"`
+	ReplacedBy     string    `json:"replaced_by,omitempty"` // of a lost pod: the name of the one that started in its place
 	Started        time.Time `json:"started"`
 }
 

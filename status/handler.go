@@ -108,6 +108,7 @@ func (h *Handler) routes() http.Handler {
 	mux.HandleFunc("GET /metrics", h.scrape)
 	mux.HandleFunc("GET /{$}", h.page)
 	mux.HandleFunc("POST /login", h.login)
+	mux.HandleFunc("GET /login", func(w http.ResponseWriter, _ *http.Request) { redirect(w, "./") }) // a reload after a wrong token
 	mux.HandleFunc("POST /logout", h.logout)
 	for _, name := range []string{"style.css", "app.js", "icon.svg"} {
 		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, _ *http.Request) { h.asset(w, name) })

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/bus"
@@ -24,6 +25,7 @@ type Report struct {
 	UptimeSeconds float64   `json:"uptime_seconds"`
 	Ready         string    `json:"ready"` // ok, degraded, not ready
 	Draining      bool      `json:"draining"`
+	Verdict       Verdict   `json:"verdict"`
 
 	Bus       BusReport              `json:"bus"`
 	Pods      []Pod                  `json:"pods"`
@@ -150,6 +152,7 @@ func (h *Handler) report(seen sight) Report {
 		r.Caches[s.Topic] = h.cacheReport(s, queued[s.Topic]+r.Bus.Pending, r.PodID, seen)
 	}
 	r.Locks, r.Sessions = h.lockReport(), sessionReports(sessions)
+	r.Verdict = judge(&r)
 	return r
 }
 
@@ -287,9 +290,13 @@ func sessionReports(stores []sessionstore.Stats) []SessionReport {
 	return all
 }
 
-// status answers with the Report.
+// status responds with the Report, indented for a browser.
 func (h *Handler) status(w http.ResponseWriter, r *http.Request) {
-	text, err := json.Marshal(h.report(h.probe.look(r.Context())))
+	encode := json.Marshal
+	if strings.Contains(r.Header.Get("Accept"), "text/html") || r.URL.Query().Has("pretty") {
+		encode = func(v any) ([]byte, error) { return json.MarshalIndent(v, "", "  ") }
+	}
+	text, err := encode(h.report(h.probe.look(r.Context())))
 	if err != nil {
 		refuse(w, http.StatusInternalServerError, err)
 		return

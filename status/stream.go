@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -182,8 +183,12 @@ func message(name string, v any) ([]byte, error) {
 func (s *stream) serve(w http.ResponseWriter, r *http.Request) {
 	messages, first, err := s.join()
 	if err != nil {
+		code := http.StatusServiceUnavailable
+		if errors.Is(err, errTooMany) {
+			code = http.StatusTooManyRequests // the page tells the two apart
+		}
 		w.Header().Set("Retry-After", "5")
-		refuse(w, http.StatusServiceUnavailable, err)
+		refuse(w, code, err)
 		return
 	}
 	defer s.leave(messages)

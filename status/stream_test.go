@@ -167,7 +167,7 @@ func TestDrainEndsStreams(t *testing.T) {
 	server := serve(t, h)
 	a, b := watch(t, server), watch(t, server)
 	c := watch(t, server)
-	require.Equal(t, http.StatusServiceUnavailable, c.answer.StatusCode, "two are enough")
+	require.Equal(t, http.StatusTooManyRequests, c.answer.StatusCode, "two are enough")
 	a.next(t)
 	h.Drain()
 	for _, w := range []*watcher{a, b} {

@@ -4,6 +4,7 @@
   const $ = (id) => document.getElementById(id);
   const SVG = "http://www.w3.org/2000/svg";
   const SPAN = 120; // seconds of the chart
+  const GAP = 5; // seconds without a value that the line does not bridge
   const lost = 4000; // milliseconds without a message
 
   const el = (tag, cls, text) => {
@@ -36,10 +37,16 @@
     for (const [tag, a] of shapes[name]) s.append(svg(tag, a));
     into.replaceChildren(s);
   };
-  const words = { live: "in sync", degraded: "degraded", stale: "stale", lost: "lost", left: "ended" };
+  const words = { live: "in sync", degraded: "degraded", stale: "stale", lost: "lost", replaced: "replaced", left: "ended" };
   const reasons = {
     start: "first reading after the start", epoch: "the log began anew: a crash, a failover or a restore", pruned: "away for longer than the log reaches back",
     rewound: "the database went back in time", "catch-up": "too many events missed", overflow: "a queue was full", panic: "a subscriber panicked", closed: "the bus has ended",
+  };
+
+  // A name in two halves, of which the first is cut where there is no room: names of one deployment differ at their end.
+  const halves = (text) => {
+    const at = Math.max(0, text.length - 10);
+    return [el("span", "head", text.slice(0, at)), el("span", "tail", text.slice(at))];
   };
 
   // Numbers, always with their unit.
@@ -86,31 +93,26 @@
     parent.kept = kept;
   };
 
-  const rank = { lost: 0, stale: 1, degraded: 2, live: 3, left: 4 };
+  // A lost pod whose place was taken is no emergency any more.
+  const condition = (p) => p.condition === "lost" && p.replaced_by ? "replaced" : p.condition;
+  const rank = { lost: 0, stale: 1, degraded: 2, live: 3, replaced: 4, left: 5 };
 
+  // What the bus of this pod does, in words that mean one thing only.
+  const doing = {
+    starting: "looks for the database", "catching-up": "catches up", live: "hears notifications", polling: "reads the log instead of hearing notifications",
+    stale: "has no proof of being in sync", closed: "has ended",
+  };
+
+  // The server decides on the sentence and the colour: see Verdict.
   function verdict(u) {
-    const n = { live: 0, degraded: 0, stale: 0, lost: 0, left: 0 };
-    for (const p of u.pods) n[p.condition]++;
-    const total = u.pods.length - n.left;
-    let tone = "ok", shape = "live", text;
-    if (u.pods_error) { tone = "warn"; shape = "degraded"; text = "The database does not answer this pod"; }
-    else if (n.lost) { tone = "bad"; shape = "lost"; text = `${n.lost} of ${plural(total, "pod", "pods")} ${n.lost === 1 ? "is" : "are"} lost`; }
-    else if (n.stale) { tone = "bad"; shape = "stale"; text = `${n.stale} of ${plural(total, "pod", "pods")} ${n.stale === 1 ? "does" : "do"} not trust its cache`; }
-    else if (!u.bus.fresh) { tone = "bad"; shape = "stale"; text = "This pod does not trust its caches"; }
-    else if (n.degraded) { tone = "warn"; shape = "degraded"; text = `${n.degraded} of ${plural(total, "pod", "pods")} ${n.degraded === 1 ? "is" : "are"} catching up or polling`; }
-    else text = total > 1 ? `All ${total} pods are in sync` : "In sync";
-    if (u.draining) text += ", and this one is shutting down";
-    const v = $("verdict");
-    v.dataset.tone = tone;
-    mark($("verdict-mark"), shape);
-    put($("verdict-text"), text);
-    const more = [];
-    if (n.lost) more.push(u.pods.filter((p) => p.condition === "lost").map((p) => p.name).slice(0, 6).join(", ") + ": no beat for longer than a pod may trust its cache");
-    more.push(`this pod is ${u.bus.state}`);
+    const v = u.verdict, box = $("verdict");
+    box.dataset.tone = v.tone;
+    mark($("verdict-mark"), { ok: "live", warn: "degraded", bad: "lost" }[v.tone]);
+    put($("verdict-text"), v.text);
+    const more = [...v.details, `this pod's bus ${doing[u.bus.state] || u.bus.state}`];
     if (u.bus.epoch) more.push("epoch " + u.bus.epoch.slice(0, 8));
-    if (u.bus.last_error && tone !== "ok") more.push(u.bus.last_error);
     put($("verdict-more"), more.join(" · "));
-    const title = (tone === "ok" ? "" : "(!) ") + text + " · pgcoherence";
+    const title = (v.tone === "ok" ? "" : "(!) ") + v.text + " · pgcoherence";
     if (document.title !== title) document.title = title;
   }
 
@@ -129,32 +131,35 @@
   }
 
   function pods(u) {
-    const list = u.pods.slice().sort((a, b) => rank[a.condition] - rank[b.condition] || (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1));
-    const n = (...of) => list.filter((p) => of.includes(p.condition)).length;
-    const tally = [[n("live", "degraded", "stale"), "running"], [n("lost"), "lost"], [n("stale"), "stale"], [n("degraded"), "degraded"]];
+    const list = u.pods.slice().sort((a, b) => rank[condition(a)] - rank[condition(b)] || (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1));
+    const n = (...of) => list.filter((p) => of.includes(condition(p))).length;
+    const tally = [[n("live", "degraded", "stale"), "running"], [n("lost"), "lost"], [n("stale"), "stale"], [n("degraded"), "degraded"], [n("replaced"), "replaced"]];
     put($("pods-count"), u.pods_error ? "as last read" : tally.filter(([k], i) => k || !i).map((t) => t.join(" ")).join(", "));
-    const mixed = new Set(list.filter((p) => p.condition !== "left" && p.condition !== "lost").map((p) => p.version)).size > 1;
+    const mixed = new Set(list.filter((p) => !["left", "lost", "replaced"].includes(condition(p))).map((p) => p.version)).size > 1;
     keyed($("pods"), list, (p) => p.id, () => {
       const li = el("li", "pod");
       li.append(el("span", "mark"), el("span", "pod-name"), el("span", "pod-state"), el("span", "pod-facts"));
       return li;
     }, (li, p) => {
       const [m, name, state, facts] = li.children;
-      li.dataset.condition = p.condition;
+      const how = condition(p);
+      li.dataset.condition = how;
       li.dataset.name = p.name;
-      mark(m, p.condition);
-      if (name.dataset.text !== p.name) {
-        name.dataset.text = p.name;
-        name.replaceChildren(el("span", "", p.name), ...(p.self ? [el("span", "tag", "here")] : []));
+      mark(m, how === "replaced" ? "left" : how);
+      const label = p.name + (p.self ? " (this pod)" : "");
+      if (name.dataset.text !== label) {
+        name.dataset.text = label;
+        name.replaceChildren(...halves(p.name), ...(p.self ? [el("span", "tag", "this pod")] : []));
         name.title = p.name + " " + p.id;
       }
-      put(state, p.condition === "degraded" && p.state !== "live" ? p.state : words[p.condition]);
+      put(state, how === "degraded" && p.state !== "live" ? p.state : words[how]);
       const ago = p.beat_age_seconds < 0.95 ? "<1 s" : age(p.beat_age_seconds);
       const up = age((Date.parse(u.at) - Date.parse(p.started)) / 1000);
-      const late = p.behind > 0 && (p.condition === "degraded" || p.condition === "stale");
-      const parts = [late ? `beat ${ago}` : { lost: `last beat ${ago} ago`, left: `ended ${ago} ago` }[p.condition] || `beat ${ago} ago`];
+      const late = p.behind > 0 && (how === "degraded" || how === "stale");
+      const parts = [late ? `beat ${ago}` : { lost: `last beat ${ago} ago`, replaced: `last beat ${ago} ago`, left: `ended ${ago} ago` }[how] || `beat ${ago} ago`];
       if (late) parts.push(count(p.behind) + " tx behind");
-      else if (p.condition !== "lost" && p.condition !== "left") parts.push("up " + up);
+      else if (how === "replaced") parts.push(`${p.replaced_by} took its place`);
+      else if (how !== "lost" && how !== "left") parts.push("up " + up);
       if (p.version && mixed) parts.push(p.version); // only where they differ: a rollout
       put(facts, parts.join(" · "));
       facts.title = parts.join(" · ");
@@ -164,6 +169,7 @@
   // The chart: a logarithmic scale, for a delay of two milliseconds and one of two seconds both matter.
   const H = 142, LEFT = 52, RIGHT = 6, TOP = 8, BOTTOM = 20;
   let line = [], drawn = 0;
+  let pointer = null; // where the pointer is on the chart
   function chart(now) {
     drawn = now;
     const c = $("chart");
@@ -183,9 +189,16 @@
     for (const [at, text, anchor] of [[0, "2 min ago", "start"], [0.5, "1 min", "middle"], [1, "now", "end"]]) {
       parts.push(svg("text", { x: LEFT + (W - LEFT - RIGHT) * at, y: H - 4, "text-anchor": anchor }, text));
     }
-    const path = (of) => seen.map((s, i) => (i ? "L" : "M") + x(s).toFixed(1) + " " + y(of(s)).toFixed(1)).join("");
-    if (seen.length > 1) {
-      parts.push(svg("path", { class: "area", d: path((s) => s.p99_seconds) + `L${x(seen[seen.length - 1]).toFixed(1)} ${H - BOTTOM}L${x(seen[0]).toFixed(1)} ${H - BOTTOM}Z` }));
+    // Where nothing arrived for a while there is no line: nothing is known of that time.
+    const runs = [];
+    for (const s of seen) {
+      const run = runs[runs.length - 1];
+      if (run && Date.parse(s.at) - Date.parse(run[run.length - 1].at) <= GAP * 1000) run.push(s); else runs.push([s]);
+    }
+    for (const run of runs) {
+      const path = (of) => run.map((s, i) => (i ? "L" : "M") + x(s).toFixed(1) + " " + y(of(s)).toFixed(1)).join("");
+      if (run.length === 1) { parts.push(svg("circle", { class: "lone", cx: x(run[0]), cy: y(run[0].p99_seconds), r: 2 })); continue; }
+      parts.push(svg("path", { class: "area", d: path((s) => s.p99_seconds) + `L${x(run[run.length - 1]).toFixed(1)} ${H - BOTTOM}L${x(run[0]).toFixed(1)} ${H - BOTTOM}Z` }));
       parts.push(svg("path", { class: "p50", d: path((s) => s.p50_seconds) }));
       parts.push(svg("path", { class: "p99", d: path((s) => s.p99_seconds) }));
     }
@@ -195,6 +208,13 @@
       c.setAttribute("aria-label", `Newest delay: 99th percentile ${span(last.p99_seconds)}, median ${span(last.p50_seconds)}; highest in two minutes ${span(Math.max(...seen.map((s) => s.p99_seconds)))}`);
     } else {
       parts.push(svg("text", { x: (LEFT + W) / 2, y: H / 2, "text-anchor": "middle" }, "no events of other pods in the last two minutes"));
+    }
+    if (pointer !== null && seen.length) {
+      const s = seen.reduce((a, b) => Math.abs(x(b) - pointer) < Math.abs(x(a) - pointer) ? b : a);
+      const text = `${Math.round((now - Date.parse(s.at)) / 1000)} s ago: p99 ${span(s.p99_seconds)}, median ${span(s.p50_seconds)}`;
+      parts.push(svg("line", { class: "cursor", x1: x(s), x2: x(s), y1: TOP, y2: H - BOTTOM }));
+      parts.push(svg("circle", { class: "point", cx: x(s), cy: y(s.p99_seconds), r: 3.5 }));
+      parts.push(svg("text", { class: "reading", x: x(s) < W / 2 ? x(s) + 8 : x(s) - 8, y: TOP + 9, "text-anchor": x(s) < W / 2 ? "start" : "end" }, text));
     }
     c.replaceChildren(...parts);
   }
@@ -208,7 +228,9 @@
     $("caches").parentElement.hidden = names.length === 0;
     keyed($("caches"), names, (n) => n, (n) => {
       const tr = el("tr");
-      const head = el("td", "", n), ratio = el("td"), box = el("div", "ratio");
+      const head = el("td", "cache-name"), ratio = el("td"), box = el("div", "ratio");
+      head.append(...halves(n));
+      head.title = n;
       box.append(bar(), el("b"));
       ratio.append(box);
       const tier = el("td"), state = el("span", "state");
@@ -219,10 +241,10 @@
     }, (tr, n) => {
       const c = u.caches[n], now = u.cache_hit_ratio_now[n];
       const [, ratio, reads, entries, tier] = tr.children;
-      const value = now === null || now === undefined ? c.hit_ratio : now;
+      const value = now === undefined ? null : now;
       fillBar(ratio.querySelector(".bar"), value || 0);
       put(ratio.querySelector("b"), value === null ? "–" : percent(value));
-      ratio.title = c.hit_ratio === null ? "nobody has asked yet" : `${percent(c.hit_ratio, 2)} since the start`;
+      ratio.title = c.hit_ratio === null ? "no reads yet" : `${percent(c.hit_ratio, 2)} since the start`;
       put(reads, perSecond(u.cache_reads_per_second[n] || 0) + " /s");
       put(entries, count(c.local_size));
       const state = tier.firstElementChild, [m, text] = state.children;
@@ -263,10 +285,7 @@
       if (s.active !== null) all.push(["All sessions" + of, count(s.active)]);
       all.push(["Held here" + of, count(s.held)], ["Begun" + of, count(s.created)], ["Revoked" + of, count(s.revoked)], ["Streams" + of, count(s.streams)]);
     }
-    if (!all.length) {
-      if (!$("facts").querySelector(".wide")) $("facts").replaceChildren(el("p", "wide", "Neither locks nor sessions are shown here. Name them in status.Config."));
-      return;
-    }
+    $("facts").parentElement.hidden = !all.length; // an application may use neither
     keyed($("facts"), all, (f) => f[0], (f) => { const d = el("div"); d.append(el("dt", "", f[0]), el("dd")); return d; }, (d, f) => put(d.lastElementChild, f[1]));
   }
 
@@ -290,7 +309,7 @@
   let heard = 0;
   function show(u) {
     heard = Date.now();
-    link("live", "live");
+    link("live", "updating");
     put($("pod-name"), u.pod_name);
     put($("pod-version"), u.version || "");
     verdict(u);
@@ -307,6 +326,8 @@
   }
 
   new ResizeObserver(() => { if (drawn) chart(drawn); }).observe($("chart"));
+  $("chart").addEventListener("pointermove", (e) => { pointer = e.clientX - $("chart").getBoundingClientRect().left; if (drawn) chart(drawn); });
+  $("chart").addEventListener("pointerleave", () => { pointer = null; if (drawn) chart(drawn); });
 
   let source;
   function open() {
@@ -319,10 +340,17 @@
     });
   }
   async function again() {
+    const stop = new AbortController();
     try {
-      const { status } = await fetch("status");
+      // The same address as the stream's: only it knows why the stream is refused.
+      const { status } = await fetch("events", { signal: stop.signal });
       if (status === 401 || status === 403) { location.reload(); return; }
+      if (status === 429) {
+        link("wait", "too many people watch this pod; trying again");
+        if (!heard) put($("verdict-text"), "Too many people watch this pod");
+      }
     } catch { /* the pod is away */ }
+    stop.abort();
     open();
   }
   setInterval(() => {
