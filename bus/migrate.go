@@ -68,9 +68,10 @@ GRANT USAGE ON SCHEMA /*schema*/pgcoherence TO %[1]s;
 GRANT SELECT, INSERT, DELETE ON /*schema*/pgcoherence.event TO %[1]s;
 GRANT SELECT, INSERT, UPDATE ON /*schema*/pgcoherence.epoch TO %[1]s;
 GRANT SELECT, INSERT, UPDATE, DELETE ON /*schema*/pgcoherence.pod TO %[1]s;
-GRANT SELECT ON /*schema*/pgcoherence.setting, /*schema*/pgcoherence.migration TO %[1]s;`
+GRANT SELECT ON /*schema*/pgcoherence.setting, /*schema*/pgcoherence.pod_departure, /*schema*/pgcoherence.migration TO %[1]s;`
 
 	readerGrants = `
 GRANT USAGE ON SCHEMA /*schema*/pgcoherence TO %[1]s;
-GRANT SELECT ON /*schema*/pgcoherence.pod, /*schema*/pgcoherence.setting, /*schema*/pgcoherence.migration TO %[1]s;`
+GRANT SELECT ON /*schema*/pgcoherence.pod, /*schema*/pgcoherence.pod_departure, /*schema*/pgcoherence.setting,
+    /*schema*/pgcoherence.migration TO %[1]s;`
 )

@@ -18,45 +18,85 @@ type Pod struct {
 	Name    string
 	Version string        // of the application
 	State   string        // as of the last beat
-	Started time.Time     // on the database's clock
+	Started time.Time     // on the database's clock; a pod that was paused has not started anew
+	Up      time.Duration // since Started
 	Age     time.Duration // since the last beat; a pod that is alive beats once per BeatInterval
-	Synced  bool          // it stands in the same epoch as this pod
+	Synced  bool          // it is in the same epoch as this pod
 	// Behind is how many transaction ids its position is behind this pod's, as of its last beat; 0 if not Synced.
 	Behind uint64
+}
+
+// DepartedPod is a bus that is gone.
+type DepartedPod struct {
+	Pod // as of its last beat
+
+	// Lost reports whether its row was taken away a pod lease after its last beat. Otherwise it ended in order.
+	Lost bool
+}
+
+// Cluster is all buses of a schema, those that have gone lately included.
+type Cluster struct {
+	Pods     []Pod         // by name; this one included
+	Departed []DepartedPod // by name
 }
 
 // Pods lists all pods of the schema, this one included, by name. Dead pods stay listed until they are reaped, a pod
 // lease after their last beat. It reads through the pool.
 func (p *Postgres) Pods(ctx context.Context) ([]Pod, error) {
+	c, err := p.Cluster(ctx, 0)
+	return c.Pods, err
+}
+
+// Cluster is Pods together with those that have gone within a time, at most an hour: pods that ended in order, and pods
+// that were lost, such as by a crash. It is one query through the pool.
+func (p *Postgres) Cluster(ctx context.Context, within time.Duration) (Cluster, error) {
+	rows, err := p.pool.Query(ctx, p.sql.pods, within.Seconds())
+	if err != nil {
+		return Cluster{}, fmt.Errorf("bus: pods: %w", explain(err))
+	}
+
+	var c Cluster
+	for rows.Next() {
+		pod, lost, err := p.scanPod(rows)
+		switch {
+		case err != nil:
+			rows.Close()
+			return Cluster{}, fmt.Errorf("bus: pods: %w", err)
+		case lost != nil:
+			c.Departed = append(c.Departed, DepartedPod{pod, *lost})
+		default:
+			c.Pods = append(c.Pods, pod)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return Cluster{}, fmt.Errorf("bus: pods: %w", explain(err))
+	}
+	return c, nil
+}
+
+// scanPod reads one row. lost is nil for a pod that is there.
+func (p *Postgres) scanPod(row pgx.Rows) (pod Pod, lost *bool, err error) {
+	var n int64
+	var epoch, xmaxText string
+	var info []byte
+	if err := row.Scan(&pod.ID, &pod.Name, &pod.Started, &pod.Up, &pod.Age, &epoch, &xmaxText, &n, &info, &lost); err != nil {
+		return pod, nil, err
+	}
+
+	// What another version wrote there is not for this one to judge.
+	var details struct{ Version, State string }
+	if err := json.Unmarshal(info, &details); err == nil {
+		pod.Version, pod.State = details.Version, details.State
+	}
+
+	xmax, err := strconv.ParseUint(xmaxText, 10, 64)
+	if err != nil {
+		return pod, nil, err
+	}
+	stamp := position.Stamp{Xmax: xmax, InProgress: uint32(n)}
 	st := p.applier.standing()
-	rows, err := p.pool.Query(ctx, p.sql.pods)
-	if err != nil {
-		return nil, fmt.Errorf("bus: pods: %w", explain(err))
+	if pod.Synced = epoch != "" && epoch == st.epoch; pod.Synced && st.position.Xmax > stamp.Xmax {
+		pod.Behind = st.position.Xmax - stamp.Xmax
 	}
-	pods, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Pod, error) {
-		var pod Pod
-		var beat, n int64
-		var epoch, xmaxText string
-		var info []byte
-		if err := row.Scan(&pod.ID, &pod.Name, &pod.Started, &beat, &pod.Age, &epoch, &xmaxText, &n, &info); err != nil {
-			return pod, err
-		}
-		var details struct{ Version, State string }
-		if err := json.Unmarshal(info, &details); err == nil { // what another version wrote there is not ours to judge
-			pod.Version, pod.State = details.Version, details.State
-		}
-		xmax, err := strconv.ParseUint(xmaxText, 10, 64)
-		if err != nil {
-			return pod, err
-		}
-		stamp := position.Stamp{Xmax: xmax, InProgress: uint32(n)}
-		if pod.Synced = epoch != "" && epoch == st.epoch; pod.Synced && st.position.Xmax > stamp.Xmax {
-			pod.Behind = st.position.Xmax - stamp.Xmax
-		}
-		return pod, nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("bus: pods: %w", explain(err))
-	}
-	return pods, nil
+	return pod, lost, nil
 }
