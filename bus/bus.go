@@ -38,8 +38,8 @@ type Bus interface {
 }
 
 // Subscriber takes deliveries. Both methods are called from a goroutine of the bus, never two at once for one
-// subscription; while one blocks, events wait in the subscription's queue, and the pod cannot prove freshness. A panic is
-// recovered, counted, and followed by a Reset.
+// subscription; while one blocks, events wait in the subscription's queue, and the pod cannot prove freshness, unless the
+// subscriber is Independent. A panic is recovered, counted, and followed by a Reset.
 type Subscriber interface {
 	// Invalidate tells of an event. It may come twice.
 	Invalidate(d Delivery)

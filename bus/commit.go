@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -114,7 +115,11 @@ func (t *Tx) pipeline(ctx context.Context) error {
 	// The connection goes back last: from then on it is another's.
 	t.forgetStatements(conn, err)
 	t.conn.Release()
-	return fmt.Errorf("bus: commit: %w", explain(err))
+	err = explain(err)
+	if errors.Is(err, ErrReadOnly) && pg.ParameterStatus("in_hot_standby") == "on" {
+		err = fmt.Errorf("%w: %w", ErrNotPrimary, err)
+	}
+	return fmt.Errorf("bus: commit: %w", err)
 }
 
 // announceEarly is what a bus would do that did not know better. Only fault tests get here.
@@ -255,7 +260,7 @@ func explain(err error) error {
 	case pgerr.IsMissingObject(err):
 		return fmt.Errorf("%w: %w", ErrSchema, err)
 	case pgerr.IsReadOnly(err):
-		return fmt.Errorf("%w: %w", ErrNotPrimary, err)
+		return fmt.Errorf("%w: %w", ErrReadOnly, err)
 	}
 	return err
 }

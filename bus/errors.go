@@ -21,6 +21,14 @@ var (
 var (
 	// ErrInvalidEvent: an event that can never be published; the text says why. Nothing was sent.
 	ErrInvalidEvent = errors.New("bus: invalid event")
+	// ErrReadOnly: the transaction is read-only, so nothing can be invalidated in it: it was begun so, or the role, the
+	// database or the server (a standby) makes it so. It was rolled back. Invalidate in a transaction that may write.
+	ErrReadOnly = errors.New("bus: read-only transaction cannot invalidate")
+	// ErrNotInTransaction: Stage or StageSQL was called with a pool, or with a connection that is in no transaction. The
+	// events would have been visible before the data. Nothing was written. Pass the transaction, or call Publish.
+	ErrNotInTransaction = errors.New("bus: not in a transaction")
+	// ErrForeignTx: the transaction was not begun by a bus, so it cannot publish when it commits. Use Stage.
+	ErrForeignTx = errors.New("bus: transaction was not begun by a bus")
 	// ErrTxEndedOutside: the transaction was ended by SQL of the caller (COMMIT, ROLLBACK) and not by Commit. What it
 	// did is not known here; its events were published in a transaction of their own, so nothing stale can stay.
 	ErrTxEndedOutside = errors.New("bus: transaction was ended outside of Commit")

@@ -16,7 +16,7 @@ func Queries(schema string) map[string]string {
 		"beat": q.beat, "beats": q.beats, "confirm": q.confirm, "history": q.history, "positions": q.positions, "create_epoch": q.createEpoch, "deregister": q.deregister,
 		"difference": q.difference, "difference_topics": q.differenceTopics, "insert_event": q.insertEvent,
 		"insert_events": q.insertEvents, "lease": q.lease, "notify": q.notify, "pods": q.pods, "prune": q.prune,
-		"privileges": q.privileges, "reap": q.reap, "register": q.register, "session": q.session,
+		"privileges": q.privileges, "reap": q.reap, "register": q.register, "session": q.session, "transaction": q.transaction,
 		"watch_find": q.watchFind, "watch_orphans": q.watchOrphans, "watch_relation": q.watchRelation,
 		"watch_roots": q.watchRoots, "watch_tree": q.watchTree,
 	}

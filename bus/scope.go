@@ -2,11 +2,12 @@ package bus
 
 // scope holds the invalidations of a transaction or a savepoint. They share its fate.
 type scope struct {
-	parent  *scope   // nil for a transaction
-	open    []*scope // savepoints begun in it
-	events  pending
-	maxKeys int
-	done    bool
+	parent   *scope   // nil for a transaction
+	open     []*scope // savepoints begun in it
+	events   pending
+	maxKeys  int
+	readOnly bool // the transaction was begun so, and an invalidation in it is an error
+	done     bool
 }
 
 // closed says whether it or one around it has ended.
@@ -29,12 +30,15 @@ func (s *scope) note(topic string, keys []string, all bool) bool {
 		s = s.parent
 	}
 	s.events.add(topic, keys, all, s.maxKeys)
+	if s.readOnly && s.events.err == nil && len(s.events.events) > 0 {
+		s.events.err = ErrReadOnly
+	}
 	return true
 }
 
 // nest begins a savepoint.
 func (s *scope) nest() *scope {
-	inner := &scope{parent: s, maxKeys: s.maxKeys}
+	inner := &scope{parent: s, maxKeys: s.maxKeys, readOnly: s.readOnly}
 	s.open = append(s.open, inner)
 	return inner
 }

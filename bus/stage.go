@@ -3,19 +3,22 @@ package bus
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// PgxExecer is a transaction of somebody else's on pgx: a pgx.Tx, or a connection that is in one.
+// PgxExecer is a transaction of the caller's on pgx: a pgx.Tx, a connection that is in a transaction, or what a library
+// runs its statements on.
 type PgxExecer interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// SQLExecer is a transaction of somebody else's on database/sql: a *sql.Tx, or what a library such as GORM runs its
-// statements on.
+// SQLExecer is a transaction of the caller's on database/sql: a *sql.Tx, a *sql.Conn that is in a transaction, or what a
+// library such as GORM runs its statements on.
 type SQLExecer interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
@@ -41,34 +44,56 @@ func (s *Staged) Committed() Receipt {
 	return Receipt{epoch: s.epoch, xid: s.xid}
 }
 
-// Stage writes events to the log in somebody else's pgx transaction: one round trip. A bad event is an error before
-// anything is sent. No events: nothing is sent.
+// Stage writes events to the log in a pgx transaction of the caller's. It takes one round trip. A bad event is an error
+// before anything is sent, and without events nothing is sent. Events must become visible together with the data, so a
+// pool, or a connection that is in no transaction, is refused with ErrNotInTransaction.
+//
+// For a db that is neither a pgx.Tx nor a connection of pgx' own, Stage needs a second round trip, to check that both run
+// in one transaction.
 func (p *Postgres) Stage(ctx context.Context, db PgxExecer, events ...Event) (*Staged, error) {
-	return p.stage(events, func(rows string) (text string, err error) {
-		err = db.QueryRow(ctx, p.sql.insertEvents, rows, p.ID()).Scan(&text)
+	return p.stage(events, pgxTransaction(db), func(query string, args ...any) (text string, err error) {
+		err = db.QueryRow(ctx, query, args...).Scan(&text)
 		return text, err
 	})
 }
 
-// StageSQL is Stage for database/sql. The driver must speak Postgres' own placeholders, $1, as pgx' and pq do.
+// StageSQL is Stage for database/sql. Whatever is not a *sql.Tx takes the second round trip, and a *sql.DB is refused. The
+// driver must take Postgres' own placeholders, $1, as those of pgx and pq do.
 func (p *Postgres) StageSQL(ctx context.Context, db SQLExecer, events ...Event) (*Staged, error) {
-	return p.stage(events, func(rows string) (text string, err error) {
-		err = db.QueryRowContext(ctx, p.sql.insertEvents, rows, p.ID()).Scan(&text)
+	return p.stage(events, sqlTransaction(db), func(query string, args ...any) (text string, err error) {
+		err = db.QueryRowContext(ctx, query, args...).Scan(&text)
 		return text, err
 	})
 }
 
-func (p *Postgres) stage(events []Event, insert func(rows string) (string, error)) (*Staged, error) {
+// stage writes events through query, which returns the single text that a statement returns.
+func (p *Postgres) stage(events []Event, is inTransaction, query func(string, ...any) (string, error)) (*Staged, error) {
 	gathered, err := gather(events, p.cfg.MaxKeys)
 	if err != nil || len(gathered) == 0 {
 		return &Staged{bus: p}, err
 	}
+
+	// Every statement of one transaction has the same xid. In a pool, or outside of a transaction, the second statement
+	// finds another one, or none, and inserts nothing.
+	var sameAs any
+	switch is {
+	case transactionNo:
+		return nil, fmt.Errorf("bus: stage: %w", ErrNotInTransaction)
+	case transactionUnknown:
+		if sameAs, err = query(p.sql.transaction); err != nil {
+			return nil, fmt.Errorf("bus: stage: %w", explain(err))
+		}
+	}
+
 	s := &Staged{bus: p, events: gathered, first: p.stageNumbers(len(gathered)), epoch: p.applier.epochNow()}
 	rows, err := stagedJSON(gathered, s.first)
 	if err != nil {
 		return nil, fmt.Errorf("bus: stage: %w", err)
 	}
-	text, err := insert(rows)
+	text, err := query(p.sql.insertEvents, rows, p.ID(), sameAs)
+	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("bus: stage: %w", ErrNotInTransaction)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("bus: stage: %w", explain(err))
 	}
@@ -76,6 +101,45 @@ func (p *Postgres) stage(events []Event, insert func(rows string) (string, error
 		return nil, fmt.Errorf("bus: stage: %w", err)
 	}
 	return s, nil
+}
+
+// inTransaction is what the type of a database handle tells about whether its statements run in one transaction.
+type inTransaction int
+
+const (
+	transactionUnknown inTransaction = iota
+	transactionYes
+	transactionNo
+)
+
+func pgxTransaction(db PgxExecer) inTransaction {
+	conn := (*pgx.Conn)(nil)
+	switch db := db.(type) {
+	case pgx.Tx:
+		return transactionYes
+	case *pgxpool.Pool, nil:
+		return transactionNo
+	case *pgx.Conn:
+		conn = db
+	case *pgxpool.Conn:
+		conn = db.Conn()
+	default:
+		return transactionUnknown
+	}
+	if conn.PgConn().TxStatus() == 'I' {
+		return transactionNo
+	}
+	return transactionYes
+}
+
+func sqlTransaction(db SQLExecer) inTransaction {
+	switch db.(type) {
+	case *sql.Tx:
+		return transactionYes
+	case *sql.DB, nil:
+		return transactionNo
+	}
+	return transactionUnknown
 }
 
 // stageNumbers reserves n numbers. Those of staged events are negative and never come back within a transaction, not

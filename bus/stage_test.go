@@ -56,7 +56,7 @@ func TestStage(t *testing.T) {
 	gone.Committed() // a mistake of the caller, without consequence for the other
 	eventually(t, func() bool { return a.has("kept") && b.has("kept") }, "swept although a rolled back one was announced")
 
-	_, err = a.Stage(ctx, pool, bus.Event{Topic: "item", Keys: []string{"\xff"}})
+	_, err = a.Stage(ctx, nil, bus.Event{Topic: "item", Keys: []string{"\xff"}})
 	require.ErrorIs(t, err, bus.ErrInvalidEvent)
 	none, err := a.Stage(ctx, nil)
 	require.NoError(t, err, "nothing to stage: nothing is sent")

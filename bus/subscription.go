@@ -12,13 +12,14 @@ import (
 // subscription is one subscriber and the bounded queue before it. A goroutine works the queue off; it lives only while
 // there is something in it, so an idle subscription costs none.
 type subscription struct {
-	topic      string
-	subscriber Subscriber
-	direct     bool // one of our own caches: called on the spot
-	limit      int
-	registry   *registry
-	ignorant   atomic.Bool   // a historian that has not been told what the log holds
-	events     *atomic.Int64 // delivered of the topic, shared by its subscriptions
+	topic       string
+	subscriber  Subscriber
+	direct      bool // one of our own caches: called on the spot
+	independent bool // what it has taken proves nothing
+	limit       int
+	registry    *registry
+	ignorant    atomic.Bool   // a historian that has not been told what the log holds
+	events      *atomic.Int64 // delivered of the topic, shared by its subscriptions
 
 	mu      sync.Mutex
 	queue   []item
@@ -93,7 +94,7 @@ func (s *subscription) distrust(r Reason) {
 // barrier notes that all before it count as applied once the queue has come this far. It answers whether that is so
 // already.
 func (s *subscription) barrier(seq uint64) bool {
-	if s.direct {
+	if s.direct || s.independent {
 		return true
 	}
 	s.mu.Lock()
@@ -113,7 +114,7 @@ func (s *subscription) barrier(seq uint64) bool {
 
 // progress is the newest barrier this subscription has passed, newest if nothing is before it.
 func (s *subscription) progress(newest uint64) uint64 {
-	if s.direct {
+	if s.direct || s.independent {
 		return newest
 	}
 	s.mu.Lock()
@@ -207,8 +208,16 @@ func (s *subscription) leave() {
 }
 
 func newSubscription(r *registry, topic string, subscriber Subscriber, limit int) *subscription {
+	alone := false
+	for {
+		inner, ok := subscriber.(independent)
+		if !ok {
+			break
+		}
+		subscriber, alone = inner.Subscriber, true
+	}
 	_, direct := subscriber.(hook.Synchronous)
 	return &subscription{
-		topic: topic, subscriber: subscriber, direct: direct, limit: limit, registry: r, goneNow: make(chan struct{}),
+		topic: topic, subscriber: subscriber, direct: direct, independent: alone, limit: limit, registry: r, goneNow: make(chan struct{}),
 	}
 }

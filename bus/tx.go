@@ -44,7 +44,7 @@ func (p *Postgres) BeginTx(ctx context.Context, options pgx.TxOptions) (*Tx, err
 	}
 	t := &Tx{
 		bus: p, conn: conn, commit: cmp.Or(options.CommitQuery, plainCommit), epoch: p.applier.epochNow(),
-		scope: &scope{maxKeys: p.cfg.MaxKeys}, large: new(bool),
+		scope: &scope{maxKeys: p.cfg.MaxKeys, readOnly: options.AccessMode == pgx.ReadOnly}, large: new(bool),
 	}
 	// Before BEGIN, so that a missing schema cannot abort the caller's transaction.
 	if err = t.prepare(ctx); err != nil {
@@ -74,10 +74,41 @@ func (p *Postgres) InTx(ctx context.Context, fn func(*Tx) error) (Receipt, error
 	return t.Receipt(), nil
 }
 
-// TxFrom finds the bus' transaction in a pgx.Tx, so that code which is handed a transaction can invalidate in it.
+// TxFrom returns the bus' transaction behind a pgx.Tx, so that code which is passed a transaction can invalidate in it.
+// The pgx.Tx is a transaction or savepoint of a bus, or wraps one and returns it from a method Unwrap() pgx.Tx.
 func TxFrom(tx pgx.Tx) (*Tx, bool) {
-	t, ok := tx.(*Tx)
-	return t, ok && t != nil
+	for tx != nil {
+		if t, ok := tx.(*Tx); ok {
+			return t, t != nil
+		}
+		wrapper, ok := tx.(interface{ Unwrap() pgx.Tx })
+		if !ok {
+			return nil, false
+		}
+		tx = wrapper.Unwrap()
+	}
+	return nil, false
+}
+
+// Invalidate is Tx.Invalidate for code that has a pgx.Tx: a transaction of a bus, or a savepoint in one. For any other
+// transaction it returns ErrForeignTx.
+func Invalidate(tx pgx.Tx, topic string, keys ...string) error {
+	t, ok := TxFrom(tx)
+	if !ok {
+		return ErrForeignTx
+	}
+	t.Invalidate(topic, keys...)
+	return nil
+}
+
+// InvalidateAll is Invalidate for every key of a topic.
+func InvalidateAll(tx pgx.Tx, topic string) error {
+	t, ok := TxFrom(tx)
+	if !ok {
+		return ErrForeignTx
+	}
+	t.InvalidateAll(topic)
+	return nil
 }
 
 // Invalidate notes that keys of a topic are no longer valid once this transaction has committed. No keys: nothing. The
@@ -97,8 +128,18 @@ func (t *Tx) note(topic string, keys []string, all bool) {
 // savepoints.
 func (t *Tx) Receipt() Receipt { return t.receipt }
 
-// Begin begins a savepoint; it is a *Tx as well. Its invalidations vanish when it is rolled back.
+// Begin implements pgx.Tx: it is Savepoint. Invalidate and TxFrom take what it returns.
 func (t *Tx) Begin(ctx context.Context) (pgx.Tx, error) {
+	sp, err := t.Savepoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return sp, nil
+}
+
+// Savepoint begins a savepoint, which is a transaction within this one. Commit on it releases it, and its invalidations
+// become this transaction's. Rollback goes back to it, and its invalidations vanish.
+func (t *Tx) Savepoint(ctx context.Context) (*Tx, error) {
 	if t.closed() {
 		return nil, pgx.ErrTxClosed
 	}

@@ -149,11 +149,6 @@ func (c *core) announce(ctx context.Context, key string) {
 	c.publish(ctx, lookPrefix+hashOf(key))
 }
 
-// stager is the cheaper way to publish that *bus.Postgres has: one round trip.
-type stager interface {
-	Stage(ctx context.Context, db bus.PgxExecer, events ...bus.Event) (*bus.Staged, error)
-}
-
 func (c *core) publish(ctx context.Context, key string) {
 	if c.bus == nil {
 		return
@@ -161,15 +156,7 @@ func (c *core) publish(ctx context.Context, key string) {
 	ctx, cancel := detached(ctx)
 	defer cancel()
 	event := bus.Event{Topic: Topic, Keys: []string{key}}
-	var err error
-	if s, ok := c.bus.(stager); ok {
-		var staged *bus.Staged
-		if staged, err = s.Stage(ctx, c.pool, event); err == nil {
-			staged.Committed() // the statement was a transaction of its own
-		}
-	} else {
-		_, err = c.bus.Publish(ctx, event)
-	}
+	_, err := c.bus.Publish(ctx, event)
 	if err != nil {
 		c.metrics.unpublished.Add(1)
 		c.log.WarnContext(ctx, "hand-over not published, waiters find it by themselves", slog.Any("error", err))
