@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgcoherence/pgcoherence/internal/naming"
 	"github.com/pgcoherence/pgcoherence/internal/sqltext"
 )
 
@@ -132,10 +133,10 @@ func (c *Config) validate() error {
 	if err := sqltext.CheckSchema(c.Schema); err != nil {
 		return fmt.Errorf("%w: Schema: %w", ErrConfig, err)
 	}
-	if len(c.Name) > 200 || checkText("name", c.Name) != nil {
+	if len(c.Name) > 200 || naming.CheckText("name", c.Name) != nil {
 		return fmt.Errorf("%w: Name: want at most 200 bytes of UTF-8 without NUL", ErrConfig)
 	}
-	if len(c.Version) > 200 || checkText("version", c.Version) != nil {
+	if len(c.Version) > 200 || naming.CheckText("version", c.Version) != nil {
 		return fmt.Errorf("%w: Version: want at most 200 bytes of UTF-8 without NUL", ErrConfig)
 	}
 	for _, d := range []struct {

@@ -14,7 +14,7 @@
 // Transactions that others own stage their events with Stage, StageSQL or InSQL; writers that know nothing of Go call
 // the SQL function pgcoherence.invalidate(topic, keys…) in theirs. Writers that know nothing of the cache at all are
 // covered by WatchTable: it puts triggers on a table which write an event for each statement that changes rows, with the
-// keys of the old rows and the new ones. Its documentation lists what triggers do not see.
+// keys of the old rows and the new ones. Package watch lists what triggers do not see, and does it without a bus.
 //
 // # How it works
 //

@@ -1,6 +1,10 @@
 package bus
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/pgcoherence/pgcoherence/bus/watch"
+)
 
 // Errors of New and of Run.
 var (
@@ -9,10 +13,10 @@ var (
 	// ErrRunning: Run was called a second time. A bus runs once; make a new one to run again.
 	ErrRunning = errors.New("bus: Run was called before")
 	// ErrSchema: the database has no schema of ours, or one older than this code. Call Migrate.
-	ErrSchema = errors.New("bus: schema is missing or too old")
+	ErrSchema = watch.ErrSchema
 	// ErrPrivilege: the role may not do what a pod must; the text lists what. Grant it, or name the role as
 	// MigrateConfig.AppRole.
-	ErrPrivilege = errors.New("bus: role lacks privileges")
+	ErrPrivilege = watch.ErrPrivilege
 	// ErrNotPrimary: the server is a standby or does not take writes. The bus backs off and tries again.
 	ErrNotPrimary = errors.New("bus: server is not a writable primary")
 )

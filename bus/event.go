@@ -4,61 +4,27 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
-	"unicode/utf8"
+
+	"github.com/pgcoherence/pgcoherence/internal/naming"
 )
 
 // Limits of what an event can carry, in bytes.
 const (
-	MaxTopicLen = 200
-	MaxKeyLen   = 1024
+	MaxTopicLen = naming.MaxTopicLen
+	MaxKeyLen   = naming.MaxKeyLen
 )
-
-func invalid(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrInvalidEvent, fmt.Sprintf(format, args...))
-}
-
-func checkTopic(topic string) error {
-	if topic == "" {
-		return invalid("topic is empty")
-	}
-	if len(topic) > MaxTopicLen {
-		return invalid("topic %.32q… has %d bytes, at most %d", topic, len(topic), MaxTopicLen)
-	}
-	return checkText("topic", topic)
-}
-
-func checkKey(topic, key string) error {
-	if len(key) > MaxKeyLen {
-		return invalid("topic %q: key %.32q… has %d bytes, at most %d", topic, key, len(key), MaxKeyLen)
-	}
-	if err := checkText("key", key); err != nil {
-		return fmt.Errorf("%w (topic %q)", err, topic)
-	}
-	return nil
-}
-
-func checkText(what, text string) error {
-	if !utf8.ValidString(text) {
-		return invalid("%s %.32q is not valid UTF-8", what, text)
-	}
-	if strings.IndexByte(text, 0) >= 0 {
-		return invalid("%s %.32q contains NUL", what, text)
-	}
-	return nil
-}
 
 // check says what is wrong with an event, if anything.
 func (e Event) check() error {
-	if err := checkTopic(e.Topic); err != nil {
-		return err
+	if err := naming.CheckTopic(e.Topic); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalidEvent, err)
 	}
 	if e.All {
 		return nil
 	}
 	for _, key := range e.Keys {
-		if err := checkKey(e.Topic, key); err != nil {
-			return err
+		if err := naming.CheckKey(e.Topic, key); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalidEvent, err)
 		}
 	}
 	return nil

@@ -17,8 +17,6 @@ func Queries(schema string) map[string]string {
 		"difference": q.difference, "difference_topics": q.differenceTopics, "insert_event": q.insertEvent,
 		"insert_events": q.insertEvents, "lease": q.lease, "notify": q.notify, "pods": q.pods, "prune": q.prune,
 		"privileges": q.privileges, "reap": q.reap, "register": q.register, "session": q.session, "transaction": q.transaction,
-		"watch_find": q.watchFind, "watch_orphans": q.watchOrphans, "watch_relation": q.watchRelation,
-		"watch_roots": q.watchRoots, "watch_tree": q.watchTree,
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgxlisten"
+
+	"github.com/pgcoherence/pgcoherence/internal/naming"
 )
 
 // listener owns the connection that listens. pgxlisten is its inner loop: connect, LISTEN, backlog, wait. What that
@@ -28,10 +30,7 @@ func newListener(p *Postgres) *listener {
 	return &listener{p: p, dialer: newDialer(p, "listen "+p.cfg.Name)}
 }
 
-// channel is the notification channel: one per schema, however many caches.
-func (p *Postgres) channel() string { return channelPrefix + p.cfg.Schema }
-
-const channelPrefix = "pgcoherence:"
+func (p *Postgres) channel() string { return naming.Channel(p.cfg.Schema) }
 
 func (l *listener) run(ctx context.Context) {
 	inner := pgxlisten.Listener{

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/pgcoherence/pgcoherence/bus/watch"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/position"
 	"github.com/pgcoherence/pgcoherence/internal/sqltext"
@@ -35,6 +36,7 @@ type Postgres struct {
 	outbox   outbox
 	confirms confirmations
 	watchers watchers
+	watches  *watch.Installer
 	guards   hook.Guards   // zero but in fault tests
 	staged   atomic.Uint32 // numbers events staged in transactions of others
 
@@ -84,7 +86,11 @@ func NewPostgres(pool *pgxpool.Pool, cfg *Config) (*Postgres, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	p := &Postgres{cfg: c, pool: pool, sql: loadQueries(c.Schema), id: uuid.New(), ready: make(chan struct{})}
+	watches, err := watch.New(pool, &watch.Config{Schema: c.Schema})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	p := &Postgres{cfg: c, pool: pool, watches: watches, sql: loadQueries(c.Schema), id: uuid.New(), ready: make(chan struct{})}
 	p.log = c.Logger.With(slog.String("component", "pgcoherence"), slog.String("pod", c.Name))
 	p.setReady = sync.OnceFunc(func() { close(p.ready) })
 	p.prepares = pool.Config().ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement

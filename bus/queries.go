@@ -13,7 +13,6 @@ var queryFiles embed.FS
 type queries struct {
 	beat, beats, confirm, createEpoch, deregister, difference, differenceTopics, history, insertEvent, insertEvents, lease, notify, pods, positions, prune,
 	privileges, reap, register, session, transaction string
-	watchFind, watchOrphans, watchRelation, watchRoots, watchTree string
 }
 
 func loadQueries(schema string) *queries {
@@ -23,7 +22,5 @@ func loadQueries(schema string) *queries {
 		difference: load("difference"), differenceTopics: load("difference_topics"), insertEvent: load("insert_event"),
 		history: load("history"), insertEvents: load("insert_events"), lease: load("lease"), notify: load("notify"), pods: load("pods"), positions: load("positions"), prune: load("prune"),
 		privileges: load("privileges"), reap: load("reap"), register: load("register"), session: load("session"), transaction: load("transaction"),
-		watchFind: load("watch_find"), watchOrphans: load("watch_orphans"), watchRelation: load("watch_relation"),
-		watchRoots: load("watch_roots"), watchTree: load("watch_tree"),
 	}
 }

@@ -1,4 +1,4 @@
-package bus_test
+package watch_test
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/bus/watch"
 )
 
 // A statement that names the parent, and one that names a partition, each write one event.
@@ -20,8 +20,8 @@ func TestWatchPartitions(t *testing.T) {
 		CREATE TABLE visit_eu_0 PARTITION OF visit_eu FOR VALUES WITH (MODULUS 1, REMAINDER 0);
 		CREATE TABLE visit_us (region text NOT NULL, id int NOT NULL, more text DEFAULT 'x');
 		ALTER TABLE visit_us DROP COLUMN more; ALTER TABLE visit ATTACH PARTITION visit_us FOR VALUES IN ('us')`)
-	watch := bus.Watch{Table: "visit", Topic: "visit"}
-	w.watch(watch)
+	spec := watch.Watch{Table: "visit", Topic: "visit"}
+	w.watch(spec)
 	for _, test := range []struct {
 		name, sql string
 		want      []string
@@ -50,33 +50,33 @@ func TestWatchPartitions(t *testing.T) {
 	require.Equal(t, []string{"visit 4,ap"}, w.log())
 	w.do("INSERT INTO visit_ap VALUES (5, 'ap')")
 	require.Empty(t, w.log(), "the limit that the documentation names")
-	all, err := w.Watches(ctx)
+	all, err := w.List(ctx)
 	require.NoError(t, err)
 	require.Len(t, all, 1)
 	require.Contains(t, all[0].Broken, `trigger for insert on "public.visit_ap" is missing`)
 	require.Contains(t, all[0].Broken, "; and 4 more", "three partitions, four triggers each")
-	w.watch(watch)
+	w.watch(spec)
 	w.do("INSERT INTO visit_ap VALUES (6, 'ap')")
 	require.Equal(t, []string{"visit 6,ap"}, w.log())
 
 	// One that leaves keeps its triggers, and is a watched table of its own.
 	w.do("ALTER TABLE visit DETACH PARTITION visit_ap")
-	all, err = w.Watches(ctx)
+	all, err = w.List(ctx)
 	require.NoError(t, err)
 	require.Len(t, all, 2)
 	require.Equal(t, "public.visit_ap", all[1].Table)
 	require.Empty(t, all[1].Broken)
-	require.NoError(t, w.UnwatchTable(ctx, "visit", "visit"))
+	require.NoError(t, w.Uninstall(ctx, "visit", "visit"))
 	w.do("INSERT INTO visit VALUES (7, 'us'); INSERT INTO visit_us VALUES ('us', 8); INSERT INTO visit_ap VALUES (9, 'ap')")
 	require.Equal(t, []string{"visit 9,ap"}, w.log())
-	require.NoError(t, w.UnwatchTable(ctx, "visit_ap", "visit"))
+	require.NoError(t, w.Uninstall(ctx, "visit_ap", "visit"))
 	require.Equal(t, "0", w.text("SELECT count(*)::text FROM pg_proc WHERE proname LIKE 'watch\\_%'"))
 }
 
 func TestWatchInheritance(t *testing.T) {
 	t.Parallel()
 	w := setupWatch(t, userTable+"CREATE TABLE admins (level int) INHERITS (users)")
-	w.watch(bus.Watch{Table: "users", Topic: "user"})
+	w.watch(watch.Watch{Table: "users", Topic: "user"})
 	w.do("INSERT INTO admins VALUES (50)")
 	w.do("UPDATE users SET name = 'x' WHERE id IN (1, 50)")
 	require.Equal(t, []string{"user 50", "user 1 50"}, w.log())
@@ -96,19 +96,19 @@ func TestWatchRoles(t *testing.T) {
 			_, _ = w.pool.Exec(context.Background(), `DROP OWNED BY "`+role+`"; DROP ROLE "`+role+`"`)
 		}
 	})
-	as := func(role, password string) (*pgxpool.Pool, *bus.Postgres) {
+	as := func(role, password string) (*pgxpool.Pool, *watch.Installer) {
 		config, err := pgxpool.ParseConfig(w.db.DSN)
 		require.NoError(t, err)
 		config.ConnConfig.User, config.ConnConfig.Password = role, password
 		pool, err := pgxpool.NewWithConfig(ctx, config)
 		require.NoError(t, err)
 		t.Cleanup(pool.Close)
-		b, err := bus.NewPostgres(pool, quick(role))
+		b, err := watch.New(pool, nil)
 		require.NoError(t, err)
 		return pool, b
 	}
 	writers, _ := as(writer, "w")
-	w.watch(bus.Watch{Table: "users", Topic: "user"})
+	w.watch(watch.Watch{Table: "users", Topic: "user"})
 	_, err := writers.Exec(ctx, "UPDATE users SET name = 'x' WHERE id = 1; DELETE FROM users WHERE id = 2; TRUNCATE users; INSERT INTO users VALUES (3)")
 	require.NoError(t, err)
 	require.Equal(t, []string{"user 1", "user 2", "user *", "user 3"}, w.log())
@@ -124,23 +124,23 @@ func TestWatchRoles(t *testing.T) {
 		FROM pg_proc AS f, pg_class AS e WHERE f.oid = $1::text::regproc AND e.oid = 'pgcoherence.event'::regclass`, function))
 
 	_, unprivileged := as(writer, "w")
-	require.NoError(t, unprivileged.WatchTable(ctx, bus.Watch{Table: "users", Topic: "user"}), "it is there already: no right is needed")
-	err = unprivileged.WatchTable(ctx, bus.Watch{Table: "users", Topic: "other"})
-	require.ErrorIs(t, err, bus.ErrPrivilege)
+	require.NoError(t, install(ctx, unprivileged, watch.Watch{Table: "users", Topic: "user"}), "it is there already: no right is needed")
+	err = install(ctx, unprivileged, watch.Watch{Table: "users", Topic: "other"})
+	require.ErrorIs(t, err, watch.ErrPrivilege)
 	require.ErrorContains(t, err, `watching "public.users" takes its owner, "`)
-	require.ErrorIs(t, unprivileged.UnwatchTable(ctx, "users", "user"), bus.ErrPrivilege)
-	all, err := unprivileged.Watches(ctx)
+	require.ErrorIs(t, unprivileged.Uninstall(ctx, "users", "user"), watch.ErrPrivilege)
+	all, err := unprivileged.List(ctx)
 	require.NoError(t, err)
 	require.Len(t, all, 1)
 
 	// Owning the table is not enough, it takes the log's owner as well; and being both is.
 	w.do(`GRANT USAGE ON SCHEMA pgcoherence TO "` + owner + `"; GRANT SELECT ON pgcoherence.migration TO "` + owner + `"`)
 	_, owners := as(owner, "o")
-	err = owners.WatchTable(ctx, bus.Watch{Table: "mine", Topic: "mine"})
-	require.ErrorIs(t, err, bus.ErrPrivilege)
+	err = install(ctx, owners, watch.Watch{Table: "mine", Topic: "mine"})
+	require.ErrorIs(t, err, watch.ErrPrivilege)
 	require.ErrorContains(t, err, `takes the owner of schema "pgcoherence", "`)
 	w.do(`ALTER SCHEMA pgcoherence OWNER TO "` + owner + `"; ALTER TABLE pgcoherence.event OWNER TO "` + owner + `"`)
-	require.NoError(t, owners.WatchTable(ctx, bus.Watch{Table: "mine", Topic: "mine"}))
-	require.NoError(t, owners.WatchTable(ctx, bus.Watch{Table: "mine", Topic: "mine", All: true}))
-	require.NoError(t, owners.UnwatchTable(ctx, "mine", "mine"))
+	require.NoError(t, install(ctx, owners, watch.Watch{Table: "mine", Topic: "mine"}))
+	require.NoError(t, install(ctx, owners, watch.Watch{Table: "mine", Topic: "mine", All: true}))
+	require.NoError(t, owners.Uninstall(ctx, "mine", "mine"))
 }

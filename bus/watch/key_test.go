@@ -1,4 +1,4 @@
-package bus_test
+package watch_test
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/bus/watch"
 )
 
 func TestKeyOf(t *testing.T) {
@@ -21,7 +21,7 @@ func TestKeyOf(t *testing.T) {
 		",":                {"", ""},
 		"a%2Cb,%25,%252C,": {"a,b", "%", "%2C", ""},
 	} {
-		require.Equal(t, want, bus.KeyOf(values...))
+		require.Equal(t, want, watch.KeyOf(values...))
 	}
 }
 
@@ -32,8 +32,8 @@ func TestKeyOfInjective(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 4).Draw(t, "columns")
 		a, b := rapid.SliceOfN(part, n, n).Draw(t, "a"), rapid.SliceOfN(part, n, n).Draw(t, "b")
-		if (bus.KeyOf(a...) == bus.KeyOf(b...)) != (fmt.Sprintf("%q", a) == fmt.Sprintf("%q", b)) {
-			t.Fatalf("%q and %q: %q and %q", a, b, bus.KeyOf(a...), bus.KeyOf(b...))
+		if (watch.KeyOf(a...) == watch.KeyOf(b...)) != (fmt.Sprintf("%q", a) == fmt.Sprintf("%q", b)) {
+			t.Fatalf("%q and %q: %q and %q", a, b, watch.KeyOf(a...), watch.KeyOf(b...))
 		}
 	})
 }
@@ -42,10 +42,10 @@ func FuzzKeyOf(f *testing.F) {
 	f.Add("a,", "b", "a", ",b")
 	f.Add("%", "2C", ",", "")
 	f.Fuzz(func(t *testing.T, a, b, c, d string) {
-		if (bus.KeyOf(a, b) == bus.KeyOf(c, d)) != (a == c && b == d) {
+		if (watch.KeyOf(a, b) == watch.KeyOf(c, d)) != (a == c && b == d) {
 			t.Fatalf("%q, %q and %q, %q", a, b, c, d)
 		}
-		if parts := strings.Split(bus.KeyOf(a, b), ","); len(parts) != 2 {
+		if parts := strings.Split(watch.KeyOf(a, b), ","); len(parts) != 2 {
 			t.Fatalf("%q", parts)
 		}
 	})
@@ -56,8 +56,8 @@ func TestKeyOfIsWhatTriggersCompute(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	w := setupWatch(t, `CREATE TABLE pair (a text, b text, c varchar(100), PRIMARY KEY (b, a, c)); CREATE TABLE single (a text PRIMARY KEY)`)
-	w.watch(bus.Watch{Table: "pair", Topic: "pair", MaxKeys: 1})
-	w.watch(bus.Watch{Table: "single", Topic: "single"})
+	w.watch(watch.Watch{Table: "pair", Topic: "pair", MaxKeys: 1})
+	w.watch(watch.Watch{Table: "single", Topic: "single"})
 	conn, err := w.pool.Acquire(ctx)
 	require.NoError(t, err)
 	defer conn.Release()
@@ -80,14 +80,14 @@ func TestKeyOfIsWhatTriggersCompute(t *testing.T) {
 		if _, err := conn.Exec(ctx, "DELETE FROM pair"); err != nil {
 			t.Fatal(err)
 		}
-		if key := one(t); key != bus.KeyOf(b, a, c) {
-			t.Fatalf("computed %q, KeyOf %q", key, bus.KeyOf(b, a, c))
+		if key := one(t); key != watch.KeyOf(b, a, c) {
+			t.Fatalf("computed %q, KeyOf %q", key, watch.KeyOf(b, a, c))
 		}
 		if _, err := conn.Exec(ctx, "INSERT INTO single VALUES ($1)", a); err != nil {
 			t.Fatal(err)
 		}
-		if key := one(t); key != bus.KeyOf(a) {
-			t.Fatalf("computed %q, KeyOf %q", key, bus.KeyOf(a))
+		if key := one(t); key != watch.KeyOf(a) {
+			t.Fatalf("computed %q, KeyOf %q", key, watch.KeyOf(a))
 		}
 		_, _ = conn.Exec(ctx, "DELETE FROM single; DELETE FROM pgcoherence.event")
 	})
@@ -117,7 +117,7 @@ func TestWatchKeyText(t *testing.T) {
 	} {
 		table := fmt.Sprintf("t%d", i)
 		w.do(fmt.Sprintf("CREATE TABLE %s (k %s PRIMARY KEY)", table, test.column))
-		w.watch(bus.Watch{Table: table, Topic: table})
+		w.watch(watch.Watch{Table: table, Topic: table})
 		w.do("BEGIN; " + settings + fmt.Sprintf("INSERT INTO %s VALUES (%s); COMMIT", table, test.value))
 		require.Equal(t, []string{table + " " + test.want}, w.log(), test.column)
 	}
@@ -132,8 +132,8 @@ func TestWatchCollation(t *testing.T) {
 	}
 	w.do(`CREATE COLLATION sloppy (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
 		CREATE TABLE t (id int PRIMARY KEY, name text COLLATE sloppy, other text COLLATE "POSIX")`)
-	w.watch(bus.Watch{Table: "t", Topic: "name", Key: []string{"name"}})
-	w.watch(bus.Watch{Table: "t", Topic: "both", Key: []string{"name", "other"}})
+	w.watch(watch.Watch{Table: "t", Topic: "name", Key: []string{"name"}})
+	w.watch(watch.Watch{Table: "t", Topic: "both", Key: []string{"name", "other"}})
 	w.do("INSERT INTO t VALUES (1, 'x', 'y'), (2, 'X', 'y')")
 	require.ElementsMatch(t, []string{"name X x", "both X,y x,y"}, w.log())
 }

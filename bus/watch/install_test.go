@@ -1,4 +1,4 @@
-package bus_test
+package watch_test
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/bus/watch"
 )
 
 // installed is what would change if anything were done again.
@@ -23,13 +23,13 @@ func TestWatchIdempotent(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	w := setupWatch(t, userTable)
-	watch := bus.Watch{Table: "users", Topic: "user"}
+	spec := watch.Watch{Table: "users", Topic: "user"}
 
 	// Many pods that start at once.
 	var wg sync.WaitGroup
 	errs := make([]error, 6)
 	for i := range errs {
-		wg.Go(func() { errs[i] = w.WatchTable(ctx, watch) })
+		wg.Go(func() { errs[i] = install(ctx, w, spec) })
 	}
 	wg.Wait()
 	for _, err := range errs {
@@ -45,16 +45,16 @@ func TestWatchIdempotent(t *testing.T) {
 	require.NoError(t, err)
 	hurry, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	for _, same := range []bus.Watch{
-		watch,
-		{Table: "public.users", Topic: "user", Key: []string{"id"}, MaxKeys: bus.DefaultMaxKeys, Announce: bus.AfterSweep, Broken: "no matter"},
+	for _, same := range []watch.Watch{
+		spec,
+		{Table: "public.users", Topic: "user", Key: []string{"id"}, MaxKeys: watch.DefaultMaxKeys, Announce: watch.AfterSweep, Broken: "no matter"},
 	} {
-		require.NoError(t, w.WatchTable(hurry, same))
+		require.NoError(t, install(hurry, w, same))
 	}
 	require.Equal(t, before, w.text(installed))
 	brief, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
-	require.ErrorIs(t, w.WatchTable(brief, bus.Watch{Table: "users", Topic: "user", MaxKeys: 2}), context.DeadlineExceeded)
+	require.ErrorIs(t, install(brief, w, watch.Watch{Table: "users", Topic: "user", MaxKeys: 2}), context.DeadlineExceeded)
 	require.NoError(t, tx.Commit(ctx))
 	require.Equal(t, before, w.text(installed))
 	require.Equal(t, []string{"user 1 2 3 4"}, w.log())
@@ -74,17 +74,17 @@ func TestWatchExecModes(t *testing.T) {
 		pool, err := pgxpool.NewWithConfig(ctx, config)
 		require.NoError(t, err)
 		t.Cleanup(pool.Close)
-		b, err := bus.NewPostgres(pool, quick("a"))
+		b, err := watch.New(pool, nil)
 		require.NoError(t, err)
-		watch := bus.Watch{Table: "public.item", Topic: `it's \n`, Key: []string{"id", "value"}, MaxKeys: 5, Announce: bus.InTransaction}
+		spec := watch.Watch{Table: "public.item", Topic: `it's \n`, Key: []string{"id", "value"}, MaxKeys: 5, Announce: watch.InTransaction}
 		for range 2 {
-			require.NoError(t, b.WatchTable(ctx, watch), mode)
+			require.NoError(t, install(ctx, b, spec), mode)
 		}
-		all, err := b.Watches(ctx)
+		all, err := b.List(ctx)
 		require.NoError(t, err, mode)
-		require.Equal(t, []bus.Watch{watch}, all)
-		require.NoError(t, b.UnwatchTable(ctx, watch.Table, watch.Topic), mode)
-		all, err = b.Watches(ctx)
+		require.Equal(t, []watch.Watch{spec}, all)
+		require.NoError(t, b.Uninstall(ctx, spec.Table, spec.Topic), mode)
+		all, err = b.List(ctx)
 		require.NoError(t, err, mode)
 		require.Empty(t, all)
 	}
@@ -95,7 +95,7 @@ func TestWatchReplaceAndUnwatch(t *testing.T) {
 	ctx := t.Context()
 	w := setupWatch(t, userTable)
 	list := func() (out []string) {
-		all, err := w.Watches(ctx)
+		all, err := w.List(ctx)
 		require.NoError(t, err)
 		for _, one := range all {
 			require.Empty(t, one.Broken)
@@ -104,9 +104,9 @@ func TestWatchReplaceAndUnwatch(t *testing.T) {
 		return out
 	}
 	require.Empty(t, list())
-	w.watch(bus.Watch{Table: "users", Topic: "user"})
-	w.watch(bus.Watch{Table: "users", Topic: "team", Key: []string{"team"}, Announce: bus.InTransaction})
-	w.watch(bus.Watch{Table: "item", Topic: "user", All: true})
+	w.watch(watch.Watch{Table: "users", Topic: "user"})
+	w.watch(watch.Watch{Table: "users", Topic: "team", Key: []string{"team"}, Announce: watch.InTransaction})
+	w.watch(watch.Watch{Table: "item", Topic: "user", All: true})
 	require.ElementsMatch(t, []string{
 		"public.item user [] true 0 after-sweep\n", "public.users team [team] false 1000 in-transaction\n",
 		"public.users user [id] false 1000 after-sweep\n",
@@ -114,15 +114,15 @@ func TestWatchReplaceAndUnwatch(t *testing.T) {
 	w.do("UPDATE users SET team = 70 WHERE id = 2")
 	require.ElementsMatch(t, []string{"user 2", "team 1 70"}, w.log(), "one event for each topic")
 
-	w.watch(bus.Watch{Table: "users", Topic: "user", Key: []string{"id", "name"}, MaxKeys: 5})
+	w.watch(watch.Watch{Table: "users", Topic: "user", Key: []string{"id", "name"}, MaxKeys: 5})
 	require.Contains(t, list(), "public.users user [id name] false 5 after-sweep\n")
-	w.watch(bus.Watch{Table: "users", Topic: "team", All: true})
+	w.watch(watch.Watch{Table: "users", Topic: "team", All: true})
 	w.do("INSERT INTO users VALUES (9, 'nine')")
 	require.ElementsMatch(t, []string{"user 9,nine", "team *"}, w.log())
 	require.Equal(t, "3", w.text("SELECT count(*)::text FROM pg_proc WHERE proname LIKE 'watch\\_%'"))
 
-	require.NoError(t, w.UnwatchTable(ctx, "users", "user"))
-	require.NoError(t, w.UnwatchTable(ctx, "users", "user"), "not watched: nothing to do")
+	require.NoError(t, w.Uninstall(ctx, "users", "user"))
+	require.NoError(t, w.Uninstall(ctx, "users", "user"), "not watched: nothing to do")
 	require.Len(t, list(), 2)
 	w.do("DELETE FROM users WHERE id = 9")
 	require.Equal(t, []string{"team *"}, w.log())
@@ -130,11 +130,11 @@ func TestWatchReplaceAndUnwatch(t *testing.T) {
 	// A table that is dropped takes its triggers along; the function goes with the next change of a watch.
 	w.do("DROP TABLE users")
 	require.Len(t, list(), 1)
-	require.NoError(t, w.UnwatchTable(ctx, "item", "user"))
+	require.NoError(t, w.Uninstall(ctx, "item", "user"))
 	require.Equal(t, "0", w.text("SELECT count(*)::text FROM pg_proc WHERE proname LIKE 'watch\\_%'"))
 
 	// Dropping our schema takes the triggers off: nothing of ours stays in the way.
-	w.watch(bus.Watch{Table: "item", Topic: "user"})
+	w.watch(watch.Watch{Table: "item", Topic: "user"})
 	w.do("DROP SCHEMA pgcoherence CASCADE; UPDATE item SET value = 5")
 }
 
@@ -143,7 +143,7 @@ func TestWatchBrokenColumn(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	w := setupWatch(t, userTable)
-	w.watch(bus.Watch{Table: "users", Topic: "user", Key: []string{"team", "id"}})
+	w.watch(watch.Watch{Table: "users", Topic: "user", Key: []string{"team", "id"}})
 
 	var warnings []string
 	config := w.pool.Config().ConnConfig
@@ -169,27 +169,27 @@ func TestWatchBrokenColumn(t *testing.T) {
 			require.Contains(t, warnings[0], "WARNING: pgcoherence: watch of table public.users: column r.team does not exist: all of topic user")
 			require.Equal(t, []string{"user *"}, w.log())
 		}
-		all, err := w.Watches(ctx)
+		all, err := w.List(ctx)
 		require.NoError(t, err)
 		require.Len(t, all, 1)
 		require.Equal(t, `table "public.users": column "team" does not exist`, all[0].Broken)
-		require.ErrorContains(t, w.WatchTable(ctx, all[0]), `column "team" does not exist`)
+		require.ErrorContains(t, install(ctx, w, all[0]), `column "team" does not exist`)
 	}
 
 	// Another type is no trouble, nor is another name of the table.
-	w.watch(bus.Watch{Table: "users", Topic: "user"})
+	w.watch(watch.Watch{Table: "users", Topic: "user"})
 	do("UPDATE users SET name = 'z' WHERE id = 2; ALTER TABLE users ALTER COLUMN id TYPE text; ALTER TABLE users RENAME TO people; UPDATE people SET name = 'z' WHERE id = '2'")
 	require.Equal(t, []string{"user 2", "user 2"}, w.log())
-	all, err := w.Watches(ctx)
+	all, err := w.List(ctx)
 	require.NoError(t, err)
-	require.Equal(t, []bus.Watch{{Table: "public.people", Topic: "user", Key: []string{"id"}, MaxKeys: bus.DefaultMaxKeys}}, all)
+	require.Equal(t, []watch.Watch{{Table: "public.people", Topic: "user", Key: []string{"id"}, MaxKeys: watch.DefaultMaxKeys}}, all)
 }
 
 // What somebody has taken away or switched off is told of, and the next WatchTable puts it right.
 func TestWatchRepairs(t *testing.T) {
 	t.Parallel()
 	w := setupWatch(t, userTable)
-	watch := bus.Watch{Table: "users", Topic: "user"}
+	spec := watch.Watch{Table: "users", Topic: "user"}
 	for change, want := range map[string]string{
 		"DROP TRIGGER %s ON users":                    `table "public.users": trigger for update on "public.users" is missing`,
 		"ALTER TABLE users DISABLE TRIGGER %s":        `table "public.users": trigger for update on "public.users" is disabled`,
@@ -197,14 +197,14 @@ func TestWatchRepairs(t *testing.T) {
 		"ALTER TABLE users ENABLE REPLICA TRIGGER %s": `table "public.users": trigger for update on "public.users" is not enabled always`,
 		"CREATE OR REPLACE TRIGGER %s AFTER UPDATE ON users EXECUTE FUNCTION pgcoherence.other(); ALTER TABLE users ENABLE ALWAYS TRIGGER %[1]s": `table "public.users": trigger for update on "public.users" calls a function that another definition or version made`,
 	} {
-		w.watch(watch)
+		w.watch(spec)
 		w.do("CREATE OR REPLACE FUNCTION pgcoherence.other() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
 		w.do(fmt.Sprintf(change, w.text("SELECT quote_ident(tgname) FROM pg_trigger WHERE tgname LIKE 'pgcoherence%update'")))
-		all, err := w.Watches(t.Context())
+		all, err := w.List(t.Context())
 		require.NoError(t, err)
 		require.Len(t, all, 1)
 		require.Equal(t, want, all[0].Broken)
-		w.watch(watch)
+		w.watch(spec)
 		w.do("UPDATE users SET name = 'x' WHERE id = 1")
 		require.Equal(t, []string{"user 1"}, w.log())
 	}
@@ -216,18 +216,18 @@ func TestWatchNewerVersion(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	w := setupWatch(t, userTable)
-	watch := bus.Watch{Table: "users", Topic: "user"}
-	w.watch(watch)
+	spec := watch.Watch{Table: "users", Topic: "user"}
+	w.watch(spec)
 	_, err := w.pool.Exec(ctx, "DO $do$ BEGIN EXECUTE (SELECT replace(replace(pg_get_functiondef(tgfoid), 'watch 1 {', 'watch 2 {\"later\":1,'), "+
 		"'RETURN NULL', 'RETURN  NULL') FROM pg_trigger WHERE tgname LIKE 'pgcoherence%insert'); END $do$")
 	require.NoError(t, err)
 	before := w.text(installed)
-	w.watch(watch)
+	w.watch(spec)
 	require.Equal(t, before, w.text(installed))
-	all, err := w.Watches(ctx)
+	all, err := w.List(ctx)
 	require.NoError(t, err)
-	require.Equal(t, []bus.Watch{{Table: "public.users", Topic: "user", Key: []string{"id"}, MaxKeys: bus.DefaultMaxKeys}}, all)
-	watch.MaxKeys = 3
-	w.watch(watch)
+	require.Equal(t, []watch.Watch{{Table: "public.users", Topic: "user", Key: []string{"id"}, MaxKeys: watch.DefaultMaxKeys}}, all)
+	spec.MaxKeys = 3
+	w.watch(spec)
 	require.NotEqual(t, before, w.text(installed))
 }

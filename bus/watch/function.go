@@ -1,4 +1,4 @@
-package bus
+package watch
 
 import (
 	"crypto/sha256"
@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pgcoherence/pgcoherence/internal/naming"
 	"github.com/pgcoherence/pgcoherence/internal/sqltext"
 )
 
@@ -22,7 +23,7 @@ type definition struct {
 	version int // of the function's text
 }
 
-// watchVersion is raised with every change of what source writes. WatchTable brings older functions up to date and
+// watchVersion is raised with every change of what source writes. Install brings older functions up to date and
 // leaves newer ones, so that pods of two versions do not take turns.
 const watchVersion = 1
 
@@ -43,12 +44,12 @@ func parseDefinition(source string) (*definition, error) {
 		err = json.Unmarshal([]byte(text), &d)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("bus: function of a watch begins with %.100q: %w", source, err)
+		return nil, fmt.Errorf("watch: function of a watch begins with %.100q: %w", source, err)
 	}
 	return &d, nil
 }
 
-// runs says whether a function's source does what the definition says.
+// runs reports whether a function's source does what the definition says.
 func (d *definition) runs(schema, source string) bool {
 	if !strings.HasPrefix(source, watchMark) {
 		return false
@@ -105,7 +106,7 @@ BEGIN
 	if d.Announce == InTransaction {
 		// No version of a payload is called 0, so every pod, of whatever version, reads the difference. All these of one
 		// transaction are one notification.
-		b.WriteString(`    PERFORM pg_notify(` + literal(channelPrefix+schema) + `, '0 watch');
+		b.WriteString(`    PERFORM pg_notify(` + literal(naming.Channel(schema)) + `, '0 watch');
 `)
 	}
 	b.WriteString(`    RETURN NULL;
@@ -119,7 +120,7 @@ func (d *definition) collect(rows string) string {
 	return fmt.Sprintf(`            SELECT count(*) > 0, array_agg(k.key), count(*) > %d OR coalesce(bool_or(k.key IS NULL OR octet_length(k.key) > %d), false)
             INTO touched, found, all_of_it
             FROM (%s LIMIT %d) AS k;
-`, d.MaxKeys, MaxKeyLen, rows, d.MaxKeys+1)
+`, d.MaxKeys, naming.MaxKeyLen, rows, d.MaxKeys+1)
 }
 
 // create is the statement that makes or replaces the trigger function. Whatever the writer's session has set, the keys

@@ -1,4 +1,4 @@
-package bus_test
+package watch_test
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/bus/watch"
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
 )
 
@@ -20,8 +20,8 @@ func TestWatchInvalid(t *testing.T) {
 		CREATE EXTENSION IF NOT EXISTS postgres_fdw; CREATE SERVER s FOREIGN DATA WRAPPER postgres_fdw; CREATE FOREIGN TABLE f (a int) SERVER s;
 		CREATE SEQUENCE q; CREATE SCHEMA "a.b"; CREATE TABLE "a.b".c (id int PRIMARY KEY); CREATE SCHEMA a; CREATE TABLE a."b.c" (id int PRIMARY KEY);
 		CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY HASH (id); CREATE TABLE part PARTITION OF parts FOR VALUES WITH (MODULUS 1, REMAINDER 0)`)
-	w.watch(bus.Watch{Table: "parts", Topic: "parts"})
-	for want, watch := range map[string]bus.Watch{
+	w.watch(watch.Watch{Table: "parts", Topic: "parts"})
+	for want, spec := range map[string]watch.Watch{
 		`Table is empty`:    {Topic: "t"},
 		`Table "a\x00b" co`: {Table: "a\x00b", Topic: "t"},
 		`not valid UTF-8`:   {Table: "a\xff", Topic: "t"},
@@ -51,22 +51,21 @@ func TestWatchInvalid(t *testing.T) {
 		`column "ctid" does not exist`:                                     {Table: "users", Topic: "t", Key: []string{"ctid"}},
 		`"public.part" is a part of "public.parts", which is watched for `: {Table: "part", Topic: "parts"},
 	} {
-		err := w.WatchTable(ctx, watch)
-		require.ErrorIs(t, err, bus.ErrInvalidWatch, want)
+		err := install(ctx, w, spec)
+		require.ErrorIs(t, err, watch.ErrInvalid, want)
 		require.ErrorContains(t, err, want)
-		require.Equal(t, 1, strings.Count(err.Error(), "bus: invalid watch"), err)
+		require.Equal(t, 1, strings.Count(err.Error(), "watch: invalid watch"), err)
 	}
-	require.ErrorIs(t, w.WatchTable(ctx, bus.Watch{Table: "users"}), bus.ErrInvalidEvent, "the topic's error, too")
-	require.ErrorIs(t, w.UnwatchTable(ctx, "nobody", "t"), bus.ErrInvalidWatch)
-	require.ErrorIs(t, w.UnwatchTable(ctx, "part", "parts"), bus.ErrInvalidWatch)
-	require.ErrorIs(t, w.UnwatchTable(ctx, "users", ""), bus.ErrInvalidWatch)
-	all, err := w.Watches(ctx)
+	require.ErrorIs(t, w.Uninstall(ctx, "nobody", "t"), watch.ErrInvalid)
+	require.ErrorIs(t, w.Uninstall(ctx, "part", "parts"), watch.ErrInvalid)
+	require.ErrorIs(t, w.Uninstall(ctx, "users", ""), watch.ErrInvalid)
+	all, err := w.List(ctx)
 	require.NoError(t, err)
-	require.Equal(t, []bus.Watch{{Table: "public.parts", Topic: "parts", Key: []string{"id"}, MaxKeys: bus.DefaultMaxKeys}}, all)
+	require.Equal(t, []watch.Watch{{Table: "public.parts", Topic: "parts", Key: []string{"id"}, MaxKeys: watch.DefaultMaxKeys}}, all)
 
 	if !w.before(18) {
 		w.do("CREATE TABLE twice (id int PRIMARY KEY, double int GENERATED ALWAYS AS (2 * id) VIRTUAL)")
-		err := w.WatchTable(ctx, bus.Watch{Table: "twice", Topic: "t", Key: []string{"double"}})
+		err := install(ctx, w, watch.Watch{Table: "twice", Topic: "t", Key: []string{"double"}})
 		require.ErrorContains(t, err, `"public.twice": column "double" is virtual`)
 	}
 	conn, err := w.pool.Acquire(ctx)
@@ -76,18 +75,18 @@ func TestWatchInvalid(t *testing.T) {
 	require.NoError(t, err)
 	var schema string
 	require.NoError(t, conn.QueryRow(ctx, "SELECT pg_my_temp_schema()::regnamespace").Scan(&schema))
-	require.ErrorContains(t, w.WatchTable(ctx, bus.Watch{Table: schema + ".pocket", Topic: "t"}), "is a temporary table")
+	require.ErrorContains(t, install(ctx, w, watch.Watch{Table: schema + ".pocket", Topic: "t"}), "is a temporary table")
 }
 
 func TestWatchWithoutSchema(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t, nil).Pool(t)
-	b, err := bus.NewPostgres(pool, quick("a"))
+	b, err := watch.New(pool, nil)
 	require.NoError(t, err)
-	require.ErrorIs(t, b.WatchTable(t.Context(), bus.Watch{Table: "users", Topic: "t"}), bus.ErrSchema)
-	require.ErrorIs(t, b.UnwatchTable(t.Context(), "users", "t"), bus.ErrSchema)
-	_, err = b.Watches(t.Context())
-	require.ErrorIs(t, err, bus.ErrSchema)
+	require.ErrorIs(t, install(t.Context(), b, watch.Watch{Table: "users", Topic: "t"}), watch.ErrSchema)
+	require.ErrorIs(t, b.Uninstall(t.Context(), "users", "t"), watch.ErrSchema)
+	_, err = b.List(t.Context())
+	require.ErrorIs(t, err, watch.ErrSchema)
 }
 
 func TestWatchEncoding(t *testing.T) {
@@ -105,9 +104,9 @@ func TestWatchEncoding(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	require.NoError(t, makeSchema(ctx, pool))
-	b, err := bus.NewPostgres(pool, quick("latin"))
+	b, err := watch.New(pool, nil)
 	require.NoError(t, err)
-	require.ErrorContains(t, b.WatchTable(ctx, bus.Watch{Table: "item", Topic: "t"}), `"public.item": the database's encoding is LATIN1`)
+	require.ErrorContains(t, install(ctx, b, watch.Watch{Table: "item", Topic: "t"}), `"public.item": the database's encoding is LATIN1`)
 }
 
 // Names of all kinds, and topics that have to be quoted everywhere.
@@ -118,17 +117,17 @@ func TestWatchNames(t *testing.T) {
 	w := setupWatch(t, `CREATE SCHEMA "Äpp.x"; CREATE TABLE "Äpp.x"."we""ird Täble" ("Kéy ""the' \1st" text, "touched" int, "r" int,
 		PRIMARY KEY ("Kéy ""the' \1st", "touched", "r"))`)
 	for _, topic := range []string{"plain", `it's $$ "a" \topic\ %L % -- */ `, "Ünïcode\nline", strings.Repeat("長", 66)} {
-		watch := bus.Watch{Table: "Äpp.x." + table, Topic: topic, Key: []string{column, "touched", "r"}, MaxKeys: 7, Announce: bus.InTransaction}
-		w.watch(bus.Watch{Table: watch.Table, Topic: topic, MaxKeys: 7, Announce: bus.InTransaction})
-		all, err := w.Watches(ctx)
+		spec := watch.Watch{Table: "Äpp.x." + table, Topic: topic, Key: []string{column, "touched", "r"}, MaxKeys: 7, Announce: watch.InTransaction}
+		w.watch(watch.Watch{Table: spec.Table, Topic: topic, MaxKeys: 7, Announce: watch.InTransaction})
+		all, err := w.List(ctx)
 		require.NoError(t, err)
-		require.Equal(t, []bus.Watch{watch}, all)
+		require.Equal(t, []watch.Watch{spec}, all)
 		_, err = w.pool.Exec(ctx, `INSERT INTO "Äpp.x"."we""ird Täble" VALUES ('a,b', 1, 2)`)
 		require.NoError(t, err)
-		require.Equal(t, []string{topic + " " + bus.KeyOf("a,b", "1", "2")}, w.log())
+		require.Equal(t, []string{topic + " " + watch.KeyOf("a,b", "1", "2")}, w.log())
 		w.do(`SET standard_conforming_strings = off; DELETE FROM "Äpp.x"."we""ird Täble"; RESET standard_conforming_strings`)
 		require.Equal(t, []string{topic + " a%2Cb,1,2"}, w.log())
-		require.NoError(t, w.UnwatchTable(ctx, watch.Table, topic))
+		require.NoError(t, w.Uninstall(ctx, spec.Table, topic))
 	}
 	require.Equal(t, "0", w.text("SELECT count(*)::text FROM pg_trigger WHERE tgname LIKE 'pgcoherence%'"))
 }
@@ -137,8 +136,8 @@ func TestWatchNames(t *testing.T) {
 func TestWatchSearchPath(t *testing.T) {
 	t.Parallel()
 	w := setupWatch(t, "CREATE SCHEMA app; CREATE TABLE app.item (id int PRIMARY KEY); INSERT INTO app.item VALUES (1)")
-	w.watch(bus.Watch{Table: "item", Topic: "public"})
-	w.watch(bus.Watch{Table: "app.item", Topic: "app"})
+	w.watch(watch.Watch{Table: "item", Topic: "public"})
+	w.watch(watch.Watch{Table: "app.item", Topic: "app"})
 	w.do("UPDATE item SET value = 2 WHERE id = '1'; UPDATE app.item SET id = 2")
 	require.Equal(t, []string{"public 1", "app 1 2"}, w.log())
 }

@@ -1,0 +1,70 @@
+package watch
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/pgcoherence/pgcoherence/internal/naming"
+)
+
+// DefaultMaxKeys is the default of Watch.MaxKeys.
+const DefaultMaxKeys = 1000
+
+// Watch is a table whose changes invalidate keys of a topic, whoever makes them.
+type Watch struct {
+	// Table is the table's name as it is, without quotes, with or without its schema: "users", "app.users". Without one
+	// the search path of the connection decides. List always returns it with its schema.
+	Table string
+
+	// Topic is what a change invalidates. Several tables can be watched for one topic, and one table for several.
+	Topic string
+
+	// Key is the columns whose values make the key, as KeyOf puts them together. Defaults to those of the primary key,
+	// in its order.
+	Key []string
+
+	// All makes every change invalidate the whole topic. Key and MaxKeys are then to be left empty.
+	All bool
+
+	// MaxKeys is how many keys one statement can invalidate one by one; more become the whole topic. Defaults to
+	// DefaultMaxKeys.
+	MaxKeys int
+
+	// Announce is who announces a change to the pods, and when. Defaults to AfterSweep.
+	Announce Announce
+
+	// Broken says, when List returns it, what keeps the watch from working as it was meant to, such as a column that was
+	// dropped; empty if nothing does. Install ignores it.
+	Broken string
+}
+
+// check returns what is wrong with a watch as far as that can be seen without the database.
+func (w *Watch) check() error {
+	if w.Table == "" {
+		return invalid("Table is empty")
+	}
+	if err := naming.CheckText("Table", w.Table); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if err := naming.CheckTopic(w.Topic); err != nil {
+		return fmt.Errorf("%w: table %q: %w", ErrInvalid, w.Table, err)
+	}
+	for i, column := range w.Key {
+		if err := naming.CheckText("column", column); err != nil {
+			return fmt.Errorf("%w: table %q: Key: %w", ErrInvalid, w.Table, err)
+		}
+		if slices.Contains(w.Key[:i], column) {
+			return invalid("table %q: Key: column %q appears twice", w.Table, column)
+		}
+	}
+
+	switch {
+	case w.All && (len(w.Key) > 0 || w.MaxKeys != 0):
+		return invalid("table %q: All leaves Key and MaxKeys without a meaning", w.Table)
+	case w.MaxKeys < 0:
+		return invalid("table %q: MaxKeys: %d is less than 1", w.Table, w.MaxKeys)
+	case w.Announce > InTransaction:
+		return invalid("table %q: Announce: %d is unknown", w.Table, w.Announce)
+	}
+	return nil
+}
