@@ -49,7 +49,7 @@ func (t *Tx) abandon(ctx context.Context) {
 
 // rollback rolls back whatever became of ctx, within a bound, and keeps the connection if that works.
 func (t *Tx) rollback(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(detached(ctx), t.bus.patience())
+	ctx, cancel := context.WithTimeout(detached(ctx), t.bus.statementTimeout())
 	defer cancel()
 	t.scope.drop()
 	_ = t.inner.Rollback(ctx) // if it fails, the connection is closed and the server rolls back

@@ -38,7 +38,7 @@ func (p *Postgres) Payload(events ...Event) []string {
 	for i, e := range events {
 		wires[i] = wire.Event{Topic: e.Topic, Keys: e.Keys, All: e.All}
 	}
-	return p.applier.standing().codec.Pack(wires, nil, false, p.cfg.MaxKeys)
+	return p.applier.status().codec.Pack(wires, nil, false, p.cfg.MaxKeys)
 }
 
 // PayloadOf signs a payload of events with a name, as of one transaction.
@@ -49,7 +49,7 @@ func (p *Postgres) PayloadOf(xid uint64, events ...Event) []string {
 			ID: position.EventID{XID: xid, N: int32(i)}, HasID: true, Topic: e.Topic, Keys: e.Keys, All: e.All,
 		}
 	}
-	return p.applier.standing().codec.Pack(wires, nil, false, p.cfg.MaxKeys)
+	return p.applier.status().codec.Pack(wires, nil, false, p.cfg.MaxKeys)
 }
 
 // Committed is what follows the commit of a transaction.
@@ -57,7 +57,7 @@ func (p *Postgres) Committed(xid uint64, events ...Event) { p.committed(events, 
 
 // Notification handles a payload as if it had arrived, and tells whether it calls for a read of the difference.
 func (p *Postgres) Notification(payload string) bool {
-	return !p.registry.hint(payload) && p.applier.notification(payload).gap
+	return !p.registry.hint(payload) && receiver{p.applier}.receive(payload).read
 }
 
 // Difference reads the difference to a snapshot.
@@ -66,7 +66,7 @@ func (p *Postgres) Difference(ctx context.Context, conn *pgx.Conn, base string) 
 	if err != nil {
 		return nil, "", err
 	}
-	d, err := p.readDifference(ctx, conn, position.Difference{Base: s, BaseOf: "some"}, false)
+	d, err := logReader{p.env}.read(ctx, conn, position.Difference{Base: s, BaseOf: "some"}, false)
 	if err != nil {
 		return nil, "", err
 	}

@@ -78,6 +78,12 @@ func (l *Local) Stats() Stats {
 	return s
 }
 
+// Resets returns none: a Local bus never misses anything.
+func (l *Local) Resets() []ResetRecord { return nil }
+
+// Topics returns the topics that are subscribed to, by name.
+func (l *Local) Topics() []TopicStats { return l.registry.stat() }
+
 // Begin begins a transaction that holds nothing but invalidations.
 func (l *Local) Begin(ctx context.Context) (*LocalTx, error) {
 	if err := ctx.Err(); err != nil {

@@ -56,7 +56,7 @@ func TestBehindPgBouncer(t *testing.T) {
 		eventually(t, func() bool { return deaf.has(key) }, "polled")
 	}
 	require.True(t, deaf.Fresh(), "polling proves freshness as well")
-	require.Equal(t, 1, log.count("notifications do not arrive"), "one loud line")
+	require.Equal(t, 1, log.count("notifications not received"), "one loud line")
 	publish(t, deaf, "back")
 	eventually(t, func() bool { return publisher.has("back") }, "what it publishes is announced through the pooler")
 	require.Equal(t, []bus.Reason{bus.ReasonStart}, deaf.reasons())

@@ -78,10 +78,10 @@ func TestPaceBusy(t *testing.T) {
 			require.Positive(t, p.hold(now.Add(turn-1)), pods)
 			require.Equal(t, turn, p.sweepEvery(now.Add(turn-1), now), pods)
 		}
-		require.Equal(t, turn, p.sweepEvery(now.Add(lingering*turn-1), now), pods)
-		now = now.Add(time.Second + lingering*turn)
+		require.Equal(t, turn, p.sweepEvery(now.Add(idleTurns*turn-1), now), pods)
+		now = now.Add(time.Second + idleTurns*turn)
 		require.Zero(t, p.hold(now), "%d pods: quiet again", pods)
-		require.Equal(t, DefaultSweepInterval, p.sweepEvery(now, now.Add(-lingering*turn)), pods)
+		require.Equal(t, DefaultSweepInterval, p.sweepEvery(now, now.Add(-idleTurns*turn)), pods)
 	}
 }
 
@@ -111,7 +111,7 @@ func TestPacePatience(t *testing.T) {
 	t.Parallel()
 	p := crowd(50)
 	turn := p.turn()
-	require.Equal(t, 4*turn, p.patience(), "no mark was heard yet")
+	require.Equal(t, 4*turn, p.maxHold(), "no mark was heard yet")
 	now := paceStart
 	marks := func(n int, every time.Duration) {
 		for range n {
@@ -120,16 +120,16 @@ func TestPacePatience(t *testing.T) {
 		}
 	}
 	marks(10, turn)
-	require.Equal(t, 4*turn, p.patience())
+	require.Equal(t, 4*turn, p.maxHold())
 	marks(1, 2*turn)
-	require.Equal(t, 6*turn, p.patience(), "a slow sweeper is waited for at once")
+	require.Equal(t, 6*turn, p.maxHold(), "a slow sweeper is waited for at once")
 	marks(10, turn)
-	require.Equal(t, 4*turn, p.patience(), "but not for ever")
+	require.Equal(t, 4*turn, p.maxHold(), "but not for ever")
 	marks(2, 250*time.Millisecond)
-	require.Equal(t, 4*DefaultSweepInterval, p.patience())
+	require.Equal(t, 4*DefaultSweepInterval, p.maxHold())
 	now = p.flow(now, 1000, time.Millisecond)
 	require.Equal(t, 2*DefaultSweepInterval, p.hold(now), "a sweeper that is gone delays nothing for longer than twice this")
-	require.Equal(t, 4*DefaultSweepInterval, crowd(1000).patience())
+	require.Equal(t, 4*DefaultSweepInterval, crowd(1000).maxHold())
 }
 
 // TestSpared: what a sweep found counts by its transactions, however many topics and events they have.
@@ -140,7 +140,7 @@ func TestSpared(t *testing.T) {
 		{Topic: "b", IDs: []position.EventID{{XID: 9, N: 1}, {XID: 8}}},
 		{Topic: "c", Also: true},
 	}
-	require.Equal(t, 1, spared(&wire.Message{Groups: groups}))
-	require.Equal(t, 3, spared(&wire.Message{Groups: groups, Mark: &wire.Mark{}}))
-	require.Zero(t, spared(&wire.Message{Groups: groups[2:], Mark: &wire.Mark{}}), "of triggers: no pod announces them")
+	require.Equal(t, 1, savedNotifies(&wire.Message{Groups: groups}))
+	require.Equal(t, 3, savedNotifies(&wire.Message{Groups: groups, Mark: &wire.Mark{}}))
+	require.Zero(t, savedNotifies(&wire.Message{Groups: groups[2:], Mark: &wire.Mark{}}), "of triggers: no pod announces them")
 }

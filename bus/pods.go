@@ -94,7 +94,7 @@ func (p *Postgres) scanPod(row pgx.Rows) (pod Pod, lost *bool, err error) {
 		return pod, nil, err
 	}
 	stamp := position.Stamp{Xmax: xmax, InProgress: uint32(n)}
-	st := p.applier.standing()
+	st := p.applier.status()
 	if pod.Synced = epoch != "" && epoch == st.epoch; pod.Synced && st.position.Xmax > stamp.Xmax {
 		pod.Behind = st.position.Xmax - stamp.Xmax
 	}

@@ -54,9 +54,3 @@ func (l *resetLog) byReason() map[Reason]int64 {
 	}
 	return counts
 }
-
-// Resets are the last resets of all subscribers, the newest first, at most 16.
-func (p *Postgres) Resets() []ResetRecord { return p.stats.resetLog.recent() }
-
-// Resets are none: a Local bus never misses anything.
-func (l *Local) Resets() []ResetRecord { return nil }

@@ -87,7 +87,7 @@ func (s *session) close() {
 }
 
 // checkSchema says whether the schema is there and new enough.
-func (p *Postgres) checkSchema(ctx context.Context, conn *pgx.Conn) error {
+func (p *env) checkSchema(ctx context.Context, conn *pgx.Conn) error {
 	p.stats.statements.Add(1)
 	return migrations().Check(ctx, conn, p.cfg.Schema)
 }

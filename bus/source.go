@@ -1,19 +1,12 @@
 package bus
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
-
-// place is a position for those who may not wait for the applier's lock.
-type place struct {
-	epoch   string
-	applied position.Snapshot
-}
 
 var (
 	_ hook.Source = (*Postgres)(nil)
@@ -22,7 +15,7 @@ var (
 
 // FreshAge implements hook.Source, like the methods below; only this module can call them.
 func (p *Postgres) FreshAge(_ hook.Token, now elapsed.Instant) time.Duration {
-	return p.applier.freshAgeAt(now)
+	return p.applier.fresh.ageAt(now)
 }
 
 // StaleAfter implements hook.Source.
@@ -30,13 +23,13 @@ func (p *Postgres) StaleAfter(hook.Token) time.Duration { return p.cfg.StaleAfte
 
 // ProvenSince implements hook.Source.
 func (p *Postgres) ProvenSince(_ hook.Token, t time.Time) bool {
-	proven := p.applier.fresh.Load()
+	proven := p.applier.fresh.proven.Load()
 	return proven != nil && proven.at.After(t)
 }
 
 // Position implements hook.Source.
 func (p *Postgres) Position(hook.Token) (epoch string, applied position.Snapshot, ok bool) {
-	if at := p.applier.place.Load(); at != nil && at.epoch != "" {
+	if at := p.applier.fresh.place.Load(); at != nil && at.epoch != "" {
 		return at.epoch, at.applied, true
 	}
 	return "", position.Snapshot{}, false
@@ -51,39 +44,7 @@ func (p *Postgres) Applied(r Receipt) bool {
 }
 
 // Extend implements hook.Source.
-func (p *Postgres) Extend(_ hook.Token, window time.Duration) error {
-	p.window.mu.Lock()
-	defer p.window.mu.Unlock()
-	if window <= p.window.longest {
-		return nil
-	}
-	if err := p.fitsLease(window, p.window.lease); err != nil {
-		return err
-	}
-	p.window.longest = window
-	return nil
-}
-
-// leaseRead notes the cluster's pod lease and checks that this pod, with all its caches, keeps to it.
-func (p *Postgres) leaseRead(lease time.Duration) error {
-	p.window.mu.Lock()
-	defer p.window.mu.Unlock()
-	p.window.lease = lease
-	return p.fitsLease(p.window.longest, lease)
-}
-
-func (p *Postgres) fitsLease(window, lease time.Duration) error {
-	switch trusted := p.cfg.StaleAfter + window; {
-	case lease == 0 || trusted <= lease*9/10:
-		return nil
-	case window == 0:
-		return fmt.Errorf("%w: StaleAfter: %v is more than 0.9 of the cluster's pod lease (%v, in the table setting)",
-			ErrConfig, p.cfg.StaleAfter, lease)
-	default:
-		return fmt.Errorf("%w: StaleAfter (%v) and the longest time a cache goes on serving after it (%v) are more than 0.9 of the "+
-			"cluster's pod lease (%v, in the table setting)", ErrConfig, p.cfg.StaleAfter, window, lease)
-	}
-}
+func (p *Postgres) Extend(_ hook.Token, window time.Duration) error { return p.lease.extend(window) }
 
 // FreshAge implements hook.Source: a Local bus is always in sync.
 func (l *Local) FreshAge(hook.Token, elapsed.Instant) time.Duration { return 0 }

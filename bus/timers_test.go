@@ -72,7 +72,7 @@ func TestDeafListener(t *testing.T) {
 			time.Sleep(time.Second)
 			require.True(t, b.Fresh())
 		}
-		require.Equal(t, 1, log.count("notifications do not arrive"))
+		require.Equal(t, 1, log.count("notifications not received"))
 		attempts := s.dials.Load() - dials
 		require.Greater(t, attempts, int64(250), "it goes on trying to listen")
 		require.Less(t, attempts, int64(500), "every two or three seconds")

@@ -34,41 +34,49 @@ func epochID(identity string) string {
 	return hex.EncodeToString(sum[:wire.EpochIDLen/2])
 }
 
-// readDifference reads what base.Base does not see. Without a base, or with headOnly, it reads only the head, which is
-// all that a reset needs. A log without an epoch, as after a crash, gets a new one.
-func (p *Postgres) readDifference(ctx context.Context, conn *pgx.Conn, base position.Difference, headOnly bool) (*difference, error) {
-	d, err := p.queryDifference(ctx, conn, p.sql.difference, base, headOnly)
+// logReader reads the log.
+type logReader struct{ *env }
+
+// read reads what base.Base does not see. Without a base, or with headOnly, it reads only the head, which is all that a
+// reset needs. A log without an epoch, as after a crash, gets a new one.
+func (r logReader) read(ctx context.Context, conn *pgx.Conn, base position.Difference, headOnly bool) (*difference, error) {
+	d, err := r.query(ctx, conn, r.sql.difference, base, headOnly)
 	if !errors.Is(err, errNoEpoch) {
 		return d, err
 	}
-	p.stats.statements.Add(1)
-	if _, err := conn.Exec(ctx, p.sql.createEpoch); err != nil {
+
+	r.stats.statements.Add(1)
+	if _, err := conn.Exec(ctx, r.sql.createEpoch); err != nil {
 		return nil, fmt.Errorf("bus: create epoch: %w", err)
 	}
-	return p.queryDifference(ctx, conn, p.sql.difference, base, headOnly)
+	return r.query(ctx, conn, r.sql.difference, base, headOnly)
 }
 
-func (p *Postgres) queryDifference(
+// query runs one of the two statements that read a difference.
+func (r logReader) query(
 	ctx context.Context, conn *pgx.Conn, sql string, base position.Difference, headOnly bool,
 ) (*difference, error) {
-	limit := p.cfg.MaxCatchUp + 1
+	limit := r.cfg.MaxCatchUp + 1
 	xmax, inProgress := base.Base.Xmax, base.Base.Xip
 	if headOnly || base.BaseOf == "" {
 		xmax, inProgress, limit = math.MaxUint64, nil, 0
 	}
-	if p.guards.CursorOnly {
+	if r.guards.CursorOnly {
 		inProgress = nil
 	}
 	args := []any{strconv.FormatUint(xmax, 10), decimal(inProgress)}
-	if sql == p.sql.difference {
+	if sql == r.sql.difference {
 		args = append(args, limit)
 	}
-	p.stats.statements.Add(1)
+
+	r.stats.statements.Add(1)
 	rows, err := conn.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("bus: read difference: %w", err)
 	}
 	defer rows.Close()
+
+	// The first row is the head, the others are events.
 	d := &difference{head: base}
 	first := true
 	for rows.Next() {
@@ -89,7 +97,8 @@ func (p *Postgres) queryDifference(
 	if first {
 		return nil, errors.New("bus: read difference: no head")
 	}
-	if len(d.events) > p.cfg.MaxCatchUp && sql == p.sql.difference {
+
+	if len(d.events) > r.cfg.MaxCatchUp && sql == r.sql.difference {
 		d.overflow = true
 	}
 	if headOnly {

@@ -10,14 +10,14 @@ import (
 // A NOTIFY wakes every listener. It costs the server about 26 µs for each one over TCP (Postgres 15, 2 processors:
 // go run -C internal/lab/bench . fanout, the rows of plain NOTIFY), so what P pods say at once grows with P². Therefore
 // every pod counts the announcements that it hears, whoever sent them. While they are few each pod announces its own
-// events. At busy of them a turn all pods hear it, hold their own events back, and the sweeper reads them from the log
+// events. At holdThreshold of them a turn all pods hear it, hold their own events back, and the sweeper reads them from the log
 // and carries them once per turn of P·turnPerPod. That is 2000/P NOTIFY a second, about a twentieth of a processor for
 // any P, and a delay that grows with P and not with its square. What the sweeper carries counts as the announcements
 // that it spares, one for each transaction: so the count is the same in both ways of working and the fleet does not
 // swing between them, and a flow that has become thin is announced at once again.
 //
 // Nothing depends on it but time: whoever holds an event announces it after all if no sweep has carried it within
-// patience, and what nobody announces is the sweep's in any case.
+// maxHold, and what nobody announces is the sweep's in any case.
 //
 // The type is a value without pointers or clock; the applier guards the one that hears.
 type pace struct {
@@ -33,14 +33,14 @@ type pace struct {
 const (
 	// turnPerPod makes turns so long that the sweeper's NOTIFY cost a twentieth of a processor.
 	turnPerPod = 500 * time.Microsecond
-	// busy is how many announcements a turn make the pods hold theirs back. (Measured with 50 pods, busy = 0.5: at 30
+	// holdThreshold is how many announcements a turn make the pods hold theirs back. (Measured with 50 pods, holdThreshold = 0.5: at 30
 	// events a second the median delay was 15 ms instead of 3 and the server's processor time 0.10 instead of 0.14; at 60
 	// a second both ways cost the server the same.)
-	busy = 2
+	holdThreshold = 2
 	// paceMemory is how long an announcement is remembered: the count fades to 1/e in it.
 	paceMemory = 200 * time.Millisecond
-	// lingering is for how many turns the sweeper goes on after it last found something.
-	lingering = 10
+	// idleTurns is for how many turns the sweeper goes on after it last found something.
+	idleTurns = 10
 )
 
 // turn is how often the sweeper carries the events of all while they flow. Zero: the pods are so few that a turn would
@@ -77,28 +77,28 @@ func (p pace) rateAt(now time.Time) float64 {
 // flows says whether announcements are so many that the sweeper carries them.
 func (p pace) flows(now time.Time) bool {
 	t := p.turn()
-	return t > 0 && p.rateAt(now) > busy/t.Seconds()
+	return t > 0 && p.rateAt(now) > holdThreshold/t.Seconds()
 }
 
-// patience is how long an event is held at most. Several turns, as the sweeper really makes them: on a server that is
+// maxHold is how long an event is held at most. Several turns, as the sweeper really makes them: on a server that is
 // slow because it has much to do, all pods announcing at once is the last thing that helps. A sweeper that is gone
 // delays nothing by more than four SweepIntervals.
-func (p pace) patience() time.Duration {
+func (p pace) maxHold() time.Duration {
 	return min(max(4*p.turn(), 3*p.between), 4*p.sweep)
 }
 
 // hold is how long a pod holds what it has to announce; zero: it announces now. What is published while the pod holds
-// waits for the next hold, so half of patience is for each.
+// waits for the next hold, so half of maxHold is for each.
 func (p pace) hold(now time.Time) time.Duration {
 	if !p.flows(now) {
 		return 0
 	}
-	return p.patience() / 2
+	return p.maxHold() / 2
 }
 
 // sweepEvery is how often the sweeping pod sweeps that last found something at a time, zero for never.
 func (p pace) sweepEvery(now, found time.Time) time.Duration {
-	if t := p.turn(); t > 0 && (p.flows(now) || now.Sub(found) < lingering*t) {
+	if t := p.turn(); t > 0 && (p.flows(now) || now.Sub(found) < idleTurns*t) {
 		return t
 	}
 	return p.sweep

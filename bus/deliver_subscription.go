@@ -12,14 +12,14 @@ import (
 // subscription is one subscriber and the bounded queue before it. A goroutine works the queue off; it lives only while
 // there is something in it, so an idle subscription costs none.
 type subscription struct {
-	topic       string
-	subscriber  Subscriber
-	direct      bool // one of our own caches: called on the spot
-	independent bool // what it has taken proves nothing
-	limit       int
-	registry    *registry
-	ignorant    atomic.Bool   // a historian that has not been told what the log holds
-	events      *atomic.Int64 // delivered of the topic, shared by its subscriptions
+	topic        string
+	subscriber   Subscriber
+	direct       bool // one of our own caches: called on the spot
+	independent  bool // what it has taken proves nothing
+	limit        int
+	registry     *registry
+	needsHistory atomic.Bool   // a historian that does not know what the log holds
+	events       *atomic.Int64 // delivered of the topic, shared by its subscriptions
 
 	mu      sync.Mutex
 	queue   []item
@@ -55,7 +55,7 @@ func (s *subscription) deliver(d Delivery) {
 	defer s.mu.Unlock()
 	if len(s.queue) >= s.limit {
 		s.registry.stats.overflows.Add(1)
-		s.distrust(ReasonOverflow)
+		s.replaceWithReset(ReasonOverflow)
 		return
 	}
 	s.push(item{kind: itemDelivery, delivery: d})
@@ -64,34 +64,34 @@ func (s *subscription) deliver(d Delivery) {
 func (s *subscription) reset(r Reason) {
 	if s.direct {
 		s.subscriber.Reset(r)
-		s.forget()
+		s.wantHistory()
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.distrust(r)
+	s.replaceWithReset(r)
 }
 
-// forget notes that a historian knows nothing of what was before now.
-func (s *subscription) forget() {
+// wantHistory notes that a historian knows nothing of what was before now.
+func (s *subscription) wantHistory() {
 	if _, ok := s.subscriber.(hook.Historian); !ok {
 		return
 	}
-	s.ignorant.Store(true)
+	s.needsHistory.Store(true)
 	select {
-	case s.registry.ignorant <- struct{}{}:
+	case s.registry.historyWanted <- struct{}{}:
 	default:
 	}
 }
 
-// distrust puts a Reset in the place of everything that waits: whoever distrusts everything needs no details.
-func (s *subscription) distrust(r Reason) {
+// replaceWithReset puts a Reset in the place of everything that waits: it makes the details pointless. The lock is held.
+func (s *subscription) replaceWithReset(r Reason) {
 	clear(s.queue)
 	s.queue = s.queue[:0]
 	s.push(item{kind: itemReset, reason: r})
 }
 
-// barrier notes that all before it count as applied once the queue has come this far. It answers whether that is so
+// barrier notes that all before it count as applied once the queue has come this far. It reports whether that is so
 // already.
 func (s *subscription) barrier(seq uint64) bool {
 	if s.direct || s.independent {
@@ -125,7 +125,7 @@ func (s *subscription) progress(newest uint64) uint64 {
 	return s.passed
 }
 
-// push appends and sees that somebody works the queue off. The lock is held.
+// push appends, and starts a goroutine that works the queue off if there is none. The lock is held.
 func (s *subscription) push(i item) {
 	if s.gone {
 		return
@@ -184,7 +184,7 @@ func (s *subscription) callReset(r Reason) {
 	}
 }
 
-// call answers whether f panicked.
+// call reports whether f panicked.
 func (s *subscription) call(f func()) (panicked bool) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -197,8 +197,8 @@ func (s *subscription) call(f func()) (panicked bool) {
 	return false
 }
 
-// leave ends the subscription; what waits is dropped, and nobody waits for it any more.
-func (s *subscription) leave() {
+// end drops what waits; no barrier waits for this subscription any more.
+func (s *subscription) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.gone {

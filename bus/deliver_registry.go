@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// registry holds the subscriptions of a bus. Reading it takes no lock: publishers and the listener meet here.
+// registry keeps the subscriptions of a bus by topic. Reading it takes no lock: publishers and the listener meet here.
 type registry struct {
 	log      *slog.Logger
 	stats    *counters
@@ -20,11 +20,11 @@ type registry struct {
 	topics  atomic.Pointer[map[string][]*subscription]
 	working sync.WaitGroup // queues being worked off
 
-	ignorant chan struct{} // a subscriber wants to know what the log holds
+	historyWanted chan struct{} // a subscriber needs to know what the log holds
 }
 
 func newRegistry(log *slog.Logger, stats *counters, limit int, onPassed func()) *registry {
-	r := &registry{log: log, stats: stats, limit: limit, onPassed: onPassed, ignorant: make(chan struct{}, 1)}
+	r := &registry{log: log, stats: stats, limit: limit, onPassed: onPassed, historyWanted: make(chan struct{}, 1)}
 	r.topics.Store(&map[string][]*subscription{})
 	return r
 }
@@ -35,7 +35,7 @@ func (r *registry) subscribe(topic string, subscriber Subscriber) (unsubscribe f
 		s.events = r.counter(topic)
 		topics[topic] = append(slices.Clip(topics[topic]), s)
 	})
-	s.forget()
+	s.wantHistory()
 	return sync.OnceFunc(func() {
 		r.change(func(topics map[string][]*subscription) {
 			rest := slices.DeleteFunc(slices.Clone(topics[topic]), func(other *subscription) bool { return other == s })
@@ -45,8 +45,8 @@ func (r *registry) subscribe(topic string, subscriber Subscriber) (unsubscribe f
 				topics[topic] = rest
 			}
 		})
-		s.leave()
-		r.onPassed() // it may have been the one everybody waited for
+		s.end()
+		r.onPassed() // it may have been the last that was behind
 	})
 }
 
@@ -58,7 +58,7 @@ func (r *registry) change(f func(map[string][]*subscription)) {
 	r.topics.Store(&topics)
 }
 
-// deliver hands an event to every subscription of its topic.
+// deliver passes an event to every subscription of its topic.
 func (r *registry) deliver(d Delivery) {
 	for i, s := range (*r.topics.Load())[d.Topic] {
 		if i == 0 {
@@ -68,7 +68,7 @@ func (r *registry) deliver(d Delivery) {
 	}
 }
 
-// reset hands a reset to every subscription.
+// reset passes a reset to every subscription.
 func (r *registry) reset(reason Reason) {
 	for _, subscriptions := range *r.topics.Load() {
 		for _, s := range subscriptions {
@@ -77,11 +77,11 @@ func (r *registry) reset(reason Reason) {
 	}
 }
 
-// needHistory are the subscriptions that want to know what the log holds and have not been asked for before.
+// needHistory returns the subscriptions that need to know what the log holds, each once.
 func (r *registry) needHistory() (some []*subscription) {
 	for _, subscriptions := range *r.topics.Load() {
 		for _, s := range subscriptions {
-			if s.ignorant.Swap(false) {
+			if s.needsHistory.Swap(false) {
 				some = append(some, s)
 			}
 		}
@@ -89,7 +89,7 @@ func (r *registry) needHistory() (some []*subscription) {
 	return some
 }
 
-// barrier answers whether every subscription has already applied all that came before.
+// barrier reports whether every subscription has already applied all that came before.
 func (r *registry) barrier(seq uint64) bool {
 	all := true
 	for _, subscriptions := range *r.topics.Load() {
@@ -111,7 +111,7 @@ func (r *registry) progress(newest uint64) uint64 {
 	return least
 }
 
-// drain waits until all queues are worked off, at most for the given time: nobody can interrupt a subscriber.
+// drain waits until all queues are worked off, at most for the given time: a subscriber cannot be interrupted.
 func (r *registry) drain(most time.Duration) bool {
 	done := make(chan struct{})
 	go func() {

@@ -13,15 +13,15 @@ var _ hook.Hinter = (*Postgres)(nil)
 const hintPrefix = "0 hint "
 
 // HintTo implements hook.Hinter. It is bounded by what bounds announcements: where they are so many that the pods hold
-// theirs back, nobody gives hints.
+// theirs back, no hints are sent.
 func (p *Postgres) HintTo(_ hook.Token, topic string) (channel, prefix string, ok bool) {
-	if p.State() != Live || strings.Contains(topic, " ") || p.applier.standing().pace.hold(time.Now()) > 0 {
+	if p.State() != Live || strings.Contains(topic, " ") || p.applier.status().heard.pace.hold(time.Now()) > 0 {
 		return "", "", false
 	}
 	return p.channel(), hintPrefix + topic + " ", true
 }
 
-// hint passes a hint on, and answers whether the payload is one. It costs no authentication, because it can do no harm:
+// hint passes a hint on, and reports whether the payload is one. It costs no authentication, because it can do no harm:
 // only subscribers of this project get it, and they look for themselves.
 func (r *registry) hint(payload string) bool {
 	rest, ok := strings.CutPrefix(payload, hintPrefix)

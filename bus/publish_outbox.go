@@ -6,10 +6,10 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/wire"
 )
 
-// outbox holds committed events until the control loop announces them. It is bounded: what it drops is in the log, and
+// outbox keeps committed events until the control loop announces them. It is bounded: what it drops is in the log, and
 // the sweep announces it.
 type outbox struct {
-	poke func()
+	signal func()
 
 	mu      sync.Mutex
 	events  []wire.Event
@@ -22,7 +22,7 @@ func (o *outbox) put(events []wire.Event) {
 	o.mu.Lock()
 	wake := len(o.events) == 0
 	if len(o.events) >= maxOutbox {
-		// The older half at once, and not one by one: nobody may be taking for a long time.
+		// The older half at once, and not one by one: the control loop may not take for a long time.
 		n := copy(o.events, o.events[maxOutbox/2:])
 		o.dropped += int64(len(o.events) - n)
 		clear(o.events[n:])
@@ -30,12 +30,12 @@ func (o *outbox) put(events []wire.Event) {
 	}
 	o.events = append(o.events, events...)
 	o.mu.Unlock()
-	if wake { // whoever takes, takes all: one call per NOTIFY and not per commit
-		o.poke()
+	if wake { // take takes all: one call per NOTIFY and not per commit
+		o.signal()
 	}
 }
 
-// take empties the outbox and tells how many were dropped since the last time.
+// take empties the outbox and returns how many were dropped since the last time.
 func (o *outbox) take() ([]wire.Event, int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -11,26 +11,20 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgxlisten"
-
-	"github.com/pgcoherence/pgcoherence/internal/naming"
 )
 
 // listener owns the connection that listens. pgxlisten is its inner loop: connect, LISTEN, backlog, wait. What that
 // leaves open is done here: backoff with jitter, a deadline over everything before the first wait, the end of the
 // connection when the backlog cannot be read, and a way to end it from outside.
 type listener struct {
-	p      *Postgres
-	dialer *dialer
+	*env
+	applier  *applier
+	registry *registry
+	dialer   *dialer
 
 	mu      sync.Mutex
 	session *session // nil while there is none
 }
-
-func newListener(p *Postgres) *listener {
-	return &listener{p: p, dialer: newDialer(p, "listen "+p.cfg.Name)}
-}
-
-func (p *Postgres) channel() string { return naming.Channel(p.cfg.Schema) }
 
 func (l *listener) run(ctx context.Context) {
 	inner := pgxlisten.Listener{
@@ -38,7 +32,7 @@ func (l *listener) run(ctx context.Context) {
 		LogError:       l.lost,
 		ReconnectDelay: time.Nanosecond, // connect waits, with backoff
 	}
-	inner.Handle(l.p.channel(), l)
+	inner.Handle(l.channel(), l)
 	_ = inner.Listen(ctx) // only the end of ctx ends it
 	l.forget()
 }
@@ -55,7 +49,7 @@ func (l *listener) connect(ctx context.Context) (*pgx.Conn, error) {
 		return nil, errHandled
 	}
 	// LISTEN and the backlog have no deadline of their own. HandleBacklog lifts it.
-	_ = s.net.SetDeadline(time.Now().Add(l.p.patience()))
+	_ = s.net.SetDeadline(time.Now().Add(l.statementTimeout()))
 	l.mu.Lock()
 	l.session = s
 	l.mu.Unlock()
@@ -71,9 +65,9 @@ func (l *listener) lost(ctx context.Context, err error) {
 	if ctx.Err() != nil || errors.Is(err, errHandled) {
 		return
 	}
-	if l.p.want.listening.Swap(false) {
-		l.p.log.InfoContext(ctx, "listening connection lost", slog.Any("error", err))
-		l.p.want.poke()
+	if l.requests.listening.Swap(false) {
+		l.log.InfoContext(ctx, "listening connection lost", slog.Any("error", err))
+		l.requests.signal()
 		return // the first attempt to come back is at once
 	}
 	l.dialer.failed(ctx, err)
@@ -102,6 +96,7 @@ func (l *listener) HandleBacklog(ctx context.Context, _ string, conn *pgx.Conn) 
 	l.mu.Lock()
 	s := l.session
 	l.mu.Unlock()
+
 	if err != nil {
 		// pgxlisten would only log this and listen on, as if all were well.
 		if s != nil {
@@ -113,52 +108,36 @@ func (l *listener) HandleBacklog(ctx context.Context, _ string, conn *pgx.Conn) 
 		_ = s.net.SetDeadline(time.Time{})
 	}
 	l.dialer.succeeded()
-	l.p.want.set(&l.p.want.listening)
+	l.requests.set(&l.requests.listening)
 	return nil
 }
 
 func (l *listener) catchUp(ctx context.Context, conn *pgx.Conn) error {
-	if err := l.p.checkSchema(ctx, conn); err != nil {
+	if err := l.checkSchema(ctx, conn); err != nil {
 		return err
 	}
-	d, err := l.p.readDifference(ctx, conn, l.p.applier.base(), false)
+	d, err := logReader{l.env}.read(ctx, conn, l.applier.base(), false)
 	if err != nil {
 		return fmt.Errorf("catch up: %w", err)
 	}
-	l.p.applied(l.p.applier.difference(d))
+	catchUp{l.applier}.apply(d)
 	return nil
 }
 
 // HandleNotification implements pgxlisten.Handler.
 func (l *listener) HandleNotification(_ context.Context, n *pgconn.Notification, _ *pgx.Conn) error {
-	if l.p.registry.hint(n.Payload) {
+	if l.registry.hint(n.Payload) {
 		return nil
 	}
-	what := l.p.applier.notification(n.Payload)
-	if what.gap {
-		l.p.want.set(&l.p.want.gap)
+	todo := receiver{l.applier}.receive(n.Payload)
+	if todo.read {
+		l.requests.set(&l.requests.read)
 	}
-	if what.ask {
-		l.p.want.set(&l.p.want.ask)
+	if todo.beat {
+		l.requests.set(&l.requests.beat)
 	}
-	if what.quicken {
-		l.p.want.poke()
+	if todo.wakeSweeper {
+		l.requests.signal()
 	}
 	return nil
 }
-
-// applied follows a difference: a reset is logged, and the proof that it took away is sought at once.
-func (p *Postgres) applied(reason Reason) {
-	switch reason {
-	case "":
-		return
-	case ReasonStart:
-		p.log.Debug("first position")
-	default:
-		p.log.Warn("all subscribers reset", slog.String("reason", string(reason)))
-	}
-	p.want.set(&p.want.ask)
-}
-
-// patience is how long a statement of the bus may take.
-func (p *Postgres) patience() time.Duration { return 2 * p.cfg.ProbeTimeout }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/position"
@@ -19,46 +20,54 @@ const historyTimeout = 10 * time.Second
 // historyPause is how long after a failure it is tried again.
 const historyPause = time.Second
 
-// tellHistories tells historians what the log still holds, after they have subscribed and after resets, until ctx ends. It
-// reads through the pool: nothing waits for it, and without it a cache only knows less.
-func (p *Postgres) tellHistories(ctx context.Context) {
+// historyReader delivers to historians what the log still holds, after they have subscribed and after resets. It reads
+// through the pool: nothing waits for it, and without it a cache only knows less.
+type historyReader struct {
+	*env
+	pool    *pgxpool.Pool
+	applier *applier
+}
+
+// run works until ctx ends.
+func (r *historyReader) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-p.registry.ignorant:
+		case <-r.applier.registry.historyWanted:
 		}
-		for _, s := range p.registry.needHistory() {
-			if err := p.tellHistory(ctx, s); err != nil && ctx.Err() == nil {
-				p.log.WarnContext(ctx, "history of a topic not read, trying again", slog.String("topic", s.topic), slog.Any("error", err))
-				time.AfterFunc(historyPause, s.forget)
+		for _, s := range r.applier.registry.needHistory() {
+			if err := r.deliver(ctx, s); err != nil && ctx.Err() == nil {
+				r.log.WarnContext(ctx, "history of a topic not read, trying again", slog.String("topic", s.topic), slog.Any("error", err))
+				time.AfterFunc(historyPause, s.wantHistory)
 			}
 		}
 	}
 }
 
-// tellHistory reads and tells one topic's. What was read before a reset does not count after it: the position may have
+// deliver reads and delivers one topic's history. What was read before a reset does not count after it: the position may have
 // begun anew in between, and what it left out may have been left out here too.
-func (p *Postgres) tellHistory(ctx context.Context, s *subscription) error {
+func (r *historyReader) deliver(ctx context.Context, s *subscription) error {
 	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
 	defer cancel()
 	historian, ok := s.subscriber.(hook.Historian)
-	resets := p.stats.resets.Load()
-	if !ok || p.applier.epochNow() == "" {
+	resets := r.stats.resets.Load()
+	if !ok || r.applier.epochNow() == "" {
 		return nil // the reset that precedes a first position asks again
 	}
 	limit := historian.HistoryLimit(hook.Token{})
 	if limit < 1 {
 		return nil
 	}
-	h, err := p.readHistory(ctx, s.topic, limit)
+	h, err := r.read(ctx, s.topic, limit)
 	if err != nil {
 		return err
 	}
-	a := &p.applier
+
+	a := r.applier
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if p.stats.resets.Load() == resets && a.track.Epoch() == h.epoch {
+	if r.stats.resets.Load() == resets && a.track.Epoch() == h.epoch {
 		historian.History(hook.Token{}, h.events, h.from, h.floor)
 	}
 	return nil
@@ -72,8 +81,8 @@ type history struct {
 	floor  uint64
 }
 
-func (p *Postgres) readHistory(ctx context.Context, topic string, limit int) (*history, error) {
-	rows, err := p.pool.Query(ctx, p.sql.history, topic, limit)
+func (r *historyReader) read(ctx context.Context, topic string, limit int) (*history, error) {
+	rows, err := r.pool.Query(ctx, r.sql.history, topic, limit)
 	if err != nil {
 		return nil, fmt.Errorf("bus: read history: %w", explain(err))
 	}

@@ -14,12 +14,6 @@ type TopicStats struct {
 	Queued      int // deliveries that wait for a subscriber; our own caches never let one wait
 }
 
-// Topics lists the topics that are subscribed to, by name.
-func (p *Postgres) Topics() []TopicStats { return p.registry.stat() }
-
-// Topics lists the topics that are subscribed to, by name.
-func (l *Local) Topics() []TopicStats { return l.registry.stat() }
-
 // counter is what all subscriptions of a topic share; it ends with the last of them, so there are no more counters than
 // topics in use.
 func (r *registry) counter(topic string) *atomic.Int64 {

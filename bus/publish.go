@@ -1,0 +1,45 @@
+package bus
+
+import (
+	"context"
+	"time"
+
+	"github.com/pgcoherence/pgcoherence/internal/position"
+	"github.com/pgcoherence/pgcoherence/internal/wire"
+)
+
+// Publish implements Bus. It works whether or not Run does: the event is in the log when it returns nil, and if this
+// bus does not announce it, the sweep of another pod does.
+func (p *Postgres) Publish(ctx context.Context, events ...Event) (Receipt, error) {
+	gathered, err := gather(events, p.cfg.MaxKeys)
+	if err != nil || len(gathered) == 0 {
+		return Receipt{}, err
+	}
+	return p.InTx(ctx, func(tx *Tx) error {
+		tx.scope.events.events = gathered
+		return nil
+	})
+}
+
+// committed is what follows a commit, whoever made it: own subscribers first, then the announcement.
+func (p *Postgres) committed(events []Event, xid uint64, firstN int32) {
+	now := time.Now()
+	p.stats.published.Add(int64(len(events)))
+	p.applier.deliverLocal(events, now, xid)
+	ids := make([]position.EventID, len(events))
+	wires := make([]wire.Event, len(events))
+	at := p.applier.fresh.databaseTime(now)
+	for i, e := range events {
+		ids[i] = position.EventID{XID: xid, N: firstN + int32(i)}
+		wires[i] = wire.Event{ID: ids[i], HasID: true, Topic: e.Topic, Keys: e.Keys, All: e.All, At: at}
+	}
+	p.applier.remember(ids)
+	p.outbox.put(wires)
+}
+
+// uncertain is what follows a commit whose answer was lost: own subscribers drop the keys; if it did commit, the sweep
+// finds the events.
+func (p *Postgres) uncertain(events []Event) {
+	p.stats.uncertain.Add(1)
+	p.applier.deliverLocal(events, time.Now(), 0)
+}
