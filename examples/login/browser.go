@@ -25,6 +25,7 @@ type browser struct {
 	front     *url.URL
 	http      *http.Client
 	transport *http.Transport
+	last      string // the session cookie that a response has set last, as "name=value"
 }
 
 func (s *stage) browser(name string) *browser {
@@ -45,14 +46,24 @@ func (b *browser) close() { b.transport.CloseIdleConnections() }
 
 func (b *browser) agent() string { return "browser on the " + b.name }
 
-// token is what the cookie holds.
+// token is the session cookie that the browser has now, as "name=value".
 func (b *browser) token() string {
 	for _, c := range b.http.Jar.Cookies(b.front) {
-		if c.Name == (cookies{b.stage.plain}).name(sessionCookie) {
-			return c.Value
+		if b.stage.isSession(c.Name) {
+			return c.Name + "=" + c.Value
 		}
 	}
 	return ""
+}
+
+// isSession reports whether a cookie is one of sessions. Its name ends in eight characters that depend on the token.
+func (s *stage) isSession(name string) bool {
+	prefix := "__Host-session-"
+	if s.plain {
+		prefix = "session-"
+	}
+	rest, ok := strings.CutPrefix(name, prefix)
+	return ok && len(rest) == 8
 }
 
 // answer is what came back.
@@ -107,8 +118,8 @@ func (b *browser) send(ctx context.Context, method, path string, form url.Values
 	}
 	a := &answer{status: response.StatusCode, pod: response.Header.Get(podHeader), body: string(body), location: response.Header.Get("Location")}
 	for _, c := range response.Cookies() {
-		if c.Name == (cookies{b.stage.plain}).name(sessionCookie) && c.MaxAge >= 0 {
-			a.cookie = c
+		if b.stage.isSession(c.Name) && c.MaxAge >= 0 {
+			a.cookie, b.last = c, c.Name+"="+c.Value
 		}
 	}
 	return a, nil
@@ -151,15 +162,15 @@ func (b *browser) devices(ctx context.Context) (all []device, err error) {
 	return all, err
 }
 
-// present shows a pod a token, past the front, and answers with what status it lets it in.
-func (b *browser) present(ctx context.Context, p *demo.Process, token string) (status int, err error) {
+// present shows a pod a cookie, past the front, and returns the status with which it lets it in.
+func (b *browser) present(ctx context.Context, p *demo.Process, cookie string) (status int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, browserTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.Addr+"/me", http.NoBody)
 	if err != nil {
 		return 0, err
 	}
-	req.Header.Set("Cookie", (cookies{b.stage.plain}).name(sessionCookie)+"="+token)
+	req.Header.Set("Cookie", cookie)
 	response, err := b.transport.RoundTrip(req)
 	if err != nil {
 		return 0, err

@@ -14,30 +14,32 @@ import (
 const eventInterval = time.Second
 
 // getEvents is a stream of server-sent events. It ends the moment its session does, on whatever pod that is ended.
-func (p *pod) getEvents(w http.ResponseWriter, r *http.Request) {
-	p.signedIn(w, r, func(s *sessionstore.Session[visitor]) error {
-		ctx, cancel := p.store.Bind(r.Context(), s)
-		defer cancel()
-		w.Header().Set("Content-Type", "text/event-stream")
-		out := http.NewResponseController(w)
-		tick := time.NewTicker(eventInterval)
-		defer tick.Stop()
-		for {
-			if err := say(w, out, "time", fmt.Sprintf("pod %s, %s", p.name, time.Now().Format(time.TimeOnly))); err != nil {
-				return nil //nolint:nilerr // the browser is gone: nobody to tell
-			}
-			select {
-			case <-tick.C:
-			case <-p.ended: // the browser comes again, and finds another pod
-				return nil
-			case <-ctx.Done():
-				if r.Context().Err() == nil {
-					_ = say(w, out, "over", why(ctx)) // whether it is heard or not, it is over
-				}
-				return nil
-			}
+func (p *pod) getEvents(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel, err := p.sessions.Bind(r)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	out := http.NewResponseController(w)
+	tick := time.NewTicker(eventInterval)
+	defer tick.Stop()
+	for {
+		if err := say(w, out, "time", fmt.Sprintf("pod %s, %s", p.name, time.Now().Format(time.TimeOnly))); err != nil {
+			return nil //nolint:nilerr // the browser is gone
 		}
-	})
+		select {
+		case <-tick.C:
+		case <-p.ended: // the browser comes again, and finds another pod
+			return nil
+		case <-ctx.Done():
+			if r.Context().Err() == nil {
+				_ = say(w, out, "over", why(ctx)) // whether it is heard or not, it is over
+			}
+			return nil
+		}
+	}
 }
 
 // why says why a stream is over: the page shows it, and does not come again.

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/httpsession"
 )
 
 const (
@@ -21,61 +21,78 @@ const (
 	confirmTimeout = 2*bus.DefaultStaleAfter + time.Second
 	// maxBody is more than any form here needs.
 	maxBody = 16 << 10
-	// podHeader says which pod has answered.
+	// podHeader names the pod that has served a response.
 	podHeader = "X-Pod"
 )
 
 func (p *pod) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", p.getPage)
-	mux.HandleFunc("GET /live.js", getScript)
-	mux.HandleFunc("GET /me", p.getMe)
+	mux.HandleFunc("GET /{$}", p.getHome)
+	mux.Handle("GET /web/", http.FileServerFS(webFiles))
 	mux.HandleFunc("GET /ready", p.getReady)
 	mux.HandleFunc("POST /login", p.postLogin)
 	mux.HandleFunc("POST /login/provider", p.postProvider)
 	mux.HandleFunc("GET "+callbackPath, p.getCallback)
-	mux.HandleFunc("GET /events", p.getEvents)
-	mux.HandleFunc("GET /devices", p.getDevices)
-	mux.HandleFunc("POST /devices/{id}/end", p.postEnd)
-	mux.HandleFunc("POST /logout", p.postLogout)
-	mux.HandleFunc("POST /logout/everywhere", p.postLogoutEverywhere)
-	// Forms of other sites are refused by what browsers say of where a request comes from; SameSite=Lax is the second line.
-	guarded := http.NewCrossOriginProtection().Handler(mux)
+
+	// What only members may do.
+	member := func(pattern string, do func(http.ResponseWriter, *http.Request) error) {
+		mux.Handle(pattern, p.sessions.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := do(w, r); err != nil {
+				p.fail(w, r, err)
+			}
+		})))
+	}
+	member("GET /me", p.getMe)
+	member("GET /events", p.getEvents)
+	member("GET /devices", p.getDevices)
+	member("POST /devices/{id}/end", p.postEnd)
+	member("POST /logout", p.postLogout)
+	member("GET /logout/everywhere", p.getLogoutEverywhere)
+	member("POST /logout/everywhere", p.postLogoutEverywhere)
+
+	sessions := p.sessions.Handler(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set(podHeader, p.name)
 		h.Set("Cache-Control", "no-store")
-		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; "+
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src data:; "+
 			"base-uri 'none'; frame-ancestors 'none'")
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("X-Content-Type-Options", "nosniff")
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		guarded.ServeHTTP(w, r)
+		sessions.ServeHTTP(w, r)
 	})
 }
 
-// session is the one of a request. A cookie that stands for none any more is cleared.
-func (p *pod) session(w http.ResponseWriter, r *http.Request) (*sessionstore.Session[visitor], error) {
-	token := p.cookies.get(r, sessionCookie)
-	if token == "" {
-		return nil, sessionstore.ErrNoSession
-	}
-	s, err := p.store.Get(r.Context(), token)
+// getHome shows the login to strangers, and the account to members.
+func (p *pod) getHome(w http.ResponseWriter, r *http.Request) {
+	s, err := p.sessions.Get(r)
 	if errors.Is(err, sessionstore.ErrNoSession) {
-		p.cookies.clear(w, sessionCookie)
+		p.show(w, r, "login", page{Title: "Log in", Notice: goodbyes[r.URL.Query().Get("bye")]})
+		return
 	}
-	return s, err
-}
-
-// signedIn wraps what only members may do.
-func (p *pod) signedIn(w http.ResponseWriter, r *http.Request, do func(*sessionstore.Session[visitor]) error) {
-	s, err := p.session(w, r)
+	view := page{Title: "Your account", Session: s}
 	if err == nil {
-		err = do(s)
+		view.Devices, err = p.devices(r.Context(), s)
+	}
+	if err == nil && s.Data.Notice != "" {
+		// Shown once. It was written by another pod a moment ago, and is here already.
+		view.Notice = s.Data.Notice
+		_, err = p.sessions.Update(w, r, func(v *visitor) error {
+			v.Notice = ""
+			return nil
+		})
 	}
 	if err != nil {
-		writeError(w, err)
+		p.fail(w, r, err)
+		return
 	}
+	p.show(w, r, "account", view)
+}
+
+// goodbyes are what the login page says to those who have just left.
+var goodbyes = map[string]string{
+	"out": "You are logged out, on every pod.", "everywhere": "You are logged out everywhere, on every pod.",
 }
 
 // me is what a browser is told of its own session.
@@ -87,13 +104,15 @@ type me struct {
 	Method   string    `json:"method"`
 }
 
-func (p *pod) getMe(w http.ResponseWriter, r *http.Request) {
-	p.signedIn(w, r, func(s *sessionstore.Session[visitor]) error {
-		return writeJSON(w, me{p.name, s.User, s.Data.FullName, s.ID, s.Device.Method})
-	})
+func (p *pod) getMe(w http.ResponseWriter, r *http.Request) error {
+	s, err := p.sessions.Get(r)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, me{p.name, s.User, s.Data.FullName, s.ID, s.Device.Method})
 }
 
-// getReady says whether this pod is in sync, and its streams would hear of the end of their sessions.
+// getReady reports whether this pod is in sync, and its streams would notice the end of their sessions.
 func (p *pod) getReady(w http.ResponseWriter, _ *http.Request) {
 	select {
 	case <-p.store.Ready():
@@ -112,66 +131,44 @@ func (p *pod) getReady(w http.ResponseWriter, _ *http.Request) {
 func (p *pod) postLogin(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
-	password := r.PostFormValue("password")
-	if len(password) > maxPassword {
-		writeError(w, errCredentials)
-		return
-	}
-	login, m, err := p.checkPassword(ctx, r.PostFormValue("name"), password)
+	login, m, err := p.checkPassword(ctx, r.PostFormValue("name"), r.PostFormValue("password"))
 	if err == nil {
-		err = p.begin(ctx, w, r, login, m, sessionstore.CreateOptions{}, "password")
+		err = p.begin(w, r, login, m, sessionstore.CreateOptions{}, "password")
 	}
 	p.welcome(w, r, err)
 }
 
-// begin makes a session of somebody whose credentials are checked. The one that the browser had, if any, is over: its token
-// may be one that somebody has planted there.
-func (p *pod) begin(
-	ctx context.Context, w http.ResponseWriter, r *http.Request, login sessionstore.Login, m member, o sessionstore.CreateOptions, method string,
-) error {
-	if old := p.cookies.get(r, sessionCookie); old != "" {
-		if _, err := p.store.Revoke(ctx, old); err != nil && !errors.Is(err, sessionstore.ErrNoSession) {
-			return err
-		}
-	}
-	ip, _, _ := strings.Cut(r.Header.Get("X-Forwarded-For"), ",") // the front sets it, and nobody else reaches a pod
-	o.Device = &sessionstore.Device{UserAgent: r.UserAgent(), IP: ip, Method: method}
-	token, _, err := p.store.Create(ctx, login, visitor{m.fullName}, &o)
-	if err != nil {
-		return err
-	}
-	p.cookies.set(w, sessionCookie, token, 0)
-	return nil
+// begin makes a session of somebody whose credentials are checked.
+func (p *pod) begin(w http.ResponseWriter, r *http.Request, login sessionstore.Login, m member, o sessionstore.CreateOptions, method string) error {
+	o.Device = deviceOf(r, method)
+	_, err := p.sessions.Login(w, r, login, visitor{FullName: m.fullName}, &httpsession.LoginOptions{CreateOptions: o})
+	return err
 }
 
-// welcome answers a login.
+// welcome ends a login.
 func (p *pod) welcome(w http.ResponseWriter, r *http.Request, err error) {
 	if err != nil {
-		writeError(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// writeError tells apart who is not logged in, who may not log in, and that nobody can tell. What the database or the
-// provider say is for nobody's eyes.
-func writeError(w http.ResponseWriter, err error) {
-	status, text := http.StatusServiceUnavailable, "try again later"
-	switch {
-	case errors.Is(err, errCredentials):
-		status, text = http.StatusForbidden, errCredentials.Error()
-	case errors.Is(err, errAttempt):
-		status, text = http.StatusBadRequest, errAttempt.Error()
-	case errors.Is(err, errNoDevice):
-		status, text = http.StatusNotFound, errNoDevice.Error()
-	case errors.Is(err, errUnconfirmed):
-		text = errUnconfirmed.Error()
-	case errors.Is(err, sessionstore.ErrLoginEnded):
-		status, text = http.StatusForbidden, "all sessions were ended meanwhile: log in once more"
-	case errors.Is(err, sessionstore.ErrNoSession):
-		status, text = http.StatusUnauthorized, "not logged in"
+// statuses are those of the application's own errors, whose texts may be shown.
+var statuses = map[error]int{
+	errCredentials: http.StatusForbidden, errAttempt: http.StatusBadRequest, errNoDevice: http.StatusNotFound,
+	errUnconfirmed: http.StatusServiceUnavailable,
+}
+
+// fail shows an error. What the database or the provider have said is shown to nobody.
+func (p *pod) fail(w http.ResponseWriter, r *http.Request, err error) {
+	for own, status := range statuses {
+		if errors.Is(err, own) {
+			p.showProblem(w, r, httpsession.Problem{Status: status, Message: own.Error(), Err: err})
+			return
+		}
 	}
-	http.Error(w, text, status)
+	p.sessions.Error(w, r, err)
 }
 
 func writeJSON(w http.ResponseWriter, body any) error {

@@ -49,7 +49,7 @@ func TestLogin(t *testing.T) {
 			require.NotContains(t, told.Stderr, "DATA RACE")
 			require.Contains(t, story, "\nEvery step held, all 35.")
 			require.Len(t, regexp.MustCompile(`(?m)^\d\. `).FindAllString(story, -1), 6, story)
-			require.Equal(t, name == "HTTPS", strings.Contains(story, "__Host-session; Path=/; HttpOnly; Secure; SameSite=Lax"), story)
+			require.Equal(t, name == "HTTPS", strings.Contains(story, "; Path=/; HttpOnly; Secure; SameSite=Lax"), story)
 		})
 	}
 	t.Run("interrupted", func(t *testing.T) {

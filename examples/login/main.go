@@ -9,12 +9,13 @@
 // No request has to go to the pod that served the one before it: the session, and the state, nonce and PKCE verifier of a
 // login through the provider, are in package sessionstore. The code to look at:
 //
-//	pod.go      what a program sets up: a bus, a store, and what runs them
-//	handler.go  the login with a password, the cookie, and what is answered to which error
+//	pod.go      what a program sets up: a bus, a store, its sessions over HTTP, and what runs them
+//	handler.go  the routes, the login with a password, and what is shown for which error
 //	sso.go      the login through the provider: it begins on one pod and ends on another
 //	devices.go  the list, ending one session or all, and waiting until every pod has confirmed that
 //	events.go   a stream of server-sent events that ends with its session, on whatever pod that is ended
 //	member.go   when a login begins: before credentials are checked
+//	web/        the pages
 //
 // Cookies are __Host-, Secure, HttpOnly and SameSite=Lax. For that the front speaks HTTPS on localhost, with a certificate
 // that is made at the start and signed by itself: a browser warns of it. With -http cookies do without Secure and the

@@ -24,6 +24,9 @@ const maxPassword = 72
 // checkPassword is who logs in. The login is begun before the password is looked up: if all sessions of the member are
 // ended after that, say because the password has just been changed, none comes of it.
 func (p *pod) checkPassword(ctx context.Context, name, password string) (login sessionstore.Login, m member, err error) {
+	if len(password) > maxPassword {
+		return login, m, errCredentials
+	}
 	login, err = p.store.BeginLogin(ctx, name)
 	switch {
 	case errors.Is(err, sessionstore.ErrInvalid): // no name at all

@@ -1,49 +1,59 @@
 package main
 
 import (
-	_ "embed"
-	"errors"
+	"bytes"
+	"embed"
 	"html/template"
+	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/httpsession"
 )
 
-//go:embed page.html
-var pageHTML string
+//go:embed web
+var webFiles embed.FS
 
-//go:embed live.js
-var liveJS []byte
+// pages are parsed once and not changed after that.
+var pages = template.Must(template.ParseFS(webFiles, "web/page.html"))
 
-// pageTemplate is parsed once; it is not changed after that.
-var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
-
-// page is what the one page of the application shows.
+// page is what the templates show.
 type page struct {
-	Pod     string
-	Session *sessionstore.Session[visitor] // nil: not logged in
-	Devices []device
+	Pod, Title string
+	Status     int
+	Notice     string // of something that was done
+	Wrong      string // of something that was not
+	Name       string // in the login form
+	Session    *sessionstore.Session[visitor]
+	Devices    []device
 }
 
-func (p *pod) getPage(w http.ResponseWriter, r *http.Request) {
-	view := page{Pod: p.name}
-	var err error
-	view.Session, err = p.session(w, r)
-	switch {
-	case errors.Is(err, sessionstore.ErrNoSession):
-		view.Session, err = nil, nil
-	case err == nil:
-		view.Devices, err = p.devices(r.Context(), view.Session)
-	}
-	if err != nil {
-		writeError(w, err)
+func (p *pod) show(w http.ResponseWriter, r *http.Request, name string, view page) {
+	view.Pod = p.name
+	var body bytes.Buffer
+	if err := pages.ExecuteTemplate(&body, name, view); err != nil {
+		p.log.ErrorContext(r.Context(), "page not rendered", slog.Any("error", err))
+		http.Error(w, "internal error", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_ = pageTemplate.Execute(w, view) // if the browser is gone there is nobody to tell
+	if view.Status != 0 {
+		w.WriteHeader(view.Status)
+	}
+	_, _ = body.WriteTo(w) // an error means that the browser is gone
 }
 
-func getScript(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
-	_, _ = w.Write(liveJS) // as above
+// showProblem is the Config.Error of httpsession, and the way for the application's own errors: a page for people, a line
+// for programs.
+func (p *pod) showProblem(w http.ResponseWriter, r *http.Request, problem httpsession.Problem) {
+	message := strings.ToUpper(problem.Message[:1]) + problem.Message[1:] + "."
+	switch {
+	case !strings.Contains(r.Header.Get("Accept"), "text/html"):
+		http.Error(w, problem.Message, problem.Status)
+	case r.Method == http.MethodPost && r.URL.Path == "/login":
+		p.show(w, r, "login", page{Title: "Log in", Status: problem.Status, Wrong: message, Name: r.PostFormValue("name")})
+	default:
+		p.show(w, r, "problem", page{Title: http.StatusText(problem.Status), Status: problem.Status, Wrong: message})
+	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/httpsession"
 )
 
 // podConfig is what the parent tells a pod.
@@ -27,18 +28,21 @@ type podConfig struct {
 // visitor is what a session holds beside its user.
 type visitor struct {
 	FullName string `json:"full_name"`
+	Notice   string `json:"notice,omitempty"` // for the next page
 }
 
 // pod is one process of the application: a pool, a bus, a store of sessions, and an HTTP server. It keeps nothing else
 // about anybody, so any pod can serve any request.
 type pod struct {
-	name    string
-	pool    *pgxpool.Pool
-	bus     *bus.Postgres
-	store   *sessionstore.Store[visitor]
-	cookies cookies
-	sso     *client
-	ended   <-chan struct{} // closed when streams have to go
+	name     string
+	pool     *pgxpool.Pool
+	bus      *bus.Postgres
+	store    *sessionstore.Store[visitor]
+	sessions *httpsession.Manager[visitor]
+	sso      *client
+	log      *slog.Logger
+	plain    bool            // cookies for plain HTTP
+	ended    <-chan struct{} // closed when streams have to go
 }
 
 func runPod(ctx context.Context, cfg podConfig) (err error) {
@@ -63,11 +67,12 @@ func runPod(ctx context.Context, cfg podConfig) (err error) {
 	if err != nil {
 		return err
 	}
-	p := &pod{
-		name: cfg.Name, pool: pool, bus: b, store: store, cookies: cookies{cfg.Plain},
-		sso: newClient(cfg.Client),
-	}
+	p := &pod{name: cfg.Name, pool: pool, bus: b, store: store, sso: newClient(cfg.Client), log: logger, plain: cfg.Plain}
 	defer p.sso.close()
+	p.sessions, err = httpsession.New(store, &httpsession.Config{Insecure: cfg.Plain, Error: p.showProblem, Logger: logger})
+	if err != nil {
+		return err
+	}
 	if err := p.run(ctx); err != nil {
 		return fmt.Errorf("pod %s: %w", cfg.Name, err)
 	}

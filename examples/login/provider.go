@@ -74,7 +74,7 @@ func (p *provider) routes() http.Handler {
 	})
 }
 
-//go:embed provider.html
+//go:embed web/provider.html
 var providerHTML string
 
 // providerTemplate is parsed once; it is not changed after that.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
@@ -33,12 +34,12 @@ func (p *pod) postProvider(w http.ResponseWriter, r *http.Request) {
 	a := attempt{Nonce: rand.Text(), Verifier: rand.Text() + rand.Text()} // RFC 7636 wants 43 characters
 	text, err := json.Marshal(a)
 	if err != nil {
-		writeError(w, err)
+		p.fail(w, r, err)
 		return
 	}
-	state, err := p.store.PutOneTime(ctx, attemptKind, text, &sessionstore.OneTimeOptions{Binding: p.cookies.binding(w, r)})
+	state, err := p.store.PutOneTime(ctx, attemptKind, text, &sessionstore.OneTimeOptions{Binding: p.binding(w, r)})
 	if err != nil {
-		writeError(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	http.Redirect(w, r, p.sso.authorizeURL(state, a.Nonce, a.Verifier), http.StatusSeeOther)
@@ -53,7 +54,7 @@ func (p *pod) getCallback(w http.ResponseWriter, r *http.Request) {
 
 func (p *pod) callback(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	text, err := p.store.TakeOneTime(ctx, attemptKind, q.Get("state"), p.cookies.get(r, bindingCookie))
+	text, err := p.store.TakeOneTime(ctx, attemptKind, q.Get("state"), p.bindingOf(r))
 	switch {
 	case errors.Is(err, sessionstore.ErrNoSession), errors.Is(err, sessionstore.ErrBinding):
 		return errAttempt
@@ -81,5 +82,36 @@ func (p *pod) callback(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	if err != nil {
 		return err
 	}
-	return p.begin(ctx, w, r, login, m, sessionstore.CreateOptions{Issuer: c.Issuer, SID: c.SID}, "provider")
+	return p.begin(w, r, login, m, sessionstore.CreateOptions{Issuer: c.Issuer, SID: c.SID}, "provider")
+}
+
+// bindingCookie ties a login through the provider to the browser that began it.
+func (p *pod) bindingCookie(value string) *http.Cookie {
+	name := "__Host-login"
+	if p.plain {
+		name = "login"
+	}
+	// Lax and not Strict: the browser comes back from the provider by a link, and has to bring it.
+	return &http.Cookie{
+		Name: name, Value: value, Path: "/", MaxAge: int(sessionstore.DefaultOneTimeTTL / time.Second),
+		Secure: !p.plain, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	}
+}
+
+// binding is the secret of this browser's logins through the provider; several may be under way, in several tabs.
+func (p *pod) binding(w http.ResponseWriter, r *http.Request) string {
+	value := p.bindingOf(r)
+	if value == "" {
+		value = rand.Text()
+	}
+	http.SetCookie(w, p.bindingCookie(value))
+	return value
+}
+
+func (p *pod) bindingOf(r *http.Request) string {
+	cookie, err := r.Cookie(p.bindingCookie("").Name)
+	if err != nil {
+		return ""
+	}
+	return cookie.Value
 }

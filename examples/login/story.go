@@ -97,7 +97,7 @@ func (s *story) password(ctx context.Context) error {
 
 // goodCookie says whether a cookie is as it has to be.
 func (s *story) goodCookie(c *http.Cookie) bool {
-	return c.Name == (cookies{s.plain}).name(sessionCookie) && c.Secure == !s.plain && c.HttpOnly &&
+	return s.isSession(c.Name) && c.Secure == !s.plain && c.HttpOnly &&
 		c.SameSite == http.SameSiteLaxMode && c.Path == "/" && c.Domain == ""
 }
 
@@ -128,7 +128,7 @@ func (s *story) everywhereIn(ctx context.Context, b *browser, user, method strin
 
 // everywhereOut asks every pod itself, the moment that a session was said to be over.
 func (s *story) everywhereOut(ctx context.Context, b *browser) error {
-	token := b.token()
+	token := b.last
 	var refused []string
 	for i, p := range s.pods {
 		status, err := b.present(ctx, p, token)
@@ -278,10 +278,11 @@ func (s *story) logout(ctx context.Context) error {
 	if err := s.everywhereOut(ctx, tablet); err != nil {
 		return err
 	}
-	if a, err = tablet.get(ctx, "/"); err != nil {
+	gone := tablet.token() == ""
+	if a, err = tablet.get(ctx, a.location); err != nil {
 		return err
 	}
-	s.check(tablet.token() == "" && strings.Contains(a.body, "<h1>Log in"), "the next page, of pod %s, clears its cookie", a.pod)
+	s.check(gone && strings.Contains(a.body, "You are logged out"), "its cookie is gone, and pod %s says so", a.pod)
 	return nil
 }
 
