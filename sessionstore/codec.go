@@ -11,8 +11,8 @@ type Codec[T any] interface {
 	// Version is what Encode writes now; it is stored beside the bytes.
 	Version() byte
 	Encode(data T) ([]byte, error)
-	// Decode reads what some Version wrote. An error means that it cannot, and then there is no session (ErrUnreadable):
-	// a program that was rolled back does not fail on what the newer one wrote. Decode must not keep encoded.
+	// Decode reads what some Version wrote. An error means that it cannot (ErrUnreadable): a program that was rolled back
+	// meets what the newer one wrote. Decode must not keep encoded.
 	Decode(version byte, encoded []byte) (T, error)
 }
 

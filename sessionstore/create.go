@@ -22,6 +22,9 @@ type CreateOptions struct {
 	Issuer, SID string
 	// AuthenticatedAgo is how long ago the user has authenticated, where that was elsewhere. Defaults to now.
 	AuthenticatedAgo time.Duration
+	// Unauthenticated says that the user was recognised without credentials, such as by a cookie that remembers the
+	// device: AuthenticatedWithin is false until a login with credentials.
+	Unauthenticated bool
 }
 
 // Create makes a session of a user who has just logged in, and returns the token for the client, which is shown this once
@@ -168,8 +171,8 @@ func (s *Store[T]) insert(ctx context.Context, db writer, n *newcomer[T], c *cha
 			return nil, err
 		}
 	}
-	if n.login.user != "" && n.login.gen == 0 {
-		if _, err := db.Exec(ctx, s.sql.enterUser, n.login.user); err != nil {
+	if n.login.rowless() {
+		if _, err := db.Exec(ctx, s.sql.enterUser, n.login.user, n.login.gen); err != nil {
 			return nil, explain("create", err)
 		}
 	}
@@ -188,7 +191,8 @@ func (s *Store[T]) insert(ctx context.Context, db writer, n *newcomer[T], c *cha
 	var authenticated *time.Time
 	first, second := n.secret.hash()
 	err := db.QueryRow(ctx, s.sql.create, first[:], second[:], n.id.String(), n.login.user, n.login.gen, n.lastWrite.String(),
-		n.envelope, n.wrapped, n.policy.idleMicros(), n.policy.Absolute.Microseconds(), n.o.AuthenticatedAgo.Microseconds(),
+		n.envelope, n.wrapped, n.policy.idleMicros(), n.policy.Absolute.Microseconds(),
+		authenticatedMicros(n.o.Unauthenticated, n.o.AuthenticatedAgo),
 		n.o.Issuer, n.o.SID, n.o.Device.text(), n.renewed, string(ReasonLogout)).
 		Scan(&got.CreatedAt, &authenticated, &got.RotatedAt, &got.LastSeen, &got.ExpiresAt)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -215,6 +219,14 @@ func (s *Store[T]) insert(ctx context.Context, db writer, n *newcomer[T], c *cha
 	}
 	got.row = &row[T]{now: s.cfg.now, asked: asked, info: got.Info, current: true, untilDeadline: n.policy.Absolute}
 	return got, nil
+}
+
+// authenticatedMicros is the age of an authentication as the statements take it: negative for none.
+func authenticatedMicros(none bool, ago time.Duration) int64 {
+	if none {
+		return -1
+	}
+	return ago.Microseconds()
 }
 
 // makeRoom holds the user's row, so that logins of one user come one after the other, and ends the oldest sessions.

@@ -31,9 +31,6 @@ var (
 	ErrRevoked error = noSession("sessionstore: session revoked")
 	// ErrRotated: this token was replaced and its grace is over. Seen often it may mean that somebody uses a stolen one.
 	ErrRotated error = noSession("sessionstore: token was replaced")
-	// ErrUnreadable: the session is there, its data is not of a format that the codec knows, or does not decrypt: it was
-	// written by another version of the program, or with other settings.
-	ErrUnreadable error = noSession("sessionstore: session data is unreadable")
 )
 
 // Errors of writing.
@@ -62,6 +59,10 @@ var (
 	ErrUnavailable = errors.New("sessionstore: database is unavailable")
 	// ErrBusy: too many lookups wait for the database already.
 	ErrBusy = errors.New("sessionstore: too many lookups")
+	// ErrUnreadable: the session is there and valid, its data is not of a format that the codec knows, or does not decrypt:
+	// it was written by another version of the program, or with other settings. The user is logged in, and another pod can
+	// serve the request: do not delete the cookie.
+	ErrUnreadable = errors.New("sessionstore: session data is unreadable")
 )
 
 // Causes of the end of a context of Bind, beside ErrRevoked, ErrExpired, ErrNotFound and ErrUnavailable.

@@ -18,7 +18,7 @@ func explain(what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, ours := range []error{ErrNoSession, ErrConflict, ErrLoginEnded, ErrLimit, ErrInvalid, ErrTooLarge, ErrUnavailable, ErrBusy, ErrSchema, ErrForeignTx} {
+	for _, ours := range []error{ErrNoSession, ErrConflict, ErrLoginEnded, ErrLimit, ErrInvalid, ErrTooLarge, ErrUnavailable, ErrBusy, ErrUnreadable, ErrSchema, ErrForeignTx} {
 		if errors.Is(err, ours) {
 			return err
 		}

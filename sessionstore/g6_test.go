@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/lab/storetest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
@@ -213,7 +214,7 @@ func TestRevokedStaysRevoked(t *testing.T) {
 					require.ErrorIs(t, err, sessionstore.ErrNoSession)
 					_, _, err = p.Rotate(ctx, tok, nil)
 					require.ErrorIs(t, err, sessionstore.ErrNoSession)
-					_, err = p.Commit(ctx, tok, cart{Note: "back"}, &sessionstore.CommitOptions{MustExist: true})
+					_, err = p.Adapter(hook.Token{}).Commit(ctx, tok, cart{Note: "back"}, &commitOptions{MustExist: true})
 					require.ErrorIs(t, err, sessionstore.ErrNoSession)
 					_, err = p.RevokeUserExcept(ctx, tok)
 					require.ErrorIs(t, err, sessionstore.ErrNoSession)

@@ -13,28 +13,42 @@ import (
 // Errors that are ErrNoSession mean that there is none, and why. ErrUnavailable, ErrBusy and what ctx says mean that
 // nobody knows.
 func (s *Store[T]) Get(ctx context.Context, token string) (*Session[T], error) {
-	return s.get(ctx, token, true, false)
+	return s.get(ctx, token, read{use: true})
 }
 
 // GetFresh is Get from the database, whatever the memory holds: for what must not happen within a session that was ended
 // elsewhere a moment ago.
 func (s *Store[T]) GetFresh(ctx context.Context, token string) (*Session[T], error) {
-	return s.get(ctx, token, true, true)
+	return s.get(ctx, token, read{use: true, fresh: true})
+}
+
+// GetAfter is Get that does not miss the write by which a stamp was made, on whatever pod that was: read your writes. It
+// asks the database only if what this pod has in memory is older than the stamp. Text that is no stamp of this session
+// counts as none.
+func (s *Store[T]) GetAfter(ctx context.Context, token, stamp string) (*Session[T], error) {
+	return s.get(ctx, token, read{use: true, after: parseStamp(stamp)})
 }
 
 // Look is Get without counting as a use: for what the browser does by itself, such as polling.
 func (s *Store[T]) Look(ctx context.Context, token string) (*Session[T], error) {
-	return s.get(ctx, token, false, false)
+	return s.get(ctx, token, read{})
 }
 
 // Touch counts as a use, like Get, and does not decode the data.
 func (s *Store[T]) Touch(ctx context.Context, token string) error {
-	_, _, err := s.row(ctx, token, true, false)
+	_, _, err := s.row(ctx, token, read{use: true})
 	return err
 }
 
-func (s *Store[T]) get(ctx context.Context, token string, use, fresh bool) (*Session[T], error) {
-	p, r, err := s.row(ctx, token, use, fresh)
+// read is how a session is asked for.
+type read struct {
+	use   bool  // it counts as one
+	fresh bool  // whatever the memory holds
+	after stamp // not older than this
+}
+
+func (s *Store[T]) get(ctx context.Context, token string, how read) (*Session[T], error) {
+	p, r, err := s.row(ctx, token, how)
 	if err != nil {
 		return nil, err
 	}
@@ -46,16 +60,24 @@ func (s *Store[T]) get(ctx context.Context, token string, use, fresh bool) (*Ses
 	return got, nil
 }
 
-func (s *Store[T]) row(ctx context.Context, token string, use, fresh bool) (p present, r *row[T], err error) {
+func (s *Store[T]) row(ctx context.Context, token string, how read) (p present, r *row[T], err error) {
 	if p, err = s.present(token); err == nil {
 		var elapsed time.Duration
-		if fresh {
+		if how.fresh {
 			r, elapsed, err = s.findFresh(ctx, &p)
 		} else {
 			r, elapsed, err = s.find(ctx, &p)
 		}
-		if err == nil && use {
+		if err == nil && how.after.after(r.version, r.askedFor.Load(), r.info.ID) {
+			if r, elapsed, err = s.findFresh(ctx, &p); err == nil && r.version < how.after.version {
+				r.askedFor.Store(how.after.version) // it is invented, or lost with the database's last moments
+			}
+		}
+		if err == nil && how.use {
 			s.used(ctx, r, elapsed)
+		}
+		if err == nil && r.current && r.unconfirmed {
+			s.firstUse(ctx, &p, r, elapsed)
 		}
 	}
 	s.stats.got(err)
@@ -85,6 +107,21 @@ func (s *Store[T]) readValid(ctx context.Context, db querier, p *present) (*row[
 		return nil, err
 	}
 	r, err := s.read(ctx, db, p.key)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.judge(r, p); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// readLocked reads past all memory and keeps others from changing the row until the transaction ends.
+func (s *Store[T]) readLocked(ctx context.Context, tx pgx.Tx, p *present) (*row[T], error) {
+	if err := s.sealer.check(&p.secret, p.sealed); err != nil {
+		return nil, err
+	}
+	r, err := s.readBy(ctx, tx, s.sql.getLocked, p.key)
 	if err != nil {
 		return nil, err
 	}

@@ -36,6 +36,10 @@ func (s *Store[T]) beginLogin(ctx context.Context, db querier, user string) (Log
 	return l, nil
 }
 
+// rowless reports whether the user had no row in the database when the login began. The first such number is 0, later
+// ones carry a bit that no generation has.
+func (l Login) rowless() bool { return l.user != "" && (l.gen == 0 || l.gen&(1<<19) != 0) }
+
 // User is who logs in; empty for the zero Login.
 func (l Login) User() string { return l.user }
 

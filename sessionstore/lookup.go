@@ -108,6 +108,22 @@ func (s *Store[T]) findFresh(ctx context.Context, p *present) (*row[T], time.Dur
 	return r, elapsed, err
 }
 
+// known keeps tokens that nobody was given away from what takes a connection for a transaction: they cost a bounded
+// lookup, like those of Get. ErrNotFound.
+func (s *Store[T]) known(ctx context.Context, p *present) error {
+	if err := s.sealer.check(&p.secret, p.sealed); err != nil {
+		return err
+	}
+	r, err := s.rows.Get(ctx, p.key)
+	if err != nil {
+		return s.explainFind(err)
+	}
+	if !p.proof.equal(r.proof) {
+		return ErrNotFound
+	}
+	return nil
+}
+
 // judge says whether a row is a valid session of this very token.
 func (s *Store[T]) judge(r *row[T], p *present) (elapsed time.Duration, err error) {
 	if !p.proof.equal(r.proof) {

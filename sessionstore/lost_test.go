@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
 	"github.com/pgcoherence/pgcoherence/internal/lab/storetest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
@@ -96,7 +97,7 @@ func TestLostAnswers(t *testing.T) {
 
 	warm()
 	armed.Store(true)
-	_, err = p.Commit(ctx, token, cart{Note: "committed"}, nil)
+	_, err = p.Adapter(hook.Token{}).Commit(ctx, token, cart{Note: "committed"}, nil)
 	require.NoError(t, err)
 	require.False(t, armed.Load())
 
@@ -151,7 +152,7 @@ func TestExecModes(t *testing.T) {
 			_, err = s.GetFresh(ctx, token)
 			require.NoError(t, err)
 			require.EqualValues(t, 1, s.Stats().Touched)
-			_, err = s.Commit(ctx, token, cart{Note: "z"}, &sessionstore.CommitOptions{Remaining: 1e9 * 3600})
+			_, err = s.Adapter(hook.Token{}).Commit(ctx, token, cart{Note: "z"}, &commitOptions{Remaining: 1e9 * 3600})
 			require.NoError(t, err)
 			list, err := s.List(ctx, user)
 			require.NoError(t, err)

@@ -85,6 +85,16 @@ func (s *Store[T]) takeOneTime(ctx context.Context, db querier, kind, value, bin
 	if err != nil {
 		return nil, err
 	}
+	if db == querier(s.pool) {
+		// Values that nobody was given take no more of the pool than unknown tokens do.
+		ctx, cancel := context.WithTimeout(ctx, s.cfg.LookupTimeout)
+		defer cancel()
+		if err := s.lookups.enter(ctx); err != nil {
+			return nil, explain("take one-time value", err)
+		}
+		defer s.lookups.leave()
+	}
+
 	hash := oneTimeHash(kind, &sec)
 	var bound, data []byte
 	var inTime bool

@@ -27,9 +27,11 @@ func TestPlans(t *testing.T) {
 	queries := sessionstore.Queries("pgcoherence")
 	for name, args := range map[string][]any{
 		"get":           {key},
-		"save":          {key, key, id, 1, key, id, nil},
-		"rotate":        {key, key, key, key, nil, 0, id, empty, 0, 0, 0, 0, empty, empty, empty},
-		"adopt":         {key, key, empty, 0, 1},
+		"save":          {key, key, id, 1, key, id, nil, false},
+		"rotate":        {key, key, key, key, nil, 0, id, empty, 0, 0, 0, 0, empty, empty, empty, nil},
+		"first_use":     {key, key},
+		"login_stands":  {"user1", 0},
+		"adopt":         {key, key, empty, 0, 1, -1, false},
 		"revoke":        {key, key, empty},
 		"revoke_id":     {id, "user1", empty, empty},
 		"revoke_user":   {"user1"},

@@ -11,8 +11,8 @@ var queryFiles embed.FS
 
 // queries are the statements of the store, rendered for one schema.
 type queries struct {
-	generation, enterUser, lockUser, lockSID                                                         string
-	get, create, save, touch, rotate                                                                 string
+	generation, enterUser, loginStands, lockUser, lockSID                                            string
+	get, getLocked, create, save, touch, rotate, firstUse                                            string
 	revoke, revokeID, revokeUser, revokeOthers, revokeSID, logoutSID, evict                          string
 	count, list, bound, export                                                                       string
 	sweepLock, sweepExpired, sweepPage, sweepIdle, sweepEnded, sweepOneTime, sweepLogouts, put, take string
@@ -22,8 +22,8 @@ type queries struct {
 func loadQueries(schema string) *queries {
 	load := func(name string) string { return sqltext.Load(queryFiles, "query/"+name+".sql", schema) }
 	return &queries{
-		generation: load("generation"), enterUser: load("enter_user"), lockUser: load("lock_user"), lockSID: load("lock_sid"),
-		get: load("get"), create: load("create"), save: load("save"), touch: load("touch"), rotate: load("rotate"),
+		generation: load("generation"), enterUser: load("enter_user"), loginStands: load("login_stands"), lockUser: load("lock_user"), lockSID: load("lock_sid"),
+		get: load("get"), getLocked: load("get") + "\nFOR UPDATE OF s", create: load("create"), save: load("save"), touch: load("touch"), rotate: load("rotate"), firstUse: load("first_use"),
 		revoke: load("revoke"), revokeID: load("revoke_id"), revokeUser: load("revoke_user"), revokeOthers: load("revoke_others"),
 		revokeSID: load("revoke_sid"), logoutSID: load("logout_sid"), evict: load("evict"),
 		count: load("count"), list: load("list"), bound: load("bound"), export: load("export"),

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
@@ -32,7 +33,7 @@ func TestRevokeRaces(t *testing.T) {
 							latest.set(next)
 						}
 					case 3:
-						_, _ = p.Commit(ctx, latest.get(), cart{Note: "committed"}, &sessionstore.CommitOptions{MustExist: true})
+						_, _ = p.Adapter(hook.Token{}).Commit(ctx, latest.get(), cart{Note: "committed"}, &commitOptions{MustExist: true})
 					default:
 						_ = p.Touch(ctx, latest.get())
 						_, _ = p.Get(ctx, latest.get())

@@ -38,6 +38,9 @@ func (s *Store[T]) Revoke(ctx context.Context, token string) (bus.Receipt, error
 	if err != nil {
 		return bus.Receipt{}, err
 	}
+	if err := s.known(ctx, &p); err != nil {
+		return bus.Receipt{}, err
+	}
 	return s.ending(ctx, ReasonLogout, s.revoke(ctx, &p))
 }
 
@@ -139,6 +142,9 @@ func (s *Store[T]) RevokeUserExcept(ctx context.Context, token string) (bus.Rece
 	if err != nil {
 		return bus.Receipt{}, err
 	}
+	if err := s.known(ctx, &p); err != nil {
+		return bus.Receipt{}, err
+	}
 	return s.ending(ctx, ReasonOthers, s.revokeOthers(ctx, &p))
 }
 
@@ -153,9 +159,12 @@ func (s *Store[T]) RevokeUserExceptTx(ctx context.Context, tx pgx.Tx, token stri
 
 func (s *Store[T]) revokeOthers(ctx context.Context, p *present) func(pgx.Tx, *changes) (int, error) {
 	return func(tx pgx.Tx, c *changes) (int, error) {
-		var tag string
+		var tag, user, id string
 		var moved bool
-		err := tx.QueryRow(ctx, s.sql.revokeOthers, p.key[:], p.proof[:]).Scan(&tag, &moved)
+		err := tx.QueryRow(ctx, s.sql.revokeOthers, p.key[:], p.proof[:]).Scan(&tag, &moved, &user, &id)
+		if err == nil {
+			c.user(tag)
+		}
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 			if r, err := s.readValid(ctx, tx, p); err != nil {
@@ -169,7 +178,6 @@ func (s *Store[T]) revokeOthers(ctx context.Context, p *present) func(pgx.Tx, *c
 		case !moved:
 			return 0, ErrRevoked
 		}
-		c.user(tag)
 		return 1, nil
 	}
 }

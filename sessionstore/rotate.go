@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,8 +13,9 @@ import (
 
 // RotateOptions say why and how a token is replaced; nil means at once and without a login.
 type RotateOptions struct {
-	// Grace is for how long the old token goes on working, for requests that are under way: for periodic rotation, see
-	// Periodic. Zero, for a login or any change of privileges: the old one is dead at once, whoever may have it.
+	// Grace is for periodic rotation, see Periodic: the old token goes on working until the new one is first used, and
+	// then for Grace, for requests that are under way. Whoever rotates the old token meanwhile is given the same new one.
+	// Zero, for a login or any change of privileges: the old one is dead at once, whoever may have it. At most an hour.
 	Grace time.Duration
 	// IfOlder rotates only a token of at least this age, and else returns the one given. Zero: always.
 	IfOlder time.Duration
@@ -21,10 +23,11 @@ type RotateOptions struct {
 	// Login, if it is not zero, makes the session that of the user who has just logged in: one that was anonymous, or of
 	// another user, or the same one once more. Its deadlines begin anew. It cannot have Grace.
 	Login Login
-	// Policy, Issuer, SID and AuthenticatedAgo are those of CreateOptions and go with Login.
+	// Policy, Issuer, SID, AuthenticatedAgo and Unauthenticated are those of CreateOptions and go with Login.
 	Policy           Policy
 	Issuer, SID      string
 	AuthenticatedAgo time.Duration
+	Unauthenticated  bool
 	// Device, if not nil, replaces what lists show.
 	Device *Device
 }
@@ -35,30 +38,38 @@ func Periodic(age time.Duration) *RotateOptions {
 }
 
 // Rotate gives a session a new token, and with a Login a new user. The session keeps its id, its data and, without a
-// Login, its deadline. Streams of Bind go on. ErrConflict: another request has just replaced this token; its answer brings
-// the client the new one.
+// Login, its deadline. Streams of Bind go on.
+//
+// With a Grace any number of requests may rotate one token at the same time, and a request may do so again because the
+// response of an earlier one never arrived: all are given the same new token. The first [Store.Get], Look or Touch with
+// it shows that the client has it. So within the request that rotates use the Session that Rotate returns.
+//
+// ErrNotFound without a Grace may mean that another request has just replaced this token.
 func (s *Store[T]) Rotate(ctx context.Context, token string, o *RotateOptions) (newToken string, _ *Session[T], err error) {
 	t, err := s.prepareRotate(token, o)
 	if err != nil {
 		return "", nil, err
 	}
-	if t.o.IfOlder > 0 {
-		// Most of the time it is too young, and memory knows.
-		r, elapsed, err := s.find(ctx, &t.p)
-		if err != nil {
-			return "", nil, err
-		}
-		if r.sinceRotated+elapsed < t.o.IfOlder || !r.current {
-			got, err := s.session(r, &t.p.secret, elapsed)
-			return token, got, err
-		}
+
+	// Most of the time there is nothing to do, and memory knows.
+	r, elapsed, err := s.find(ctx, &t.p)
+	if err != nil {
+		return "", nil, err
 	}
-	var got *Session[T]
-	_, err = s.inTx(ctx, func(tx pgx.Tx, c *changes) error {
-		got, err = s.rotate(ctx, tx, t, c)
+	if t.o.IfOlder > 0 && r.current && r.sinceRotated+elapsed < t.o.IfOlder {
+		got, err := s.session(r, &t.p.secret, elapsed)
+		return token, got, err
+	}
+	if t.o.Grace > 0 && !r.current {
+		return s.succeed(ctx, t, r, elapsed, nil)
+	}
+
+	var out rotated[T]
+	receipt, err := s.inTx(ctx, func(tx pgx.Tx, c *changes) error {
+		out, err = s.rotate(ctx, tx, t, c)
 		return err
 	})
-	if err != nil && outcomeUnknown(err) && got != nil {
+	if err != nil && outcomeUnknown(err) && out.got != nil {
 		if k, _ := t.fresh.hash(); s.ours(ctx, k, t.lastWrite) {
 			err = nil
 		}
@@ -66,7 +77,15 @@ func (s *Store[T]) Rotate(ctx context.Context, token string, o *RotateOptions) (
 	if err != nil {
 		return "", nil, explain("rotate", err)
 	}
-	return s.sealer.format(&t.fresh), got, nil
+	switch {
+	case out.got != nil:
+		out.got.receipt = receipt
+		return s.sealer.format(&t.fresh), out.got, nil
+	case out.young:
+		got, err := s.session(out.row, &t.p.secret, out.row.elapsed())
+		return token, got, err
+	}
+	return s.succeed(ctx, t, out.row, out.row.elapsed(), nil)
 }
 
 // RotateTx is Rotate in the caller's transaction, which the bus began; the new token is good once that has committed.
@@ -75,28 +94,69 @@ func (s *Store[T]) RotateTx(ctx context.Context, tx pgx.Tx, token string, o *Rot
 	if err != nil {
 		return "", nil, err
 	}
-	var got *Session[T]
+	var out rotated[T]
 	err = s.joinTx(tx, func(tx pgx.Tx, c *changes) error {
-		got, err = s.rotate(ctx, tx, t, c)
+		out, err = s.rotate(ctx, tx, t, c)
 		return err
 	})
 	if err != nil {
 		return "", nil, explain("rotate", err)
 	}
-	return s.sealer.format(&t.fresh), got, nil
+	switch {
+	case out.got != nil:
+		return s.sealer.format(&t.fresh), out.got, nil
+	case out.young:
+		got, err := s.session(out.row, &t.p.secret, out.row.elapsed())
+		return token, got, err
+	}
+	return s.succeed(ctx, t, out.row, out.row.elapsed(), tx)
+}
+
+// succeed returns the token that has followed the one given, and the one given if that is not known: it works as well.
+// A nil db stands for memory.
+func (s *Store[T]) succeed(ctx context.Context, t *rotation, r *row[T], elapsed time.Duration, db querier) (string, *Session[T], error) {
+	next, known := r.successor(&t.p)
+	if known {
+		var now *row[T]
+		var age time.Duration
+		var err error
+		if db == nil {
+			now, age, err = s.find(ctx, &next)
+		} else {
+			now, err = s.readValid(ctx, db, &next)
+		}
+		if err == nil {
+			got, err := s.session(now, &next.secret, age)
+			return s.sealer.format(&next.secret), got, err
+		}
+		if !errors.Is(err, ErrNoSession) {
+			return "", nil, err
+		}
+	}
+	got, err := s.session(r, &t.p.secret, elapsed)
+	return t.token, got, err
 }
 
 // rotation is one that is about to happen.
 type rotation struct {
+	token     string
 	p         present
 	fresh     secret
+	salt      []byte // nil: the new token is random
 	o         RotateOptions
 	policy    Policy
 	lastWrite uuid.UUID
 }
 
+// rotated is what became of one. Without a session there was nothing to do: the token is too young, or was replaced.
+type rotated[T any] struct {
+	got   *Session[T]
+	row   *row[T]
+	young bool
+}
+
 func (s *Store[T]) prepareRotate(token string, o *RotateOptions) (*rotation, error) {
-	t := &rotation{fresh: newSecret(), lastWrite: uuid.New()}
+	t := &rotation{token: token, lastWrite: uuid.New()}
 	if o != nil {
 		t.o = *o
 	}
@@ -113,50 +173,68 @@ func (s *Store[T]) prepareRotate(token string, o *RotateOptions) (*rotation, err
 	}
 	if s.weak.Graceful {
 		t.o.Grace = time.Hour
-		return t, nil
+	} else {
+		switch {
+		case t.o.Grace < 0 || t.o.Grace > time.Hour:
+			return nil, fmt.Errorf("%w: Grace: %v is not between 0 and an hour", ErrInvalid, t.o.Grace)
+		case t.o.Grace > 0 && t.o.Login.user != "":
+			return nil, fmt.Errorf("%w: Grace: a login leaves none to the old token", ErrInvalid)
+		case t.o.Login.user == "" && (t.o.SID != "" || t.o.Policy != Policy{} || t.o.AuthenticatedAgo != 0 || t.o.Unauthenticated):
+			return nil, fmt.Errorf("%w: Policy, Issuer, SID, AuthenticatedAgo and Unauthenticated go with Login", ErrInvalid)
+		case t.o.AuthenticatedAgo < 0 || t.o.AuthenticatedAgo > maxAbsolute:
+			return nil, fmt.Errorf("%w: AuthenticatedAgo: %v", ErrInvalid, t.o.AuthenticatedAgo)
+		}
 	}
-	switch {
-	case t.o.Grace < 0 || t.o.Grace > time.Hour:
-		return nil, fmt.Errorf("%w: Grace: %v is not between 0 and an hour", ErrInvalid, t.o.Grace)
-	case t.o.Grace > 0 && t.o.Login.user != "":
-		return nil, fmt.Errorf("%w: Grace: a login leaves none to the old token", ErrInvalid)
-	case t.o.Login.user == "" && (t.o.SID != "" || t.o.Policy != Policy{} || t.o.AuthenticatedAgo != 0):
-		return nil, fmt.Errorf("%w: Policy, Issuer, SID and AuthenticatedAgo go with Login", ErrInvalid)
-	case t.o.AuthenticatedAgo < 0 || t.o.AuthenticatedAgo > maxAbsolute:
-		return nil, fmt.Errorf("%w: AuthenticatedAgo: %v", ErrInvalid, t.o.AuthenticatedAgo)
+
+	if t.o.Grace > 0 {
+		t.salt = newSalt()
+		t.fresh = t.p.secret.successor(t.salt)
+	} else {
+		t.fresh = newSecret()
 	}
 	return t, nil
 }
 
-func (s *Store[T]) rotate(ctx context.Context, tx pgx.Tx, t *rotation, c *changes) (*Session[T], error) {
+// rotate does it in a transaction. Whoever takes locks takes that of a user before those of sessions.
+func (s *Store[T]) rotate(ctx context.Context, tx pgx.Tx, t *rotation, c *changes) (out rotated[T], err error) {
 	user := t.o.Login.user
-	if user != "" && t.o.Login.gen == 0 {
-		if _, err := tx.Exec(ctx, s.sql.enterUser, user); err != nil {
-			return nil, explain("rotate", err)
+	if user != "" {
+		r, err := s.readValid(ctx, tx, &t.p)
+		if err != nil {
+			return out, err
+		}
+		if r.info.User != user {
+			err = s.enter(ctx, tx, t.o.Login, c)
+		} else if t.o.Login.rowless() {
+			_, err = tx.Exec(ctx, s.sql.enterUser, user, t.o.Login.gen)
+		}
+		if err != nil {
+			return out, explain("rotate", err)
 		}
 	}
 	if t.o.SID != "" {
 		if _, err := tx.Exec(ctx, s.sql.lockSID, t.o.Issuer, t.o.SID, false); err != nil {
-			return nil, explain("rotate", err)
+			return out, explain("rotate", err)
 		}
 	}
-	r, err := s.readValid(ctx, tx, &t.p)
+
+	// From here on nobody else changes the row: neither its token nor the key of its data.
+	r, err := s.readLocked(ctx, tx, &t.p)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	if !r.current {
-		return nil, ErrConflict
+	if t.o.Grace > 0 && !r.current {
+		return rotated[T]{row: r}, nil
 	}
-	if user != "" && user != r.info.User && s.cfg.MaxPerUser > 0 {
-		if err := s.makeRoom(ctx, tx, user, c); err != nil {
-			return nil, err
-		}
+	if r.sinceRotated < t.o.IfOlder && r.current {
+		return rotated[T]{row: r, young: true}, nil
 	}
+
 	var wrapped []byte
 	if r.wrapped != nil {
 		k, err := unwrap(r.wrapped, &t.p.secret, r.info.ID)
 		if err != nil {
-			return nil, err
+			return out, err
 		}
 		wrapped = k.wrap(&t.fresh, r.info.ID)
 	}
@@ -166,24 +244,45 @@ func (s *Store[T]) rotate(ctx context.Context, tx pgx.Tx, t *rotation, c *change
 	}
 	first, second := t.fresh.hash()
 	var id string
-	var prev []byte
+	var found, prev []byte
 	err = tx.QueryRow(ctx, s.sql.rotate, t.p.key[:], t.p.proof[:], first[:], second[:], wrapped, t.o.Grace.Microseconds(), t.lastWrite.String(),
-		user, t.o.Login.gen, t.policy.idleMicros(), t.policy.Absolute.Microseconds(), t.o.AuthenticatedAgo.Microseconds(),
-		t.o.Issuer, t.o.SID, device).Scan(&id, &prev)
+		user, t.o.Login.gen, t.policy.idleMicros(), t.policy.Absolute.Microseconds(),
+		authenticatedMicros(t.o.Unauthenticated, t.o.AuthenticatedAgo), t.o.Issuer, t.o.SID, device, t.salt).Scan(&id, &found, &prev)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = s.whyNot(ctx, tx, &t.p)
 		if errors.Is(err, ErrConflict) && user != "" {
 			err = ErrLoginEnded
 		}
-		return nil, err
+		return out, err
 	}
 	if err != nil {
-		return nil, explain("rotate", err)
+		return out, explain("rotate", err)
 	}
-	c.session(keysOf(t.p.key[:], prev)...)
+	c.session(keysOf(found, prev)...)
 	c.end(id)
+
 	if r, err = s.read(ctx, tx, first); err != nil {
-		return nil, err
+		return out, err
 	}
-	return s.session(r, &t.fresh, 0)
+	got, err := s.session(r, &t.fresh, 0)
+	return rotated[T]{got: got}, err
+}
+
+// firstUse notes that the client has the new token of a rotation: from then on the old one goes on for no more than its
+// grace. It is tried again by a later use if it fails.
+func (s *Store[T]) firstUse(ctx context.Context, p *present, r *row[T], elapsed time.Duration) {
+	const again = int64(time.Second)
+	tried := r.confirmed.Load()
+	if tried != 0 && int64(elapsed)-tried < again || !r.confirmed.CompareAndSwap(tried, max(int64(elapsed), 1)) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), inlineTouch)
+	defer cancel()
+	_, err := s.inTx(ctx, func(tx pgx.Tx, c *changes) error {
+		_, err := s.endRows(ctx, tx, c, s.sql.firstUse, p.key[:], p.proof[:])
+		return err
+	})
+	if err != nil {
+		s.log.DebugContext(ctx, "first use of a new token not noted", slog.Any("error", explain("rotate", err)))
+	}
 }

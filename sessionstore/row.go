@@ -1,6 +1,7 @@
 package sessionstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,15 +16,15 @@ import (
 
 // row is a session as the database had it, with the moment before it was asked: remaining times count from there by this
 // process' clock, so no two machines' clocks are ever compared. Rows in the cache are shared and never change, but for
-// the two atomics.
+// the atomics.
 type row[T any] struct {
 	now   func() time.Time
 	asked time.Time
 
 	key     key
-	prevKey *key // whose grace may not be over
-	current bool // found by the current token and not by the one before
-	proof   []byte
+	prevKey *key   // whose grace may not be over
+	current bool   // found by the current token and not by the one before
+	proof   []byte // of the token by which it was found
 	wrapped []byte // the data's key for the holder of the token by which it was found; nil: data is plain
 
 	info      Info
@@ -33,14 +34,22 @@ type row[T any] struct {
 	lastWrite string
 	revoked   bool
 
+	currentProof []byte
+	nextSalt     []byte // from which and the token before the current one was derived; nil: it was not
+	unconfirmed  bool   // nobody has used the current token yet, so the one before goes on
+
 	// As of asked.
 	untilDeadline time.Duration
 	sinceSeen     time.Duration
 	sinceRotated  time.Duration
-	grace         time.Duration // left of the old token's, if found by it
+	grace         time.Duration // left of the old token's; not positive: there is none
 
 	decoded atomic.Pointer[T]
-	touched atomic.Int64 // when a use was last noted here, in nanoseconds after asked; 0: not yet
+	// In nanoseconds after asked; 0: not yet.
+	touched   atomic.Int64 // when a use was last noted here
+	confirmed atomic.Int64 // when the first use of the current token was last tried to be noted
+
+	askedFor atomic.Int64 // the highest version that a stamp claimed and the database did not have
 }
 
 // querier is what statements need: a pool or a transaction.
@@ -51,15 +60,21 @@ type querier interface {
 
 // read reads the row of a key. Whoever calls it bounds how many do.
 func (s *Store[T]) read(ctx context.Context, db querier, k key) (*row[T], error) {
+	return s.readBy(ctx, db, s.sql.get, k)
+}
+
+// readBy reads with one of the two statements that return a whole row.
+func (s *Store[T]) readBy(ctx context.Context, db querier, sql string, k key) (*row[T], error) {
 	r := &row[T]{now: s.cfg.now, asked: s.cfg.now()}
 	var found, prev, device []byte
 	var id string
 	var authenticated *time.Time
 	var idle, deadline, seen, rotated, grace int64
-	err := db.QueryRow(ctx, s.sql.get, k[:]).Scan(&r.current, &found, &prev, &r.proof, &r.wrapped,
+	err := db.QueryRow(ctx, sql, k[:]).Scan(&r.current, &found, &prev, &r.proof, &r.wrapped,
 		&id, &r.info.User, &r.tag, &r.version, &r.data, &device, &r.info.Issuer, &r.info.SID,
-		&r.info.CreatedAt, &authenticated, &r.info.RotatedAt, &r.info.LastSeen, &r.info.ExpiresAt,
-		&idle, &deadline, &seen, &rotated, &grace, &r.revoked, &r.lastWrite)
+		&r.info.CreatedAt, &authenticated, &r.info.RotatedAt, &r.info.LastSeen, &r.info.ExpiresAt, &r.info.LastAddress,
+		&idle, &deadline, &seen, &rotated, &grace, &r.revoked, &r.lastWrite,
+		&r.currentProof, &r.nextSalt, &r.unconfirmed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, ErrNotFound
 	}
@@ -210,7 +225,18 @@ func (s *Store[T]) session(r *row[T], sec *secret, elapsed time.Duration) (*Sess
 	if err != nil {
 		return nil, err
 	}
+	return s.result(r, data, elapsed), nil
+}
+
+// result is a caller's copy with data of its own.
+func (s *Store[T]) result(r *row[T], data T, elapsed time.Duration) *Session[T] {
 	return &Session[T]{
 		Info: r.info, Data: data, Version: r.version, Replaced: !r.current, Remaining: r.remaining(elapsed), row: r, tag: r.tag,
-	}, nil
+	}
+}
+
+// holds reports whether a row has this data, as the codec writes it now.
+func (s *Store[T]) holds(r *row[T], sec *secret, encoded []byte) bool {
+	version, before, err := r.plain(sec)
+	return err == nil && version == s.cfg.Codec.Version() && bytes.Equal(before, encoded)
 }

@@ -1,7 +1,6 @@
 package sessionstore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,11 +23,24 @@ func (s *Store[T]) Save(ctx context.Context, token string, got *Session[T]) erro
 	if err != nil {
 		return err
 	}
-	w, err := s.writeOf(&p, r, got, encoded)
-	if err != nil {
-		return err
+	for try := 0; ; try++ {
+		w, err := s.writeOf(&p, r, got, encoded)
+		if err != nil {
+			return err
+		}
+		if err = s.save(ctx, &p, got, w); !errors.Is(err, ErrConflict) || try >= s.cfg.MaxRetries {
+			return err
+		}
+		// Another version is the caller's conflict. Another key of the data, or another token, is only ours.
+		now, _, findErr := s.findFresh(ctx, &p)
+		if findErr != nil {
+			return findErr
+		}
+		if now.version != got.Version || now.version != r.version {
+			return err
+		}
+		r = now
 	}
-	return s.save(ctx, &p, got, w)
 }
 
 // SaveTx is Save in the caller's transaction, which the bus began: the data changes if and when it commits.
@@ -56,15 +68,15 @@ func (s *Store[T]) SaveTx(ctx context.Context, tx pgx.Tx, token string, got *Ses
 }
 
 // Update reads a session, has fn change its data, and writes it, over again as long as others write in between; so fn may
-// be called several times, each time with data that nobody else has. Data that fn leaves as it was is not written. An
-// error of fn ends it and is returned as it is.
+// be called several times, each time with data that nobody else has. Data that fn leaves as the database has it is not
+// written. An error of fn ends it and is returned as it is.
 func (s *Store[T]) Update(ctx context.Context, token string, fn func(data *T) error) (*Session[T], error) {
 	p, err := s.present(token)
 	if err != nil {
 		return nil, err
 	}
 	r, elapsed, err := s.find(ctx, &p)
-	for try := 0; err == nil; try++ {
+	for try, fresh := 0, false; err == nil; try++ {
 		var data T
 		if data, err = s.decode(r, &p.secret); err != nil {
 			return nil, err
@@ -73,31 +85,46 @@ func (s *Store[T]) Update(ctx context.Context, token string, fn func(data *T) er
 			return nil, err
 		}
 		var got *Session[T]
-		if got, err = s.replace(ctx, &p, r, data, elapsed); err == nil || !errors.Is(err, ErrConflict) || try >= s.cfg.MaxRetries {
-			return got, err
+		if got, err = s.replace(ctx, &p, r, data, elapsed, fresh); err == nil {
+			return got, nil
+		}
+		if !errors.Is(err, ErrConflict) || try >= s.cfg.MaxRetries {
+			return nil, err
 		}
 		if err = pause(ctx, try); err == nil {
 			r, elapsed, err = s.findFresh(ctx, &p)
+			fresh = true
 		}
 	}
 	return nil, err
 }
 
-// replace writes data that was made from a row, unless it is the same.
-func (s *Store[T]) replace(ctx context.Context, p *present, r *row[T], data T, elapsed time.Duration) (*Session[T], error) {
+// replace writes data that was made from a row, unless the database has it already. Memory may be behind, so it is not
+// enough that the row was found there to have it: ErrConflict if the database has another version.
+func (s *Store[T]) replace(ctx context.Context, p *present, r *row[T], data T, elapsed time.Duration, fresh bool) (*Session[T], error) {
 	encoded, err := s.encode(data)
 	if err != nil {
 		return nil, err
 	}
-	got := &Session[T]{Info: r.info, Data: data, Version: r.version, Replaced: !r.current, Remaining: r.remaining(elapsed), row: r, tag: r.tag}
-	if version, before, err := r.plain(&p.secret); err == nil && version == s.cfg.Codec.Version() && bytes.Equal(before, encoded) {
+	if s.holds(r, &p.secret, encoded) {
+		if !fresh {
+			now, age, err := s.findFresh(ctx, p)
+			if err != nil {
+				return nil, err
+			}
+			if now.version != r.version {
+				return nil, ErrConflict
+			}
+			r, elapsed = now, age
+		}
 		s.used(ctx, r, elapsed)
-		return got, nil
+		return s.result(r, data, elapsed), nil
 	}
 	w, err := s.envelopeFor(p, r, r.version, encoded)
 	if err != nil {
 		return nil, err
 	}
+	got := s.result(r, data, elapsed)
 	return got, s.save(ctx, p, got, w)
 }
 
@@ -129,17 +156,26 @@ func (s *Store[T]) UpdateTx(ctx context.Context, tx pgx.Tx, token string, fn fun
 		if err != nil {
 			return err
 		}
-		got = &Session[T]{Info: r.info, Data: data, Version: r.version + 1, Replaced: !r.current, Remaining: r.remaining(0), row: r, tag: r.tag}
+		got = s.result(r, data, 0)
+		got.Version++
 		return s.write(ctx, tx, &p, w, c)
 	})
-	var theirs applicationError
-	if errors.As(err, &theirs) {
-		return nil, theirs.error
+	if theirs := unwrapped(err); theirs != err { //nolint:errorlint // it is the caller's own, as it was
+		return nil, theirs
 	}
 	if err != nil {
 		return nil, explain("update", err)
 	}
 	return got, nil
+}
+
+// unwrapped is an error of the caller's as it was.
+func unwrapped(err error) error {
+	var theirs applicationError
+	if errors.As(err, &theirs) {
+		return theirs.error
+	}
+	return err
 }
 
 // applicationError takes an error of the caller's through a transaction as it is.
@@ -151,6 +187,7 @@ type dataWrite struct {
 	version   int64 // that was read
 	envelope  []byte
 	wrapped   []byte // the data's key, if it is new
+	sealed    bool   // the row was found encrypted
 	lastWrite uuid.UUID
 }
 
@@ -180,7 +217,7 @@ func (s *Store[T]) writeOf(p *present, r *row[T], got *Session[T], encoded []byt
 // envelopeFor encrypts as the row is encrypted; a plain one becomes so where that is configured, unless an old token in
 // its grace could then not read it.
 func (s *Store[T]) envelopeFor(p *present, r *row[T], version int64, encoded []byte) (w dataWrite, err error) {
-	w = dataWrite{id: r.info.ID, version: version, lastWrite: uuid.New()}
+	w = dataWrite{id: r.info.ID, version: version, lastWrite: uuid.New(), sealed: r.wrapped != nil}
 	var k *dataKey
 	switch {
 	case r.wrapped != nil:
@@ -189,7 +226,7 @@ func (s *Store[T]) envelopeFor(p *present, r *row[T], version int64, encoded []b
 			return w, err
 		}
 		k = &had
-	case s.cfg.Encrypt && r.current && r.prevKey == nil:
+	case s.cfg.Encrypt && r.current && (r.prevKey == nil || r.grace <= 0):
 		fresh := newDataKey()
 		k, w.wrapped = &fresh, fresh.wrap(&p.secret, r.info.ID)
 	}
@@ -198,7 +235,7 @@ func (s *Store[T]) envelopeFor(p *present, r *row[T], version int64, encoded []b
 }
 
 func (s *Store[T]) save(ctx context.Context, p *present, got *Session[T], w dataWrite) error {
-	_, err := s.inTx(ctx, func(tx pgx.Tx, c *changes) error { return s.write(ctx, tx, p, w, c) })
+	receipt, err := s.inTx(ctx, func(tx pgx.Tx, c *changes) error { return s.write(ctx, tx, p, w, c) })
 	if err != nil && outcomeUnknown(err) && s.ours(ctx, p.key, w.lastWrite) {
 		err = nil
 	}
@@ -208,7 +245,7 @@ func (s *Store[T]) save(ctx context.Context, p *present, got *Session[T], w data
 		}
 		return explain("save", err)
 	}
-	got.Version = w.version + 1
+	got.Version, got.receipt = w.version+1, receipt
 	return nil
 }
 
@@ -216,7 +253,7 @@ func (s *Store[T]) save(ctx context.Context, p *present, got *Session[T], w data
 func (s *Store[T]) write(ctx context.Context, tx pgx.Tx, p *present, w dataWrite, c *changes) error {
 	var version int64
 	var found, prev []byte
-	err := tx.QueryRow(ctx, s.sql.save, p.key[:], p.proof[:], w.id.String(), w.version, w.envelope, w.lastWrite.String(), w.wrapped).
+	err := tx.QueryRow(ctx, s.sql.save, p.key[:], p.proof[:], w.id.String(), w.version, w.envelope, w.lastWrite.String(), w.wrapped, w.sealed).
 		Scan(&version, &found, &prev)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return s.whyNot(ctx, tx, p)

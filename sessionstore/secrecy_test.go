@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/stretchr/testify/require"
 
+	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
 	"github.com/pgcoherence/pgcoherence/internal/lab/storetest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
@@ -109,7 +110,7 @@ func TestSecrecy(t *testing.T) {
 		note(p.Touch(ctx, token))
 		_, _, err = p.Rotate(ctx, token, &sessionstore.RotateOptions{Grace: -1})
 		note(err)
-		_, err = p.Commit(ctx, token, cart{Note: strings.Repeat("the-secret-note", 10_000)}, nil)
+		_, err = p.Adapter(hook.Token{}).Commit(ctx, token, cart{Note: strings.Repeat("the-secret-note", 10_000)}, nil)
 		note(err)
 	}
 	value, err := p.PutOneTime(ctx, "k", []byte("the-secret-note"), nil)
@@ -220,7 +221,6 @@ func TestEncryption(t *testing.T) {
 	require.NoError(t, err)
 	_, err = p.GetFresh(ctx, second)
 	require.ErrorIs(t, err, sessionstore.ErrUnreadable)
-	require.ErrorIs(t, err, sessionstore.ErrNoSession)
 
 	// Plain sessions become encrypted when they are written.
 	token, _ = login(t, other, "carl", nil)

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/pgcoherence/pgcoherence/bus"
 )
 
 // Session is a session as it was when it was read. It belongs to the caller: changing it changes nothing but this copy,
@@ -24,8 +26,9 @@ type Session[T any] struct {
 	Remaining time.Duration
 
 	// What an unchanged copy came from.
-	row *row[T]
-	tag string
+	row     *row[T]
+	tag     string
+	receipt bus.Receipt
 }
 
 // Info is what is known of a session without its token: for lists, logs, support.
@@ -41,6 +44,7 @@ type Info struct {
 	Issuer          string        `json:"issuer,omitempty"`          // of the identity provider's session
 	SID             string        `json:"sid,omitempty"`
 	Device          Device        `json:"device"`
+	LastAddress     string        `json:"last_address,omitempty"` // where the last recorded use came from, see WithAddress
 }
 
 // AuthenticatedWithin says whether the user has logged in that recently, by the database's clock: for what asks for the

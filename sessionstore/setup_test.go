@@ -14,6 +14,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
 	"github.com/pgcoherence/pgcoherence/internal/lab/storetest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/door"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main(m)) }
@@ -33,6 +34,8 @@ type (
 	store   = sessionstore.Store[cart]
 	config  = sessionstore.Config[cart]
 	session = sessionstore.Session[cart]
+
+	commitOptions = door.CommitOptions[cart, sessionstore.Login, sessionstore.Policy, sessionstore.Device]
 )
 
 // pod is a bus and a store over a database that others use, too.

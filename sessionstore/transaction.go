@@ -68,13 +68,12 @@ func (s *Store[T]) joinTx(tx pgx.Tx, do work) error {
 }
 
 func (s *Store[T]) join(tx *bus.Tx, do work) error {
+	// After an error as well: the caller may commit what was done before it.
 	var c changes
-	if err := do(tx, &c); err != nil {
-		return err
-	}
+	err := do(tx, &c)
 	tx.Invalidate(s.cfg.Topic, c.keys...)
 	tx.Invalidate(s.endTopic, c.ends...)
-	return nil
+	return err
 }
 
 // outcomeUnknown says whether a commit may have happened all the same. The bus says so; that the connection was closed is

@@ -8,11 +8,12 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
-// Weaken switches guards off, those of the store and those of the cache it stands on, to show that they are needed. Nobody
-// outside of this module can call it. It is called before the store is used and before its bus runs.
-func (s *Store[T]) Weaken(t hook.Token, guards hook.SessionGuards, caches hook.CacheGuards) {
+// Weaken switches guards off, those of the store and those of the cache it stands on, to show that they are needed. It is
+// called before the store is used and before its bus runs.
+func (a *adapter[T]) Weaken(guards hook.SessionGuards, caches hook.CacheGuards) {
+	s := a.s
 	s.weak = guards
-	s.rows.Weaken(t, caches)
+	s.rows.Weaken(hook.Token{}, caches)
 	if guards.SaveEnded {
 		s.sql.save = withoutLine(s.sql.save, "s.gen = ")
 	}

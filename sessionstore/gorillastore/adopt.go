@@ -34,7 +34,7 @@ func (s *Store) Adopt(ctx context.Context, name, id string, values map[any]any, 
 	if err != nil {
 		return false, err
 	}
-	o := &sessionstore.CommitOptions{Remaining: remaining}
+	o := &commitOptions{Remaining: remaining}
 	if s.cfg.WithUser != nil {
 		if user := s.cfg.WithUser(values); user != "" {
 			if o.Login, err = s.sessions.BeginLogin(ctx, user); err != nil {
@@ -42,6 +42,6 @@ func (s *Store) Adopt(ctx context.Context, name, id string, values map[any]any, 
 			}
 		}
 	}
-	_, err = s.sessions.Commit(ctx, token, data, o)
+	_, err = s.door().Commit(ctx, token, data, o)
 	return err == nil, err
 }

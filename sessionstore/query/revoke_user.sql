@@ -1,4 +1,5 @@
--- Whatever carries the old generation is invalid from the commit on, sessions of logins under way included.
-INSERT INTO /*schema*/pgcoherence.session_user AS u (user_id, gen, ended_at) VALUES ($1, 1, clock_timestamp())
-ON CONFLICT (user_id) DO UPDATE SET gen = u.gen + 1, ended_at = clock_timestamp()
+-- Whatever carries another generation is invalid from the commit on, sessions of logins under way included.
+INSERT INTO /*schema*/pgcoherence.session_user AS u (user_id, gen, ended_at)
+VALUES ($1, /*schema*/pgcoherence.next_generation(), clock_timestamp())
+ON CONFLICT (user_id) DO UPDATE SET gen = EXCLUDED.gen, ended_at = EXCLUDED.ended_at
 RETURNING u.tag::text

@@ -22,7 +22,7 @@ func (s *Store) AllCtx(ctx context.Context) (map[string][]byte, error) {
 		return nil, ErrEncrypted
 	}
 	all := map[string][]byte{}
-	err := s.sessions.Each(ctx, func(got *sessionstore.Session[Data]) error {
+	err := s.door().Each(ctx, func(got *sessionstore.Session[Data]) error {
 		h := handle{got.ID, got.User}
 		all[h.String()] = s.found(got, digest{})
 		return nil

@@ -59,8 +59,9 @@ func (s *Store) start(ctx context.Context, key string, f *frame, remaining time.
 		if o.Login, err = s.login(ctx, f); err != nil {
 			return err
 		}
+		o.Authenticated = f.login != ""
 	}
-	_, err := s.sessions.Commit(ctx, key, f.data, o)
+	_, err := s.door().Commit(ctx, key, f.data, o)
 	return err
 }
 
@@ -88,7 +89,7 @@ func (s *Store) rewrite(ctx context.Context, key string, f *frame, remaining tim
 	if f.unchanged {
 		data = now.Data // somebody else may have written
 	}
-	o := &sessionstore.CommitOptions{}
+	o := &commitOptions{}
 	if moved {
 		o.Remaining = remaining
 	}
@@ -96,15 +97,16 @@ func (s *Store) rewrite(ctx context.Context, key string, f *frame, remaining tim
 		if o.Login, err = s.login(ctx, f); err != nil {
 			return err
 		}
+		o.Authenticated = f.login != ""
 	}
-	_, err = s.sessions.Commit(ctx, key, data, o)
+	_, err = s.door().Commit(ctx, key, data, o)
 	return err
 }
 
 // renew stores what was loaded with another token, which RenewToken has ended, or MergeSession.
 func (s *Store) renew(ctx context.Context, key string, f *frame, remaining time.Duration) error {
 	o := s.options(ctx, remaining)
-	before, err := s.sessions.Renewal(ctx, f.from.id)
+	before, err := s.door().Renewal(ctx, f.from.id)
 	ended := errors.Is(err, sessionstore.ErrRevoked)
 	if err != nil && !ended {
 		return err
@@ -115,6 +117,7 @@ func (s *Store) renew(ctx context.Context, key string, f *frame, remaining time.
 		if o.Login, err = s.login(ctx, f); err != nil {
 			return err
 		}
+		o.Authenticated = f.login != ""
 	case ended:
 		return err
 	case f.user == "":
@@ -130,7 +133,7 @@ func (s *Store) renew(ctx context.Context, key string, f *frame, remaining time.
 	if o.Remaining <= 0 {
 		return sessionstore.ErrExpired
 	}
-	_, err = s.sessions.Commit(ctx, key, f.data, o)
+	_, err = s.door().Commit(ctx, key, f.data, o)
 	if err == nil {
 		s.stats.renewed.Add(1)
 	}
@@ -151,8 +154,8 @@ func (s *Store) login(ctx context.Context, f *frame) (sessionstore.Login, error)
 	return s.sessions.BeginLogin(ctx, f.user)
 }
 
-func (s *Store) options(ctx context.Context, remaining time.Duration) *sessionstore.CommitOptions {
-	o := &sessionstore.CommitOptions{Remaining: remaining, Policy: sessionstore.Policy{Idle: s.manager.IdleTimeout}}
+func (s *Store) options(ctx context.Context, remaining time.Duration) *commitOptions {
+	o := &commitOptions{Remaining: remaining, Policy: sessionstore.Policy{Idle: s.manager.IdleTimeout}}
 	if o.Policy.Idle == 0 {
 		o.Policy.Idle = sessionstore.NoIdle
 	}
@@ -164,7 +167,7 @@ func (s *Store) options(ctx context.Context, remaining time.Duration) *sessionst
 
 // over ends a session whose deadline was set to the past.
 func (s *Store) over(ctx context.Context, key string) error {
-	_, err := s.sessions.End(ctx, key)
+	_, err := s.door().End(ctx, key)
 	return err
 }
 
@@ -219,6 +222,6 @@ func (s *Store) Adopt(ctx context.Context, token string, isHash bool, b []byte) 
 			}
 		}
 	}
-	_, err = s.sessions.Commit(ctx, token, data, o)
+	_, err = s.door().Commit(ctx, token, data, o)
 	return err == nil, err
 }

@@ -28,7 +28,7 @@ func (s *Store) DeleteCtx(ctx context.Context, token string) error {
 	if errors.Is(err, ErrUnhashed) {
 		return nil // the contract: what does not exist is deleted
 	}
-	_, err = s.sessions.End(ctx, key)
+	_, err = s.door().End(ctx, key)
 	return unlessNone(err)
 }
 

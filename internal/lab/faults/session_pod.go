@@ -70,7 +70,7 @@ func newKeeper(p *pod) (*keeper, error) {
 		k.close()
 		return nil, err
 	}
-	k.store.Weaken(hook.Token{}, p.cfg.Session.Guards, p.cfg.CacheGuards)
+	k.store.Adapter(hook.Token{}).Weaken(p.cfg.Session.Guards, p.cfg.CacheGuards)
 	return k, nil
 }
 

@@ -9,17 +9,18 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-func TestFrameworkQueriesPrepare(t *testing.T) {
+func TestAdapterQueriesPrepare(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, template)
 	conn, err := pgx.Connect(t.Context(), db.DSN)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close(t.Context()) })
-	queries, err := sessionstore.FrameworkQueries(bus.DefaultSchema)
+	queries, err := sessionstore.AdapterQueries(bus.DefaultSchema)
 	require.NoError(t, err)
 	require.Len(t, queries, 2)
 	for name, sql := range queries {
@@ -33,33 +34,33 @@ func TestEndAndRenewal(t *testing.T) {
 	t.Parallel()
 	_, p := one(t, nil)
 	token, got := login(t, p, "ann", &sessionstore.CreateOptions{Policy: sessionstore.Policy{Absolute: time.Hour}})
-	_, err := p.Renewal(t.Context(), got.ID)
+	_, err := p.Adapter(hook.Token{}).Renewal(t.Context(), got.ID)
 	require.ErrorIs(t, err, sessionstore.ErrRevoked, "it is not over")
 
-	_, err = p.End(t.Context(), token)
+	_, err = p.Adapter(hook.Token{}).End(t.Context(), token)
 	require.NoError(t, err)
-	r, err := p.Renewal(t.Context(), got.ID)
+	r, err := p.Adapter(hook.Token{}).Renewal(t.Context(), got.ID)
 	require.NoError(t, err)
 	require.Equal(t, "ann", r.Login.User())
 	require.InDelta(t, time.Hour, r.Remaining, float64(time.Minute))
 	next, _ := login(t, p, "bob", nil) // for a token
-	_, err = p.End(t.Context(), next)
+	_, err = p.Adapter(hook.Token{}).End(t.Context(), next)
 	require.NoError(t, err)
 
 	fresh := sessionstore.FormatToken(make([]byte, 32))
-	continued, err := p.Commit(t.Context(), fresh, cart{Note: "on"}, &sessionstore.CommitOptions{ID: got.ID, Login: r.Login, Remaining: r.Remaining})
+	continued, err := p.Adapter(hook.Token{}).Commit(t.Context(), fresh, cart{Note: "on"}, &commitOptions{ID: got.ID, Login: r.Login, Remaining: r.Remaining})
 	require.NoError(t, err)
 	require.Equal(t, got.ID, continued.ID)
 
-	_, err = p.End(t.Context(), token) // a logout with the token from before
+	_, err = p.Adapter(hook.Token{}).End(t.Context(), token) // a logout with the token from before
 	require.NoError(t, err)
 	_, err = p.GetFresh(t.Context(), fresh)
 	require.ErrorIs(t, err, sessionstore.ErrRevoked)
-	_, err = p.Renewal(t.Context(), got.ID)
+	_, err = p.Adapter(hook.Token{}).Renewal(t.Context(), got.ID)
 	require.ErrorIs(t, err, sessionstore.ErrRevoked)
-	_, err = p.End(t.Context(), token)
+	_, err = p.Adapter(hook.Token{}).End(t.Context(), token)
 	require.NoError(t, err)
-	_, err = p.End(t.Context(), sessionstore.FormatToken(append(make([]byte, 31), 1)))
+	_, err = p.Adapter(hook.Token{}).End(t.Context(), sessionstore.FormatToken(append(make([]byte, 31), 1)))
 	require.ErrorIs(t, err, sessionstore.ErrNotFound)
 }
 
@@ -68,13 +69,13 @@ func TestRenewalAfterRevokeUser(t *testing.T) {
 	t.Parallel()
 	_, p := one(t, nil)
 	token, got := login(t, p, "ann", nil)
-	_, err := p.End(t.Context(), token)
+	_, err := p.Adapter(hook.Token{}).End(t.Context(), token)
 	require.NoError(t, err)
-	r, err := p.Renewal(t.Context(), got.ID)
+	r, err := p.Adapter(hook.Token{}).Renewal(t.Context(), got.ID)
 	require.NoError(t, err)
 	_, err = p.RevokeUser(t.Context(), "ann")
 	require.NoError(t, err)
-	_, err = p.Commit(t.Context(), sessionstore.FormatToken(make([]byte, 32)), cart{}, &sessionstore.CommitOptions{ID: got.ID, Login: r.Login})
+	_, err = p.Adapter(hook.Token{}).Commit(t.Context(), sessionstore.FormatToken(make([]byte, 32)), cart{}, &commitOptions{ID: got.ID, Login: r.Login})
 	require.ErrorIs(t, err, sessionstore.ErrLoginEnded)
 }
 
@@ -91,7 +92,7 @@ func TestEach(t *testing.T) {
 	require.NoError(t, err)
 	login(t, sealing, "dan", nil)
 	seen := 0
-	require.NoError(t, p.Each(t.Context(), func(got *session) error {
+	require.NoError(t, p.Adapter(hook.Token{}).Each(t.Context(), func(got *session) error {
 		seen++
 		require.Equal(t, kept.ID, got.ID)
 		require.Equal(t, "ann", got.User)
@@ -101,6 +102,6 @@ func TestEach(t *testing.T) {
 	}))
 	require.Equal(t, 1, seen)
 	mine := errors.New("enough")
-	require.ErrorIs(t, p.Each(t.Context(), func(*session) error { return mine }), mine)
+	require.ErrorIs(t, p.Adapter(hook.Token{}).Each(t.Context(), func(*session) error { return mine }), mine)
 	require.Zero(t, (&session{}).UntilDeadline())
 }
