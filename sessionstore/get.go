@@ -22,11 +22,11 @@ func (s *Store[T]) GetFresh(ctx context.Context, token string) (*Session[T], err
 	return s.get(ctx, token, read{use: true, fresh: true})
 }
 
-// GetAfter is Get that does not miss the write by which a stamp was made, on whatever pod that was: read your writes. It
-// asks the database only if what this pod has in memory is older than the stamp. Text that is no stamp of this session
-// counts as none.
-func (s *Store[T]) GetAfter(ctx context.Context, token, stamp string) (*Session[T], error) {
-	return s.get(ctx, token, read{use: true, after: parseStamp(stamp)})
+// GetAfter is Get that does not miss a write which the client knows of, on whatever pod that was: read your writes. The
+// version is that of the session which the write returned; let the client bring it back, in a cookie beside the token.
+// The database is asked only if what this pod has in memory is older, and once for a version that nobody has written.
+func (s *Store[T]) GetAfter(ctx context.Context, token string, version int64) (*Session[T], error) {
+	return s.get(ctx, token, read{use: true, after: version})
 }
 
 // Look is Get without counting as a use: for what the browser does by itself, such as polling.
@@ -44,7 +44,7 @@ func (s *Store[T]) Touch(ctx context.Context, token string) error {
 type read struct {
 	use   bool  // it counts as one
 	fresh bool  // whatever the memory holds
-	after stamp // not older than this
+	after int64 // not an older version than this
 }
 
 func (s *Store[T]) get(ctx context.Context, token string, how read) (*Session[T], error) {
@@ -68,9 +68,9 @@ func (s *Store[T]) row(ctx context.Context, token string, how read) (p present, 
 		} else {
 			r, elapsed, err = s.find(ctx, &p)
 		}
-		if err == nil && how.after.after(r.version, r.askedFor.Load(), r.info.ID) {
-			if r, elapsed, err = s.findFresh(ctx, &p); err == nil && r.version < how.after.version {
-				r.askedFor.Store(how.after.version) // it is invented, or lost with the database's last moments
+		if err == nil && how.after > max(r.version, r.askedFor.Load()) {
+			if r, elapsed, err = s.findFresh(ctx, &p); err == nil && r.version < how.after {
+				r.askedFor.Store(how.after) // it is invented, or lost with the database's last moments
 			}
 		}
 		if err == nil && how.use {

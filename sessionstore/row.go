@@ -49,7 +49,7 @@ type row[T any] struct {
 	touched   atomic.Int64 // when a use was last noted here
 	confirmed atomic.Int64 // when the first use of the current token was last tried to be noted
 
-	askedFor atomic.Int64 // the highest version that a stamp claimed and the database did not have
+	askedFor atomic.Int64 // the highest version that GetAfter has asked the database for in vain
 }
 
 // querier is what statements need: a pool or a transaction.

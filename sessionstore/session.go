@@ -47,6 +47,19 @@ type Info struct {
 	LastAddress     string        `json:"last_address,omitempty"` // where the last recorded use came from, see WithAddress
 }
 
+// Receipt is that of the write which returned this session, or which it was last given to: for the bus' Confirm. It is
+// zero if nothing was written, and for a new session, which no pod can have had in memory.
+func (s *Session[T]) Receipt() bus.Receipt { return s.receipt }
+
+// UntilDeadline is how long the session can last from now, however much it is used. It is zero for a session that no
+// store returned. Unlike ExpiresAt it does not depend on how this machine's clock is set.
+func (s *Session[T]) UntilDeadline() time.Duration {
+	if s.row == nil {
+		return 0
+	}
+	return max(s.row.untilDeadline-s.row.elapsed(), 0)
+}
+
 // AuthenticatedWithin says whether the user has logged in that recently, by the database's clock: for what asks for the
 // password once more.
 func (s *Session[T]) AuthenticatedWithin(d time.Duration) bool {
