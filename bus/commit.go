@@ -88,7 +88,7 @@ func (t *Tx) pipeline(ctx context.Context) error {
 	case err == nil:
 		t.finish()
 		t.receipt = Receipt{epoch: t.epoch, xid: xid}
-		t.bus.committed(events, xid, 0)
+		t.bus.committed(events, t.receipt, 0)
 		return nil
 	case pgconn.SafeToRetry(err) && (closed || !pg.IsClosed()):
 		// Nothing was sent: ctx had ended, or the connection was closed before. If it was closed since, pgx says the same
@@ -129,7 +129,7 @@ func (t *Tx) announceEarly(ctx context.Context, conn *pgx.Conn, events []Event) 
 		return
 	}
 	if n, err := strconv.ParseUint(xid, 10, 64); err == nil {
-		t.bus.committed(events, n, 0)
+		t.bus.committed(events, Receipt{epoch: t.epoch, xid: n}, 0)
 	}
 }
 

@@ -20,6 +20,7 @@ type announcer struct {
 	notifier notifier
 	outbox   *outbox
 
+	epoch   string       // in which what waits was named
 	next    time.Time    // earliest next NOTIFY, or how long what is held is left to the sweeper
 	unsent  []wire.Event // taken from the outbox, not yet sent
 	hidden  []wire.Event // not visible to a NOTIFY statement yet: synchronous replication can hold a commit back
@@ -68,17 +69,30 @@ func (a *announcer) hold(now time.Time, st status) bool {
 	if d == 0 {
 		return false
 	}
+	a.enter(st.epoch)
 	if a.unsent = a.applier.unannounced(a.unsent); len(a.unsent) > 0 {
 		return false
 	}
-	a.gather()
+	a.gather(st.epoch)
 	a.unsent, a.next = a.applier.unannounced(a.unsent), now.Add(d)
 	return true
 }
 
+// enter drops what was named in another epoch. Under the present one the same names may be those of other events, which
+// no pod would apply if it took them for known. What has really been committed is in the log, and the sweep's.
+func (a *announcer) enter(epoch string) {
+	if epoch == a.epoch || a.guards.NamesOutliveEpoch {
+		return
+	}
+	a.giveUp(&a.unsent)
+	a.giveUp(&a.hidden)
+	a.epoch, a.tries, a.waiting = epoch, 0, 0
+}
+
 // gather takes what has come since, and what was hidden for long enough.
-func (a *announcer) gather() {
-	taken, dropped := a.outbox.take()
+func (a *announcer) gather(epoch string) {
+	a.enter(epoch)
+	taken, dropped := a.outbox.take(epoch, a.guards.NamesOutliveEpoch)
 	a.stats.dropped.Add(dropped)
 	a.unsent = append(a.unsent, taken...)
 	if len(a.hidden) > 0 && !time.Now().Before(a.showAt) {
@@ -88,12 +102,16 @@ func (a *announcer) gather() {
 
 // announce announces all that waits.
 func (a *announcer) announce(ctx context.Context, conn *pgx.Conn, st status) error {
-	a.gather()
-	// What a sweep has carried meanwhile need not go out again.
-	a.unsent = a.applier.unannounced(a.unsent)
-	if len(a.unsent) == 0 || st.codec == nil {
+	if st.codec == nil {
 		return nil
 	}
+	a.gather(st.epoch)
+	// What a sweep has carried meanwhile need not go out again.
+	a.unsent = a.applier.unannounced(a.unsent)
+	if len(a.unsent) == 0 {
+		return nil
+	}
+
 	a.next = time.Now().Add(a.interval(st))
 	hidden, err := a.notifier.notify(ctx, conn, st.codec.Pack(a.unsent, nil, false, a.cfg.MaxKeys), xids(a.unsent))
 	if err != nil {

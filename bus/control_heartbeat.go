@@ -107,7 +107,7 @@ func (h *heartbeat) beat(ctx context.Context, conn *pgx.Conn, _ status) error {
 		h.requests.read.Store(true)
 		return nil
 	}
-	h.keep(sent, st.epoch, answer)
+	h.keep(sent, epochID(*identity), answer)
 	if !h.health.isFresh() && h.liveness.canProveByReading(answered) {
 		h.requests.read.Store(true) // the first proof need not wait for a mark
 	}

@@ -53,7 +53,9 @@ func (p *Postgres) PayloadOf(xid uint64, events ...Event) []string {
 }
 
 // Committed is what follows the commit of a transaction.
-func (p *Postgres) Committed(xid uint64, events ...Event) { p.committed(events, xid, 0) }
+func (p *Postgres) Committed(xid uint64, events ...Event) {
+	p.committed(events, Receipt{epoch: p.applier.epochNow(), xid: xid}, 0)
+}
 
 // Notification handles a payload as if it had arrived, and tells whether it calls for a read of the difference.
 func (p *Postgres) Notification(payload string) bool {

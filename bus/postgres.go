@@ -136,6 +136,8 @@ func (p *Postgres) Run(ctx context.Context) error {
 		return err
 	}
 	p.health.set(CatchingUp)
+	p.outbox.start()
+	defer p.outbox.stop()
 
 	l := &listener{env: p.env, applier: p.applier, registry: p.registry, dialer: newDialer(p, "listen "+p.cfg.Name)}
 	c := newControl(p.env, p.applier, p.health, p.outbox, &p.confirms, l, newDialer(p, "control "+p.cfg.Name))

@@ -21,25 +21,27 @@ func (p *Postgres) Publish(ctx context.Context, events ...Event) (Receipt, error
 	})
 }
 
-// committed is what follows a commit, whoever made it: own subscribers first, then the announcement.
-func (p *Postgres) committed(events []Event, xid uint64, firstN int32) {
+// committed is what follows a commit, whoever made it: own subscribers first, then the announcement. The receipt names
+// the events: its epoch was read before the transaction wrote them, so they are never taken for those of a later epoch in
+// which the same transaction id was given again.
+func (p *Postgres) committed(events []Event, r Receipt, firstN int32) {
 	now := time.Now()
 	p.stats.published.Add(int64(len(events)))
-	p.applier.deliverLocal(events, now, xid)
+
 	ids := make([]position.EventID, len(events))
 	wires := make([]wire.Event, len(events))
 	at := p.applier.fresh.databaseTime(now)
 	for i, e := range events {
-		ids[i] = position.EventID{XID: xid, N: firstN + int32(i)}
+		ids[i] = position.EventID{XID: r.xid, N: firstN + int32(i)}
 		wires[i] = wire.Event{ID: ids[i], HasID: true, Topic: e.Topic, Keys: e.Keys, All: e.All, At: at}
 	}
-	p.applier.remember(ids)
-	p.outbox.put(wires)
+	p.applier.deliverCommitted(events, now, r.epoch, ids)
+	p.outbox.put(r.epoch, wires)
 }
 
 // uncertain is what follows a commit whose answer was lost: own subscribers drop the keys; if it did commit, the sweep
 // finds the events.
 func (p *Postgres) uncertain(events []Event) {
 	p.stats.uncertain.Add(1)
-	p.applier.deliverLocal(events, time.Now(), 0)
+	p.applier.deliverUncertain(events, time.Now())
 }

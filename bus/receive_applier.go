@@ -69,15 +69,33 @@ func (a *applier) setPodCount(pods int64) {
 	a.heard.pace.pods = pods
 }
 
-// deliverLocal delivers this bus' own events to its own subscribers, before the publisher goes on.
-// xid is 0 if the outcome of their commit is unknown.
-func (a *applier) deliverLocal(events []Event, at time.Time, xid uint64) {
+// deliverCommitted delivers this bus' own events to its own subscribers, before the publisher goes on, and remembers
+// them: their announcement need not be applied again. Their names mean nothing in an epoch other than the one that they
+// were given in.
+func (a *applier) deliverCommitted(events []Event, at time.Time, epoch string, ids []position.EventID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	named := epoch != "" && epoch == a.track.Epoch() || a.guards.NamesOutliveEpoch
+
 	var xids []uint64
-	if xid != 0 {
-		xids = []uint64{xid}
+	if named || a.track.Epoch() == "" {
+		xids = []uint64{ids[0].XID}
 	}
 	for _, e := range events {
-		a.registry.deliver(Delivery{Event: e, Local: true, Uncertain: xid == 0, XIDs: xids, CommittedAt: at})
+		a.registry.deliver(Delivery{Event: e, Local: true, XIDs: xids, CommittedAt: at})
+	}
+	if !named {
+		return
+	}
+	for _, id := range ids {
+		a.track.Remember(id, position.Applied)
+	}
+}
+
+// deliverUncertain delivers own events of which it is not known whether they were committed.
+func (a *applier) deliverUncertain(events []Event, at time.Time) {
+	for _, e := range events {
+		a.registry.deliver(Delivery{Event: e, Local: true, Uncertain: true, CommittedAt: at})
 	}
 }
 
@@ -86,16 +104,6 @@ func (a *applier) deliverRemote(d Delivery) {
 	a.registry.deliver(d)
 	if !d.CommittedAt.IsZero() {
 		a.stats.delays.observe(time.Since(d.CommittedAt))
-	}
-}
-
-// remember notes that own events were applied here, when they are known to be committed: their announcement need not
-// be applied again.
-func (a *applier) remember(ids []position.EventID) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, id := range ids {
-		a.track.Remember(id, position.Applied)
 	}
 }
 

@@ -40,8 +40,9 @@ func (s *Staged) Committed() Receipt {
 	if s == nil || len(s.events) == 0 {
 		return Receipt{}
 	}
-	s.bus.committed(s.events, s.xid, s.first)
-	return Receipt{epoch: s.epoch, xid: s.xid}
+	r := Receipt{epoch: s.epoch, xid: s.xid}
+	s.bus.committed(s.events, r, s.first)
+	return r
 }
 
 // Stage writes events to the log in a pgx transaction of the caller's. It takes one round trip. A bad event is an error

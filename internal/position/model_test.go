@@ -34,11 +34,12 @@ const (
 // weakness switches one rule off; the model must then find a violation.
 type weakness struct {
 	announceInvisible, markWithoutFrom, markWithoutEvents, ignorePruned, ignoreEpoch, cursorOnly, freshWithoutBeat,
-	confirmWithoutWait, confirmByCount bool
+	confirmWithoutWait, confirmByCount, namesOutliveEpoch bool
 }
 
 type modelEvent struct {
 	id        position.EventID
+	epoch     string // the one it was named in
 	key       int
 	committed bool
 }
@@ -67,9 +68,13 @@ type modelWrite struct {
 	xid                        uint64
 	confirm                    bool
 	told                       bool
+	epoch                      string // when it began
 }
 
-type modelVersion struct{ end int } // when it was superseded, -1 if it was not
+type modelVersion struct {
+	end int // when it was superseded, -1 if it was not
+	xid uint64
+}
 
 type modelLoad struct {
 	key, version, storeAt int
@@ -87,6 +92,12 @@ type modelSweepRun struct {
 	events []modelEvent
 	sendAt int
 	ask    bool
+}
+
+// modelAnswer is a commit whose publisher has yet to note it.
+type modelAnswer struct {
+	event  modelEvent
+	noteAt int
 }
 
 type modelConfirm struct {
@@ -110,6 +121,7 @@ type modelPod struct {
 	cache                                                                              map[int]int
 	loads                                                                              []*modelLoad
 	outbox                                                                             []modelEvent
+	answers                                                                            []modelAnswer
 	beat                                                                               *struct {
 		answer            position.Snapshot
 		epoch             string
@@ -141,6 +153,7 @@ type model struct {
 	locked           [modelKeys]bool
 	versions         [modelKeys][]modelVersion
 	confirmed        [modelKeys]int
+	failedOverAt     int
 	violation        string
 	served, confirms int
 }
@@ -148,7 +161,7 @@ type model struct {
 func newModel(seed uint64, weak weakness) *model {
 	m := &model{weak: weak, r: rand.New(rand.NewPCG(seed, 1)), next: 100, latest: 100, epochs: 1, rows: map[int]*modelRow{}}
 	for k := range m.versions {
-		m.versions[k] = []modelVersion{{-1}}
+		m.versions[k] = []modelVersion{{-1, 0}}
 	}
 	for i := range modelPods {
 		m.pods = append(m.pods, &modelPod{id: i, cache: map[int]int{}, connectAt: m.r.IntN(600), heardAt: -1 << 20, weakAt: -1 << 20})
@@ -249,7 +262,9 @@ func (m *model) applyDifference(p *modelPod, d *modelRead) {
 		p.epochSince = m.now
 	} else {
 		for _, e := range d.events {
-			p.invalidate(e.key)
+			if p.track.Known(e.id) == 0 {
+				p.invalidate(e.key)
+			}
 			p.track.Remember(e.id, position.Applied)
 		}
 		p.track.CaughtUp(d.head.Current)
@@ -264,7 +279,9 @@ func (m *model) applyMessage(p *modelPod, msg modelMessage) {
 	}
 	p.weakAt = m.now
 	for _, e := range msg.events {
-		p.invalidate(e.key)
+		if p.track.Known(e.id) == 0 {
+			p.invalidate(e.key)
+		}
 		p.track.Remember(e.id, position.Announced|position.Applied)
 	}
 	p.ask = p.ask || msg.ask
@@ -290,11 +307,11 @@ func (m *model) stepWriters() {
 			if m.chance(15) {
 				d = 200 + m.r.IntN(1200)
 			}
-			w := &modelWrite{pod: m.r.IntN(modelPods+1) - 1, key: key, commitAt: m.now + d, xid: m.begin(), confirm: m.chance(3)}
+			w := &modelWrite{pod: m.r.IntN(modelPods+1) - 1, key: key, commitAt: m.now + d, xid: m.begin(), confirm: m.chance(3), epoch: m.epoch()}
 			if m.chance(6) && w.pod >= 0 {
 				w.lostAt = m.now + 1 + m.r.IntN(d+1)
 			}
-			m.events = append(m.events, modelEvent{id: position.EventID{XID: w.xid}, key: key})
+			m.events = append(m.events, modelEvent{id: position.EventID{XID: w.xid}, key: key, epoch: w.epoch})
 			m.writes = append(m.writes, w)
 		}
 	}
@@ -331,17 +348,18 @@ func (m *model) commit(w *modelWrite) {
 	}
 	v := m.versions[w.key]
 	v[len(v)-1].end = m.now
-	m.versions[w.key] = append(v, modelVersion{-1})
+	m.versions[w.key] = append(v, modelVersion{-1, w.xid})
 	m.locked[w.key] = false
 	if w.pod < 0 || w.told {
 		return
 	}
 	p := m.pods[w.pod]
 	p.invalidate(w.key)
-	p.track.Remember(position.EventID{XID: w.xid}, position.Applied)
-	if !m.chance(5) { // else the publisher dies before it announces
-		p.outbox = append(p.outbox, m.eventOf(w.xid))
+	a := modelAnswer{event: m.eventOf(w.xid), noteAt: m.now}
+	if m.chance(20) {
+		a.noteAt += m.r.IntN(500) // the publisher's goroutine has to wait for its turn
 	}
+	p.answers = append(p.answers, a)
 	if w.confirm {
 		p.confirms = append(p.confirms, &modelConfirm{key: w.key, version: len(m.versions[w.key]) - 1, xid: w.xid, epoch: m.epoch()})
 	}
@@ -349,6 +367,7 @@ func (m *model) commit(w *modelWrite) {
 
 func (m *model) stepPod(p *modelPod) {
 	m.stepListener(p)
+	m.stepPublishers(p)
 	control := m.now >= p.controlDownUntil
 	if control {
 		if !p.registered {
@@ -420,12 +439,31 @@ func (m *model) stepReads(p *modelPod) {
 	}
 }
 
+// stepPublishers is what follows a commit on the publisher's goroutine. A name counts only in its own epoch.
+func (m *model) stepPublishers(p *modelPod) {
+	p.answers = slices.DeleteFunc(p.answers, func(a modelAnswer) bool {
+		if m.now < a.noteAt {
+			return false
+		}
+		if a.event.epoch == p.track.Epoch() || m.weak.namesOutliveEpoch {
+			p.track.Remember(a.event.id, position.Applied)
+		}
+		if !m.chance(5) { // else the publisher dies before it announces
+			p.outbox = append(p.outbox, a.event)
+		}
+		return true
+	})
+}
+
 func (m *model) stepAnnouncer(p *modelPod) {
 	if len(p.outbox) == 0 || !m.chance(4) || p.track.Epoch() != m.epoch() {
 		return
 	}
 	e := p.outbox[0]
 	p.outbox = p.outbox[1:]
+	if e.epoch != m.epoch() && !m.weak.namesOutliveEpoch {
+		return
+	}
 	if e.id.XID != 0 && (m.weak.announceInvisible || m.snapshot().Sees(e.id.XID)) {
 		m.notify(modelMessage{epoch: m.epoch(), events: []modelEvent{e}})
 	}
@@ -575,6 +613,10 @@ func (m *model) stepCache(p *modelPod) {
 		m.served++
 		if version < m.confirmed[key] {
 			m.violation = fmt.Sprintf("G4 at %d: pod %d serves version %d of %d, confirmed is %d", m.now, p.id, version, key, m.confirmed[key])
+		} else if version >= len(m.versions[key]) {
+			if m.now-m.failedOverAt > modelStale+5 {
+				m.violation = fmt.Sprintf("G1/G2 at %d: pod %d serves version %d of %d, lost in a failover %d ago", m.now, p.id, version, key, m.now-m.failedOverAt)
+			}
 		} else if end := m.versions[key][version].end; end >= 0 && m.now-end > modelStale+5 {
 			m.violation = fmt.Sprintf("G1/G2 at %d: pod %d serves version %d of %d, superseded %d ago", m.now, p.id, version, key, m.now-end)
 		}
@@ -625,6 +667,27 @@ func (m *model) stepFaults() {
 		m.events, m.kept, m.prunedTo = nil, nil, position.Snapshot{}
 		if m.chance(2) { // but for a standby that took over and lacks them
 			m.rows = map[int]*modelRow{}
+			m.loseLatest()
+		}
+	}
+}
+
+// loseLatest is what an asynchronous standby lacks that took over: the latest transactions. It gives their ids again.
+func (m *model) loseLatest() {
+	m.failedOverAt = m.now
+	last := m.latest - min(uint64(m.r.IntN(60)), m.latest-101)
+	m.next, m.latest = last, last
+	m.open = slices.DeleteFunc(m.open, func(xid uint64) bool { return xid > last })
+	for k, v := range m.versions {
+		for len(v) > 1 && v[len(v)-1].xid > last {
+			v = v[:len(v)-1]
+			v[len(v)-1].end = -1
+		}
+		m.versions[k], m.confirmed[k] = v, min(m.confirmed[k], len(v)-1)
+	}
+	for _, p := range m.pods { // what was lost cannot be confirmed: the asynchronous standby's price, not the protocol's
+		for _, c := range p.confirms {
+			c.version = min(c.version, len(m.versions[c.key])-1)
 		}
 	}
 }
@@ -666,12 +729,13 @@ func TestModel(t *testing.T) {
 		"announcement before visibility": {weakness{announceInvisible: true}, 0},
 		"mark without from":              {weakness{markWithoutFrom: true}, 0},
 		"mark without events":            {weakness{markWithoutEvents: true}, 0},
-		"pruned_to ignored":              {weakness{ignorePruned: true}, 0},
+		"pruned_to ignored":              {weakness{ignorePruned: true}, 800},
 		"epoch ignored":                  {weakness{ignoreEpoch: true}, 0},
 		"cursor instead of snapshot":     {weakness{cursorOnly: true}, 0},
 		"fresh without beat":             {weakness{freshWithoutBeat: true}, 0},
 		"confirmed without epoch wait":   {weakness{confirmWithoutWait: true}, 0},
 		"confirmed by count":             {weakness{confirmByCount: true}, 0},
+		"names outlive their epoch":      {weakness{namesOutliveEpoch: true}, 160},
 	} {
 		t.Run("without: "+name, func(t *testing.T) {
 			t.Parallel()
