@@ -10,13 +10,15 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
 // TryAcquire takes a lease if it is free and nobody waits for it; else the error is a *HeldError. It writes nothing
-// then. A statement whose answer is lost is sent again; nothing is held if it returns an error.
+// then. A statement whose answer is lost is sent again; nothing is held if it returns an error. When ctx ends, it returns
+// at once; a statement that is under way goes on to its end, and what it was granted is given back.
 func (l *Locker) TryAcquire(ctx context.Context, key string) (*Lease, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
@@ -36,7 +38,9 @@ type attempt struct {
 	unsure  bool // a grant whose answer was lost, or came too late, may be found again
 	waits   bool // whoever would queue anyway need not be told who has it
 	queued  bool
-	unknown bool // there is no such lease, as far as is known, and so it is in no queue
+	unknown bool  // there is no such lease, as far as is known, and so it is in no queue
+	away    bool  // ctx has ended while a statement was under way, which is undone when it has ended
+	trouble error // the database's last error, if its last answer was one
 }
 
 func (l *Locker) attempt(ctx context.Context, key string) *attempt {
@@ -61,7 +65,7 @@ func (a *attempt) tryPatiently(ctx context.Context) (*Lease, error) {
 			return lease, nil
 		case err != nil:
 			if failed++; failed >= failedTries || !transient(err) || !backoff.Wait(ctx, wait.Next()) {
-				a.giveUp(ctx, err)
+				a.giveUp(err)
 				return nil, a.wrap(ctx, err)
 			}
 		case held.Guarded:
@@ -75,17 +79,21 @@ func (a *attempt) tryPatiently(ctx context.Context) (*Lease, error) {
 }
 
 // giveUp sees to it that a grant whose answer was lost does not last.
-func (a *attempt) giveUp(ctx context.Context, err error) {
-	if a.tries > 0 && transient(err) {
-		a.c.leave(ctx, a.key, a.id)
+func (a *attempt) giveUp(err error) {
+	if !a.away && (a.queued || a.tries > 0 && transient(err)) {
+		a.c.leaves.add(a.id, a.key)
 	}
 }
 
+// wrap says what was being done. The end of ctx comes with what the database said last, if that was an error.
 func (a *attempt) wrap(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
+	if ctx.Err() == nil {
+		return fmt.Errorf("lock: acquire %.80q: %w", a.key, explain(err))
 	}
-	return fmt.Errorf("lock: acquire %.80q: %w", a.key, explain(err))
+	if a.trouble != nil {
+		return fmt.Errorf("lock: acquire %.80q: %w; last error of the database: %w", a.key, context.Cause(ctx), explain(a.trouble))
+	}
+	return fmt.Errorf("lock: acquire %.80q: %w", a.key, context.Cause(ctx))
 }
 
 // try asks once: a lease, or who has it. With a queue, being its turn is part of the question.
@@ -98,7 +106,7 @@ func (a *attempt) try(ctx context.Context) (*Lease, *HeldError, error) {
 		for conflicting(err) && backoff.Wait(ctx, conflictWait()) { // nothing was done
 			r, err = a.ask(ctx)
 		}
-		if err != nil {
+		if a.note(ctx, err); err != nil {
 			a.unsure = true
 			return nil, nil, err
 		}
@@ -128,6 +136,7 @@ type reply struct {
 	row           row
 	sent, arrived time.Time
 	before        int64 // the largest token seen when it was sent
+	queue         bool  // it is not to be had at once, and whoever asks would wait for it
 }
 
 // row is a lease as the database tells it.
@@ -169,16 +178,26 @@ func metadataOf(text *string) map[string]string {
 	return m
 }
 
+// note remembers what the database said last, and has an outage that goes on logged.
+func (a *attempt) note(ctx context.Context, err error) {
+	switch {
+	case err == nil, errors.Is(err, errUnknown):
+		a.trouble = nil
+		a.c.outage.over()
+	case ctx.Err() == nil && transient(err):
+		a.trouble = err
+		a.c.outage.goesOn(ctx, a.c.log, err)
+	}
+}
+
 // ask sends the statement for the common case, if there is one, and acquire.sql if that grants nothing. The clock is read
-// after a connection was had: a starved pool must not eat up the lease.
+// after a connection was had: a starved pool must not eat up the lease. Waiting for the connection ends with ctx; the
+// statements end by themselves, and what they granted is given back if ctx has ended meanwhile.
 func (a *attempt) ask(ctx context.Context) (*reply, error) {
 	conn, err := a.c.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Release()
-	ctx, cancel := context.WithTimeout(ctx, min(a.options.TTL, longestTry))
-	defer cancel()
 	a.tries++
 	common := ""
 	switch {
@@ -188,23 +207,49 @@ func (a *attempt) ask(ctx context.Context) (*reply, error) {
 	case a.tries == 1:
 		common = a.c.sql.acquireFree
 	}
-	r := &reply{before: a.c.seen.Load()}
-	if r.place = a.c.place.Load(); r.place != nil && common != "" {
+	r := &reply{before: a.c.seen.Load(), place: a.c.place.Load()}
+	frozen := *a // the caller may be gone when it is read
+	err, ok := finish(ctx, a.bound(), func(ctx context.Context) error {
+		defer conn.Release()
+		return frozen.send(ctx, conn, common, r)
+	}, func(err error) {
+		if frozen.queued || err != nil || r.granted != nil {
+			a.c.leaves.add(frozen.id, frozen.key)
+		}
+	})
+	if !ok {
+		a.away = true
+		return nil, context.Cause(ctx)
+	}
+	if err == nil && r.queue {
+		return nil, nil //nolint:nilnil // not to be had at once
+	}
+	return r, err
+}
+
+// bound is how long the statements of one try may take: a grant that comes later is over.
+func (a *attempt) bound() time.Duration { return min(max(a.options.TTL, MinTTL), longestTry) }
+
+// send sends what ask decided on.
+func (a *attempt) send(ctx context.Context, conn *pgxpool.Conn, common string, r *reply) error {
+	if r.place != nil && common != "" {
 		r.sent = a.sending()
-		err = conn.QueryRow(ctx, common, a.key, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta,
+		err := conn.QueryRow(ctx, common, a.key, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta,
 			r.place.server, r.place.database, r.place.relation).Scan(&r.granted)
 		r.arrived = time.Now()
-		if !errors.Is(err, pgx.ErrNoRows) {
-			return r, err
+		if r.granted != nil || err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return err
 		}
 		if a.waits && !a.queued {
-			return nil, nil //nolint:nilnil // not to be had at once
+			r.queue = true
+			return nil
 		}
 	}
+
 	var database *string
 	var serverMicros, relation *int64
 	r.sent = a.sending()
-	err = conn.QueryRow(ctx, a.c.sql.acquire, a.key, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta, waiterAlive.Milliseconds()).
+	err := conn.QueryRow(ctx, a.c.sql.acquire, a.key, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta, waiterAlive.Milliseconds()).
 		Scan(&database, &serverMicros, &relation, &r.granted,
 			&r.row.token, &r.row.owner, &r.row.held, &r.row.turn, &r.row.sinceMS, &r.row.remaining, &r.row.meta)
 	r.arrived, r.place = time.Now(), nil
@@ -212,7 +257,7 @@ func (a *attempt) ask(ctx context.Context) (*reply, error) {
 		r.place = &place{time.UnixMicro(*serverMicros), *database, uint32(*relation)}
 		a.c.place.Store(r.place)
 	}
-	return r, err
+	return err
 }
 
 // sending counts a statement and reads the clock before it.
@@ -229,7 +274,7 @@ func (a *attempt) granted(ctx context.Context, r *reply) (*Lease, error) {
 	token := *r.granted
 	if token <= r.before && !a.unsure {
 		err := a.c.wentBack(ctx, token, r.before)
-		a.c.leave(ctx, a.key, a.id)
+		a.c.leaveNow(ctx, a.id, a.key)
 		return nil, err
 	}
 	lease := newLease(a, token, r.place.database, r.sent)
@@ -240,7 +285,7 @@ func (a *attempt) granted(ctx context.Context, r *reply) (*Lease, error) {
 	}
 	if !a.c.add(lease) {
 		lease.discard(ReasonClosed)
-		a.c.leave(ctx, a.key, a.id)
+		a.c.leaves.add(a.id, a.key)
 		return nil, ErrClosed
 	}
 	a.c.sawToken(token)

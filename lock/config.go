@@ -48,7 +48,8 @@ type Options struct {
 
 	// OnLost, if not nil, is called once when a lease is lost, in a goroutine of its own, after the lease's context has
 	// been cancelled. A program whose work cannot be cancelled ends itself here, with os.Exit: the local deadline comes
-	// before the database's, so that there is time for it. A release is not a loss. A panic in it is recovered and logged.
+	// before the database's, so that there is time for it. A release is not a loss, and neither is the end of Run. A panic in
+	// it is recovered and logged.
 	OnLost func(l *Lease, reason Reason)
 }
 
@@ -72,7 +73,7 @@ type Config struct {
 	Logger *slog.Logger
 
 	// ClaimTTL is how long a waiter that was handed a lease may leave it unclaimed before the next one gets it: how much a
-	// waiter that dies delays the queue. Defaults to DefaultClaimTTL.
+	// process with waiters that dies delays the queue. Defaults to DefaultClaimTTL.
 	ClaimTTL time.Duration
 
 	// DrainTimeout is for how long Run goes on renewing what is still held after its context has ended, so that nobody
@@ -83,7 +84,8 @@ type Config struct {
 	// sooner, through the bus. Defaults to DefaultWatchInterval.
 	WatchInterval time.Duration
 
-	// Retention is for how long a key that is free keeps its row. Defaults to DefaultRetention; negative: for ever.
+	// Retention is for how long a key that is free keeps its row. Defaults to DefaultRetention; negative: for ever. Waiters
+	// that died are deleted in any case.
 	Retention time.Duration
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -37,29 +36,35 @@ type core struct {
 
 	seen     atomic.Int64          // the largest token granted here
 	place    atomic.Pointer[place] // where the incarnation was last found to hold
+	member   string                // this process, in the rows of its waiters
 	releases releases
+	leaves   leaves
+	outage   outage
 	poke     chan struct{} // the loop of Run has something to do
 	closed   chan struct{} // closed when Run is about to end
 
 	mu       sync.Mutex
 	running  bool
 	started  bool
+	warned   bool // of a grant that nothing renews
 	closing  bool
 	leases   map[*Lease]struct{} // what Run renews
 	waiters  map[string]*waiter  // by id
 	watchers map[string]map[chan struct{}]struct{}
 	changed  []string  // hashes of keys whose leases are to be looked at now
 	touchAt  time.Time // when the waiters have to be touched at the latest
-
-	purgeAt time.Time // only the loop of Run
 }
 
-// add has a lease renewed from now on, and answers whether that is possible.
+// add has leases renewed from now on, and reports whether that is possible.
 func (c *core) add(leases ...*Lease) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing {
 		return false
+	}
+	if !c.started && !c.warned {
+		c.warned = true
+		c.log.Warn("lease granted, but Run was not called: nothing renews it, and it ends with its TTL")
 	}
 	for _, l := range leases {
 		c.leases[l] = struct{}{}
@@ -108,26 +113,30 @@ func detached(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), patience)
 }
 
-// handOver runs a statement that may hand a lease over and answers to whom, and sees to it that he learns of it: from the
-// statement itself, which gives a hint over the bus and so is as quick as can be, else by an event. One of this process'
-// is woken directly as well. If nothing of that works, he finds out when his process touches its waiters.
+// handOver runs a statement that may hand a lease over and returns to whom, and sees to it that the waiter learns of it:
+// from the statement itself, which gives a hint over the bus and so is as quick as can be, else by an event. One of this
+// process is woken directly as well. If nothing of that works, the waiter finds out when its process touches its waiters.
 //
 // The last two parameters of the statement are where the hint goes to.
-func (c *core) handOver(ctx context.Context, sql string, args []any, next **string, rest ...any) error {
+func (c *core) handOver(ctx context.Context, sql string, args []any, next **string) error {
 	channel, prefix, hints := c.hintTo()
-	err := c.row(ctx, sql, append(args, channel, prefix), append([]any{next}, rest...)...)
+	err := c.row(ctx, sql, append(args[:len(args):len(args)], channel, prefix), next)
 	if hints && pgerr.IsQueueFull(err) {
 		hints = false
-		err = c.row(ctx, sql, append(args, nil, nil), append([]any{next}, rest...)...)
+		err = c.row(ctx, sql, append(args[:len(args):len(args)], nil, nil), next)
 	}
-	if err != nil || *next == nil {
-		return err
+	if err == nil && *next != nil {
+		c.handed(ctx, **next, hints)
 	}
+	return err
+}
+
+// handed wakes a waiter that was handed a lease.
+func (c *core) handed(ctx context.Context, id string, hinted bool) {
 	c.metrics.handed.Add(1)
-	if !c.wake(**next) && !hints {
-		c.publish(ctx, **next)
+	if !c.wake(id) && !hinted {
+		c.publish(ctx, id)
 	}
-	return nil
 }
 
 // hintTo is where the hint of a hand-over goes to; nil if there is no such way at the moment.
@@ -167,15 +176,4 @@ func (c *core) publish(ctx context.Context, key string) {
 func hashOf(key string) string {
 	sum := sha256.Sum256([]byte(key))
 	return hex.EncodeToString(sum[:16])
-}
-
-// leave takes a waiter, or a grant whose answer was lost, out of a lease's queue, whatever became of ctx.
-func (c *core) leave(ctx context.Context, key, id string) {
-	ctx, cancel := detached(ctx)
-	defer cancel()
-	var next *string
-	if err := c.handOver(ctx, c.sql.leave, []any{key, id, waiterAlive.Milliseconds(), c.cfg.ClaimTTL.Milliseconds()}, &next, nil); err != nil {
-		c.log.WarnContext(ctx, "queue not left, others wait for a claim that will not come",
-			slog.Any("error", fmt.Errorf("lock: leave queue: %w", err)))
-	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"iter"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 )
 
@@ -11,15 +13,13 @@ import (
 const ElectionPrefix = "election/"
 
 // Election chooses one leader among all processes that run it: whoever has the lease of its name. All methods are safe
-// for concurrent use.
+// for concurrent use; each call of Run is a candidate of its own.
 type Election struct {
 	locker *Locker
 	key    string
 
-	mu     sync.Mutex
-	term   *Lease // nil while this process does not lead
-	resign context.CancelCauseFunc
-	over   chan struct{} // closed when the term is over
+	mu    sync.Mutex
+	terms map[*Term]struct{} // of this process, until the function that leads has returned
 }
 
 // Term is one time of leading.
@@ -27,6 +27,9 @@ type Term struct {
 	// Lease is the leader's: its Token is larger than that of every leader before, its Guard ties transactions to the
 	// term. It is released when the term ends.
 	Lease *Lease
+
+	resign context.CancelCauseFunc
+	over   chan struct{} // closed when the term is over
 }
 
 // Election makes one by name. It starts nothing and does no I/O. The error is ErrKey.
@@ -38,7 +41,7 @@ func (l *Locker) Election(name string) (*Election, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
-	return &Election{locker: l, key: key}, nil
+	return &Election{locker: l, key: key, terms: map[*Term]struct{}{}}, nil
 }
 
 // Run takes part until ctx ends: whenever this process is elected it calls lead, whose context ends with ctx, when
@@ -72,53 +75,62 @@ func (e *Election) serve(ctx context.Context, lease *Lease, lead func(ctx contex
 	defer e.locker.c.announce(ctx, e.key)
 	inner, resign := context.WithCancelCause(ctx)
 	defer resign(nil)
-	e.begin(lease, resign)
-	defer e.end()
-	err = lease.run(inner, func(ctx context.Context, lease *Lease) error {
-		err := lead(ctx, Term{Lease: lease})
+	term := e.begin(lease, resign)
+	defer e.end(term)
+	err = lease.run(inner, func(ctx context.Context, _ *Lease) error {
+		err := lead(ctx, *term)
 		byItself = ctx.Err() == nil
 		return err
 	})
 	return byItself, err
 }
 
-func (e *Election) begin(lease *Lease, resign context.CancelCauseFunc) {
+func (e *Election) begin(lease *Lease, resign context.CancelCauseFunc) *Term {
+	term := &Term{Lease: lease, resign: resign, over: make(chan struct{})}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.term, e.resign, e.over = lease, resign, make(chan struct{})
+	e.terms[term] = struct{}{}
+	return term
 }
 
-func (e *Election) end() {
+func (e *Election) end(term *Term) {
+	e.mu.Lock()
+	delete(e.terms, term)
+	e.mu.Unlock()
+	close(term.over)
+}
+
+// current lists the terms of this process that have not ended. There are two when one was lost, and the function that
+// led has not returned when another begins.
+func (e *Election) current() []*Term {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	close(e.over)
-	e.term = nil
+	return slices.Collect(maps.Keys(e.terms))
 }
 
 // Resign ends this process' term: lead's context ends, and when lead has returned the next candidate is elected. It
 // waits for that, or for the end of ctx. This process stays a candidate. ErrNotLeader if it does not lead.
 func (e *Election) Resign(ctx context.Context) error {
-	e.mu.Lock()
-	term, resign, over := e.term, e.resign, e.over
-	e.mu.Unlock()
-	if term == nil {
+	terms := e.current()
+	if len(terms) == 0 {
 		return ErrNotLeader
 	}
-	resign(ErrResigned)
-	select {
-	case <-over:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	for _, term := range terms {
+		term.resign(ErrResigned)
 	}
+	for _, term := range terms {
+		select {
+		case <-term.over:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
-// Leads says whether this process leads, as far as it can know: it asks nobody.
+// Leads reports whether this process leads, as far as it can know: it asks nobody.
 func (e *Election) Leads() bool {
-	e.mu.Lock()
-	term := e.term
-	e.mu.Unlock()
-	return term != nil && term.ValidFor() > 0
+	return slices.ContainsFunc(e.current(), func(term *Term) bool { return term.Lease.ValidFor() > 0 })
 }
 
 // Leader tells who leads, or ErrNoLeader.

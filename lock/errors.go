@@ -27,7 +27,7 @@ var (
 	ErrHeld = errors.New("lock: held by another")
 	// ErrClosed: Run has ended or is ending. Nothing can be acquired any more, and what was held is not renewed.
 	ErrClosed = errors.New("lock: closed")
-	// ErrIncarnation: incarnations are used up, after 32,767 servers. Nothing can be granted; see Locker.RaiseIncarnation.
+	// ErrIncarnation: incarnations are used up, as in 2057, or on a server whose clock is decades ahead. Nothing can be granted.
 	ErrIncarnation = errors.New("lock: no incarnation left")
 )
 

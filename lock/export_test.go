@@ -25,12 +25,13 @@ var (
 )
 
 // Purge deletes now what Run deletes now and then.
-func (l *Locker) Purge(ctx context.Context) error {
-	k := &link{c: l.c}
-	defer k.close()
-	_, err := l.c.sendPurge(ctx, k)
-	return err
-}
+func (l *Locker) Purge(ctx context.Context) error { return l.c.purge(ctx) }
+
+// PageRows is how many rows a purge looks at in one statement.
+const PageRows = purgePage
+
+// Leaving is how many are about to leave a queue in the background.
+func (l *Locker) Leaving() int { return l.c.leaves.pending() }
 
 // Hasty is the same Locker with a TTL that is shorter than the least, for tests of what ends.
 func (l *Locker) Hasty(ttl time.Duration) *Locker {

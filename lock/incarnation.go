@@ -2,20 +2,18 @@ package lock
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 )
 
-const sequenceBits = 48
+const sequenceBits = 39
 
-// Incarnation is the upper part of a token: how many times the database had become another server, or had gone back in
-// time, when it was issued. The rest of the token grows within it.
+// Incarnation is the upper part of a token, 24 bits. Each server process, database and table that grants leases has one of
+// its own, and so has each time after it was raised: the minutes from the beginning of 2026 to when that began, or one more than the
+// incarnation before, whichever is more. The rest of the token grows within it.
 func Incarnation(token int64) int { return int(token >> sequenceBits) }
 
 // place is where leases are granted, as the incarnation's row describes it.
@@ -43,22 +41,23 @@ func (c *core) wentBack(ctx context.Context, token, seen int64) error {
 }
 
 func (c *core) raiseBy(ctx context.Context, byHand bool, reason string) (n int, err error) {
-	err = c.row(ctx, c.sql.raise, []any{byHand, reason}, &n)
+	var raised *int64
+	err = c.row(ctx, c.sql.raise, []any{byHand, reason}, &raised)
 	switch {
-	case errors.Is(err, pgx.ErrNoRows): // another process did it
+	case err == nil && raised == nil: // another process did it
 		return 0, nil
-	case pgerr.IsCheckViolation(err): // n is checked to fit
+	case pgerr.IsCheckViolation(err): // it has to fit
 		return 0, fmt.Errorf("%w: %w", ErrIncarnation, err)
 	case err != nil:
 		return 0, fmt.Errorf("lock: raise incarnation: %w", err)
 	}
 	c.metrics.raised.Add(1)
-	return n, nil
+	return int(*raised), nil
 }
 
 // RaiseIncarnation makes all tokens issued from now on larger than all before, whatever the sequence says, and returns
 // the new incarnation. Call it after the tables' content was put back in time by hand in a running server; everything
-// else is noticed. There are 32,767 of them.
+// else is noticed. They last until 2057.
 func (l *Locker) RaiseIncarnation(ctx context.Context, reason string) (int, error) {
 	if len(reason) > 200 || !isText(reason) {
 		return 0, fmt.Errorf("%w: reason: want at most 200 bytes of UTF-8 without NUL", ErrConfig)

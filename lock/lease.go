@@ -31,10 +31,13 @@ type Lease struct {
 	lost     *LostError
 	released bool // Release was called
 	done     bool // and has succeeded
+
+	releasing chan struct{} // holds the one call of Release that sends
 }
 
 func newLease(a *attempt, token int64, database string, sent time.Time) *Lease {
-	l := &Lease{locker: a.Locker, key: a.key, id: a.id, token: token, database: database, granted: sent, sent: sent, waited: a.queued && !a.unknown}
+	l := &Lease{locker: a.Locker, key: a.key, id: a.id, token: token, database: database, granted: sent, sent: sent, waited: a.queued && !a.unknown,
+		releasing: make(chan struct{}, 1)}
 	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(a.values))
 	l.mu.Lock() // the timer may fire at once
 	defer l.mu.Unlock()
@@ -124,6 +127,10 @@ func (l *Lease) lose(reason Reason) {
 	}
 	c.metrics.lose(reason, elapsed.Between(l.granted, time.Now()))
 	l.cancel(err)
+	if reason == ReasonClosed { // Run was told to end
+		c.log.Info("lease still held as Run ends", slog.Int64("token", l.token))
+		return
+	}
 	c.log.Warn("lease lost", slog.String("reason", string(reason)), slog.Int64("token", l.token))
 	if f := l.locker.options.OnLost; f != nil {
 		go func() { // as documented: it may take its time, and may be the end of the process
@@ -160,41 +167,66 @@ func (l *Lease) discard(reason Reason) {
 // It does not wait for transactions that are guarded by the lease, nor for the disk; the next owner does. If ctx has
 // already ended, it goes on for up to five seconds all the same, so that it can be deferred. A lease that was lost is given
 // up too if it is still there, and the error is the *LostError. What is released at the same time goes to the server
-// together; ctx ends only the waiting for the answer. The second Release after a successful one is ErrReleased;
-// one that failed can be repeated, and if it is not, the lease ends with its TTL.
+// together; ctx ends only the waiting for the answer. Of several calls, at once or one after the other, the first to
+// succeed returns nil and the others ErrReleased; one that failed can be repeated, and if it is not, the lease ends with
+// its TTL.
 func (l *Lease) Release(ctx context.Context) error {
-	l.mu.Lock()
-	if l.done {
-		l.mu.Unlock()
-		return ErrReleased
-	}
-	first, lost := !l.released, l.lost
-	l.released = true
-	l.timer.Stop()
-	l.mu.Unlock()
-	c := l.locker.c
-	if first {
-		l.cancel(ErrReleased)
-		c.remove(l)
-		if lost == nil {
-			c.metrics.release(elapsed.Between(l.granted, time.Now()))
-		}
-	}
+	lost := l.stop()
 	if ctx.Err() != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = detached(ctx)
 		defer cancel()
 	}
-	err := l.sendRelease(ctx)
-	if err == nil || errors.Is(err, ErrLost) {
-		l.mu.Lock()
-		l.done = true
-		l.mu.Unlock()
+
+	select {
+	case l.releasing <- struct{}{}:
+	case <-ctx.Done():
+		return wrap("release", l.key, context.Cause(ctx))
 	}
-	if lost != nil {
-		err = lost
+	if l.isDone() {
+		<-l.releasing
+		return ErrReleased
+	}
+	err, ok := finish(ctx, patience, func(ctx context.Context) error {
+		defer func() { <-l.releasing }()
+		err := l.sendRelease(ctx)
+		if err == nil || errors.Is(err, ErrLost) {
+			l.mu.Lock()
+			l.done = true
+			l.mu.Unlock()
+		}
+		return err
+	}, nil)
+	switch {
+	case lost != nil:
+		return lost
+	case !ok:
+		return wrap("release", l.key, context.Cause(ctx))
 	}
 	return err
+}
+
+// stop ends the use of the lease here, before it is given up, and returns why it was lost, if it was.
+func (l *Lease) stop() *LostError {
+	l.mu.Lock()
+	first, lost := !l.released, l.lost
+	l.released = true
+	l.timer.Stop()
+	l.mu.Unlock()
+	if first {
+		l.cancel(ErrReleased)
+		l.locker.c.remove(l)
+		if lost == nil {
+			l.locker.c.metrics.release(elapsed.Between(l.granted, time.Now()))
+		}
+	}
+	return lost
+}
+
+func (l *Lease) isDone() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.done
 }
 
 func (l *Lease) sendRelease(ctx context.Context) error {
@@ -211,7 +243,7 @@ func (l *Lease) sendRelease(ctx context.Context) error {
 	var next *string
 	err := c.handOver(ctx, c.sql.release, []any{
 		l.key, l.token, hold.Milliseconds(), waiterAlive.Milliseconds(), c.cfg.ClaimTTL.Milliseconds(),
-	}, &next, nil, nil)
+	}, &next)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return &LostError{Key: l.key, Token: l.token, Reason: ReasonTaken}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgcoherence/pgcoherence/bus"
@@ -39,7 +40,8 @@ func New(b bus.Bus, pool *pgxpool.Pool, cfg *Config) (*Locker, error) {
 		leases: map[*Lease]struct{}{}, waiters: map[string]*waiter{}, watchers: map[string]map[chan struct{}]struct{}{},
 		poke: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
-	own.releases.c = own
+	own.member = uuid.NewString()
+	own.releases.c, own.leaves.c = own, own
 	return &Locker{options: c.Options, meta: meta, c: own}, nil
 }
 

@@ -3,10 +3,12 @@ package lock
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
 )
@@ -42,16 +44,15 @@ func (l *Locker) tryMany(ctx context.Context, keys []string) ([]*Lease, error) {
 		for conflicting(err) && backoff.Wait(ctx, conflictWait()) {
 			leases, held, err = a.askMany(ctx, keys)
 		}
+		a.note(ctx, err)
 		switch {
 		case err == nil && held == nil && leases != nil:
 			return leases, nil
 		case err != nil:
 			a.unsure = true
 			if failed++; failed >= failedTries || !transient(err) || !backoff.Wait(ctx, wait.Next()) {
-				if transient(err) {
-					for _, key := range keys {
-						l.c.leave(ctx, key, a.id)
-					}
+				if transient(err) && !a.away {
+					l.c.leaves.add(a.id, keys...)
 				}
 				return nil, a.wrap(ctx, err)
 			}
@@ -68,6 +69,15 @@ func (l *Locker) tryMany(ctx context.Context, keys []string) ([]*Lease, error) {
 	}
 }
 
+// replyMany is what acquire_many.sql returns.
+type replyMany struct {
+	tokens   map[string]int64 // of all keys, or of none
+	missing  []string         // keys that have no row
+	held     *HeldError
+	database *string
+	sent     time.Time
+}
+
 // askMany asks once. All nil: what was missing was made, ask again.
 func (a *attempt) askMany(ctx context.Context, keys []string) ([]*Lease, *HeldError, error) {
 	c := a.c
@@ -78,75 +88,83 @@ func (a *attempt) askMany(ctx context.Context, keys []string) ([]*Lease, *HeldEr
 	if err != nil {
 		return nil, nil, err
 	}
-	defer conn.Release()
-	bounded, cancel := context.WithTimeout(ctx, min(a.options.TTL, longestTry))
-	defer cancel()
 	a.tries++
-	before, sent := c.seen.Load(), a.sending()
-	rows, err := conn.Query(bounded, c.sql.acquireMany, keys, a.id, c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta, waiterAlive.Milliseconds())
-	if err != nil {
+	before := c.seen.Load()
+	r := &replyMany{tokens: make(map[string]int64, len(keys))}
+	frozen := *a // the caller may be gone when it is read
+	err, ok := finish(ctx, a.bound(), func(ctx context.Context) error {
+		defer conn.Release()
+		return frozen.sendMany(ctx, conn, keys, r)
+	}, func(err error) {
+		if err != nil || len(r.tokens) > 0 {
+			c.leaves.add(frozen.id, keys...)
+		}
+	})
+	switch {
+	case !ok:
+		a.away = true
+		return nil, nil, context.Cause(ctx)
+	case err != nil:
 		return nil, nil, err
+	case r.database == nil:
+		return nil, nil, c.raise(ctx)
+	case len(r.tokens) == len(keys):
+		least := slices.Min(slices.Collect(maps.Values(r.tokens)))
+		if least <= before && !a.unsure {
+			err := c.wentBack(ctx, least, before)
+			c.leaveNow(ctx, a.id, keys...)
+			return nil, nil, err
+		}
+		return a.grantedMany(keys, r)
+	}
+	return nil, r.held, nil
+}
+
+// sendMany sends the statement, and makes the rows that it found missing unless somebody has one of the others.
+func (a *attempt) sendMany(ctx context.Context, conn *pgxpool.Conn, keys []string, r *replyMany) error {
+	r.sent = a.sending()
+	rows, err := conn.Query(ctx, a.c.sql.acquireMany, keys, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta, waiterAlive.Milliseconds())
+	if err != nil {
+		return err
 	}
 	var key string
-	var r reply
-	var held *HeldError
-	var missing []string
-	var database *string
-	tokens := make([]int64, 0, len(keys))
+	var one reply
 	_, err = pgx.ForEachRow(rows, []any{
-		&key, &database, &r.granted, &r.row.token, &r.row.owner, &r.row.held, &r.row.turn, &r.row.sinceMS, &r.row.remaining, &r.row.meta,
+		&key, &r.database, &one.granted, &one.row.token, &one.row.owner, &one.row.held, &one.row.turn, &one.row.sinceMS, &one.row.remaining, &one.row.meta,
 	}, func() error {
 		switch {
-		case r.granted != nil:
-			tokens = append(tokens, *r.granted)
-		case r.row.token == nil:
-			missing = append(missing, key)
-		case held == nil || held.Guarded: // rather one that is held than one that could have been had
-			if h := r.row.heldError(key); held == nil || !h.Guarded {
-				held = h
+		case one.granted != nil:
+			r.tokens[key] = *one.granted
+		case one.row.token == nil:
+			r.missing = append(r.missing, key)
+		case r.held == nil || r.held.Guarded: // rather one that is held than one that could have been had
+			if h := one.row.heldError(key); r.held == nil || !h.Guarded {
+				r.held = h
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, nil, err
+	if err == nil && r.database != nil && len(r.missing) > 0 && (r.held == nil || r.held.Guarded) {
+		r.held = nil
+		_, err = conn.Exec(ctx, a.c.sql.makeFree, r.missing)
 	}
-	switch {
-	case database == nil:
-		conn.Release() // raise takes one from the pool
-		return nil, nil, c.raise(ctx)
-	case len(tokens) == len(keys) && slices.Min(tokens) <= before && !a.unsure:
-		conn.Release()
-		err := c.wentBack(ctx, slices.Min(tokens), before)
-		for _, key := range keys {
-			c.leave(ctx, key, a.id)
-		}
-		return nil, nil, err
-	case len(tokens) == len(keys):
-		return a.grantedMany(ctx, keys, tokens, *database, sent)
-	case held != nil && !held.Guarded:
-		return nil, held, nil
-	case len(missing) > 0:
-		_, err := conn.Exec(bounded, c.sql.makeFree, missing)
-		return nil, nil, err
-	}
-	return nil, held, nil
+	return err
 }
 
-func (a *attempt) grantedMany(ctx context.Context, keys []string, tokens []int64, database string, sent time.Time) ([]*Lease, *HeldError, error) {
+func (a *attempt) grantedMany(keys []string, r *replyMany) ([]*Lease, *HeldError, error) {
 	leases := make([]*Lease, len(keys))
 	for i, key := range keys {
 		own := *a
 		own.key = key
-		leases[i] = newLease(&own, tokens[i], database, sent)
+		leases[i] = newLease(&own, r.tokens[key], *r.database, r.sent)
 	}
 	if !a.c.add(leases...) {
 		for _, lease := range leases {
 			lease.discard(ReasonClosed)
-			a.c.leave(ctx, lease.key, a.id)
 		}
+		a.c.leaves.add(a.id, keys...)
 		return nil, nil, ErrClosed
 	}
-	a.c.sawToken(slices.Max(tokens))
+	a.c.sawToken(slices.Max(slices.Collect(maps.Values(r.tokens))))
 	return leases, nil, nil
 }

@@ -11,17 +11,17 @@ var queryFiles embed.FS
 
 // queries are the statements, rendered for one schema.
 type queries struct {
-	acquire, acquireFree, acquireMany, claim, enqueue, guard, inspect, leave, list, makeFree, privileges, purge, purgeWaiters, raise,
-	release, releaseFree, releaseMany, renew, steal, touch, unqueue string
+	acquire, acquireFree, acquireMany, claim, enqueue, guard, held, inspect, leave, list, makeFree, privileges, purge, purgeWaiters,
+	raise, release, releaseFree, releaseMany, renew, steal, touch, unqueue string
 }
 
 func loadQueries(schema string) *queries {
 	load := func(name string) string { return sqltext.Load(queryFiles, "query/"+name+".sql", schema) }
 	return &queries{
 		acquire: load("acquire"), acquireFree: load("acquire_free"), acquireMany: load("acquire_many"), claim: load("claim"),
-		enqueue: load("enqueue"), guard: load("guard"), inspect: load("inspect"), leave: load("leave"), list: load("list"), makeFree: load("make_free"),
-		privileges: load("privileges"), purge: load("purge"), purgeWaiters: load("purge_waiters"), raise: load("raise"),
-		release: load("release"), releaseFree: load("release_free"), releaseMany: load("release_many"), renew: load("renew"), steal: load("steal"), touch: load("touch"),
-		unqueue: load("unqueue"),
+		enqueue: load("enqueue"), guard: load("guard"), held: load("held"), inspect: load("inspect"), leave: load("leave"),
+		list: load("list"), makeFree: load("make_free"), privileges: load("privileges"), purge: load("purge"),
+		purgeWaiters: load("purge_waiters"), raise: load("raise"), release: load("release"), releaseFree: load("release_free"),
+		releaseMany: load("release_many"), renew: load("renew"), steal: load("steal"), touch: load("touch"), unqueue: load("unqueue"),
 	}
 }

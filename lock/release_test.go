@@ -81,7 +81,7 @@ func TestReleaseTogether(t *testing.T) {
 			require.ErrorIs(t, errs[locked], context.Canceled)
 			require.NoError(t, tx.Rollback(ctx))
 			if err := leases[locked].Release(ctx); err != nil { // it went on behind the caller's back, and was done by then
-				require.ErrorIs(t, err, lock.ErrLost)
+				require.ErrorIs(t, err, lock.ErrReleased)
 			}
 			for i := range leases {
 				info, err := l.Inspect(ctx, strconv.Itoa(i))

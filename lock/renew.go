@@ -3,6 +3,8 @@ package lock
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -10,8 +12,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
-// heartbeat renews, in one statement, what is due and what will be soon, and tells when it is to be called again. The
-// loop of Run calls it.
+// heartbeat renews what is due, and what will be soon, and returns when it is to be called again. The loop of Run calls it.
 type heartbeat struct {
 	c       *core
 	retryAt time.Time // after a failure, or for rows that somebody had locked
@@ -19,8 +20,10 @@ type heartbeat struct {
 }
 
 const (
-	renewRetry  = 50 * time.Millisecond // after a failure
-	lockedRetry = 20 * time.Millisecond // after a row was locked
+	renewRetry   = 50 * time.Millisecond // after a failure
+	lockedRetry  = 20 * time.Millisecond // after a row was locked
+	renewChunk   = 1000                  // leases in a statement
+	renewTimeout = 3 * time.Second       // of a statement, at the most
 )
 
 // due is when the next heartbeat is due, and the leases it takes along: a third of the TTL after the last renewal, or
@@ -59,57 +62,95 @@ func (h *heartbeat) due(now time.Time) (batch []*Lease, at time.Time) {
 	return batch, at
 }
 
-// beat sends one and answers when to come back.
+// beat renews what is due, chunk by chunk, each in a transaction of its own whose progress is kept, and returns when to
+// come back.
 func (h *heartbeat) beat(ctx context.Context, k *link) time.Time {
 	now := time.Now()
 	batch, at := h.due(now)
 	if at.After(now) {
 		return at
 	}
-	keys, tokens, ttls := make([]string, len(batch)), make([]int64, len(batch)), make([]int64, len(batch))
-	byToken := make(map[int64]*Lease, len(batch))
-	timeout := 3 * time.Second
-	for i, l := range batch {
+	locked := false
+	for chunk := range slices.Chunk(batch, renewChunk) {
+		some, err := h.renew(ctx, k, chunk)
+		h.c.metrics.beats.Add(1)
+		if err != nil {
+			h.failed(ctx, err)
+			_, at = h.due(time.Now())
+			return at
+		}
+		locked = locked || some
+	}
+	h.retryAt, h.failing = time.Time{}, false
+	if locked {
+		h.retryAt = time.Now().Add(lockedRetry)
+	}
+	_, at = h.due(time.Now())
+	return at
+}
+
+// renew renews a chunk, and reports whether rows of it were locked by somebody and have to be asked for again.
+func (h *heartbeat) renew(ctx context.Context, k *link, chunk []*Lease) (locked bool, err error) {
+	keys, tokens, ttls := make([]string, len(chunk)), make([]int64, len(chunk)), make([]int64, len(chunk))
+	left := make(map[int64]*Lease, len(chunk)) // by token
+	timeout := renewTimeout
+	for i, l := range chunk {
 		keys[i], tokens[i], ttls[i] = l.key, l.token, l.locker.options.TTL.Milliseconds()
-		byToken[l.token] = l
+		left[l.token] = l
 		timeout = min(timeout, l.locker.options.TTL/4)
 	}
-	var sent time.Time
-	locked := false
-	err := k.do(ctx, timeout, func(ctx context.Context, q querier) error {
-		sent = time.Now() // after a connection was made
+	err = k.do(ctx, timeout, func(ctx context.Context, q querier) error {
+		sent := time.Now() // after a connection was made
+		var token int64
 		rows, err := q.Query(ctx, h.c.sql.renew, keys, tokens, ttls)
 		if err != nil {
 			return err
 		}
-		var key string
-		var token int64
-		var renewed, ours, expired bool
-		_, err = pgx.ForEachRow(rows, []any{&key, &token, &renewed, &ours, &expired}, func() error {
-			switch l := byToken[token]; {
-			case l == nil:
-			case renewed:
+		_, err = pgx.ForEachRow(rows, []any{&token}, func() error {
+			if l := left[token]; l != nil {
 				l.renewed(sent)
-			case ours:
-				locked = true
-			default:
-				h.gone(l, expired)
+				delete(left, token)
 			}
 			return nil
 		})
+		if err != nil || len(left) == 0 {
+			return err
+		}
+		locked, err = h.examine(ctx, q, left)
 		return err
 	})
-	h.c.metrics.beats.Add(1)
-	switch {
-	case err != nil:
-		h.failed(ctx, err)
-	case locked:
-		h.retryAt = time.Now().Add(lockedRetry)
-	default:
-		h.retryAt, h.failing = time.Time{}, false
+	return locked, err
+}
+
+// examine finds out why leases were not renewed.
+func (h *heartbeat) examine(ctx context.Context, q querier, left map[int64]*Lease) (locked bool, err error) {
+	keys, tokens := make([]string, 0, len(left)), make([]int64, 0, len(left))
+	for token, l := range left {
+		keys, tokens = append(keys, l.key), append(tokens, token)
 	}
-	_, at = h.due(time.Now())
-	return at
+	rows, err := q.Query(ctx, h.c.sql.held, keys, tokens)
+	if err != nil {
+		return false, err
+	}
+	var token int64
+	var ours, expired bool
+	gone := maps.Clone(left)
+	lapsed := map[int64]bool{}
+	_, err = pgx.ForEachRow(rows, []any{&token, &ours, &expired}, func() error {
+		if ours {
+			locked = true
+			delete(gone, token)
+		}
+		lapsed[token] = expired
+		return nil
+	})
+	if err != nil {
+		return false, err
+	}
+	for token, l := range gone {
+		h.gone(l, lapsed[token])
+	}
+	return locked, nil
 }
 
 // gone deals with a lease that the database does not hold for us any more. One that has merely expired there is lost as

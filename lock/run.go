@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
@@ -14,11 +15,8 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/sqltext"
 )
 
-const (
-	look       = time.Second     // how often deadlines are compared with the wall clock
-	purgeEvery = 5 * time.Minute // how often free rows are deleted
-	purgeBatch = 1000
-)
+// look is how often deadlines are compared with the wall clock.
+const look = time.Second
 
 // Run renews leases and keeps waiters in their queues until ctx ends, and returns when all it started has ended. It
 // rides over every outage of the database. When ctx ends, the context of every lease ends with it, with ReasonClosed;
@@ -46,6 +44,10 @@ func (l *Locker) Run(ctx context.Context) error {
 	if err := c.checkStart(ctx, k); err != nil {
 		return err
 	}
+	var purging sync.WaitGroup
+	defer purging.Wait()
+	purging.Go(func() { c.purgeNowAndThen(ctx) })
+
 	h := &heartbeat{c: c}
 	c.loop(ctx, func(now time.Time) time.Time { return c.turn(ctx, k, h, now) })
 	c.drain(k, h)
@@ -127,45 +129,7 @@ func (c *core) turn(ctx context.Context, k *link, h *heartbeat, now time.Time) (
 			next = at
 		}
 	}
-	c.purge(ctx, k, now)
 	return next
-}
-
-// purge has what nobody needs deleted, now and then.
-func (c *core) purge(ctx context.Context, k *link, now time.Time) {
-	if c.purgeAt.IsZero() {
-		c.purgeAt = now.Add(jitter(purgeEvery))
-	}
-	if now.Before(c.purgeAt) {
-		return
-	}
-	c.purgeAt = now.Add(jitter(purgeEvery))
-	more, err := c.sendPurge(ctx, k)
-	if more {
-		c.purgeAt = now.Add(time.Second)
-	}
-	if err != nil && ctx.Err() == nil {
-		c.log.WarnContext(ctx, "free leases not purged", slog.Any("error", err))
-	}
-}
-
-// sendPurge deletes a batch, and answers whether there may be more.
-func (c *core) sendPurge(ctx context.Context, k *link) (more bool, err error) {
-	if c.cfg.Retention < 0 {
-		return false, nil
-	}
-	err = k.do(ctx, c.touchTimeout(), func(ctx context.Context, q querier) error {
-		if _, err := q.Exec(ctx, c.sql.purgeWaiters, waiterKept.Milliseconds()); err != nil {
-			return err
-		}
-		if _, err := q.Exec(ctx, c.sql.unqueue, c.cfg.Retention.Milliseconds(), purgeBatch); err != nil {
-			return err
-		}
-		tag, err := q.Exec(ctx, c.sql.purge, c.cfg.Retention.Milliseconds(), purgeBatch)
-		more = tag.RowsAffected() == purgeBatch
-		return err
-	})
-	return more, err
 }
 
 // drain ends the trust in all leases and goes on renewing, for some time, those that are not released yet.

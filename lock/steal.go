@@ -49,7 +49,8 @@ func (a *attempt) steal(ctx context.Context) (*Lease, error) {
 		if err == nil || transient(err) && ctx.Err() == nil && backoff.Wait(ctx, wait.Next()) {
 			continue
 		}
-		c.leave(ctx, a.key, a.id)
+		a.queued = true // it may be what the lease is kept for
+		a.giveUp(err)
 		return nil, a.wrap(ctx, err)
 	}
 }
@@ -57,7 +58,14 @@ func (a *attempt) steal(ctx context.Context) (*Lease, error) {
 // evict ends the lease for its owner and reserves it.
 func (a *attempt) evict(ctx context.Context) error {
 	var token *int64
-	err := a.c.row(ctx, a.c.sql.steal, []any{a.key, a.id, a.c.cfg.ClaimTTL.Milliseconds()}, &token)
+	err, ok := finish(ctx, longestTry, func(ctx context.Context) error {
+		return a.c.row(ctx, a.c.sql.steal, []any{a.key, a.id, a.c.cfg.ClaimTTL.Milliseconds()}, &token)
+	}, func(error) { a.c.leaves.add(a.id, a.key) })
+	if !ok {
+		a.away = true
+		return context.Cause(ctx)
+	}
+	a.note(ctx, err)
 	if errors.Is(err, pgx.ErrNoRows) { // nobody ever had it
 		return nil
 	}

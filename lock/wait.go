@@ -73,7 +73,7 @@ func (a *attempt) await(ctx context.Context) (*Lease, error) {
 				a.c.register(w)
 				signal(w.dropped) // it is not in the queue yet
 			}
-			err = a.c.standBy(ctx, w)
+			err = a.standBy(ctx, w)
 			if a.unknown = errors.Is(err, errUnknown); a.unknown {
 				err = nil
 			}
@@ -84,11 +84,7 @@ func (a *attempt) await(ctx context.Context) (*Lease, error) {
 		if transient(err) && ctx.Err() == nil && backoff.Wait(ctx, failure.Next()) {
 			continue
 		}
-		if a.queued {
-			a.c.leave(ctx, a.key, a.id)
-		} else {
-			a.giveUp(ctx, err)
-		}
+		a.giveUp(err)
 		if errors.Is(err, ErrClosed) {
 			return nil, err
 		}
@@ -100,11 +96,13 @@ func (a *attempt) await(ctx context.Context) (*Lease, error) {
 var errUnknown = errors.New("lock: no such lease")
 
 // standBy returns nil when it may be the waiter's turn, and errUnknown when it is in no queue because there is none.
-func (c *core) standBy(ctx context.Context, w *waiter) error {
+func (a *attempt) standBy(ctx context.Context, w *waiter) error {
+	c := a.c
 	for {
 		select {
 		case <-w.dropped:
-			free, err := c.enqueue(ctx, w)
+			free, err := a.enqueue(ctx, w)
+			a.note(ctx, err)
 			if err != nil {
 				signal(w.dropped)
 				return err
@@ -140,14 +138,32 @@ func (c *core) standBy(ctx context.Context, w *waiter) error {
 	}
 }
 
-// enqueue enters the queue and answers whether the lease is free by now. The error is errUnknown if there is none.
-func (c *core) enqueue(ctx context.Context, w *waiter) (free bool, err error) {
-	var remaining int64
-	err = c.row(ctx, c.sql.enqueue, []any{w.key, w.id, c.cfg.Owner}, &free, &remaining, nil)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false, errUnknown
-	}
+// enqueue enters the queue and reports whether the lease is free by now. The error is errUnknown if there is none. When
+// ctx ends meanwhile, the queue is left as soon as it has been entered.
+func (a *attempt) enqueue(ctx context.Context, w *waiter) (free bool, err error) {
+	c := a.c
+	conn, err := c.pool.Acquire(ctx)
 	if err != nil {
+		return false, err
+	}
+	channel, prefix, _ := c.hintTo()
+	var remaining int64
+	err, ok := finish(ctx, longestTry, func(ctx context.Context) error {
+		defer conn.Release()
+		for {
+			err := conn.QueryRow(ctx, c.sql.enqueue, w.key, w.id, c.cfg.Owner, c.member, channel, prefix).Scan(&free, &remaining)
+			if !conflicting(err) || !backoff.Wait(ctx, conflictWait()) {
+				return err
+			}
+		}
+	}, func(error) { c.leaves.add(w.id, w.key) })
+	switch {
+	case !ok:
+		a.away = true
+		return false, context.Cause(ctx)
+	case errors.Is(err, pgx.ErrNoRows):
+		return false, errUnknown
+	case err != nil:
 		return false, err
 	}
 	c.touchBy(time.Now().Add(time.Duration(remaining) * time.Millisecond))

@@ -3,6 +3,7 @@
 -- $1 key, $2 token, $3 grant id, $4 database.
 SELECT 1
 FROM /*schema*/pgcoherence.lease
-WHERE key = $1::text AND token = $2::bigint AND grant_id = $3::text::uuid AND expires_at > clock_timestamp()
+WHERE key || '' = $1::text AND token = $2::bigint AND grant_id = $3::text::uuid AND expires_at > clock_timestamp()
   AND current_database() = $4::text
+  AND rev >= (SELECT m.rev FROM /*schema*/pgcoherence.lease AS m WHERE m.key || '' = $1::text ORDER BY m.rev DESC LIMIT 1)
 FOR KEY SHARE

@@ -3,6 +3,8 @@ SELECT l.key, l.token, l.owner, l.expires_at > clock_timestamp() AS held,
        (extract(epoch FROM clock_timestamp() - l.since) * 1000)::bigint AS since_ms,
        (extract(epoch FROM CASE WHEN isfinite(l.expires_at) THEN l.expires_at - clock_timestamp() END) * 1000)::bigint AS remaining_ms,
        l.meta::text,
-       (SELECT count(*) FROM /*schema*/pgcoherence.lease_waiter AS w WHERE w.key = l.key) AS waiters
-FROM /*schema*/pgcoherence.lease AS l
-WHERE l.key = ANY ($1::text[])
+       (SELECT count(*) FROM /*schema*/pgcoherence.lease_waiter AS w WHERE w.key = k.key AND w.place >= l.head) AS waiters
+FROM unnest($1::text[]) AS k (key)
+     CROSS JOIN LATERAL (
+         SELECT r.* FROM /*schema*/pgcoherence.lease AS r WHERE r.key || '' = k.key ORDER BY r.rev DESC LIMIT 1
+     ) AS l

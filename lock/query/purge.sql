@@ -1,10 +1,25 @@
--- Deletes a batch of rows nobody needs: leases that have been free for long, whom nobody waits for. Who enters a queue
--- sets queued, so his row is not deleted under him. A guarded or contested row is left for another time.
--- $1 free for that many ms, $2 batch.
-WITH old AS MATERIALIZED (
-    SELECT key FROM /*schema*/pgcoherence.lease
-    WHERE NOT queued AND greatest(expires_at, since) < clock_timestamp() - $1::bigint * interval '1 ms' AND expires_at < clock_timestamp()
-    LIMIT $2::bigint
-    FOR UPDATE SKIP LOCKED
+-- Deletes from a page of rows, in the order of keys, those nobody needs: leases that have been free for long, whom nobody
+-- waits for. Who enters a queue sets queued, so that row is not deleted. A guarded or contested row is left for another time.
+-- A page costs the same whatever is in it, and so does a table of any size, page by page. Only one process at a time does
+-- this. $1 only keys after this one, $2 rows of a page, $3 free for that many ms. Returns the last key of the page, null if
+-- there was none, and how many were deleted; no row if another process is at it.
+WITH alone AS MATERIALIZED (
+    SELECT WHERE pg_try_advisory_xact_lock(hashtext('pgcoherence lock purge'), '/*schema*/pgcoherence.lease'::regclass::integer)
+), page AS MATERIALIZED (
+    SELECT l.key, NOT l.queued AND greatest(l.expires_at, l.since) < clock_timestamp() - $3::bigint * interval '1 ms'
+                  AND l.expires_at < clock_timestamp() AS old
+    FROM alone, LATERAL (
+        SELECT r.* FROM /*schema*/pgcoherence.lease AS r WHERE r.key > $1::text COLLATE "C" ORDER BY r.key LIMIT $2::bigint
+    ) AS l
+), old AS MATERIALIZED (
+    SELECT l.key
+    FROM page JOIN /*schema*/pgcoherence.lease AS l ON l.key = page.key
+    WHERE page.old AND NOT l.queued AND greatest(l.expires_at, l.since) < clock_timestamp() - $3::bigint * interval '1 ms'
+      AND l.expires_at < clock_timestamp()
+    FOR UPDATE OF l SKIP LOCKED
+), gone AS (
+    DELETE FROM /*schema*/pgcoherence.lease AS l USING old WHERE l.key = old.key
+    RETURNING 1
 )
-DELETE FROM /*schema*/pgcoherence.lease AS l USING old WHERE l.key = old.key
+SELECT (SELECT max(page.key) FROM page), (SELECT count(*) FROM gone)
+FROM alone

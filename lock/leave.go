@@ -1,0 +1,140 @@
+package lock
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgcoherence/pgcoherence/internal/backoff"
+	"github.com/pgcoherence/pgcoherence/internal/pgerr"
+)
+
+// leaves takes waiters that have given up, and grants that reached nobody, out of queues, in the background: the context
+// of whoever gave up has ended. What gathers while a statement is under way goes with the next, so that many who give up
+// at once cost few statements.
+type leaves struct {
+	c *core
+
+	mu      sync.Mutex
+	senders int
+	waiting []leaving
+}
+
+// leaving is one that leaves the queue of a key.
+type leaving struct {
+	key, id string
+	until   time.Time // then a waiter counts as dead by itself
+}
+
+const (
+	leaveBatch   = 200 // ids in a statement
+	leaveSenders = 2   // statements at once: one that is stuck does not hold up the next
+)
+
+// add has ids leave the queues of keys, soon.
+func (l *leaves) add(id string, keys ...string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, key := range keys {
+		l.waiting = append(l.waiting, leaving{key: key, id: id, until: time.Now().Add(patience)})
+	}
+	if l.senders < leaveSenders {
+		l.senders++
+		go l.send() // it ends when nothing waits
+	}
+}
+
+// pending is how many have not left yet.
+func (l *leaves) pending() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.waiting) + l.senders
+}
+
+func (l *leaves) send() {
+	for {
+		l.mu.Lock()
+		n := min(len(l.waiting), leaveBatch)
+		batch := l.waiting[:n:n]
+		l.waiting = l.waiting[n:]
+		if n == 0 {
+			l.senders--
+			l.waiting = nil
+		}
+		l.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		l.c.leave(batch)
+	}
+}
+
+// leave sends a batch until it has arrived or is no longer needed.
+func (c *core) leave(batch []leaving) {
+	keys, ids := make([]string, len(batch)), make([]string, len(batch))
+	for i, one := range batch {
+		keys[i], ids[i] = one.key, one.id
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), batch[len(batch)-1].until)
+	defer cancel()
+	wait := backoff.Backoff{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
+	for {
+		heirs, err := c.sendLeave(ctx, keys, ids)
+		if err == nil {
+			for _, heir := range heirs {
+				c.handed(ctx, heir.id, heir.hinted)
+			}
+			return
+		}
+		if !transient(err) || !backoff.Wait(ctx, wait.Next()) {
+			c.log.WarnContext(ctx, "queue not left, others wait for a claim that will not come",
+				slog.Any("error", fmt.Errorf("lock: leave queue: %w", explain(err))))
+			return
+		}
+	}
+}
+
+// heir is a waiter that was handed a lease.
+type heir struct {
+	id     string
+	hinted bool // the statement has sent a hint
+}
+
+func (c *core) sendLeave(ctx context.Context, keys, ids []string) ([]heir, error) {
+	channel, prefix, hints := c.hintTo()
+	ask := func() ([]heir, error) {
+		rows, err := c.pool.Query(ctx, c.sql.leave, keys, ids, waiterAlive.Milliseconds(), c.cfg.ClaimTTL.Milliseconds(), channel, prefix)
+		if err != nil {
+			return nil, err
+		}
+		return pgx.CollectRows(rows, func(r pgx.CollectableRow) (heir, error) {
+			h := heir{hinted: hints}
+			return h, r.Scan(&h.id)
+		})
+	}
+	heirs, err := ask()
+	for conflicting(err) && backoff.Wait(ctx, conflictWait()) {
+		heirs, err = ask()
+	}
+	if hints && pgerr.IsQueueFull(err) {
+		channel, prefix, hints = nil, nil, false
+		heirs, err = ask()
+	}
+	return heirs, err
+}
+
+// leaveNow takes a grant back and returns when that is done: the same id is about to ask again.
+func (c *core) leaveNow(ctx context.Context, id string, keys ...string) {
+	batch := make([]leaving, len(keys))
+	for i, key := range keys {
+		batch[i] = leaving{key: key, id: id, until: time.Now().Add(patience)}
+	}
+	_, _ = finish(ctx, patience, func(context.Context) struct{} {
+		c.leave(batch)
+		return struct{}{}
+	}, nil)
+}

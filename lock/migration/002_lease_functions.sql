@@ -1,0 +1,405 @@
+-- Tokens that grow with time, a queue that is cheap to read under an old snapshot, and leases for every language.
+
+-- Looking a key up. While an old snapshot is open anywhere, every version of a row that changes often stays, and a search
+-- by its key alone reads all of them. rev grows with about each 64th change; a search from the newest rev backwards finds
+-- the living version at once and reads a few dozen dead ones at the most:
+--     l.key || '' = $1 AND l.rev >= (SELECT m.rev FROM lease AS m WHERE m.key || '' = $1 ORDER BY m.rev DESC LIMIT 1)
+-- The expression keeps the primary key out of the plan. Processes of the previous version leave rev as it is, which costs
+-- time and nothing else.
+ALTER TABLE /*schema*/pgcoherence.lease
+    ADD COLUMN rev  integer NOT NULL DEFAULT 0,
+    -- No row of the key's queue has a smaller place, so its dead rows below are not read.
+    ADD COLUMN head bigint  NOT NULL DEFAULT 0;
+CREATE INDEX lease_newest ON /*schema*/pgcoherence.lease ((key || ''), rev);
+
+-- The process that a waiter belongs to, null for SQL clients: when one of its waiters lets a hand-over lapse, the others
+-- count as dead too, until they are seen again. And where a hint reaches the waiter, null if nowhere.
+ALTER TABLE /*schema*/pgcoherence.lease_waiter
+    ADD COLUMN member  uuid,
+    ADD COLUMN channel text,
+    ADD COLUMN prefix  text;
+
+-- The incarnation is minutes since 2026, 24 bits, or one more than the last, whichever is more: so a copy restored from a
+-- backup begins with a larger one than any server of before, whatever the copy knows of them. n stays what the previous
+-- version means by it: the upper 15 bits of a token.
+ALTER TABLE /*schema*/pgcoherence.incarnation ADD COLUMN minutes bigint NOT NULL DEFAULT 0;
+
+CREATE FUNCTION /*schema*/pgcoherence.lease_minutes() RETURNS bigint
+    LANGUAGE sql VOLATILE PARALLEL SAFE
+AS $$ SELECT floor(extract(epoch FROM clock_timestamp() - timestamptz '2026-01-01 00:00:00+00') / 60)::bigint $$;
+
+-- raise_incarnation begins a new incarnation where the row does not describe this server, or, by hand, in any case, and
+-- returns it; null if there was nothing to do. The second to try waits for the first. The sequence may be ahead of the row,
+-- if one that raised it failed to commit, or behind, if it went back by itself; it never goes back by this.
+CREATE FUNCTION /*schema*/pgcoherence.raise_incarnation(by_hand boolean, why text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+AS $$
+DECLARE
+    i     /*schema*/pgcoherence.incarnation;
+    epoch bigint;
+BEGIN
+    SELECT * INTO STRICT i FROM /*schema*/pgcoherence.incarnation FOR UPDATE;
+    IF NOT by_hand AND i.server = pg_postmaster_start_time() AND i.database = current_database()
+       AND i.relation = '/*schema*/pgcoherence.lease'::regclass THEN
+        RETURN NULL;
+    END IF;
+    epoch := greatest(/*schema*/pgcoherence.lease_minutes(), i.minutes + 1, (i.n::bigint << 9) + 1,
+                     (SELECT (s.last_value >> 39) + 1 FROM /*schema*/pgcoherence.lease_token AS s));
+    IF epoch > 16777215 THEN
+        RAISE EXCEPTION 'no incarnation is left after %', epoch - 1 USING ERRCODE = '23514';
+    END IF;
+    PERFORM setval('/*schema*/pgcoherence.lease_token', epoch << 39);
+    UPDATE /*schema*/pgcoherence.incarnation
+    SET minutes = epoch, n = (epoch >> 9)::integer, server = pg_postmaster_start_time(), database = current_database(),
+        relation = '/*schema*/pgcoherence.lease'::regclass, raised_at = clock_timestamp(), reason = why;
+    RETURN epoch;
+END
+$$;
+
+SELECT /*schema*/pgcoherence.raise_incarnation(true, 'tokens grow with time');
+
+-- queue_head is the place of the first in a lease's queue, dead or alive, beside the one named; null for none.
+CREATE FUNCTION /*schema*/pgcoherence.queue_head(of_key text, from_place bigint, beside uuid) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off
+AS $$
+BEGIN
+    RETURN (SELECT w.place FROM /*schema*/pgcoherence.lease_waiter AS w
+            WHERE w.key = of_key AND w.place >= from_place AND w.id IS DISTINCT FROM beside
+            ORDER BY w.place LIMIT 1);
+END
+$$;
+
+-- first_waiter is the first live waiter in a lease's queue from a place on, beside the one named; null for none. The one
+-- named lapsed was handed the lease and let its time pass: it is left out, with all waiters of its process.
+CREATE FUNCTION /*schema*/pgcoherence.first_waiter(of_key text, from_place bigint, alive interval, beside uuid, lapsed uuid) RETURNS uuid
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off
+AS $$
+DECLARE
+    gone uuid;
+BEGIN
+    IF lapsed IS NOT NULL THEN
+        SELECT w.member INTO gone FROM /*schema*/pgcoherence.lease_waiter AS w WHERE w.id = lapsed;
+    END IF;
+    RETURN (SELECT w.id FROM /*schema*/pgcoherence.lease_waiter AS w
+            WHERE w.key = of_key AND w.place >= from_place AND w.seen_at > clock_timestamp() - alive
+              AND w.id IS DISTINCT FROM beside AND w.id IS DISTINCT FROM lapsed
+              AND (gone IS NULL OR w.member IS DISTINCT FROM gone)
+            ORDER BY w.place LIMIT 1);
+END
+$$;
+
+-- newest_head is the place from which a key's queue is to be read; 0 if there is no such lease.
+CREATE FUNCTION /*schema*/pgcoherence.newest_head(of_key text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off
+AS $$
+BEGIN
+    RETURN coalesce((SELECT l.head FROM /*schema*/pgcoherence.lease AS l WHERE l.key || '' = of_key ORDER BY l.rev DESC LIMIT 1), 0);
+END
+$$;
+
+-- The functions of the previous version, for processes that still run it, and may_take for this one.
+CREATE OR REPLACE FUNCTION /*schema*/pgcoherence.next_waiter(of_key text, alive interval, beside uuid, beside2 uuid DEFAULT NULL) RETURNS uuid
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off
+AS $$
+DECLARE
+    from_place bigint := /*schema*/pgcoherence.newest_head(of_key);
+BEGIN
+    RETURN (SELECT w.id FROM /*schema*/pgcoherence.lease_waiter AS w
+            WHERE w.key = of_key AND w.place >= from_place AND w.seen_at > clock_timestamp() - alive
+              AND w.id IS DISTINCT FROM beside AND w.id IS DISTINCT FROM beside2
+            ORDER BY w.place LIMIT 1);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION /*schema*/pgcoherence.is_queued(of_key text, beside uuid) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off
+AS $$
+BEGIN
+    RETURN /*schema*/pgcoherence.queue_head(of_key, /*schema*/pgcoherence.newest_head(of_key), beside) IS NOT NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION /*schema*/pgcoherence.may_take(of_key text, who uuid, alive interval, next_id uuid, next_until timestamptz) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+AS $$
+BEGIN
+    IF next_id = who THEN
+        RETURN true;
+    END IF;
+    IF next_id IS NOT NULL AND next_until > clock_timestamp() THEN
+        RETURN false;
+    END IF;
+    RETURN coalesce(/*schema*/pgcoherence.first_waiter(of_key, /*schema*/pgcoherence.newest_head(of_key), alive, NULL, next_id) = who, true);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION /*schema*/pgcoherence.leave_queue(of_key text, who uuid, alive interval, claim interval) RETURNS uuid
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+AS $$
+BEGIN
+    RETURN (SELECT heir FROM /*schema*/pgcoherence.leave_queues(ARRAY[of_key], ARRAY[who], alive, claim, NULL, NULL));
+END
+$$;
+
+-- tell_heir sends the hint that a waiter was handed a lease: over the channel given, and where that is the waiter's own
+-- affair, because it is a SQL client or the channel is '', over the one that its row names. Where the queue of notifications
+-- is nearly full it sends none, because that would fail the transaction.
+CREATE FUNCTION /*schema*/pgcoherence.tell_heir(heir uuid, by_channel text, by_prefix text) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+AS $$
+DECLARE
+    w record;
+BEGIN
+    IF heir IS NULL OR pg_notification_queue_usage() > 0.9 THEN
+        RETURN;
+    END IF;
+    SELECT r.member, r.channel, r.prefix INTO w FROM /*schema*/pgcoherence.lease_waiter AS r WHERE r.id = heir;
+    IF by_channel = '' OR w.member IS NULL AND w.channel IS NOT NULL THEN
+        by_channel := w.channel;
+        by_prefix := w.prefix;
+    END IF;
+    IF by_channel IS NOT NULL THEN
+        PERFORM pg_notify(by_channel, by_prefix || heir);
+    END IF;
+END
+$$;
+
+-- lease_try takes a lease if it is free and it is this grant's turn; otherwise it writes nothing and returns who has it. The
+-- row is locked as a change of token needs it, FOR UPDATE, and never waited for: one that is locked is renewed, handed on,
+-- or guarded by somebody's transaction right now. A grant that is there already, because its answer was lost, is found by
+-- its id and made to last again. Nothing is granted where the incarnation does not describe this server: then placed is
+-- null. Each statement here has a snapshot of its own and so sees what was committed while it waited.
+CREATE FUNCTION /*schema*/pgcoherence.lease_try(of_key text, who uuid, of_owner text, ttl interval, of_meta jsonb, alive interval,
+    OUT placed text, OUT server timestamptz, OUT relation oid, OUT granted bigint, OUT token bigint, OUT owner text,
+    OUT held boolean, OUT turn boolean, OUT since timestamptz, OUT expires_at timestamptz, OUT meta jsonb)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off
+AS $$
+DECLARE
+    l     /*schema*/pgcoherence.lease;
+    tid   tid;
+    first bigint;
+    again boolean;
+    gone  uuid;
+BEGIN
+    SELECT i.database, i.server, i.relation INTO placed, server, relation
+    FROM /*schema*/pgcoherence.incarnation AS i
+    WHERE i.server = pg_postmaster_start_time() AND i.database = current_database()
+      AND i.relation = '/*schema*/pgcoherence.lease'::regclass;
+    IF placed IS NULL THEN
+        RETURN;
+    END IF;
+
+    SELECT r.* INTO l FROM /*schema*/pgcoherence.lease AS r WHERE r.key || '' = of_key ORDER BY r.rev DESC LIMIT 1;
+    IF NOT FOUND THEN
+        INSERT INTO /*schema*/pgcoherence.lease AS r (key, token, grant_id, owner, meta, expires_at)
+        VALUES (of_key, nextval('/*schema*/pgcoherence.lease_token'), who, of_owner, of_meta, clock_timestamp() + ttl)
+        ON CONFLICT (key) DO NOTHING
+        RETURNING r.token INTO granted;
+        IF granted IS NOT NULL THEN
+            RETURN;
+        END IF;
+        SELECT r.* INTO l FROM /*schema*/pgcoherence.lease AS r WHERE r.key || '' = of_key ORDER BY r.rev DESC LIMIT 1;
+    END IF;
+
+    turn := l.expires_at <= clock_timestamp()
+            AND (NOT l.queued AND l.next_id IS NULL OR /*schema*/pgcoherence.may_take(of_key, who, alive, l.next_id, l.next_until));
+    IF turn OR l.grant_id = who AND l.expires_at > clock_timestamp() THEN
+        SELECT r.ctid INTO tid FROM /*schema*/pgcoherence.lease AS r
+        WHERE r.key || '' = of_key AND r.rev >= l.rev
+          AND (r.expires_at <= clock_timestamp()
+               AND (NOT r.queued AND r.next_id IS NULL OR /*schema*/pgcoherence.may_take(of_key, who, alive, r.next_id, r.next_until))
+               OR r.grant_id = who AND r.expires_at > clock_timestamp())
+        FOR UPDATE SKIP LOCKED;
+        IF FOUND THEN
+            SELECT r.* INTO l FROM /*schema*/pgcoherence.lease AS r WHERE r.ctid = tid;
+            again := l.grant_id = who AND l.expires_at > clock_timestamp();
+            first := l.head;
+            IF l.queued THEN
+                DELETE FROM /*schema*/pgcoherence.lease_waiter AS w WHERE w.id = who;
+                IF l.next_id <> who THEN
+                    DELETE FROM /*schema*/pgcoherence.lease_waiter AS w WHERE w.id = l.next_id RETURNING w.member INTO gone;
+                    UPDATE /*schema*/pgcoherence.lease_waiter AS w SET seen_at = '-infinity' WHERE w.key = of_key AND w.place >= l.head AND w.member = gone;
+                END IF;
+                first := /*schema*/pgcoherence.queue_head(of_key, l.head, NULL);
+            END IF;
+            UPDATE /*schema*/pgcoherence.lease AS r
+            SET token = CASE WHEN again THEN r.token ELSE nextval('/*schema*/pgcoherence.lease_token') END,
+                grant_id = who, owner = of_owner, meta = of_meta,
+                since = CASE WHEN again THEN r.since ELSE clock_timestamp() END, expires_at = clock_timestamp() + ttl,
+                queued = r.queued AND first IS NOT NULL, head = coalesce(first, r.head), next_id = NULL, next_until = NULL,
+                rev = r.rev + (random() < 0.015625)::integer
+            WHERE r.ctid = tid
+            RETURNING r.token INTO granted;
+            RETURN;
+        END IF;
+    END IF;
+    token := l.token;
+    owner := l.owner;
+    held := l.expires_at > clock_timestamp();
+    since := l.since;
+    expires_at := l.expires_at;
+    meta := l.meta;
+END
+$$;
+
+-- lease_claim is the common case of lease_try for a waiter: the lease was handed to it. Null: ask lease_try. It waits for
+-- those who change the row without touching the token, above all for others that enter the queue: they take no time. It
+-- does not wait for guarded transactions, which may. The two locks are two strengths of one: the first lets guards be.
+CREATE FUNCTION /*schema*/pgcoherence.lease_claim(of_key text, who uuid, of_owner text, ttl interval, of_meta jsonb,
+    of_server timestamptz, of_database text, of_relation oid) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off
+AS $$
+DECLARE
+    l       record;
+    first   bigint;
+    granted bigint;
+BEGIN
+    IF pg_postmaster_start_time() <> of_server OR current_database() <> of_database THEN
+        RETURN NULL;
+    END IF;
+    SELECT r.ctid, r.queued, r.head INTO l FROM /*schema*/pgcoherence.lease AS r
+    WHERE r.key || '' = of_key AND r.next_id = who AND r.expires_at <= clock_timestamp() AND r.tableoid = of_relation
+      AND r.rev >= (SELECT m.rev FROM /*schema*/pgcoherence.lease AS m WHERE m.key || '' = of_key ORDER BY m.rev DESC LIMIT 1)
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    PERFORM FROM /*schema*/pgcoherence.lease AS r WHERE r.ctid = l.ctid FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+
+    first := l.head;
+    IF l.queued THEN
+        DELETE FROM /*schema*/pgcoherence.lease_waiter AS w WHERE w.id = who;
+        first := /*schema*/pgcoherence.queue_head(of_key, l.head, NULL);
+    END IF;
+    UPDATE /*schema*/pgcoherence.lease AS r
+    SET token = nextval('/*schema*/pgcoherence.lease_token'), grant_id = who, owner = of_owner, meta = of_meta,
+        since = clock_timestamp(), expires_at = clock_timestamp() + ttl,
+        queued = r.queued AND first IS NOT NULL, head = coalesce(first, r.head), next_id = NULL, next_until = NULL,
+        rev = r.rev + (random() < 0.015625)::integer
+    WHERE r.ctid = l.ctid
+    RETURNING r.token INTO granted;
+    RETURN granted;
+END
+$$;
+
+-- lease_enqueue enters a lease's queue under the row's lock: a release either comes before and is seen here, or comes after
+-- and sees the waiter. It returns whether the lease is there for the taking by now, and else for how long it runs or is kept
+-- for another; no row if there is no such lease. Places are given in the order of the row's lock, which is held for a moment
+-- only: this does not wait for the disk. Who is in no queue after a crash enters it again. Under READ COMMITTED the lock is
+-- enough, because all who lock the row read the queue after that; others, whose snapshot is older, have to fail, and so the
+-- row is changed.
+CREATE FUNCTION /*schema*/pgcoherence.lease_enqueue(of_key text, who uuid, of_owner text, of_member uuid, of_channel text, of_prefix text)
+    RETURNS TABLE (free boolean, taken_for interval)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off
+AS $$
+DECLARE
+    l     record;
+    own   bigint;
+    until timestamptz;
+BEGIN
+    SELECT r.ctid, r.queued, r.expires_at, r.next_id, r.next_until INTO l FROM /*schema*/pgcoherence.lease AS r
+    WHERE r.key || '' = of_key
+      AND r.rev >= (SELECT m.rev FROM /*schema*/pgcoherence.lease AS m WHERE m.key || '' = of_key ORDER BY m.rev DESC LIMIT 1)
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    PERFORM set_config('synchronous_commit', 'off', true);
+    INSERT INTO /*schema*/pgcoherence.lease_waiter AS w (id, key, owner, member, channel, prefix)
+    VALUES (who, of_key, of_owner, of_member, of_channel, of_prefix)
+    ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()
+    RETURNING w.place INTO own;
+    IF NOT l.queued OR current_setting('transaction_isolation') <> 'read committed' THEN
+        UPDATE /*schema*/pgcoherence.lease AS r
+        SET queued = true, head = CASE WHEN r.queued THEN r.head ELSE own END, rev = r.rev + (random() < 0.015625)::integer WHERE r.ctid = l.ctid;
+    END IF;
+    until := greatest(CASE WHEN isfinite(l.expires_at) THEN l.expires_at END, CASE WHEN l.next_id IS NOT NULL THEN l.next_until END);
+    free := coalesce(until <= clock_timestamp(), true);
+    taken_for := coalesce(greatest(until - clock_timestamp(), interval '0'), interval '0');
+    RETURN NEXT;
+END
+$$;
+
+-- lease_give ends a lease, at once or when its minimum hold has passed, and hands it to the first live waiter if there is
+-- one. No row: it is not held by this token. The token does not change, so this does not wait for transactions that are
+-- guarded by the lease; whoever comes next does. It does not wait for the disk either: the next grant does, and flushes this
+-- with it; if the server crashes before that, the lease lasts until its TTL is over. The queue is read after the row has
+-- been locked.
+CREATE FUNCTION /*schema*/pgcoherence.lease_give(of_key text, of_token bigint, hold interval, alive interval, claim interval, channel text, prefix text)
+    RETURNS TABLE (heir uuid)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off
+AS $$
+DECLARE
+    l     record;
+    first bigint;
+BEGIN
+    SELECT r.ctid, r.queued, r.head, r.since INTO l FROM /*schema*/pgcoherence.lease AS r
+    WHERE r.key || '' = of_key AND r.token = of_token AND r.expires_at > '-infinity'
+      AND r.rev >= (SELECT m.rev FROM /*schema*/pgcoherence.lease AS m WHERE m.key || '' = of_key ORDER BY m.rev DESC LIMIT 1)
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    PERFORM set_config('synchronous_commit', 'off', true);
+    IF l.since + hold > clock_timestamp() THEN
+        UPDATE /*schema*/pgcoherence.lease AS r SET expires_at = l.since + hold, next_id = NULL, next_until = NULL WHERE r.ctid = l.ctid;
+    ELSE
+        IF l.queued THEN
+            first := /*schema*/pgcoherence.queue_head(of_key, l.head, NULL);
+            heir := /*schema*/pgcoherence.first_waiter(of_key, coalesce(first, l.head), alive, NULL, NULL);
+        END IF;
+        UPDATE /*schema*/pgcoherence.lease AS r
+        SET expires_at = '-infinity', next_id = heir, next_until = CASE WHEN heir IS NOT NULL THEN clock_timestamp() + claim END,
+            head = coalesce(first, r.head), rev = r.rev + (random() < 0.015625)::integer
+        WHERE r.ctid = l.ctid;
+        PERFORM /*schema*/pgcoherence.tell_heir(heir, channel, prefix);
+    END IF;
+    RETURN NEXT;
+END
+$$;
+
+-- leave_queues takes waiters out of queues, and out of what they may have been handed or granted meanwhile, and returns who
+-- is next where somebody is. The rows of leases are locked in one order, so that two of these cannot wait for each other,
+-- and changed only where something changes.
+CREATE FUNCTION /*schema*/pgcoherence.leave_queues(keys text[], ids uuid[], alive interval, claim interval, channel text, prefix text)
+    RETURNS TABLE (heir uuid)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off
+AS $$
+DECLARE
+    k     record;
+    l     record;
+    first bigint;
+    hit   boolean;
+    mine  boolean;
+BEGIN
+    FOR k IN SELECT u.key, array_agg(u.id) AS ids FROM unnest(keys, ids) AS u (key, id) GROUP BY u.key ORDER BY u.key COLLATE "C" LOOP
+        SELECT r.ctid, r.queued, r.head, r.next_id, r.grant_id, r.expires_at INTO l FROM /*schema*/pgcoherence.lease AS r
+        WHERE r.key || '' = k.key
+          AND r.rev >= (SELECT m.rev FROM /*schema*/pgcoherence.lease AS m WHERE m.key || '' = k.key ORDER BY m.rev DESC LIMIT 1)
+        FOR NO KEY UPDATE;
+        hit := FOUND;
+        DELETE FROM /*schema*/pgcoherence.lease_waiter AS w WHERE w.id = ANY (k.ids);
+        CONTINUE WHEN NOT hit;
+        heir := NULL;
+        first := /*schema*/pgcoherence.queue_head(k.key, l.head, NULL);
+        mine := l.grant_id = ANY (k.ids) AND l.expires_at > '-infinity';
+        IF l.next_id = ANY (k.ids) OR mine THEN
+            heir := /*schema*/pgcoherence.first_waiter(k.key, coalesce(first, l.head), alive, NULL, NULL);
+            UPDATE /*schema*/pgcoherence.lease AS r
+            SET expires_at = CASE WHEN mine THEN '-infinity' ELSE r.expires_at END, queued = r.queued AND first IS NOT NULL,
+                head = coalesce(first, r.head), next_id = heir, next_until = CASE WHEN heir IS NOT NULL THEN clock_timestamp() + claim END,
+                rev = r.rev + (random() < 0.015625)::integer
+            WHERE r.ctid = l.ctid;
+            PERFORM /*schema*/pgcoherence.tell_heir(heir, channel, prefix);
+            RETURN NEXT;
+        ELSIF l.queued AND (first IS NULL OR first > l.head + 100) OR current_setting('transaction_isolation') <> 'read committed' THEN
+            UPDATE /*schema*/pgcoherence.lease AS r
+            SET queued = r.queued AND first IS NOT NULL, head = coalesce(first, r.head), rev = r.rev + (random() < 0.015625)::integer
+            WHERE r.ctid = l.ctid;
+        END IF;
+    END LOOP;
+END
+$$;
