@@ -60,6 +60,7 @@ func (a *attempt) tryPatiently(ctx context.Context) (*Lease, error) {
 	wait := backoff.Backoff{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
 	for failed, busy := 0, 0; ; {
 		lease, held, err := a.try(ctx)
+		a.note(ctx, err)
 		switch {
 		case err == nil && held == nil:
 			return lease, nil
@@ -106,7 +107,7 @@ func (a *attempt) try(ctx context.Context) (*Lease, *HeldError, error) {
 		for conflicting(err) && backoff.Wait(ctx, conflictWait()) { // nothing was done
 			r, err = a.ask(ctx)
 		}
-		if a.note(ctx, err); err != nil {
+		if err != nil {
 			a.unsure = true
 			return nil, nil, err
 		}

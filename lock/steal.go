@@ -34,7 +34,9 @@ func (a *attempt) steal(ctx context.Context) (*Lease, error) {
 		for err == nil && time.Now().Before(again) {
 			var lease *Lease
 			var held *HeldError
-			if lease, held, err = a.try(ctx); err == nil && held == nil {
+			lease, held, err = a.try(ctx)
+			a.note(ctx, err)
+			if err == nil && held == nil {
 				c.announce(ctx, a.key)
 				return lease, nil
 			}

@@ -57,6 +57,7 @@ func (a *attempt) await(ctx context.Context) (*Lease, error) {
 	busy := busyLeast
 	for {
 		lease, held, err := a.try(ctx)
+		a.note(ctx, err)
 		switch {
 		case err == nil && held == nil:
 			return lease, nil // the grant has taken it out of the queue
@@ -74,6 +75,7 @@ func (a *attempt) await(ctx context.Context) (*Lease, error) {
 				signal(w.dropped) // it is not in the queue yet
 			}
 			err = a.standBy(ctx, w)
+			a.note(ctx, err)
 			if a.unknown = errors.Is(err, errUnknown); a.unknown {
 				err = nil
 			}
@@ -102,7 +104,6 @@ func (a *attempt) standBy(ctx context.Context, w *waiter) error {
 		select {
 		case <-w.dropped:
 			free, err := a.enqueue(ctx, w)
-			a.note(ctx, err)
 			if err != nil {
 				signal(w.dropped)
 				return err
