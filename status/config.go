@@ -31,8 +31,8 @@ const (
 // minToken is the least length of a token: less could be guessed.
 const minToken = 16
 
-// Bus is what status needs of a bus; *bus.Postgres and *bus.Local have it. One that also has Pods shows the whole cluster,
-// and one that has Ready is not ready before.
+// Bus is what status needs of a bus; *bus.Postgres and *bus.Local have it. One that also has Cluster shows all
+// pods, and one that has Ready is not ready before.
 type Bus interface {
 	bus.Bus
 	prometheus.Collector
@@ -125,7 +125,7 @@ type Config struct {
 	// LostAfter is how long after its last beat a pod counts as lost. Less than the cluster's pod lease, or its row goes
 	// before. Defaults to DefaultLostAfter.
 	LostAfter time.Duration
-	// KeepLost is for how long a pod that is gone is shown while somebody watches. Defaults to DefaultKeepLost.
+	// KeepLost is for how long a pod that is gone is shown; the database remembers an hour. Defaults to DefaultKeepLost.
 	KeepLost time.Duration
 	// MaxWatchers is how many may watch the live page at once. Defaults to DefaultMaxWatchers.
 	MaxWatchers int
@@ -173,8 +173,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("%w: Interval: %v is less than 10 milliseconds", ErrConfig, c.Interval)
 	case c.LostAfter < 0:
 		return fmt.Errorf("%w: LostAfter: %v is negative", ErrConfig, c.LostAfter)
-	case c.KeepLost < 0:
-		return fmt.Errorf("%w: KeepLost: %v is negative", ErrConfig, c.KeepLost)
+	case c.KeepLost < 0 || c.KeepLost > time.Hour:
+		return fmt.Errorf("%w: KeepLost: %v is not between 0 and an hour", ErrConfig, c.KeepLost)
 	case c.MaxWatchers < 1:
 		return fmt.Errorf("%w: MaxWatchers: %d is less than 1", ErrConfig, c.MaxWatchers)
 	}

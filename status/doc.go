@@ -29,6 +29,7 @@
 //
 //   - What is told of other pods is what their beats say: name, version, state, position. Caches, locks and sessions are
 //     those of the pod that answers.
-//   - A pod that ends in order takes its row with it; one that was killed counts as lost after LostAfter. Which of the two
-//     happened is only known while somebody watches.
+//   - A pod that was killed counts as lost after LostAfter. Which of the pods that are gone ended in order and which were
+//     lost is in the database for an hour. A lost pod counts as replaced when another one has started since: which one an
+//     orchestrator started for which is not known.
 package status

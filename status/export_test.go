@@ -19,16 +19,10 @@ func SetClock(h *Handler, hours int) {
 // RightCookie says whether a handler accepts a cookie.
 func RightCookie(h *Handler, value string) bool { return h.gate.rightCookie(value) }
 
-// Fleet shows what becomes of lists of pods.
-type Fleet = fleet
-
-// NewFleet makes one.
-func NewFleet(self string, lostAfter, keep time.Duration) *Fleet {
-	return &fleet{self: self, lostAfter: lostAfter, keep: keep}
+// Fleet returns what is shown of a cluster.
+func Fleet(self string, lostAfter time.Duration, c bus.Cluster) []Pod {
+	return fleet{self: self, lostAfter: lostAfter}.list(c)
 }
-
-// See takes a list.
-func (f *fleet) See(pods []bus.Pod, at time.Time) []Pod { return f.see(pods, at) }
 
 // HolderOf finds the process in a notice's detail.
 var HolderOf = holderOf

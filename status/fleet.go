@@ -8,84 +8,70 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 )
 
-// Condition says how a pod stands, in one word for people.
+// Condition is the state of a pod in one word, for people.
 type Condition string
 
 // The conditions.
 const (
 	ConditionLive     Condition = "live"     // in sync, notifications arrive
-	ConditionDegraded Condition = "degraded" // it polls, or is on its way
+	ConditionDegraded Condition = "degraded" // it polls or catches up
 	ConditionStale    Condition = "stale"    // it does not trust its caches
-	ConditionLost     Condition = "lost"     // it has not beaten for LostAfter
+	ConditionLost     Condition = "lost"     // no beat for LostAfter, or its row was reaped
 	ConditionLeft     Condition = "left"     // it ended in order
 )
 
-// Pod is one pod of the cluster, as the database and this pod's memory know it.
+// Pod is one pod of the cluster, as the database knows it.
 type Pod struct {
 	ID             string    `json:"id"`
 	Name           string    `json:"name"`
 	Version        string    `json:"version,omitempty"`
 	State          string    `json:"state"` // of its bus, as of its last beat
 	Condition      Condition `json:"condition"`
-	Self           bool      `json:"self"`   // it answers this request
-	Synced         bool      `json:"synced"` // it stands in the same epoch
+	Self           bool      `json:"self"`   // it made this report
+	Synced         bool      `json:"synced"` // it is in the same epoch
 	Behind         uint64    `json:"behind"` // transaction ids
 	BeatAgeSeconds float64   `json:"beat_age_seconds"`
 	ReplacedBy     string    `json:"replaced_by,omitempty"` // of a lost pod: the name of the one that started in its place
 	Started        time.Time `json:"started"`
+
+	up time.Duration // since Started
 }
 
-// fleet turns lists of pods into conditions, and remembers pods whose rows are gone. It is not safe for concurrent use.
+// fleet turns what the database knows of the pods into conditions.
 type fleet struct {
 	self      string
 	lostAfter time.Duration
-	keep      time.Duration
-
-	at   time.Time // of the last list
-	last map[string]Pod
-	gone map[string]departure
 }
 
-type departure struct {
-	pod  Pod
-	beat time.Time // about when it beat for the last time
-	at   time.Time // when its row was found gone
-}
-
-// maxGap is how much time between two lists may pass for the difference between a pod that left and one that was lost to
-// be seen.
-const maxGap = 5 * time.Second
-
-// see takes a list that was read at a time, and answers all pods to show: those there, by name, then those gone, the
-// newest first.
-func (f *fleet) see(pods []bus.Pod, at time.Time) []Pod {
-	present := make(map[string]Pod, len(pods))
-	all := make([]Pod, 0, len(pods)+len(f.gone))
-	for _, p := range pods {
-		pod := f.judge(p)
-		present[p.ID] = pod
-		delete(f.gone, p.ID)
-		all = append(all, pod)
+// list returns all pods to show: those registered, by name, then those gone, the newest first.
+func (f fleet) list(c bus.Cluster) []Pod {
+	all := make([]Pod, 0, len(c.Pods)+len(c.Departed))
+	for _, p := range c.Pods {
+		all = append(all, f.registered(p))
 	}
-	if f.gone == nil {
-		f.gone = make(map[string]departure)
-	}
-	if at.Sub(f.at) <= maxGap {
-		for id, pod := range f.last {
-			if _, ok := present[id]; !ok {
-				f.gone[id] = f.depart(pod, at)
-			}
-		}
-	}
-	f.last, f.at = present, at
 	slices.SortFunc(all, byName)
-	return append(all, f.departed(at)...)
+
+	var gone []Pod
+	for _, d := range c.Departed {
+		pod := f.registered(d.Pod)
+		pod.Self = false // a pod that makes a report is not gone; its row may be
+		pod.Condition = ConditionLeft
+		if d.Lost {
+			pod.Condition = ConditionLost
+		}
+		gone = append(gone, pod)
+	}
+	slices.SortFunc(gone, func(a, b Pod) int { return cmp.Or(cmp.Compare(a.BeatAgeSeconds, b.BeatAgeSeconds), byName(a, b)) })
+
+	all = append(all, gone...)
+	markReplaced(all)
+	return all
 }
 
-func (f *fleet) judge(p bus.Pod) Pod {
+func (f fleet) registered(p bus.Pod) Pod {
 	pod := Pod{
 		ID: p.ID, Name: p.Name, Version: p.Version, State: p.State, Self: p.ID == f.self, Synced: p.Synced, Behind: p.Behind,
-		BeatAgeSeconds: max(p.Age, 0).Seconds(), Started: p.Started.UTC(),
+		BeatAgeSeconds: max(p.Age, 0).Seconds(), Started: p.Started.UTC(), up: p.Up,
 	}
 	switch {
 	case p.Age > f.lostAfter:
@@ -100,28 +86,30 @@ func (f *fleet) judge(p bus.Pod) Pod {
 	return pod
 }
 
-// depart tells a pod that took its row with it from one whose row was taken away, a pod lease after its last beat.
-func (f *fleet) depart(pod Pod, at time.Time) departure {
-	beat := f.at.Add(-time.Duration(pod.BeatAgeSeconds * float64(time.Second)))
-	pod.Condition = ConditionLeft
-	if at.Sub(beat) > f.lostAfter {
-		pod.Condition = ConditionLost
+// markReplaced gives each lost pod a successor: a pod that is there and started after the lost one's last beat. Each
+// counts for one lost pod only, those lost first and those started first going together.
+func markReplaced(all []Pod) {
+	var lost, begun []*Pod
+	for i := range all {
+		switch p := &all[i]; p.Condition {
+		case ConditionLost:
+			lost = append(lost, p)
+		case ConditionLeft:
+		default:
+			begun = append(begun, p)
+		}
 	}
-	return departure{pod, beat, at}
-}
+	slices.SortStableFunc(lost, func(a, b *Pod) int { return cmp.Compare(b.BeatAgeSeconds, a.BeatAgeSeconds) })
+	slices.SortStableFunc(begun, func(a, b *Pod) int { return cmp.Compare(b.up, a.up) })
 
-func (f *fleet) departed(at time.Time) []Pod {
-	var all []Pod
-	for id, d := range f.gone {
-		if at.Sub(d.at) > f.keep {
-			delete(f.gone, id)
+	for _, l := range lost {
+		i := slices.IndexFunc(begun, func(p *Pod) bool { return p.up.Seconds() < l.BeatAgeSeconds })
+		if i < 0 {
 			continue
 		}
-		d.pod.BeatAgeSeconds = at.Sub(d.beat).Seconds()
-		all = append(all, d.pod)
+		l.ReplacedBy = begun[i].Name
+		begun = slices.Delete(begun, i, i+1)
 	}
-	slices.SortFunc(all, func(a, b Pod) int { return cmp.Or(cmp.Compare(a.BeatAgeSeconds, b.BeatAgeSeconds), byName(a, b)) })
-	return all
 }
 
 func byName(a, b Pod) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) }

@@ -1,6 +1,7 @@
 package status_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -23,51 +24,74 @@ func TestConditions(t *testing.T) {
 		"stale":       {bus.Pod{State: "stale", Synced: true}, status.ConditionStale},
 		"silent":      {bus.Pod{State: "live", Synced: true, Age: 3100 * time.Millisecond}, status.ConditionLost},
 	} {
-		pods := status.NewFleet("a", 3*time.Second, time.Minute).See([]bus.Pod{tc.pod}, time.Now())
+		pods := status.Fleet("a", 3*time.Second, bus.Cluster{Pods: []bus.Pod{tc.pod}})
 		require.Len(t, pods, 1, name)
 		require.Equal(t, tc.want, pods[0].Condition, name)
 	}
 }
 
-// TestGonePods: one that was killed stays red for a while after its row went, one that ended in order is told apart, and
-// one that comes back under its id is no longer gone.
-func TestGonePods(t *testing.T) {
+// TestDepartedPods: pods that are gone are shown whoever looks, and told apart; one whose place was taken says by whom.
+func TestDepartedPods(t *testing.T) {
 	t.Parallel()
-	f := status.NewFleet("a", 3*time.Second, time.Minute)
-	now := time.Now()
-	pod := func(id string, age time.Duration) bus.Pod {
-		return bus.Pod{ID: id, Name: id, State: "live", Synced: true, Age: age}
+	pod := func(id string, up, age time.Duration) bus.Pod {
+		return bus.Pod{ID: id, Name: "web-" + id, State: "live", Synced: true, Up: up, Age: age}
 	}
-	conditions := func(pods []status.Pod) map[string]status.Condition {
-		found := make(map[string]status.Condition)
-		for _, p := range pods {
-			found[p.ID] = p.Condition
-		}
-		return found
+	type shown struct {
+		condition status.Condition
+		by        string
 	}
-	step := func(d time.Duration, pods ...bus.Pod) []status.Pod {
-		now = now.Add(d)
-		return f.See(pods, now)
+	for name, tc := range map[string]struct {
+		cluster bus.Cluster
+		want    map[string]shown
+	}{
+		"one left, one lost": {
+			bus.Cluster{
+				Pods:     []bus.Pod{pod("a", time.Hour, 0)},
+				Departed: []bus.DepartedPod{{Pod: pod("b", time.Hour, time.Minute)}, {Pod: pod("c", time.Hour, time.Minute), Lost: true}},
+			},
+			map[string]shown{"a": {"live", ""}, "b": {"left", ""}, "c": {"lost", ""}},
+		},
+		"replaced, by the row of a dead pod and by a reaped one": {
+			bus.Cluster{
+				Pods:     []bus.Pod{pod("a", time.Hour, 0), pod("b", time.Hour, 4*time.Second), pod("d", 2*time.Second, 0), pod("e", 30*time.Second, 0)},
+				Departed: []bus.DepartedPod{{Pod: pod("c", time.Hour, time.Minute), Lost: true}},
+			},
+			map[string]shown{"a": {"live", ""}, "b": {"lost", "web-d"}, "c": {"lost", "web-e"}, "d": {"live", ""}, "e": {"live", ""}},
+		},
+		"one newcomer takes one place": {
+			bus.Cluster{
+				Pods:     []bus.Pod{pod("a", time.Hour, 0), pod("d", 2*time.Second, 0)},
+				Departed: []bus.DepartedPod{{Pod: pod("b", time.Hour, 10*time.Second), Lost: true}, {Pod: pod("c", time.Hour, 20*time.Second), Lost: true}},
+			},
+			map[string]shown{"a": {"live", ""}, "b": {"lost", ""}, "c": {"lost", "web-d"}, "d": {"live", ""}},
+		},
+		"who was there before takes nobody's place": {
+			bus.Cluster{
+				Pods:     []bus.Pod{pod("a", 20*time.Second, 0)},
+				Departed: []bus.DepartedPod{{Pod: pod("b", time.Hour, 10*time.Second), Lost: true}},
+			},
+			map[string]shown{"a": {"live", ""}, "b": {"lost", ""}},
+		},
+		"this pod's own row is gone": {
+			bus.Cluster{Departed: []bus.DepartedPod{{Pod: pod("a", time.Hour, 10*time.Second), Lost: true}}},
+			map[string]shown{"a": {"lost", ""}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pods := status.Fleet("a", 3*time.Second, tc.cluster)
+			found := make(map[string]shown)
+			selves := 0
+			for i, p := range pods {
+				found[p.ID] = shown{p.Condition, p.ReplacedBy}
+				if p.Self {
+					selves++
+				}
+				gone := slices.ContainsFunc(tc.cluster.Departed, func(d bus.DepartedPod) bool { return d.ID == p.ID })
+				require.Equal(t, i >= len(tc.cluster.Pods), gone, "those gone come last")
+			}
+			require.Equal(t, tc.want, found)
+			require.LessOrEqual(t, selves, 1)
+		})
 	}
-	all := step(0, pod("a", 0), pod("b", 0), pod("c", 0))
-	require.True(t, all[0].Self)
-	require.False(t, all[1].Self)
-
-	step(time.Second, pod("a", 0), pod("b", time.Second)) // c took its row with it
-	step(time.Second, pod("a", 0), pod("b", 2*time.Second))
-	require.Equal(t, map[string]status.Condition{"a": "live", "b": "lost", "c": "left"},
-		conditions(step(2*time.Second, pod("a", 0), pod("b", 4*time.Second))))
-	all = step(time.Second, pod("a", 0)) // b's row was taken away
-	require.Equal(t, map[string]status.Condition{"a": "live", "b": "lost", "c": "left"}, conditions(all))
-	require.Equal(t, []string{"a", "b", "c"}, []string{all[0].ID, all[1].ID, all[2].ID}, "those gone come last")
-	require.InDelta(t, 5, all[1].BeatAgeSeconds, 0.01)
-
-	require.Equal(t, map[string]status.Condition{"a": "live", "b": "lost", "c": "live"}, conditions(step(time.Second, pod("a", 0), pod("c", 0))))
-	for range 20 {
-		all = step(3*time.Second, pod("a", 0), pod("c", 0))
-	}
-	require.Equal(t, map[string]status.Condition{"a": "live", "c": "live"}, conditions(all), "after a while it is forgotten")
-
-	step(time.Minute, pod("a", 0)) // nobody looked for a minute: what became of c is not known
-	require.Equal(t, map[string]status.Condition{"a": "live"}, conditions(step(time.Second, pod("a", 0))))
 }

@@ -29,26 +29,27 @@ type ping struct {
 // probe reads what this pod does not know by itself: the list of pods, with one query, and whether the tiers answer.
 // Whoever asks within the interval gets the same answer, and those who ask at the same time wait for the same reading.
 type probe struct {
-	list     func(context.Context) ([]bus.Pod, error) // nil: the bus knows of no others
+	list     func(context.Context, time.Duration) (bus.Cluster, error) // nil: the bus knows of no others
+	keep     time.Duration                                             // for how long a pod that is gone is listed
 	tiers    map[string]Tier
 	interval time.Duration
 	log      *slog.Logger
 
+	fleet fleet
+
 	mu      sync.Mutex
-	fleet   fleet
 	at      time.Time // of the last reading
 	last    sight
 	reading chan struct{} // closed when the reading under way is done; nil: none is
 }
 
 func newProbe(b Bus, c *Config) *probe {
-	p := &probe{tiers: c.Tiers, interval: c.Interval, log: c.Logger, fleet: fleet{lostAfter: c.LostAfter, keep: c.KeepLost}}
+	p := &probe{tiers: c.Tiers, interval: c.Interval, keep: c.KeepLost, log: c.Logger, fleet: fleet{self: idOf(b), lostAfter: c.LostAfter}}
 	if lister, ok := b.(interface {
-		Pods(ctx context.Context) ([]bus.Pod, error)
+		Cluster(ctx context.Context, within time.Duration) (bus.Cluster, error)
 	}); ok {
-		p.list = lister.Pods
+		p.list = lister.Cluster
 	}
-	p.fleet.self = idOf(b)
 	return p
 }
 
@@ -89,10 +90,10 @@ func (p *probe) read(ctx context.Context, done chan struct{}) sight {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
 	defer cancel()
 	tiers := p.pingAll(ctx)
-	var pods []bus.Pod
+	var cluster bus.Cluster
 	var err error
 	if p.list != nil {
-		pods, err = p.list(ctx)
+		cluster, err = p.list(ctx, p.keep)
 	}
 	if err != nil {
 		p.log.WarnContext(ctx, "status: pods could not be read", slog.Any("error", err))
@@ -103,7 +104,7 @@ func (p *probe) read(ctx context.Context, done chan struct{}) sight {
 	now := time.Now()
 	seen := sight{err: err, tiers: found}
 	if err == nil {
-		seen.pods = p.fleet.see(pods, now)
+		seen.pods = p.fleet.list(cluster)
 	} else {
 		seen.pods = slices.Clone(p.last.pods)
 		for i := range seen.pods {

@@ -83,11 +83,11 @@ func (b *fakeBus) Fresh() bool {
 	return b.fresh
 }
 
-func (b *fakeBus) Pods(context.Context) ([]bus.Pod, error) {
+func (b *fakeBus) Cluster(context.Context, time.Duration) (bus.Cluster, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.asked++
-	return b.pods, b.err
+	return bus.Cluster{Pods: b.pods}, b.err
 }
 
 // live makes the bus live and ready.

@@ -266,7 +266,7 @@ func TestPage(t *testing.T) {
 	took := b.await(t, `document.querySelector('.pod[data-name="worker-1"]').dataset.condition === "lost"`, patience)
 	t.Logf("red %v after SIGKILL", took)
 	require.True(t, b.has(t, `getComputedStyle(document.querySelector('.pod[data-condition="lost"]')).backgroundColor === "rgb(179, 38, 30)"`), "red")
-	require.True(t, b.has(t, `document.title.includes("1 of 3 pods is lost")`))
+	require.True(t, b.has(t, `document.title.includes("1 of 3 pods is lost, and nothing took its place")`))
 	b.picture(t, dir, "lost-light", 1280, 800, "light")
 	b.picture(t, dir, "lost-dark", 1280, 800, "dark")
 	b.picture(t, dir, "lost-phone", 390, 844, "dark")

@@ -62,7 +62,7 @@ func podMain(text string) error {
 		return err
 	}
 	var caches []*cache.Cache[string, string]
-	conf := &status.Config{Name: cfg.Name, Version: "v1.4.2", Token: cfg.Token, Logger: log, Tiers: map[string]status.Tier{"users": tier{}, "settings": awayTier{}}}
+	conf := &status.Config{Name: cfg.Name, Version: "v1.4.2", Token: cfg.Token, Logger: log, Tiers: map[string]status.Tier{"users": tier{}, "settings": tier{}}}
 	for _, topic := range []string{"users", "settings", "permissions", "feature-flags"} {
 		c, err := cache.New(b, topic, cache.Func(func(_ context.Context, key string) (string, error) { return key, nil }),
 			&cache.Config[string, string]{Logger: log})
@@ -179,10 +179,6 @@ func traffic(
 type tier struct{}
 
 func (tier) Ping(context.Context) error { return nil }
-
-type awayTier struct{}
-
-func (awayTier) Ping(context.Context) error { return errors.New("connection refused") }
 
 // process is a pod as the test sees it.
 type process struct {
