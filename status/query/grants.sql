@@ -1,6 +1,6 @@
 -- What the role may not do but must, of the components in $1, as "PRIVILEGE ON name", and how many rights were asked for.
--- Tables that are missing are for another check. Functions and sequences are those of the schema, whichever component they
--- belong to; functions of triggers run for everybody. Asking takes no right at all.
+-- Tables that are missing are for another check. Functions are those of the schema, whichever component they belong to;
+-- those of triggers run for everybody. Asking takes no right at all.
 SELECT coalesce(array_agg(privilege || ' ON ' || name ORDER BY name, privilege) FILTER (WHERE NOT allowed), '{}'), count(*)
 FROM (
     SELECT need.name, privilege, has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, privilege) AS allowed
@@ -20,9 +20,6 @@ FROM (
     WHERE n.nspname = $2 AND p.prorettype <> 'trigger'::regtype AND p.prokind = 'f'
     UNION ALL
     SELECT 'sequence ' || c.relname, 'USAGE', has_sequence_privilege(c.oid, 'USAGE')
-    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname = $2 AND c.relkind = 'S'
-      AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'i') -- an identity column's needs none
-      AND split_part(c.relname, '_', 1) = ANY (
-        SELECT CASE component WHEN 'lock' THEN 'lease' WHEN 'sessionstore' THEN 'session' ELSE component END FROM unnest($1) AS component)
+    FROM (VALUES ('lock', 'lease_token')) AS need (component, name), pg_class AS c, pg_namespace AS n
+    WHERE component = ANY ($1) AND n.nspname = $2 AND c.relnamespace = n.oid AND c.relname = need.name AND c.relkind = 'S'
 ) AS rights
