@@ -108,7 +108,7 @@ func (c *Cache[K, V]) drop(key K) bool {
 		f.detached = true
 		delete(s.loads, key)
 	}
-	if !s.drop(key) {
+	if !c.remove(s, key) {
 		return false
 	}
 	s.counts.evictedInvalidated++

@@ -93,7 +93,7 @@ func (a *audit) snapshot() AuditStats {
 // held is an entry that differs from the database, until that is no longer so or the last bound has passed.
 type differing[K comparable, V any] struct {
 	key   K
-	entry entry[V]
+	entry *entry[K, V]
 	since time.Time
 	next  int // bound
 }
@@ -145,31 +145,33 @@ const (
 // sample draws keys from one shard.
 func (c *Cache[K, V]) sample() []K {
 	s := &c.shards[rand.IntN(len(c.shards))] //nolint:gosec // a sample, no secret
+	var keys []K
 	s.mu.Lock()
-	keys := s.values.Keys()
+	for e := range s.table.all {
+		if !e.absent() {
+			keys = append(keys, e.key)
+		}
+	}
 	s.mu.Unlock()
 	rand.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 	return append([]K(nil), keys[:min(sampleSize, len(keys))]...)
 }
 
 // servable is the entry of a key, if it may be served now.
-func (c *Cache[K, V]) servable(key K) (e entry[V], ok bool) {
+func (c *Cache[K, V]) servable(key K) (e *entry[K, V], ok bool) {
 	now := elapsed.Now()
 	if c.trustAt(now) != trustFresh {
-		return e, false
+		return nil, false
 	}
-	s, at := c.shard(key), c.clock(now)
 	epoch := c.epoch.Load()
-	s.mu.Lock()
-	e, ok = s.values.Peek(key)
-	s.mu.Unlock()
-	return e, ok && e.live(epoch, at)
+	e = c.peek(key)
+	return e, e != nil && !e.absent() && e.live(epoch, c.clock(now))
 }
 
 // same says whether the entry of a key is still this one and may be served.
-func (c *Cache[K, V]) same(key K, e entry[V]) bool {
+func (c *Cache[K, V]) same(key K, e *entry[K, V]) bool {
 	now, ok := c.servable(key)
-	return ok && now.id == e.id && now.epoch == e.epoch
+	return ok && now == e
 }
 
 // reread reads a key as the database has it.
@@ -204,7 +206,7 @@ func (c *Cache[K, V]) compare(ctx context.Context, key K) (d differing[K, V], di
 }
 
 // matches reads a key again; ok is false if that failed.
-func (c *Cache[K, V]) matches(ctx context.Context, key K, e entry[V]) (equal, ok bool) {
+func (c *Cache[K, V]) matches(ctx context.Context, key K, e *entry[K, V]) (equal, ok bool) {
 	l, err := c.reread(ctx, key)
 	if errors.Is(err, ErrNotFound) {
 		return false, true

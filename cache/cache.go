@@ -43,6 +43,9 @@ type Cache[K comparable, V any] struct {
 	limiter limiter
 	tier    *tier[V]
 	stats   counters
+	hits    hitCounter
+	cost    atomic.Int64  // of all that is held, if MaxCost is set
+	trimmed atomic.Uint64 // picks the shard that trim evicts from next
 	audit   audit
 	metrics *metrics
 
@@ -76,6 +79,7 @@ func New[K comparable, V any](b bus.Bus, topic string, load Loader[K, V], cfg *C
 	c.history = history.New(c.source, c.cfg.InvalidationHistory)
 	c.limiter = limiter{permits: make(chan struct{}, c.cfg.LoadConcurrency), window: c.cfg.Recovery}
 	c.life, c.end = context.WithCancel(context.Background())
+	c.hits = newHitCounter()
 	if err = c.newShards(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
@@ -159,19 +163,6 @@ func (c *Cache[K, V]) Close() error {
 		return fmt.Errorf("cache: close: %d goroutines of loads have not ended", n)
 	}
 	return nil
-}
-
-// purge drops all that is held, shard by shard.
-func (c *Cache[K, V]) purge() {
-	for i := range c.shards {
-		s := &c.shards[i]
-		s.mu.Lock()
-		s.dropping = true
-		s.values.Purge()
-		s.absent.Purge()
-		s.dropping = false
-		s.mu.Unlock()
-	}
 }
 
 // trust is what a reader may be served from here.

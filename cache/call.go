@@ -75,6 +75,9 @@ func (c *Cache[K, V]) finish(f *call[K, V], o outcome[V]) (kept bool) {
 	}
 	c.names.index.remove(f.name, f.key)
 	s.mu.Unlock()
+	if kept {
+		c.trim(f.key)
+	}
 
 	c.tags.end(f.began)
 	close(f.done)

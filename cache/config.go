@@ -33,15 +33,19 @@ const MaxKeyLen = 1024
 // Config is how a cache works. The zero value, and nil, is a good one for keys that are strings, integers, UUIDs or byte
 // arrays.
 type Config[K comparable, V any] struct {
-	// Size is how many values are kept at most; the least recently used one goes first. It is split over shards, which a
-	// hash of the key picks, so with many keys some shards are full a few per cent before all are. Defaults to DefaultSize.
+	// Size is how many values are kept at most. It is split over shards, which a hash of the key picks, so with many keys
+	// some shards are full a few per cent before all are. Defaults to DefaultSize.
 	Size int
+	// Eviction is how the cache decides which value goes when it is full. Defaults to EvictAdaptive; EvictLRU evicts the
+	// least recently used one, which costs every hit a lock.
+	Eviction Eviction
 
 	// Cost says how large a value is, in bytes or any other unit. It is called once for every value that is stored, under a
 	// lock: do not call the cache in it. Needed with MaxCost only.
 	Cost func(key K, value V) int64
-	// MaxCost bounds the sum of the costs beside Size. It is split over shards, too; what costs more than a shard's part is
-	// not stored. Zero: no bound.
+	// MaxCost bounds the sum of the costs beside Size, over all shards; while a value is being stored the sum is above it by
+	// that value's cost. A value that costs more than MaxCost alone is not stored, and counted as a refused fill. Zero: no
+	// bound.
 	MaxCost int64
 
 	// TTL is how long a value is kept at most. Coherence does not need it; it bounds the harm of a writer that publishes
@@ -170,6 +174,8 @@ func (c *Config[K, V]) validate() error {
 		}
 	}
 	switch {
+	case c.Eviction > EvictLRU:
+		return fmt.Errorf("%w: Eviction: unknown strategy %d", ErrConfig, c.Eviction)
 	case c.Jitter > 1 || math.IsNaN(c.Jitter):
 		return fmt.Errorf("%w: Jitter: %v is more than 1", ErrConfig, c.Jitter)
 	case c.MaxCost < 0:

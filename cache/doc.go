@@ -50,16 +50,16 @@
 //     standby or a tier.
 //   - While the bus cannot prove that it is in sync, nothing is served but for as long as ServeFor or StaleOnError say; the bus
 //     knows of that time, so Confirm waits for it.
-//   - A hit takes one lock of one of many shards, reads the clock once, and allocates nothing. A reset and an invalidation of
-//     all or of a tag take the same time however much is held. There is no goroutine in the background.
+//   - A hit takes no lock (with EvictLRU it takes one), reads the clock once, and allocates nothing. A reset and an
+//     invalidation of all or of a tag take the same time however much is held. There is no goroutine in the background.
 //   - Nothing of a tier's troubles reaches a reader.
 //
 // # Limits
 //
 //   - Values are shared between readers: do not change them, or set Config.Clone.
-//   - Capacity is split over shards by a hash of the key; the order of use is that of a shard. Below a few hundred entries
-//     there is one shard, and both are exact.
-//   - What is invalid goes at once from sight, but by tag, or when all is invalid, its memory is used again only as other
+//   - Size is split over shards by a hash of the key; the order of eviction is that of a shard. Below a few hundred entries
+//     there is one shard, and both are exact. MaxCost is one bound for all shards.
+//   - Invalidated entries are never served, but by tag, or when all is invalid, their memory is used again only as other
 //     entries come.
 //   - That a key does not exist is held too, so whoever inserts has to invalidate.
 //   - A load that asks for its own key is an error (ErrCycle); two that wait for each other's end with LoadTimeout.

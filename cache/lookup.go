@@ -72,43 +72,36 @@ func (c *Cache[K, V]) covers(f *call[K, V], t trust, now time.Time) bool {
 	return f.batch.primary && elapsed.Between(f.since, now) < cmp.Or(c.staleAfter, bus.DefaultStaleAfter)
 }
 
-// lookup looks both kinds of entries up, with the shard locked. What has expired goes, unless it could still serve.
+// lookup looks a key up, with the shard locked. An entry that has expired goes, unless it could still serve.
 func (c *Cache[K, V]) lookup(s *shard[K, V], key K, epoch uint32, now int64, t trust, w *lookupResult[K, V]) bool {
-	if e, ok := s.values.Get(key); ok {
-		if e.live(epoch, now) {
-			s.counts.hits++
-			if t == trustServe {
-				s.counts.staleHits++
-			}
-			w.val, w.hit = e.value, true
-			return true
-		}
-		if c.cfg.StaleOnError == 0 || e.extra != nil && !e.extra.alive() {
-			c.evictExpired(s, key, e.epoch == epoch && e.expires <= now)
-		}
+	e := s.table.find(s.table.hash(key), key)
+	if e == nil {
+		return false
 	}
-	if e, ok := s.absent.Get(key); ok {
-		if e.live(epoch, now) {
-			s.counts.negativeHits++
-			if t == trustServe {
-				s.counts.staleHits++
-			}
-			w.err, w.hit = e.extra.err, true
-			return true
+
+	if e.live(epoch, now) {
+		c.hits.count(e.absent(), t == trustServe)
+		e.mark()
+		if c.cfg.Eviction == EvictLRU {
+			s.queueOf(e).touch(e)
 		}
-		c.evictExpired(s, key, e.epoch == epoch && e.expires <= now)
+		if w.hit = true; e.absent() {
+			w.err = e.extra.err
+		} else {
+			w.val = e.value
+		}
+		return true
+	}
+
+	if c.cfg.StaleOnError == 0 || e.absent() || e.extra != nil && !e.extra.alive() {
+		c.remove(s, key)
+		if e.epoch == epoch && e.expires <= now {
+			s.counts.evictedExpired++
+		} else {
+			s.counts.evictedInvalidated++
+		}
 	}
 	return false
-}
-
-// evictExpired drops what does not count any more.
-func (c *Cache[K, V]) evictExpired(s *shard[K, V], key K, expired bool) {
-	s.drop(key)
-	if expired {
-		s.counts.evictedExpired++
-	} else {
-		s.counts.evictedInvalidated++
-	}
 }
 
 // look is trustAt for the long way, where there is time for more.
@@ -133,14 +126,11 @@ func (c *Cache[K, V]) staleFallback(key K) (v V, ok bool) {
 		return v, false
 	}
 	now := time.Now()
-	s := c.shard(key)
 	at := elapsed.At(now)
 	age := c.source.FreshAge(hook.Token{}, at) // before the lookup
 	epoch := c.epoch.Load()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e, ok := s.values.Peek(key)
-	if !ok || e.expires <= c.clock(at)-int64(window) || e.extra != nil && !e.extra.alive() {
+	e := c.peek(key)
+	if e == nil || e.absent() || e.expires <= c.clock(at)-int64(window) || e.extra != nil && !e.extra.alive() {
 		return v, false
 	}
 	if e.epoch != epoch {
@@ -149,6 +139,6 @@ func (c *Cache[K, V]) staleFallback(key K) (v V, ok bool) {
 	if age < 0 || age >= c.staleAfter+window {
 		return v, false
 	}
-	s.counts.staleHits++
+	c.hits.countStale()
 	return e.value, true
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,7 +25,7 @@ func TestLRU_LeastRecentlyUsedGoesFirst(t *testing.T) {
 		rows.set(strconv.Itoa(i), i)
 	}
 	cfg := config()
-	cfg.Size = 3
+	cfg.Size, cfg.Eviction = 3, cache.EvictLRU
 	c := open(t, newFake(), rows, cfg)
 	for _, k := range []string{"0", "1", "2", "0", "3"} {
 		get(t, c, k)
@@ -228,6 +229,121 @@ func TestClone(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, []int{1, 2}, v)
 		v[0] = 7
+	}
+}
+
+// MaxCost is one bound for all shards: how many there are depends on the number of processors, and what is kept does not.
+func TestLRU_CostIsOfAllShards(t *testing.T) {
+	t.Parallel()
+	for _, how := range []cache.Eviction{cache.EvictAdaptive, cache.EvictLRU} {
+		const most = 10_000
+		cfg := &cache.Config[int, int]{
+			Size: 100_000, Eviction: how, Logger: quiet, MaxCost: most, Cost: func(_, v int) int64 { return int64(v) },
+		}
+		c := open(t, newFake(), cache.Func(func(_ context.Context, k int) (int, error) { return k % (most + 2), nil }), cfg)
+		for _, k := range []int{most, most - 1, most / 2} {
+			_, err := c.Get(t.Context(), k)
+			require.NoError(t, err)
+			_, ok := c.Peek(k)
+			require.True(t, ok, "%v: %d fits", how, k)
+			require.LessOrEqual(t, c.Stats().Cost, int64(most))
+		}
+		require.Equal(t, 1, c.Stats().Entries)
+
+		v, err := c.Get(t.Context(), most+1)
+		require.NoError(t, err)
+		require.Equal(t, most+1, v)
+		_, ok := c.Peek(most + 1)
+		require.False(t, ok)
+		require.EqualValues(t, 1, c.Stats().RefusedFills["cost"])
+		require.Equal(t, 1, c.Stats().Entries, "nothing had to go for it")
+
+		var all sync.WaitGroup
+		for w := range 4 {
+			all.Go(func() {
+				for i := range 500 {
+					if _, err := c.Get(t.Context(), (i*37+w*11)%300); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		require.LessOrEqual(t, c.Stats().Cost, int64(most))
+		require.Greater(t, c.Stats().Cost, int64(most*8/10))
+		_, err = c.InvalidateAll(t.Context())
+		require.NoError(t, err)
+		_, err = c.Get(t.Context(), most)
+		require.NoError(t, err)
+		require.EqualValues(t, most, c.Stats().Cost)
+	}
+}
+
+// Hits take no lock; still, what a reader gets is never older than the last invalidation that was over before the read
+// began, whether of the key, a tag, all, or by a reset, while entries come and go for want of room.
+func TestHit_NeverOlderThanAnInvalidation(t *testing.T) {
+	t.Parallel()
+	for _, how := range []cache.Eviction{cache.EvictAdaptive, cache.EvictLRU} {
+		t.Run(how.String(), func(t *testing.T) {
+			t.Parallel()
+			const keys, rounds = 40, 400
+			b := newFake()
+			var versions, floors [keys]atomic.Int64
+			c := open(t, b, cache.LoaderFunc[int, int64](func(_ context.Context, k int) (cache.Loaded[int64], error) {
+				return cache.Loaded[int64]{Value: versions[k].Load(), Tags: []string{"all", strconv.Itoa(k % 4)}}, nil
+			}), &cache.Config[int, int64]{Size: 25, Eviction: how, Logger: quiet})
+
+			ctx, stop := context.WithCancel(t.Context())
+			var readers sync.WaitGroup
+			for w := range 4 {
+				readers.Go(func() {
+					for i := w; ctx.Err() == nil; i++ {
+						k := i % keys
+						if w%2 == 0 {
+							k %= 5 // these are hits
+						}
+						floor := floors[k].Load()
+						v, err := c.Get(context.Background(), k)
+						if err != nil || v < floor {
+							t.Errorf("key %d: %d, %v; was at least %d", k, v, err, floor)
+							return
+						}
+						if p, ok := c.Peek(k); ok && p < floor {
+							t.Errorf("key %d: peeked %d; was at least %d", k, p, floor)
+							return
+						}
+					}
+				})
+			}
+			for i := 0; i < rounds || c.Stats().Hits < 1000 && !t.Failed(); i++ {
+				k := i * 7 % keys
+				changed := []int{k}
+				if i%4 != 0 {
+					for other := k % 4; other < keys; other += 4 {
+						changed = append(changed, other)
+					}
+				}
+				for _, k := range changed {
+					versions[k].Add(1)
+				}
+				switch i % 4 {
+				case 0:
+					b.key(uint64(1000+i), strconv.Itoa(k))
+				case 1:
+					b.deliver(bus.Delivery{Event: bus.Event{Keys: []string{cache.TagKey(strconv.Itoa(k % 4))}}, XIDs: []uint64{uint64(1000 + i)}})
+				case 2:
+					b.deliver(bus.Delivery{Event: bus.Event{All: true}, XIDs: []uint64{uint64(1000 + i)}})
+				case 3:
+					b.reset(bus.ReasonCatchUp)
+				}
+				for _, k := range changed {
+					floors[k].Store(versions[k].Load())
+				}
+			}
+			stop()
+			readers.Wait()
+			require.LessOrEqual(t, c.Stats().Entries, 25)
+		})
 	}
 }
 

@@ -3,8 +3,6 @@ package cache
 import (
 	"context"
 	"errors"
-
-	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
 // GetMany answers the values of many keys. Those that do not exist are not in the answer. If the loader is a BatchLoader,
@@ -48,8 +46,12 @@ func (m *many[K, V]) lookup(keys []K, alone bool) {
 		if _, ok := m.answer[key]; ok {
 			continue
 		}
-		if v, ok := m.c.hit(key); ok {
-			m.answer[key] = m.c.clone(v)
+		if e := m.c.hit(key); e != nil {
+			if v, err := m.c.found(e); err == nil {
+				m.answer[key] = v
+			} else if !errors.Is(err, ErrNotFound) {
+				m.fail(err)
+			}
 			continue
 		}
 		name, err := m.c.names.name(key)
@@ -128,26 +130,4 @@ func (m *many[K, V]) wait() (again []K) {
 		return nil
 	}
 	return again
-}
-
-// hit is the short way of Get.
-func (c *Cache[K, V]) hit(key K) (v V, ok bool) {
-	now := elapsed.Now()
-	trusted := c.trustAt(now)
-	if trusted == trustNothing {
-		return v, false
-	}
-	s, at := c.shard(key), c.clock(now)
-	epoch := c.epoch.Load()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e, ok := s.values.Get(key)
-	if !ok || !e.live(epoch, at) {
-		return v, false
-	}
-	s.counts.hits++
-	if trusted == trustServe {
-		s.counts.staleHits++
-	}
-	return e.value, true
 }

@@ -115,7 +115,7 @@ func (c *Cache[K, V]) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(m.entries, float64(n.held.values))
 	gauge(m.absent, float64(n.held.absent))
-	gauge(m.cost, float64(n.cost))
+	gauge(m.cost, float64(c.cost.Load()))
 	gauge(m.loading, float64(n.loading))
 	gauge(m.remembered, float64(c.history.Len()))
 	gauge(m.fresh, boolGauge(c.trustAt(elapsed.Now()) != trustNothing))

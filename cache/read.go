@@ -22,22 +22,8 @@ const (
 //
 // Values are shared unless the cache has a Clone: do not change them.
 func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
-	// The order matters: what is looked up after the bus was asked has had all applied to it that made the bus fresh.
-	now := elapsed.Now()
-	trusted := c.trustAt(now)
-	if trusted != trustNothing {
-		s, at := c.shard(key), c.clock(now)
-		epoch := c.epoch.Load()
-		s.mu.Lock()
-		if e, ok := s.values.Get(key); ok && e.live(epoch, at) {
-			s.counts.hits++
-			if trusted == trustServe {
-				s.counts.staleHits++
-			}
-			s.mu.Unlock()
-			return c.clone(e.value), nil
-		}
-		s.mu.Unlock()
+	if e := c.hit(key); e != nil {
+		return c.found(e)
 	}
 	return c.get(ctx, key, readCached)
 }
@@ -61,17 +47,21 @@ func (c *Cache[K, V]) GetAfter(ctx context.Context, key K, r bus.Receipt) (V, er
 func (c *Cache[K, V]) Peek(key K) (V, bool) {
 	now := elapsed.Now()
 	if c.trustAt(now) != trustNothing {
-		s, at := c.shard(key), c.clock(now)
 		epoch := c.epoch.Load()
-		s.mu.Lock()
-		e, ok := s.values.Peek(key)
-		s.mu.Unlock()
-		if ok && e.live(epoch, at) {
+		if e := c.peek(key); e != nil && !e.absent() && e.live(epoch, c.clock(now)) {
 			return c.clone(e.value), true
 		}
 	}
 	var none V
 	return none, false
+}
+
+// found returns what an entry says of its key.
+func (c *Cache[K, V]) found(e *entry[K, V]) (v V, err error) {
+	if e.absent() {
+		return v, e.extra.err
+	}
+	return c.clone(e.value), nil
 }
 
 func (c *Cache[K, V]) clone(v V) V {

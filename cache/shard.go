@@ -5,19 +5,20 @@ import (
 	"math/bits"
 	"runtime"
 	"sync"
-
-	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"sync/atomic"
 
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
-// entry is a stored value. There may be a million of them, so what few need stands behind a pointer.
-type entry[V any] struct {
+// entry is what is stored of a key. There may be a million of them, so what few need is behind a pointer. But for its
+// marks it does not change.
+type entry[K comparable, V any] struct {
+	key     K
 	value   V
-	expires int64  // on the cache's clock
-	epoch   uint32 // counts only if it is the cache's
-	id      uint32 // of this entry, within its shard
+	expires int64 // on the cache's clock
 	extra   *extra
+	epoch   uint32 // valid only in the cache's
+	marks   atomic.Uint32
 }
 
 // extra is what few entries need.
@@ -27,7 +28,7 @@ type extra struct {
 	err   error // of an absent key: what the loader said
 }
 
-// alive says whether none of the tags has been invalidated.
+// alive reports whether none of the tags has been invalidated.
 func (x *extra) alive() bool {
 	for _, m := range x.marks {
 		if m.dead.Load() {
@@ -37,23 +38,34 @@ func (x *extra) alive() bool {
 	return true
 }
 
-// live says whether an entry may be served to somebody who may trust the cache.
-func (e *entry[V]) live(epoch uint32, now int64) bool {
+// absent reports whether the key is known not to exist.
+func (e *entry[K, V]) absent() bool { return e.extra != nil && e.extra.err != nil }
+
+// live reports whether an entry may be served to a reader who may trust the cache.
+func (e *entry[K, V]) live(epoch uint32, now int64) bool {
 	return e.epoch == epoch && e.expires > now && (e.extra == nil || e.extra.alive())
 }
 
-// shard is a part of the cache with a lock of its own.
+// mark notes a hit. Of two at once one may be lost.
+func (e *entry[K, V]) mark() {
+	if n := e.marks.Load(); n < maxMarks {
+		e.marks.CompareAndSwap(n, n+1)
+	}
+}
+
+// shard is a part of the cache with a lock of its own, which changes take and hits do not.
 type shard[K comparable, V any] struct {
+	table table[K, V]
+
 	mu       sync.Mutex
-	values   *simplelru.LRU[K, entry[V]]
-	absent   *simplelru.LRU[K, entry[struct{}]]
+	values   *queue[K, V]
+	absent   *queue[K, V]
 	loads    map[K]*call[K, V] // those that a new reader may join
 	counts   counts
-	nextID   uint32
-	cost     int64
-	maxCost  int64
 	current  held // what is from the newest epoch that this shard knows
 	dropping bool // an eviction is not for want of room
+	epoch    uint32
+	now      int64 // with epoch: what an eviction takes for expired
 
 	_ [64]byte // the next shard's lock is on another cache line
 }
@@ -72,50 +84,66 @@ func (h held) of(epoch uint32) held {
 	return h
 }
 
-// counts are of one shard, under its lock.
-type counts struct {
-	hits, negativeHits, misses, joined, staleHits, bypassed int64
-	evictedCapacity, evictedExpired, evictedInvalidated     int64
+// add counts an entry of the same epoch.
+func (h *held) add(epoch uint32, absent bool, n int) {
+	switch {
+	case h.epoch != epoch:
+	case absent:
+		h.absent += n
+	default:
+		h.values += n
+	}
 }
 
-// least is how many entries a shard has at least, because a small LRU's order is a poor one.
-const least = 256
+// counts are of one shard, under its lock.
+type counts struct {
+	misses, joined, bypassed                            int64
+	evictedCapacity, evictedExpired, evictedInvalidated int64
+}
 
-// shardCount is a power of two: enough that all processors seldom meet, few enough that each has room.
+// leastPerShard is how many entries a shard has at least: the order in a small one is a poor one.
+const leastPerShard = 256
+
+// maxShards is how many shards there are at most; a hash's low bits pick one.
+const maxShards = 1024
+
+// shardCount is a power of two: enough that writers on all processors seldom meet, few enough that each has room.
 func shardCount(size int) int {
-	n := 1 << bits.Len(uint(4*runtime.GOMAXPROCS(0)-1))
-	for n > 1 && size/n < least {
+	n := 1 << bits.Len(uint(4*runtime.GOMAXPROCS(0)-1)) //nolint:gosec // positive
+	for n > 1 && size/n < leastPerShard {
 		n /= 2
 	}
-	return min(n, 1024)
+	return min(n, maxShards)
 }
 
 // newShards makes the shards.
-func (c *Cache[K, V]) newShards() error {
+func (c *Cache[K, V]) newShards() (err error) {
 	n := shardCount(c.cfg.Size)
 	c.shards = make([]shard[K, V], n)
 	c.seed = maphash.MakeSeed()
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.loads = make(map[K]*call[K, V])
-		s.maxCost = c.cfg.MaxCost / int64(n)
-		var err error
-		s.values, err = simplelru.NewLRU(part(c.cfg.Size, n, i), func(key K, e entry[V]) {
-			s.current = s.current.less(e.epoch, 1, 0)
-			c.evicted(s, key, e.extra)
-		})
-		if err != nil {
+		s.table.init(c.seed)
+		if s.values, err = c.newQueue(s, part(c.cfg.Size, n, i)); err != nil {
 			return err
 		}
-		s.absent, err = simplelru.NewLRU(max(part(c.cfg.NegativeSize, n, i), 1), func(key K, e entry[struct{}]) {
-			s.current = s.current.less(e.epoch, 0, 1)
-			c.evicted(s, key, e.extra)
-		})
-		if err != nil {
+		if s.absent, err = c.newQueue(s, max(part(c.cfg.NegativeSize, n, i), 1)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (c *Cache[K, V]) newQueue(s *shard[K, V], size int) (*queue[K, V], error) {
+	q, err := newQueue[K, V](size, c.cfg.Eviction)
+	if err != nil {
+		return nil, err
+	}
+	q.hash = s.table.hash
+	q.dead = func(e *entry[K, V]) bool { return !e.live(s.epoch, s.now) }
+	q.evict = func(e *entry[K, V]) { c.forgotten(s, s.table.hash(e.key), e) }
+	return q, nil
 }
 
 // part is the i-th of n parts of a whole.
@@ -127,70 +155,136 @@ func part(whole, n, i int) int {
 	return p
 }
 
-func (h held) less(epoch uint32, values, absent int) held {
-	if h.epoch == epoch {
-		h.values -= values
-		h.absent -= absent
-	}
-	return h
+// locate returns the hash of a key and the shard that it belongs to.
+func (c *Cache[K, V]) locate(key K) (hash uint64, s *shard[K, V]) {
+	hash = maphash.Comparable(c.seed, key)
+	return hash, &c.shards[hash&uint64(len(c.shards)-1)]
 }
 
 func (c *Cache[K, V]) shard(key K) *shard[K, V] {
-	if len(c.shards) == 1 {
-		return &c.shards[0]
-	}
-	return &c.shards[maphash.Comparable(c.seed, key)&uint64(len(c.shards)-1)]
+	_, s := c.locate(key)
+	return s
 }
 
-// evicted is told of every entry that goes, with the shard locked.
-func (c *Cache[K, V]) evicted(s *shard[K, V], key K, x *extra) {
+// peek returns what is held of a key, or nil. It needs no lock.
+func (c *Cache[K, V]) peek(key K) *entry[K, V] {
+	hash, s := c.locate(key)
+	return s.table.find(hash, key)
+}
+
+// hit looks a key up and notes the use. It returns nil if there is no entry that may be served. It takes no lock, except that
+// EvictLRU takes the shard's.
+func (c *Cache[K, V]) hit(key K) *entry[K, V] {
+	// The order matters: what is looked up after the bus was asked has had all applied to it that made the bus fresh.
+	now := elapsed.Now()
+	trusted := c.trustAt(now)
+	if trusted == trustNothing {
+		return nil
+	}
+	hash, s := c.locate(key)
+	epoch := c.epoch.Load()
+	e := s.table.find(hash, key)
+	if e == nil || !e.live(epoch, c.clock(now)) {
+		return nil
+	}
+
+	c.hits.count(e.absent(), trusted == trustServe)
+	e.mark()
+	if c.cfg.Eviction == EvictLRU {
+		s.mu.Lock()
+		s.queueOf(e).touch(e)
+		s.mu.Unlock()
+	}
+	return e
+}
+
+func (s *shard[K, V]) queueOf(e *entry[K, V]) *queue[K, V] {
+	if e.absent() {
+		return s.absent
+	}
+	return s.values
+}
+
+// forgotten takes an entry that has left its queue out of everything else, with the shard locked.
+func (c *Cache[K, V]) forgotten(s *shard[K, V], hash uint64, e *entry[K, V]) {
+	s.table.remove(hash, e)
+	s.current.add(e.epoch, e.absent(), -1)
 	if !s.dropping {
 		s.counts.evictedCapacity++
 	}
-	if x != nil {
-		s.cost -= x.cost
+	if x := e.extra; x != nil {
+		c.cost.Add(-x.cost)
 		c.tags.release(x.marks)
 	}
-	c.unindex(key)
+	c.unindex(e.key)
 }
 
-// drop removes a key's entries, with the shard locked, and says whether there were any.
-func (s *shard[K, V]) drop(key K) bool {
-	s.dropping = true
-	value, absent := s.values.Remove(key), s.absent.Remove(key)
-	s.dropping = false
-	return value || absent
-}
-
-// put stores a value, with the shard locked. What is no longer the newest about this key goes.
-func (c *Cache[K, V]) put(s *shard[K, V], key K, e entry[V]) bool {
-	s.drop(key)
-	if e.extra != nil && s.maxCost > 0 && e.extra.cost > s.maxCost {
-		c.tags.release(e.extra.marks)
+// remove drops a key's entry, with the shard locked, and reports whether there was one.
+func (c *Cache[K, V]) remove(s *shard[K, V], key K) bool {
+	hash := s.table.hash(key)
+	e := s.table.find(hash, key)
+	if e == nil {
 		return false
 	}
-	c.index(key)
-	s.nextID++
-	e.id = s.nextID
-	s.current = s.current.of(e.epoch)
-	s.current.values++
-	if e.extra != nil {
-		s.cost += e.extra.cost
+	s.dropping = true
+	s.queueOf(e).remove(e)
+	c.forgotten(s, hash, e)
+	s.dropping = false
+	return true
+}
+
+// put stores an entry, with the shard locked, in place of what is held of the key, and reports whether it is kept: it is
+// not if it costs more than all may together. The caller calls trim when it has unlocked the shard.
+func (c *Cache[K, V]) put(s *shard[K, V], e *entry[K, V], now int64) bool {
+	c.remove(s, e.key)
+	if x := e.extra; x != nil && c.cfg.MaxCost > 0 && x.cost > c.cfg.MaxCost {
+		c.tags.release(x.marks)
+		c.stats.refused(refusedCost)
+		return false
 	}
-	s.values.Add(key, e)
-	for s.maxCost > 0 && s.cost > s.maxCost {
-		s.values.RemoveOldest()
+
+	s.epoch, s.now = c.epoch.Load(), now
+	c.index(e.key)
+	s.queueOf(e).add(e)
+	s.table.insert(s.table.hash(e.key), e)
+	s.current = s.current.of(e.epoch)
+	s.current.add(e.epoch, e.absent(), 1)
+	if e.extra != nil {
+		c.cost.Add(e.extra.cost)
 	}
 	return true
 }
 
-// putAbsent stores that there is nothing, with the shard locked.
-func (c *Cache[K, V]) putAbsent(s *shard[K, V], key K, e entry[struct{}]) {
-	s.drop(key)
-	c.index(key)
-	s.current = s.current.of(e.epoch)
-	s.current.absent++
-	s.absent.Add(key, e)
+// trim evicts until what is held costs no more than MaxCost, from all shards in turn, but not the entry of this key.
+// No shard is locked.
+func (c *Cache[K, V]) trim(key K) {
+	if c.cfg.MaxCost == 0 || c.cost.Load() <= c.cfg.MaxCost {
+		return
+	}
+	keep := c.peek(key)
+	for idle := 0; idle < len(c.shards) && c.cost.Load() > c.cfg.MaxCost; {
+		s := &c.shards[c.trimmed.Add(1)&uint64(len(c.shards)-1)]
+		s.mu.Lock()
+		if s.values.evictOne(keep) {
+			idle = 0
+		} else {
+			idle++
+		}
+		s.mu.Unlock()
+	}
+}
+
+// purge drops all that is held, shard by shard.
+func (c *Cache[K, V]) purge() {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.dropping, s.epoch = true, c.epoch.Load()
+		for s.values.evictOne(nil) || s.absent.evictOne(nil) { //nolint:revive // until there is none
+		}
+		s.dropping = false
+		s.mu.Unlock()
+	}
 }
 
 func (c *Cache[K, V]) index(key K) {

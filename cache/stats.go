@@ -32,7 +32,7 @@ type Stats struct {
 	LoadsCanceled  int64 // nobody waited any more, or the cache was closed
 	LoadsRestarted int64 // readers who were given an answer that a tag had made invalid before they asked
 
-	RefusedFills map[string]int64 // loaded and not stored: invalidated, epoch, snapshot, uncertain, position
+	RefusedFills map[string]int64 // loaded and not stored: invalidated, epoch, snapshot, uncertain, position, cost
 
 	EvictedCapacity    int64
 	EvictedExpired     int64
@@ -58,9 +58,10 @@ const (
 	refusedSnapshot    refusal = "snapshot"    // it was read before an invalidation that is known
 	refusedUncertain   refusal = "uncertain"   // an invalidation's commit has no known outcome yet
 	refusedPosition    refusal = "position"    // the bus has no position yet
+	refusedCost        refusal = "cost"        // it costs more than MaxCost
 )
 
-var refusals = [...]refusal{refusedInvalidated, refusedEpoch, refusedSnapshot, refusedUncertain, refusedPosition}
+var refusals = [...]refusal{refusedInvalidated, refusedEpoch, refusedSnapshot, refusedUncertain, refusedPosition, refusedCost}
 
 // Where an invalidation came from and what it names, for the metrics.
 const (
@@ -148,7 +149,7 @@ func (c *Cache[K, V]) Stats() Stats {
 	n := c.totals()
 	s := &c.stats
 	out := Stats{
-		Topic: c.topic, Entries: n.held.values, Absent: n.held.absent, Cost: n.cost, Loading: n.loading,
+		Topic: c.topic, Entries: n.held.values, Absent: n.held.absent, Cost: c.cost.Load(), Loading: n.loading,
 		Hits: n.hits, NegativeHits: n.negativeHits, Misses: n.misses, Joined: n.joined, Bypassed: n.bypassed, Stale: n.staleHits,
 		Loads: s.loads.Load(), LoadsNotFound: s.notFound.Load(), LoadTimeouts: s.timeouts.Load(), LoadPanics: s.panics.Load(),
 		LoadErrors: s.loadErrors.Load() + s.timeouts.Load() + s.panics.Load(), LoadsCanceled: s.canceled.Load(),
@@ -179,8 +180,9 @@ func (c *Cache[K, V]) Stats() Stats {
 type totals struct {
 	counts
 	held    held
-	cost    int64
 	loading int
+
+	hits, negativeHits, staleHits int64
 }
 
 func (c *Cache[K, V]) totals() (t totals) {
@@ -189,20 +191,17 @@ func (c *Cache[K, V]) totals() (t totals) {
 		s.mu.Lock()
 		epoch := c.epoch.Load()
 		n, h := s.counts, s.current.of(epoch)
-		t.cost += s.cost
 		t.loading += len(s.loads)
 		s.mu.Unlock()
 		t.held.values += h.values
 		t.held.absent += h.absent
-		t.hits += n.hits
-		t.negativeHits += n.negativeHits
 		t.misses += n.misses
 		t.joined += n.joined
-		t.staleHits += n.staleHits
 		t.bypassed += n.bypassed
 		t.evictedCapacity += n.evictedCapacity
 		t.evictedExpired += n.evictedExpired
 		t.evictedInvalidated += n.evictedInvalidated
 	}
+	t.hits, t.negativeHits, t.staleHits = c.hits.sum()
 	return t
 }

@@ -78,9 +78,6 @@ func (c *Cache[K, V]) store(s *shard[K, V], f *call[K, V], o *outcome[V], e cand
 	if len(marks) > 0 || e.cost > 0 || o.err != nil {
 		x = &extra{marks: marks, cost: e.cost, err: o.err}
 	}
-	if o.err != nil {
-		c.putAbsent(s, f.key, entry[struct{}]{expires: e.expiry(), epoch: epoch, extra: x})
-		return true
-	}
-	return c.put(s, f.key, entry[V]{value: o.loaded.Value, expires: e.expiry(), epoch: epoch, extra: x}) || c.tier != nil
+	stored := &entry[K, V]{key: f.key, value: o.loaded.Value, expires: e.expiry(), extra: x, epoch: epoch}
+	return c.put(s, stored, e.now) || c.tier != nil
 }

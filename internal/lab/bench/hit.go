@@ -245,6 +245,8 @@ func reportHits(r *report, plan hitPlan, hitters []*hitter) error {
 		{"hit.ratio.expirable.2", "ours", "expirable", 2},
 		{"hit.ratio.expirable.8", "ours", "expirable", 8},
 		{"hit.ratio.golanglru.8", "ours", "golang-lru", 8},
+		{"hit.ratio.otter.1", "ours", "otter", 1},
+		{"hit.ratio.otter.2", "ours", "otter", 2},
 		{"hit.ratio.otter.8", "ours", "otter", 8},
 		{"hit.ratio.sturdyc.8", "ours", "sturdyc", 8},
 	} {
