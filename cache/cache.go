@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/maphash"
@@ -83,7 +84,7 @@ func New[K comparable, V any](b bus.Bus, topic string, load Loader[K, V], cfg *C
 	if err = c.newShards(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	c.metrics = newMetrics(topic)
+	c.metrics = newMetrics(cmp.Or(c.cfg.Name, topic))
 	if c.cfg.Tier != nil {
 		c.tier = newTier(c)
 	}

@@ -93,6 +93,9 @@ type Config[K comparable, V any] struct {
 	// MaxBatch is how many keys a BatchLoader gets at once. Defaults to DefaultMaxBatch.
 	MaxBatch int
 
+	// Name is what metrics call the cache, for several that share a topic. Defaults to the topic.
+	Name string
+
 	// Tier is a second level behind this one, shared by all pods; nil: none. Its errors are never a caller's.
 	Tier Tier
 	// TierTimeout bounds each call of Tier. Defaults to DefaultTierTimeout.

@@ -6,7 +6,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
-// metrics are the descriptions of what a cache exports, and its histograms. All have the label cache, which is the topic.
+// metrics are the descriptions of what a cache exports, and its histograms. All have the label cache, which is Config.Name.
 type metrics struct {
 	duration prometheus.Histogram
 	lag      prometheus.Histogram
@@ -19,8 +19,8 @@ type metrics struct {
 // metricFunc sends one value of a description.
 type metricFunc[T int64 | float64] func(d *prometheus.Desc, v T, labels ...string)
 
-func newMetrics(topic string) *metrics {
-	labels := prometheus.Labels{"cache": topic}
+func newMetrics(name string) *metrics {
+	labels := prometheus.Labels{"cache": name}
 	desc := func(name, help string, variable ...string) *prometheus.Desc {
 		return prometheus.NewDesc("pgcoherence_cache_"+name, help, variable, labels)
 	}

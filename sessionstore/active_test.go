@@ -50,7 +50,7 @@ func TestActiveSessions(t *testing.T) {
 		require.NoError(t, testutil.CollectAndCompare(p.store, strings.NewReader(`
 # HELP pgcoherence_session_active Valid sessions in the database, of all pods, as of this pod's last sweep.
 # TYPE pgcoherence_session_active gauge
-pgcoherence_session_active{topic="session"} 7
+pgcoherence_session_active{store="session"} 7
 `), "pgcoherence_session_active"))
 	}
 }

@@ -174,10 +174,8 @@ func (s *Store[T]) overwrite(
 
 // enter makes the row of a user who logs in for the first time, and room for one more session of the user.
 func (s *Store[T]) enter(ctx context.Context, db writer, login Login, c *changes) error {
-	if login.rowless() {
-		if _, err := db.Exec(ctx, s.sql.enterUser, login.user, login.gen); err != nil {
-			return explain("begin session", err)
-		}
+	if err := s.enterUser(ctx, db, login); err != nil {
+		return err
 	}
 	if s.cfg.MaxPerUser > 0 {
 		return s.makeRoom(ctx, db, login.user, c)
@@ -206,5 +204,10 @@ func (s *Store[T]) adopt(ctx context.Context, tx pgx.Tx, p *present, o *commitOp
 	}
 	c.session(keysOf(found, prev)...)
 	c.end(id)
-	return nil
+	if adopts {
+		e := Event{Kind: EventLoggedIn, User: login.user}
+		e.ID, err = uuid.Parse(id)
+		c.event(e)
+	}
+	return err
 }

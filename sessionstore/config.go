@@ -2,6 +2,7 @@ package sessionstore
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -13,7 +14,7 @@ import (
 
 // The defaults of Config.
 const (
-	DefaultTopic         = "session"
+	DefaultName          = "session"
 	DefaultIdle          = 30 * time.Minute
 	DefaultAbsolute      = 12 * time.Hour
 	DefaultGrace         = 10 * time.Second
@@ -29,6 +30,8 @@ const (
 	DefaultBindGrace     = 30 * time.Second
 	DefaultMaxRetries    = 10
 )
+
+const maxName = 200
 
 // NoIdle as Policy.Idle: a session does not end for being idle.
 const NoIdle = time.Duration(-1)
@@ -65,15 +68,16 @@ func (p Policy) check() error {
 // idleMicros is the idle timeout as the statements take it: 0 for none.
 func (p Policy) idleMicros() int64 { return max(p.Idle, 0).Microseconds() }
 
-// Config is how a store works. The zero value, and nil, is a good one. All pods use the same Schema, Topic, Codec, Encrypt
+// Config is how a store works. The zero value, and nil, is a good one. All pods use the same Schema, Codec, Encrypt
 // and SealKeys; the other fields may differ.
 type Config[T any] struct {
 	// Schema is where Migrate made the tables, the bus' own. Defaults to bus.DefaultSchema.
 	Schema string
 
-	// Topic is what the sessions are called on the bus. Topic with ".end" behind it is used as well. Defaults to
-	// DefaultTopic.
-	Topic string
+	// Name is what metrics and logs call this store: change it where a program has several, such as one for a framework
+	// beside its own. What the sessions are called on the bus is [Topic] for all stores, as it belongs to the tables.
+	// Defaults to DefaultName.
+	Name string
 
 	// Policy is for sessions that are created without one of their own. Defaults to DefaultIdle and DefaultAbsolute.
 	Policy Policy
@@ -116,7 +120,7 @@ type Config[T any] struct {
 	Tier cache.Tier
 
 	// MaxLookups is how many sessions are looked up in the database at once; the rest waits. Defaults to
-	// DefaultMaxLookups.
+	// DefaultMaxLookups, or half of the pool's connections if that is less: tokens that nobody was given leave the rest.
 	MaxLookups int
 	// MaxWaiting is how many lookups may wait; one more is ErrBusy. Defaults to DefaultMaxWaiting.
 	MaxWaiting int
@@ -141,6 +145,11 @@ type Config[T any] struct {
 	// still valid. Defaults to DefaultBindGrace.
 	BindGrace time.Duration
 
+	// OnEvent, if not nil, is called with what happens to sessions here: for audit logs, mails about new devices, alerts
+	// about stolen tokens. It is called by the goroutine of the request, after the commit, and may be called by many at
+	// once; what it takes, the request waits. A panic is caught and logged.
+	OnEvent func(context.Context, Event)
+
 	// MaxRetries is how often Update and Commit try again after a conflict. Defaults to DefaultMaxRetries.
 	MaxRetries int
 
@@ -157,7 +166,7 @@ func (c *Config[T]) withDefaults() Config[T] {
 		d = *c
 	}
 	d.Schema = cmp.Or(d.Schema, bus.DefaultSchema)
-	d.Topic = cmp.Or(d.Topic, DefaultTopic)
+	d.Name = cmp.Or(d.Name, DefaultName)
 	d.Policy = d.Policy.or(Policy{DefaultIdle, DefaultAbsolute})
 	if d.Codec == nil {
 		d.Codec = JSON[T]()
@@ -194,8 +203,8 @@ func (c *Config[T]) validate() error {
 	if err := sqltext.CheckSchema(c.Schema); err != nil {
 		return fmt.Errorf("%w: Schema: %w", ErrConfig, err)
 	}
-	if len(c.Topic) > bus.MaxTopicLen-len(endSuffix) || checkText(c.Topic) != nil {
-		return fmt.Errorf("%w: Topic: want at most %d bytes of UTF-8 without NUL", ErrConfig, bus.MaxTopicLen-len(endSuffix))
+	if len(c.Name) > maxName || checkText(c.Name) != nil {
+		return fmt.Errorf("%w: Name: want at most %d bytes of UTF-8 without NUL", ErrConfig, maxName)
 	}
 	if err := c.Policy.check(); err != nil {
 		return fmt.Errorf("%w: Policy: %w", ErrConfig, err)
@@ -235,9 +244,15 @@ func (c *Config[T]) validate() error {
 		if d.value < time.Millisecond {
 			return fmt.Errorf("%w: %s: %v is less than a millisecond", ErrConfig, d.name, d.value)
 		}
+		if d.value > maxAbsolute {
+			return fmt.Errorf("%w: %s: %v is more than a hundred years", ErrConfig, d.name, d.value)
+		}
 	}
 	if c.SweepInterval > 0 && c.SweepInterval < time.Millisecond {
 		return fmt.Errorf("%w: SweepInterval: %v is less than a millisecond", ErrConfig, c.SweepInterval)
+	}
+	if c.SweepInterval > maxAbsolute {
+		return fmt.Errorf("%w: SweepInterval: %v is more than a hundred years", ErrConfig, c.SweepInterval)
 	}
 	return nil
 }

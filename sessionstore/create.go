@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgcoherence/pgcoherence/bus"
 )
 
 // CreateOptions say more about a new session; nil says nothing more.
@@ -48,7 +50,7 @@ func (s *Store[T]) CreateTx(ctx context.Context, tx pgx.Tx, login Login, data T,
 		return "", nil, err
 	}
 	var got *Session[T]
-	err = s.joinTx(tx, func(tx pgx.Tx, c *changes) error {
+	err = s.joinTx(ctx, tx, func(tx pgx.Tx, c *changes) error {
 		got, err = s.insert(ctx, tx, n, c)
 		return err
 	})
@@ -68,13 +70,20 @@ func (s *Store[T]) CreateAnonymous(ctx context.Context, data T, o *CreateOptions
 }
 
 func (s *Store[T]) create(ctx context.Context, n *newcomer[T]) (token string, got *Session[T], err error) {
-	if s.cfg.MaxPerUser > 0 || n.o.SID != "" {
-		_, err = s.inTx(ctx, func(tx pgx.Tx, c *changes) error {
+	if s.cfg.MaxPerUser > 0 || n.o.SID != "" || n.login.rowless() {
+		var receipt bus.Receipt
+		receipt, err = s.inTx(ctx, func(tx pgx.Tx, c *changes) error {
 			got, err = s.insert(ctx, tx, n, c)
 			return err
 		})
+		if err == nil {
+			got.receipt = receipt
+		}
 	} else {
-		got, err = s.insert(ctx, s.pool, n, nil)
+		var c changes
+		if got, err = s.insert(ctx, s.pool, n, &c); err == nil {
+			s.emit(ctx, c.events, false)
+		}
 	}
 	if err != nil {
 		return "", nil, explain("create", err)
@@ -163,7 +172,7 @@ type writer interface {
 	execer
 }
 
-// insert puts the row in. Outside of a transaction c is nil, and then nothing may be there to publish.
+// insert puts the row in. Without a transaction there is nothing to publish: no limit, no first login.
 func (s *Store[T]) insert(ctx context.Context, db writer, n *newcomer[T], c *changes) (*Session[T], error) {
 	if n.login.user != "" && s.weak.LoginLate {
 		var err error
@@ -171,17 +180,15 @@ func (s *Store[T]) insert(ctx context.Context, db writer, n *newcomer[T], c *cha
 			return nil, err
 		}
 	}
-	if n.login.rowless() {
-		if _, err := db.Exec(ctx, s.sql.enterUser, n.login.user, n.login.gen); err != nil {
-			return nil, explain("create", err)
-		}
+	if err := s.enterUser(ctx, db, n.login); err != nil {
+		return nil, err
 	}
 	if n.o.SID != "" {
 		if _, err := db.Exec(ctx, s.sql.lockSID, n.o.Issuer, n.o.SID, false); err != nil {
 			return nil, explain("create", err)
 		}
 	}
-	if c != nil && n.login.user != "" && s.cfg.MaxPerUser > 0 {
+	if n.login.user != "" && s.cfg.MaxPerUser > 0 {
 		if err := s.makeRoom(ctx, db, n.login.user, c); err != nil {
 			return nil, err
 		}
@@ -218,7 +225,22 @@ func (s *Store[T]) insert(ctx context.Context, db writer, n *newcomer[T], c *cha
 		got.Remaining = min(got.Remaining, got.Idle)
 	}
 	got.row = &row[T]{now: s.cfg.now, asked: asked, info: got.Info, current: true, untilDeadline: n.policy.Absolute}
+	c.event(Event{Kind: EventCreated, ID: got.ID, User: got.User})
 	return got, nil
+}
+
+// enterUser makes the row of a user who logs in for the first time.
+func (s *Store[T]) enterUser(ctx context.Context, db execer, login Login) error {
+	if !login.rowless() {
+		return nil
+	}
+	if _, err := db.Exec(ctx, s.sql.lockLogin, login.user, "login"); err != nil {
+		return explain("begin session", err)
+	}
+	if _, err := db.Exec(ctx, s.sql.enterUser, login.user, login.gen); err != nil {
+		return explain("begin session", err)
+	}
+	return nil
 }
 
 // authenticatedMicros is the age of an authentication as the statements take it: negative for none.
@@ -248,7 +270,7 @@ func (s *Store[T]) makeRoom(ctx context.Context, db writer, user string, c *chan
 		}
 		return nil
 	}
-	n, err := s.endRows(ctx, db, c, s.sql.evict, user, s.cfg.MaxPerUser-1, string(ReasonLimit))
+	n, err := s.endRows(ctx, db, c, ReasonLimit, s.sql.evict, user, s.cfg.MaxPerUser-1, string(ReasonLimit), actorOf(ctx))
 	s.stats.revoked(ReasonLimit, n)
 	return err
 }

@@ -3,6 +3,7 @@ package sessionstore_test
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -199,10 +200,13 @@ func TestUnknownCodecVersion(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	t.Parallel()
-	b, pool := bus.NewLocal(), &pgxpool.Pool{}
+	b := bus.NewLocal()
+	pool, err := pgxpool.New(t.Context(), "postgres://localhost/none") // it connects when it is used
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
 	for field, cfg := range map[string]*config{
 		"Schema":        {Schema: "No;"},
-		"Topic":         {Topic: strings.Repeat("x", 197)},
+		"Name":          {Name: strings.Repeat("x", 201)},
 		"Policy":        {Policy: sessionstore.Policy{Idle: -2}},
 		"SealKeys":      {SealKeys: [][]byte{[]byte("short")}},
 		"MaxPerUser":    {MaxPerUser: -1},
@@ -223,7 +227,22 @@ func TestConfig(t *testing.T) {
 		require.ErrorIs(t, err, sessionstore.ErrConfig)
 		require.ErrorContains(t, err, field)
 	}
-	_, err := sessionstore.New[cart](nil, pool, nil)
+	// What somebody writes for "never": refused, and not the past.
+	const never = time.Duration(math.MaxInt64)
+	for field, cfg := range map[string]*config{
+		"Policy: idle":     {Policy: sessionstore.Policy{Idle: never}},
+		"Policy: absolute": {Policy: sessionstore.Policy{Absolute: never}},
+		"LookupTimeout":    {LookupTimeout: never},
+		"TouchInterval":    {TouchInterval: never},
+		"TouchAge":         {TouchAge: never},
+		"BindGrace":        {BindGrace: never},
+		"SweepInterval":    {SweepInterval: never},
+	} {
+		_, err := sessionstore.New(b, pool, cfg)
+		require.ErrorIs(t, err, sessionstore.ErrConfig)
+		require.ErrorContains(t, err, field)
+	}
+	_, err = sessionstore.New[cart](nil, pool, nil)
 	require.ErrorIs(t, err, sessionstore.ErrConfig)
 	_, err = sessionstore.New[cart](b, nil, nil)
 	require.ErrorIs(t, err, sessionstore.ErrConfig)

@@ -47,6 +47,7 @@ func (i *Info) scan(row pgx.CollectableRow, more ...any) (err error) {
 	var device []byte
 	err = row.Scan(append([]any{
 		&id, &i.User, &i.CreatedAt, &authenticated, &i.RotatedAt, &i.LastSeen, &i.ExpiresAt, &idle, &i.Issuer, &i.SID, &device,
+		&i.LastAddress,
 	}, more...)...)
 	if err != nil {
 		return err
@@ -65,6 +66,7 @@ type Exported struct {
 	Info
 	RevokedAt    time.Time `json:"revoked_at,omitzero"` // zero: it was not ended
 	RevokeReason Reason    `json:"revoke_reason,omitempty"`
+	RevokedBy    string    `json:"revoked_by,omitempty"` // of WithActor
 }
 
 // Export writes all sessions there are, one JSON object of Exported a line, oldest first, those included that are over and
@@ -81,14 +83,15 @@ func (s *Store[T]) Export(ctx context.Context, w io.Writer) error {
 		var e Exported
 		var revoked, ended *time.Time
 		var outdated bool
-		if err := e.scan(rows, &revoked, &e.RevokeReason, &outdated, &ended); err != nil {
+		var endedBy string
+		if err := e.scan(rows, &revoked, &e.RevokeReason, &outdated, &ended, &e.RevokedBy, &endedBy); err != nil {
 			return explain("export", err)
 		}
 		switch {
 		case revoked != nil:
 			e.RevokedAt = revoked.UTC()
 		case outdated && ended != nil:
-			e.RevokedAt, e.RevokeReason = ended.UTC(), ReasonUser
+			e.RevokedAt, e.RevokeReason, e.RevokedBy = ended.UTC(), ReasonUser, endedBy
 		}
 		if err := enc.Encode(e); err != nil {
 			return fmt.Errorf("sessionstore: export: %w", err)

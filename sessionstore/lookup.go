@@ -92,7 +92,17 @@ func (s *Store[T]) find(ctx context.Context, p *present) (*row[T], time.Duration
 	if err != nil && !r.final() && p.proof.equal(r.proof) {
 		return s.findFresh(ctx, p)
 	}
+	if errors.Is(err, ErrRotated) {
+		s.reused(ctx, r)
+	}
 	return r, elapsed, err
+}
+
+// reused reports that a token came back which was replaced, and whose grace is over.
+func (s *Store[T]) reused(ctx context.Context, r *row[T]) {
+	if r.reported.CompareAndSwap(false, true) {
+		s.emit(ctx, []Event{{Kind: EventReused, ID: r.info.ID, User: r.info.User}}, false)
+	}
 }
 
 // findFresh is the same from the database.
@@ -105,6 +115,9 @@ func (s *Store[T]) findFresh(ctx context.Context, p *present) (*row[T], time.Dur
 		return nil, 0, s.explainFind(err)
 	}
 	elapsed, err := s.judge(r, p)
+	if errors.Is(err, ErrRotated) {
+		s.reused(ctx, r)
+	}
 	return r, elapsed, err
 }
 

@@ -7,8 +7,8 @@ type metrics struct {
 	gets, lookups, created, revoked, conflicts, touches, touchesLost, swept, waiting, streams, active *prometheus.Desc
 }
 
-func newMetrics(topic string) *metrics {
-	labels := prometheus.Labels{"topic": topic}
+func newMetrics(name string) *metrics {
+	labels := prometheus.Labels{"store": name}
 	desc := func(name, help string, variable ...string) *prometheus.Desc {
 		return prometheus.NewDesc("pgcoherence_session_"+name, help, variable, labels)
 	}

@@ -68,12 +68,13 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON /*schema*/pgcoherence.session, /*schema*
     /*schema*/pgcoherence.one_time TO %[1]s;
 GRANT SELECT, INSERT, UPDATE, DELETE ON /*schema*/pgcoherence.session_user TO %[1]s;
 GRANT SELECT, DELETE ON /*schema*/pgcoherence.session_forgotten TO %[1]s;
-GRANT SELECT, UPDATE ON /*schema*/pgcoherence.session_state TO %[1]s;
+GRANT SELECT, UPDATE ON /*schema*/pgcoherence.session_state, /*schema*/pgcoherence.session_sweep TO %[1]s;
+GRANT EXECUTE ON FUNCTION /*schema*/pgcoherence.next_generation() TO %[1]s;
 GRANT SELECT ON /*schema*/pgcoherence.migration TO %[1]s;`
 
 const readerGrants = `
 GRANT USAGE ON SCHEMA /*schema*/pgcoherence TO %[1]s;
 GRANT SELECT (id, user_id, gen, version, idle, created_at, authenticated_at, rotated_at, expires_at, last_seen, revoked_at, revoke_reason,
     issuer, sid, device, last_address, revoked_by) ON /*schema*/pgcoherence.session TO %[1]s;
-GRANT SELECT (user_id, gen, ended_at) ON /*schema*/pgcoherence.session_user TO %[1]s;
+GRANT SELECT (user_id, gen, ended_at, ended_by) ON /*schema*/pgcoherence.session_user TO %[1]s;
 GRANT SELECT ON /*schema*/pgcoherence.migration TO %[1]s;`

@@ -166,26 +166,28 @@ func TestMetrics(t *testing.T) {
 	require.NoError(t, testutil.CollectAndCompare(p.store, strings.NewReader(`
 # HELP pgcoherence_session_gets_total Sessions asked for by token, by result.
 # TYPE pgcoherence_session_gets_total counter
-pgcoherence_session_gets_total{result="busy",topic="session"} 0
-pgcoherence_session_gets_total{result="error",topic="session"} 0
-pgcoherence_session_gets_total{result="expired",topic="session"} 0
-pgcoherence_session_gets_total{result="malformed",topic="session"} 1
-pgcoherence_session_gets_total{result="not_found",topic="session"} 0
-pgcoherence_session_gets_total{result="ok",topic="session"} 1
-pgcoherence_session_gets_total{result="revoked",topic="session"} 0
-pgcoherence_session_gets_total{result="rotated",topic="session"} 0
-pgcoherence_session_gets_total{result="unavailable",topic="session"} 0
-pgcoherence_session_gets_total{result="unreadable",topic="session"} 0
+pgcoherence_session_gets_total{result="busy",store="session"} 0
+pgcoherence_session_gets_total{result="error",store="session"} 0
+pgcoherence_session_gets_total{result="expired",store="session"} 0
+pgcoherence_session_gets_total{result="malformed",store="session"} 1
+pgcoherence_session_gets_total{result="not_found",store="session"} 0
+pgcoherence_session_gets_total{result="ok",store="session"} 1
+pgcoherence_session_gets_total{result="revoked",store="session"} 0
+pgcoherence_session_gets_total{result="rotated",store="session"} 0
+pgcoherence_session_gets_total{result="unavailable",store="session"} 0
+pgcoherence_session_gets_total{result="unreadable",store="session"} 0
 # HELP pgcoherence_session_created_total Sessions created.
 # TYPE pgcoherence_session_created_total counter
-pgcoherence_session_created_total{topic="session"} 1
+pgcoherence_session_created_total{store="session"} 1
 # HELP pgcoherence_session_revoked_total Sessions ended before their time; for the reasons user and others, users.
 # TYPE pgcoherence_session_revoked_total counter
-pgcoherence_session_revoked_total{reason="device",topic="session"} 0
-pgcoherence_session_revoked_total{reason="limit",topic="session"} 0
-pgcoherence_session_revoked_total{reason="logout",topic="session"} 1
-pgcoherence_session_revoked_total{reason="others",topic="session"} 0
-pgcoherence_session_revoked_total{reason="sid",topic="session"} 0
-pgcoherence_session_revoked_total{reason="user",topic="session"} 0
+pgcoherence_session_revoked_total{reason="all",store="session"} 0
+pgcoherence_session_revoked_total{reason="device",store="session"} 0
+pgcoherence_session_revoked_total{reason="forget",store="session"} 0
+pgcoherence_session_revoked_total{reason="limit",store="session"} 0
+pgcoherence_session_revoked_total{reason="logout",store="session"} 1
+pgcoherence_session_revoked_total{reason="others",store="session"} 0
+pgcoherence_session_revoked_total{reason="sid",store="session"} 0
+pgcoherence_session_revoked_total{reason="user",store="session"} 0
 `), "pgcoherence_session_gets_total", "pgcoherence_session_created_total", "pgcoherence_session_revoked_total"))
 }

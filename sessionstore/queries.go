@@ -11,12 +11,13 @@ var queryFiles embed.FS
 
 // queries are the statements of the store, rendered for one schema.
 type queries struct {
-	generation, enterUser, loginStands, lockUser, lockSID                                            string
-	get, getLocked, create, save, touch, rotate, firstUse                                            string
-	revoke, revokeID, revokeUser, revokeOthers, revokeSID, logoutSID, evict                          string
-	count, list, bound, export                                                                       string
-	sweepLock, sweepExpired, sweepPage, sweepIdle, sweepEnded, sweepOneTime, sweepLogouts, put, take string
-	adopt                                                                                            string
+	generation, enterUser, loginStands, lockUser, lockSID                                                                      string
+	get, getLocked, create, save, touch, rotate, firstUse                                                                      string
+	lockLogin, forgetUser, forgetAbsent, forgetSessions, revokeAllFloor, revokeAllUsers, revokeAllOthers, setDevice, setPolicy string
+	revoke, revokeID, revokeUser, revokeOthers, revokeSID, logoutSID, evict                                                    string
+	count, list, bound, export                                                                                                 string
+	sweepLock, sweepExpired, sweepPage, sweepIdle, sweepEnded, sweepOneTime, sweepLogouts, put, take                           string
+	adopt                                                                                                                      string
 }
 
 func loadQueries(schema string) *queries {
@@ -26,6 +27,9 @@ func loadQueries(schema string) *queries {
 		get: load("get"), getLocked: load("get") + "\nFOR UPDATE OF s", create: load("create"), save: load("save"), touch: load("touch"), rotate: load("rotate"), firstUse: load("first_use"),
 		revoke: load("revoke"), revokeID: load("revoke_id"), revokeUser: load("revoke_user"), revokeOthers: load("revoke_others"),
 		revokeSID: load("revoke_sid"), logoutSID: load("logout_sid"), evict: load("evict"),
+		lockLogin: load("lock_login"), forgetUser: load("forget_user"), forgetAbsent: load("forget_absent"), forgetSessions: load("forget_sessions"),
+		revokeAllFloor: load("revoke_all_floor"), revokeAllUsers: load("revoke_all_users"), revokeAllOthers: load("revoke_all_others"),
+		setDevice: load("set_device"), setPolicy: load("set_policy"),
 		count: load("count"), list: load("list"), bound: load("bound"), export: load("export"),
 		sweepLock: load("sweep_lock"), sweepExpired: load("sweep_expired"), sweepPage: load("sweep_page"), sweepIdle: load("sweep_idle"),
 		sweepEnded: load("sweep_ended"), sweepOneTime: load("sweep_one_time"), sweepLogouts: load("sweep_logouts"),

@@ -22,9 +22,11 @@ const (
 	ReasonOthers Reason = "others" // with all but one of the user's
 	ReasonSID    Reason = "sid"    // by the identity provider
 	ReasonLimit  Reason = "limit"  // to make room for a newer one
+	ReasonForget Reason = "forget" // because the user was deleted
+	ReasonAll    Reason = "all"    // with all sessions there are
 )
 
-var reasons = []Reason{ReasonLogout, ReasonDevice, ReasonUser, ReasonOthers, ReasonSID, ReasonLimit}
+var reasons = []Reason{ReasonLogout, ReasonDevice, ReasonUser, ReasonOthers, ReasonSID, ReasonLimit, ReasonForget, ReasonAll}
 
 type execer interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
@@ -50,7 +52,7 @@ func (s *Store[T]) RevokeTx(ctx context.Context, tx pgx.Tx, token string) error 
 	if err != nil {
 		return err
 	}
-	return s.endingTx(tx, ReasonLogout, s.revoke(ctx, &p))
+	return s.endingTx(ctx, tx, ReasonLogout, s.revoke(ctx, &p))
 }
 
 func (s *Store[T]) revoke(ctx context.Context, p *present) func(pgx.Tx, *changes) (int, error) {
@@ -58,7 +60,7 @@ func (s *Store[T]) revoke(ctx context.Context, p *present) func(pgx.Tx, *changes
 		if err := s.sealer.check(&p.secret, p.sealed); err != nil {
 			return 0, err
 		}
-		n, err := s.endRows(ctx, tx, c, s.sql.revoke, p.key[:], p.proof[:], string(ReasonLogout))
+		n, err := s.endRows(ctx, tx, c, ReasonLogout, s.sql.revoke, p.key[:], p.proof[:], string(ReasonLogout), actorOf(ctx))
 		if err != nil || n > 0 {
 			return n, err
 		}
@@ -85,7 +87,7 @@ func (s *Store[T]) RevokeByID(ctx context.Context, user string, id uuid.UUID) (b
 
 // RevokeByIDTx is RevokeByID in the caller's transaction, which the bus began.
 func (s *Store[T]) RevokeByIDTx(ctx context.Context, tx pgx.Tx, user string, id uuid.UUID) error {
-	return s.endingTx(tx, ReasonDevice, s.revokeByID(ctx, user, id))
+	return s.endingTx(ctx, tx, ReasonDevice, s.revokeByID(ctx, user, id))
 }
 
 func (s *Store[T]) revokeByID(ctx context.Context, user string, id uuid.UUID) func(pgx.Tx, *changes) (int, error) {
@@ -95,8 +97,8 @@ func (s *Store[T]) revokeByID(ctx context.Context, user string, id uuid.UUID) fu
 				return 0, err
 			}
 		}
-		args := []any{id.String(), user, string(ReasonDevice), string(ReasonLogout)}
-		n, err := s.endRows(ctx, tx, c, s.sql.revokeID, args...)
+		args := []any{id.String(), user, string(ReasonDevice), string(ReasonLogout), actorOf(ctx)}
+		n, err := s.endRows(ctx, tx, c, ReasonDevice, s.sql.revokeID, args...)
 		if err != nil {
 			return 0, err
 		}
@@ -104,7 +106,7 @@ func (s *Store[T]) revokeByID(ctx context.Context, user string, id uuid.UUID) fu
 			return 0, ErrNotFound
 		}
 		// Once more, with what the first has waited for in sight: a framework may have renewed the session meanwhile.
-		_, err = s.endRows(ctx, tx, c, s.sql.revokeID, args...)
+		_, err = s.endRows(ctx, tx, c, ReasonDevice, s.sql.revokeID, args...)
 		return n, err
 	}
 }
@@ -118,7 +120,7 @@ func (s *Store[T]) RevokeUser(ctx context.Context, user string) (bus.Receipt, er
 
 // RevokeUserTx is RevokeUser in the caller's transaction, which the bus began.
 func (s *Store[T]) RevokeUserTx(ctx context.Context, tx pgx.Tx, user string) error {
-	return s.endingTx(tx, ReasonUser, s.revokeUser(ctx, user))
+	return s.endingTx(ctx, tx, ReasonUser, s.revokeUser(ctx, user))
 }
 
 func (s *Store[T]) revokeUser(ctx context.Context, user string) func(pgx.Tx, *changes) (int, error) {
@@ -127,10 +129,11 @@ func (s *Store[T]) revokeUser(ctx context.Context, user string) func(pgx.Tx, *ch
 			return 0, err
 		}
 		var tag string
-		if err := tx.QueryRow(ctx, s.sql.revokeUser, user).Scan(&tag); err != nil {
+		if err := tx.QueryRow(ctx, s.sql.revokeUser, user, actorOf(ctx)).Scan(&tag); err != nil {
 			return 0, explain("revoke user", err)
 		}
 		c.user(tag)
+		c.event(Event{Kind: EventRevoked, User: user, Reason: ReasonUser})
 		return 1, nil
 	}
 }
@@ -154,14 +157,14 @@ func (s *Store[T]) RevokeUserExceptTx(ctx context.Context, tx pgx.Tx, token stri
 	if err != nil {
 		return err
 	}
-	return s.endingTx(tx, ReasonOthers, s.revokeOthers(ctx, &p))
+	return s.endingTx(ctx, tx, ReasonOthers, s.revokeOthers(ctx, &p))
 }
 
 func (s *Store[T]) revokeOthers(ctx context.Context, p *present) func(pgx.Tx, *changes) (int, error) {
 	return func(tx pgx.Tx, c *changes) (int, error) {
-		var tag, user, id string
+		var tag, user, kept string
 		var moved bool
-		err := tx.QueryRow(ctx, s.sql.revokeOthers, p.key[:], p.proof[:]).Scan(&tag, &moved, &user, &id)
+		err := tx.QueryRow(ctx, s.sql.revokeOthers, p.key[:], p.proof[:], actorOf(ctx)).Scan(&tag, &moved, &user, &kept)
 		if err == nil {
 			c.user(tag)
 		}
@@ -178,6 +181,7 @@ func (s *Store[T]) revokeOthers(ctx context.Context, p *present) func(pgx.Tx, *c
 		case !moved:
 			return 0, ErrRevoked
 		}
+		c.event(Event{Kind: EventRevoked, User: user, Reason: ReasonOthers})
 		return 1, nil
 	}
 }
@@ -190,7 +194,7 @@ func (s *Store[T]) RevokeBySID(ctx context.Context, issuer, sid string) (bus.Rec
 
 // RevokeBySIDTx is RevokeBySID in the caller's transaction, which the bus began.
 func (s *Store[T]) RevokeBySIDTx(ctx context.Context, tx pgx.Tx, issuer, sid string) error {
-	return s.endingTx(tx, ReasonSID, s.revokeBySID(ctx, issuer, sid))
+	return s.endingTx(ctx, tx, ReasonSID, s.revokeBySID(ctx, issuer, sid))
 }
 
 func (s *Store[T]) revokeBySID(ctx context.Context, issuer, sid string) func(pgx.Tx, *changes) (int, error) {
@@ -207,28 +211,40 @@ func (s *Store[T]) revokeBySID(ctx context.Context, issuer, sid string) func(pgx
 		if _, err := tx.Exec(ctx, s.sql.logoutSID, issuer, sid); err != nil {
 			return 0, explain("revoke by sid", err)
 		}
-		return s.endRows(ctx, tx, c, s.sql.revokeSID, issuer, sid, string(ReasonSID))
+		return s.endRows(ctx, tx, c, ReasonSID, s.sql.revokeSID, issuer, sid, string(ReasonSID), actorOf(ctx))
 	}
 }
 
-// endRows runs a statement that ends sessions and notes which.
-func (s *Store[T]) endRows(ctx context.Context, db querier, c *changes, sql string, args ...any) (n int, err error) {
+// endRows runs a statement that ends sessions, notes which, and says so.
+func (s *Store[T]) endRows(ctx context.Context, db querier, c *changes, why Reason, sql string, args ...any) (n int, err error) {
+	return s.changeRows(ctx, db, c, Event{Kind: EventRevoked, Reason: why}, sql, args...)
+}
+
+// changeRows runs a statement that changes sessions and returns id, both keys and user of each. An event without a kind is
+// not reported.
+func (s *Store[T]) changeRows(ctx context.Context, db querier, c *changes, e Event, sql string, args ...any) (n int, err error) {
 	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
-		return 0, explain("revoke", err)
+		return 0, explain("write", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var id string
 		var found, prev []byte
-		if err := rows.Scan(&id, &found, &prev); err != nil {
-			return n, explain("revoke", err)
+		if err := rows.Scan(&id, &found, &prev, &e.User); err != nil {
+			return n, explain("write", err)
 		}
 		c.session(keysOf(found, prev)...)
 		c.end(id)
+		if e.Kind != "" {
+			if e.ID, err = uuid.Parse(id); err != nil {
+				return n, explain("write", err)
+			}
+			c.event(e)
+		}
 		n++
 	}
-	return n, explain("revoke", rows.Err())
+	return n, explain("write", rows.Err())
 }
 
 func (s *Store[T]) ending(ctx context.Context, why Reason, do func(pgx.Tx, *changes) (int, error)) (bus.Receipt, error) {
@@ -244,9 +260,9 @@ func (s *Store[T]) ending(ctx context.Context, why Reason, do func(pgx.Tx, *chan
 	return receipt, nil
 }
 
-func (s *Store[T]) endingTx(tx pgx.Tx, why Reason, do func(pgx.Tx, *changes) (int, error)) error {
+func (s *Store[T]) endingTx(ctx context.Context, tx pgx.Tx, why Reason, do func(pgx.Tx, *changes) (int, error)) error {
 	var n int
-	err := s.joinTx(tx, func(tx pgx.Tx, c *changes) (err error) {
+	err := s.joinTx(ctx, tx, func(tx pgx.Tx, c *changes) (err error) {
 		n, err = do(tx, c)
 		return err
 	})

@@ -95,7 +95,7 @@ func (s *Store[T]) RotateTx(ctx context.Context, tx pgx.Tx, token string, o *Rot
 		return "", nil, err
 	}
 	var out rotated[T]
-	err = s.joinTx(tx, func(tx pgx.Tx, c *changes) error {
+	err = s.joinTx(ctx, tx, func(tx pgx.Tx, c *changes) error {
 		out, err = s.rotate(ctx, tx, t, c)
 		return err
 	})
@@ -205,8 +205,8 @@ func (s *Store[T]) rotate(ctx context.Context, tx pgx.Tx, t *rotation, c *change
 		}
 		if r.info.User != user {
 			err = s.enter(ctx, tx, t.o.Login, c)
-		} else if t.o.Login.rowless() {
-			_, err = tx.Exec(ctx, s.sql.enterUser, user, t.o.Login.gen)
+		} else {
+			err = s.enterUser(ctx, tx, t.o.Login)
 		}
 		if err != nil {
 			return out, explain("rotate", err)
@@ -265,6 +265,11 @@ func (s *Store[T]) rotate(ctx context.Context, tx pgx.Tx, t *rotation, c *change
 		return out, err
 	}
 	got, err := s.session(r, &t.fresh, 0)
+	kind := EventRotated
+	if user != "" {
+		kind = EventLoggedIn
+	}
+	c.event(Event{Kind: kind, ID: r.info.ID, User: r.info.User})
 	return rotated[T]{got: got}, err
 }
 
@@ -279,7 +284,7 @@ func (s *Store[T]) firstUse(ctx context.Context, p *present, r *row[T], elapsed 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), inlineTouch)
 	defer cancel()
 	_, err := s.inTx(ctx, func(tx pgx.Tx, c *changes) error {
-		_, err := s.endRows(ctx, tx, c, s.sql.firstUse, p.key[:], p.proof[:])
+		_, err := s.changeRows(ctx, tx, c, Event{}, s.sql.firstUse, p.key[:], p.proof[:])
 		return err
 	})
 	if err != nil {

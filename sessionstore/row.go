@@ -49,6 +49,7 @@ type row[T any] struct {
 	touched   atomic.Int64 // when a use was last noted here
 	confirmed atomic.Int64 // when the first use of the current token was last tried to be noted
 
+	reported atomic.Bool  // that somebody used a token whose grace is over
 	askedFor atomic.Int64 // the highest version that GetAfter has asked the database for in vain
 }
 

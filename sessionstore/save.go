@@ -49,7 +49,7 @@ func (s *Store[T]) SaveTx(ctx context.Context, tx pgx.Tx, token string, got *Ses
 	if err != nil {
 		return err
 	}
-	err = s.joinTx(tx, func(tx pgx.Tx, c *changes) error {
+	err = s.joinTx(ctx, tx, func(tx pgx.Tx, c *changes) error {
 		r, err := s.readValid(ctx, tx, &p)
 		if err != nil {
 			return err
@@ -136,7 +136,7 @@ func (s *Store[T]) UpdateTx(ctx context.Context, tx pgx.Tx, token string, fn fun
 		return nil, err
 	}
 	var got *Session[T]
-	err = s.joinTx(tx, func(tx pgx.Tx, c *changes) error {
+	err = s.joinTx(ctx, tx, func(tx pgx.Tx, c *changes) error {
 		r, err := s.readValid(ctx, tx, &p)
 		if err != nil {
 			return err

@@ -47,7 +47,7 @@ type Stats struct {
 	Gets        map[string]int64 // by result: ok, not_found, expired, revoked, rotated, malformed, unreadable, unavailable, busy, error
 	Lookups     int64            // sessions looked up in the database
 	Created     int64
-	Revoked     map[Reason]int64 // sessions; for ReasonUser and ReasonOthers users
+	Revoked     map[Reason]int64 // sessions; for ReasonUser and ReasonOthers users, for ReasonAll calls
 	Conflicts   int64            // writes that met another's
 	Touched     int64            // uses written
 	TouchesLost int64            // uses not noted, because too many wait
@@ -66,7 +66,7 @@ type counters struct {
 	conflicts   atomic.Int64
 	touched     atomic.Int64
 	touchesLost atomic.Int64
-	ended       [6]atomic.Int64
+	ended       [8]atomic.Int64
 	swept       [sweptKinds]atomic.Int64
 	active      atomic.Int64 // one more than there are, so that 0 is: not counted yet
 }

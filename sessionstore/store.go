@@ -18,22 +18,21 @@ import (
 
 // Store keeps sessions whose data is a T. All methods are safe for concurrent use. It is a prometheus.Collector.
 type Store[T any] struct {
-	cfg      Config[T]
-	bus      bus.Bus
-	pool     *pgxpool.Pool
-	sql      *queries
-	log      *slog.Logger
-	endTopic string
-	sealer   sealer
-	share    sharing
-	rows     *cache.Cache[key, *row[T]]
-	lookups  lookups
-	touches  touches
-	streams  streams
-	stats    counters
-	metrics  *metrics
-	clock    databaseClock
-	weak     hook.SessionGuards // off; see Weaken
+	cfg     Config[T]
+	bus     bus.Bus
+	pool    *pgxpool.Pool
+	sql     *queries
+	log     *slog.Logger
+	sealer  sealer
+	share   sharing
+	rows    *cache.Cache[key, *row[T]]
+	lookups lookups
+	touches touches
+	streams streams
+	stats   counters
+	metrics *metrics
+	clock   databaseClock
+	weak    hook.SessionGuards // off; see Weaken
 
 	started atomic.Bool
 	running atomic.Bool
@@ -44,30 +43,33 @@ type Store[T any] struct {
 // cfg is copied, nil is fine. The bus is a *bus.Postgres over the same database; with a *bus.Local the store works for
 // programs that run as one process. The error is ErrConfig and names the field.
 func New[T any](b bus.Bus, pool *pgxpool.Pool, cfg *Config[T]) (*Store[T], error) {
-	c := cfg.withDefaults()
 	if b == nil {
 		return nil, fmt.Errorf("%w: bus is nil", ErrConfig)
 	}
 	if pool == nil {
 		return nil, fmt.Errorf("%w: pool is nil", ErrConfig)
 	}
+	c := cfg.withDefaults()
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
+	if cfg == nil || cfg.MaxLookups == 0 {
+		c.MaxLookups = min(c.MaxLookups, max(int(pool.Config().MaxConns)/2, 1))
+	}
 	s := &Store[T]{
-		cfg: c, bus: b, pool: pool, sql: loadQueries(c.Schema), endTopic: c.Topic + endSuffix, share: sharingOf(&c),
+		cfg: c, bus: b, pool: pool, sql: loadQueries(c.Schema), share: sharingOf(&c),
 		sealer:  sealer{keys: c.SealKeys, accept: c.AcceptUnsealed},
 		lookups: newLookups(c.MaxLookups, c.MaxWaiting),
 		ready:   make(chan struct{}),
-		log:     c.Logger.With(slog.String("component", "sessionstore"), slog.String("topic", c.Topic)),
+		log:     c.Logger.With(slog.String("component", "sessionstore"), slog.String("name", c.Name)),
 	}
 	s.touches.init()
 	s.streams.init(s.cfg.now)
-	s.metrics = newMetrics(c.Topic)
+	s.metrics = newMetrics(c.Name)
 	var err error
-	s.rows, err = cache.New(b, c.Topic, cache.LoaderFunc[key, *row[T]](s.load), &cache.Config[key, *row[T]]{
+	s.rows, err = cache.New(b, Topic, cache.LoaderFunc[key, *row[T]](s.load), &cache.Config[key, *row[T]]{
 		Size: c.Size, TTL: cache.Forever, Jitter: -1, NoNegative: true, WhenStale: c.WhenStale, LoadTimeout: c.LookupTimeout,
-		KeyString: key.String, ParseKey: parseKey, Tier: c.Tier, Codec: rowCodec[T]{s}, Logger: c.Logger,
+		KeyString: key.String, ParseKey: parseKey, Tier: c.Tier, Codec: rowCodec[T]{s}, Logger: c.Logger, Name: c.Name,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
@@ -86,7 +88,7 @@ func (s *Store[T]) Run(ctx context.Context) error {
 	if err := s.checkSchema(ctx); err != nil {
 		return err
 	}
-	defer s.bus.Subscribe(s.endTopic, &s.streams)()
+	defer s.bus.Subscribe(endTopic, &s.streams)()
 	s.streams.open()
 	s.running.Store(true)
 	close(s.ready)

@@ -2,6 +2,7 @@ package sessionstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
@@ -30,8 +31,9 @@ type touches struct {
 }
 
 type use struct {
-	at    time.Time
-	tries int
+	at      time.Time
+	address string // empty: not said
+	tries   int
 }
 
 func (t *touches) init() {
@@ -39,13 +41,15 @@ func (t *touches) init() {
 }
 
 // add notes a use and says whether there was room.
-func (t *touches) add(id uuid.UUID, at, due time.Time) bool {
+func (t *touches) add(id uuid.UUID, u use, due time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, known := t.waiting[id]; !known && len(t.waiting) >= maxTouches {
+	before, known := t.waiting[id]
+	if !known && len(t.waiting) >= maxTouches {
 		return false
 	}
-	t.waiting[id] = use{at: at}
+	u.address = cmp.Or(u.address, before.address)
+	t.waiting[id] = u
 	if len(t.waiting) == 1 || due.Before(t.due) {
 		t.due = due
 		select {
@@ -126,7 +130,7 @@ func (s *Store[T]) used(ctx context.Context, r *row[T], elapsed time.Duration) {
 		return
 	}
 	now := s.cfg.now()
-	if !s.touches.add(r.info.ID, now, now.Add(min(s.cfg.TouchInterval, age/2))) {
+	if !s.touches.add(r.info.ID, use{at: now, address: addressOf(ctx)}, now.Add(min(s.cfg.TouchInterval, age/2))) {
 		s.stats.touchesLost.Add(1)
 	} else if !s.running.Load() {
 		ctx, cancel := context.WithTimeout(ctx, inlineTouch)
@@ -193,12 +197,12 @@ func (s *Store[T]) flush(ctx context.Context) {
 
 func (s *Store[T]) writeTouches(ctx context.Context, batch map[uuid.UUID]use) (written []uuid.UUID, err error) {
 	ids := slices.SortedFunc(maps.Keys(batch), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
-	names, ages := make([]string, len(ids)), make([]int64, len(ids))
+	names, ages, addresses := make([]string, len(ids)), make([]int64, len(ids)), make([]string, len(ids))
 	now := s.cfg.now()
 	for i, id := range ids {
-		names[i], ages[i] = id.String(), since(batch[id].at, now).Microseconds()
+		names[i], ages[i], addresses[i] = id.String(), since(batch[id].at, now).Microseconds(), batch[id].address
 	}
-	rows, err := s.pool.Query(ctx, s.sql.touch, names, ages)
+	rows, err := s.pool.Query(ctx, s.sql.touch, names, ages, addresses)
 	if err != nil {
 		return nil, explain("touch", err)
 	}

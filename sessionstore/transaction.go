@@ -11,15 +11,21 @@ import (
 	"github.com/pgcoherence/pgcoherence/cache"
 )
 
-// changes are what a transaction makes invalid.
-type changes struct {
-	keys []string // cached sessions, and with cache.TagKey all of a user
-	ends []string // sessions and users whose streams are to look whether they may go on
-}
+// Topic is what sessions are called on the bus. All stores over the same tables share it, whatever their data: what one
+// of them ends, the others hear.
+const Topic = "session"
 
-// endSuffix makes the topic that streams listen to. It is apart from the one of the cache, because a session's public id
-// stays through rotation, and because saving data concerns no stream.
-const endSuffix = ".end"
+// endTopic is what streams listen to. It is apart from the one of the cache, because a session's public id stays through
+// rotation, and because saving data concerns no stream.
+const endTopic = Topic + ".end"
+
+// changes are what a transaction makes invalid, and what is to be said of it.
+type changes struct {
+	keys   []string // cached sessions, and with cache.TagKey all of a user
+	ends   []string // sessions and users whose streams are to be checked
+	all    bool     // everything
+	events []Event
+}
 
 func endOfSession(id string) string { return "s" + id }
 func endOfUser(tag string) string   { return "u" + tag }
@@ -37,6 +43,16 @@ func (c *changes) user(tag string) {
 
 func (c *changes) end(id string) { c.ends = append(c.ends, endOfSession(id)) }
 
+func (c *changes) event(e Event) { c.events = append(c.events, e) }
+
+// busEvents are the changes as the bus takes them.
+func (c *changes) busEvents() []bus.Event {
+	if c.all {
+		return []bus.Event{{Topic: Topic, All: true}, {Topic: endTopic, All: true}}
+	}
+	return []bus.Event{{Topic: Topic, Keys: c.keys}, {Topic: endTopic, Keys: c.ends}}
+}
+
 // transactor is a bus with transactions of its own.
 type transactor interface {
 	InTx(ctx context.Context, fn func(*bus.Tx) error) (bus.Receipt, error)
@@ -46,33 +62,48 @@ type transactor interface {
 type work func(tx pgx.Tx, c *changes) error
 
 // inTx runs work in a transaction of its own and publishes what it changed when that commits.
-func (s *Store[T]) inTx(ctx context.Context, do work) (bus.Receipt, error) {
-	if t, ok := s.bus.(transactor); ok {
-		return t.InTx(ctx, func(tx *bus.Tx) error { return s.join(tx, do) })
-	}
-	// A bus of one process: its caches hear of it after the commit.
+func (s *Store[T]) inTx(ctx context.Context, do work) (receipt bus.Receipt, err error) {
 	var c changes
-	if err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return do(tx, &c) }); err != nil {
-		return bus.Receipt{}, err
+	if t, ok := s.bus.(transactor); ok {
+		receipt, err = t.InTx(ctx, func(tx *bus.Tx) error {
+			c = changes{}
+			return join(tx, &c, do)
+		})
+	} else if err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return do(tx, &c) }); err == nil {
+		// A bus of one process: its caches hear of it after the commit.
+		receipt, err = s.bus.Publish(context.WithoutCancel(ctx), c.busEvents()...)
 	}
-	return s.bus.Publish(context.WithoutCancel(ctx), bus.Event{Topic: s.cfg.Topic, Keys: c.keys}, bus.Event{Topic: s.endTopic, Keys: c.ends})
+	if err != nil {
+		return receipt, err
+	}
+	s.emit(ctx, c.events, false)
+	return receipt, nil
 }
 
 // joinTx runs work in the caller's transaction, which publishes what it changed if and when it commits.
-func (s *Store[T]) joinTx(tx pgx.Tx, do work) error {
+func (s *Store[T]) joinTx(ctx context.Context, tx pgx.Tx, do work) error {
 	t, ok := bus.TxFrom(tx)
 	if !ok {
 		return ErrForeignTx
 	}
-	return s.join(t, do)
+	var c changes
+	if err := join(t, &c, do); err != nil {
+		return err
+	}
+	s.emit(ctx, c.events, true)
+	return nil
 }
 
-func (s *Store[T]) join(tx *bus.Tx, do work) error {
+func join(tx *bus.Tx, c *changes, do work) error {
 	// After an error as well: the caller may commit what was done before it.
-	var c changes
-	err := do(tx, &c)
-	tx.Invalidate(s.cfg.Topic, c.keys...)
-	tx.Invalidate(s.endTopic, c.ends...)
+	err := do(tx, c)
+	for _, e := range c.busEvents() {
+		if e.All {
+			tx.InvalidateAll(e.Topic)
+		} else {
+			tx.Invalidate(e.Topic, e.Keys...)
+		}
+	}
 	return err
 }
 

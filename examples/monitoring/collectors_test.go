@@ -57,14 +57,14 @@ func application(t *testing.T) *prometheus.Registry {
 	locker, err := lock.New(b, pool, &lock.Config{Logger: quiet})
 	require.NoError(t, err)
 
-	own, err := sessionstore.New[map[string]string](b, pool, &sessionstore.Config[map[string]string]{Logger: quiet, Topic: "session"})
+	own, err := sessionstore.New[map[string]string](b, pool, &sessionstore.Config[map[string]string]{Logger: quiet, Name: "session"})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, own.Close()) })
 	require.NoError(t, own.Sweep(t.Context())) // only then is it known how many sessions are active
-	ofSCS, err := scsstore.New(b, pool, scs.New(), &scsstore.Config{Sessions: sessionstore.Config[scsstore.Data]{Logger: quiet, Topic: "scs"}})
+	ofSCS, err := scsstore.New(b, pool, scs.New(), &scsstore.Config{Sessions: sessionstore.Config[scsstore.Data]{Logger: quiet, Name: "scs"}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, ofSCS.Sessions().Close()) })
-	ofGorilla, err := gorillastore.New(b, pool, &gorillastore.Config{Sessions: sessionstore.Config[gorillastore.Data]{Logger: quiet, Topic: "gorilla"}})
+	ofGorilla, err := gorillastore.New(b, pool, &gorillastore.Config{Sessions: sessionstore.Config[gorillastore.Data]{Logger: quiet, Name: "gorilla"}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, ofGorilla.Sessions().Close()) })
 

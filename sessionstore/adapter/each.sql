@@ -1,6 +1,6 @@
 -- All valid sessions with what can be read without their tokens. The columns of list.sql come first.
 SELECT s.id::text, coalesce(s.user_id, ''), s.created_at, s.authenticated_at, s.rotated_at, s.last_seen, s.expires_at,
-    coalesce((extract(epoch FROM s.idle) * 1000000)::bigint, 0), coalesce(s.issuer, ''), coalesce(s.sid, ''), s.device,
+    coalesce((extract(epoch FROM s.idle) * 1000000)::bigint, 0), coalesce(s.issuer, ''), coalesce(s.sid, ''), s.device, coalesce(s.last_address, ''),
     s.version, s.data,
     (extract(epoch FROM s.expires_at - clock_timestamp()) * 1000000)::bigint,
     (extract(epoch FROM clock_timestamp() - s.last_seen) * 1000000)::bigint

@@ -38,7 +38,7 @@ func New(b bus.Bus, pool *pgxpool.Pool, cfg *Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: c, sessions: own, saves: newSavesDesc(cmp.Or(c.Sessions.Topic, sessionstore.DefaultTopic))}
+	s := &Store{cfg: c, sessions: own, saves: newSavesDesc(cmp.Or(c.Sessions.Name, sessionstore.DefaultName))}
 	if len(c.KeyPairs) > 0 {
 		s.codecs = securecookie.CodecsFromPairs(c.KeyPairs...)
 		for _, codec := range s.codecs {

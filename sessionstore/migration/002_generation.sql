@@ -9,6 +9,7 @@ CREATE SEQUENCE /*schema*/pgcoherence.session_generation AS bigint MAXVALUE 8796
 CREATE FUNCTION /*schema*/pgcoherence.next_generation() RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ SELECT pg_catalog.nextval('/*schema*/pgcoherence.session_generation'::pg_catalog.regclass) << 20 $$;
+REVOKE ALL ON FUNCTION /*schema*/pgcoherence.next_generation() FROM PUBLIC;
 
 -- One row: what all pods share.
 CREATE TABLE /*schema*/pgcoherence.session_state (
@@ -16,12 +17,17 @@ CREATE TABLE /*schema*/pgcoherence.session_state (
     -- What a login carries whose user has no row: it is refused when all sessions of all users were ended since.
     floor     bigint      NOT NULL DEFAULT 0,
     -- By which pods seal rows in a second level of cache.
-    tier_key  bytea       NOT NULL DEFAULT sha256((gen_random_uuid()::text || gen_random_uuid()::text || gen_random_uuid()::text)::bytea),
-    -- The last sweep of any pod, and how many valid sessions it estimated.
+    tier_key  bytea       NOT NULL DEFAULT sha256((gen_random_uuid()::text || gen_random_uuid()::text || gen_random_uuid()::text)::bytea)
+);
+INSERT INTO /*schema*/pgcoherence.session_state DEFAULT VALUES;
+
+-- One row: the last sweep of any pod, and how many valid sessions it found.
+CREATE TABLE /*schema*/pgcoherence.session_sweep (
+    one       boolean     PRIMARY KEY DEFAULT true CHECK (one),
     swept_at  timestamptz NOT NULL DEFAULT '-infinity',
     active    bigint
 );
-INSERT INTO /*schema*/pgcoherence.session_state DEFAULT VALUES;
+INSERT INTO /*schema*/pgcoherence.session_sweep DEFAULT VALUES;
 
 -- Users who were deleted a short while ago: a login that began before finds its number gone. Hashes, not names.
 CREATE TABLE /*schema*/pgcoherence.session_forgotten (
@@ -35,7 +41,8 @@ CREATE INDEX session_forgotten_at ON /*schema*/pgcoherence.session_forgotten (at
 -- were ended. unswept: sessions of older generations are still to be emptied.
 ALTER TABLE /*schema*/pgcoherence.session_user
     ADD COLUMN opened_by bigint,
-    ADD COLUMN unswept   boolean NOT NULL DEFAULT false;
+    ADD COLUMN unswept   boolean NOT NULL DEFAULT false,
+    ADD COLUMN ended_by  text;
 CREATE INDEX session_user_unswept ON /*schema*/pgcoherence.session_user (user_id) WHERE unswept;
 
 CREATE FUNCTION /*schema*/pgcoherence.session_user_inserted() RETURNS trigger

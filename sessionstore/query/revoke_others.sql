@@ -8,7 +8,7 @@ WITH kept AS (
     AND (s.idle IS NULL OR s.last_seen + s.idle > clock_timestamp())
     AND (s.user_id IS NULL OR s.gen = (SELECT u.gen FROM /*schema*/pgcoherence.session_user AS u WHERE u.user_id = s.user_id))
 ), raised AS (
-    UPDATE /*schema*/pgcoherence.session_user AS u SET gen = /*schema*/pgcoherence.next_generation(), ended_at = clock_timestamp()
+    UPDATE /*schema*/pgcoherence.session_user AS u SET gen = /*schema*/pgcoherence.next_generation(), ended_at = clock_timestamp(), ended_by = nullif($3::text, '')
     FROM kept WHERE u.user_id = kept.user_id AND u.gen = kept.gen
     RETURNING u.gen, u.tag, kept.id, kept.user_id, kept.gen AS before
 ), moved AS (

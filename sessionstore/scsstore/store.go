@@ -62,7 +62,7 @@ func New(b bus.Bus, pool *pgxpool.Pool, manager *scs.SessionManager, cfg *Config
 	}
 	s := &Store{
 		cfg: c, manager: manager, sessions: sessions, log: logger.With(slog.String("component", "scsstore")),
-		commits: newCommitsDesc(cmp.Or(c.Sessions.Topic, sessionstore.DefaultTopic)),
+		commits: newCommitsDesc(cmp.Or(c.Sessions.Name, sessionstore.DefaultName)),
 	}
 	manager.Store, manager.Codec = s, managerCodec{f, c.WithUser}
 	return s, nil

@@ -55,7 +55,7 @@ func startSessionSides(ctx context.Context, p *sessionPod, sessions int) (sides 
 	}
 	manager := scs.New()
 	adapter, err := scsstore.New(p.bus.Postgres, p.pool, manager, &scsstore.Config{
-		Sessions: sessionstore.Config[scsstore.Data]{Topic: "scs", Size: 1 << 16, SweepInterval: -1, Logger: warnings()},
+		Sessions: sessionstore.Config[scsstore.Data]{Name: "scs", Size: 1 << 16, SweepInterval: -1, Logger: warnings()},
 	})
 	if err != nil {
 		return nil, closeAll, err
