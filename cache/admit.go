@@ -28,7 +28,7 @@ func (c *Cache[K, V]) admit(f *call[K, V], o *outcome[V], e candidate) (d admiss
 
 	d.store = d.refused == "" && e.ttl > 0 && !c.closed.Load()
 	if c.cfg.WhenStale.kind == policyClear {
-		d.store = d.store && f.batch.trusted
+		d.store = d.store && f.batch.storable
 	}
 	return d
 }
@@ -43,8 +43,7 @@ func (c *Cache[K, V]) refusal(f *call[K, V], o *outcome[V]) (why refusal, behind
 
 	switch conflict := c.conflict(f, o); {
 	case conflict == history.Behind:
-		l := f.batch
-		return refusedSnapshot, o.tiered == nil && (l.trusted || l.fresh) && !c.covered(f, o)
+		return refusedSnapshot, o.tiered == nil && (f.trusted || f.fresh) && !c.covered(f, o)
 	case f.detached:
 		return refusedInvalidated, false
 	case epoch != c.epoch.Load():
@@ -60,7 +59,7 @@ func (c *Cache[K, V]) refusal(f *call[K, V], o *outcome[V]) (why refusal, behind
 // conflict returns what the history has against an outcome.
 func (c *Cache[K, V]) conflict(f *call[K, V], o *outcome[V]) history.Conflict {
 	if e := o.tiered; e != nil {
-		if !f.place.ok || e.epoch != f.place.epoch && !c.weak.AnyEpoch {
+		if f.primary || !f.place.ok || e.epoch != f.place.epoch && !c.weak.AnyEpoch {
 			return history.Behind
 		}
 		if c.weak.AnySnapshot {
@@ -70,7 +69,7 @@ func (c *Cache[K, V]) conflict(f *call[K, V], o *outcome[V]) history.Conflict {
 	}
 
 	from := o.loaded.Snapshot
-	if from.standby && f.batch.fresh {
+	if from.standby && f.fresh {
 		return history.Behind
 	}
 	return c.history.Check(f.name, tagNames(o.loaded.Tags), history.View{

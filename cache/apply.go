@@ -3,12 +3,10 @@ package cache
 import (
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/cache/internal/history"
-	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
@@ -33,12 +31,15 @@ func (h *historian[K, V]) HistoryLimit(hook.Token) int { return h.c.cfg.Invalida
 // History implements hook.Historian.
 func (h *historian[K, V]) History(_ hook.Token, events []hook.Past, from position.Snapshot, floor uint64) {
 	c := h.c
-	defer c.guard()
 	list := make([]history.Past, 0, len(events))
 	for _, e := range events {
 		p := history.Past{XID: e.XID, All: e.All}
-		for _, wire := range e.Keys {
-			p.Names = append(p.Names, c.names.names(wire)...)
+		targets, ok := c.targets(e.Keys)
+		if !ok {
+			return // all is dropped
+		}
+		for _, t := range targets {
+			p.Names = append(p.Names, t.name)
 		}
 		list = append(list, p)
 	}
@@ -50,7 +51,6 @@ func (h *historian[K, V]) History(_ hook.Token, events []hook.Past, from positio
 // begins later finds in the history what it has to see.
 func (s *subscriber[K, V]) Invalidate(d bus.Delivery) {
 	c := s.c
-	defer c.guard()
 	now := time.Now()
 	e := history.Event{XIDs: d.XIDs, Uncertain: d.Uncertain, At: now}
 	if !d.CommittedAt.IsZero() {
@@ -66,27 +66,62 @@ func (s *subscriber[K, V]) Invalidate(d bus.Delivery) {
 		c.stats.invalidated(from, scopeAll, true)
 		return
 	}
-	for _, wire := range d.Keys {
-		known := false
-		tag, isTag := c.names.find(wire, func(key K, name string) {
-			known = true
-			c.history.Note(name, e)
-			hit := c.drop(key)
-			c.stats.invalidated(from, scopeKey, hit)
-			if d.Local {
-				c.tier.forget(name)
-			}
-		})
-		if isTag {
-			c.history.Note(wire, e)
-			c.stats.invalidated(from, scopeTag, c.tags.invalidate(tag))
-		} else if !known {
-			c.history.Note(c.names.canonical(wire), e)
+
+	targets, ok := c.targets(d.Keys)
+	if !ok {
+		return // all is dropped
+	}
+	for _, t := range targets {
+		c.history.Note(t.name, e)
+		switch t.kind {
+		case targetTag:
+			c.stats.invalidated(from, scopeTag, c.tags.invalidate(t.tag))
+			continue
+		case targetKey:
+			c.stats.invalidated(from, scopeKey, c.drop(t.key))
+		case targetForeign:
+			c.noteForeign()
 			c.stats.invalidated(from, scopeKey, false)
-			if d.Local {
-				c.tier.forget(c.names.canonical(wire))
-			}
+		case targetUnheld:
+			c.stats.invalidated(from, scopeKey, false)
 		}
+		if d.Local {
+			c.tier.forget(t.name)
+		}
+	}
+}
+
+// targets returns what an event's strings name. If a function of the application fails at that, all is dropped: whatever
+// the event named is included.
+func (c *Cache[K, V]) targets(wires []string) (list []target[K], ok bool) {
+	collect := func() []target[K] {
+		list := make([]target[K], 0, len(wires))
+		for _, wire := range wires {
+			list = c.names.targets(list, wire)
+		}
+		return list
+	}
+	if !c.names.custom {
+		return collect(), true
+	}
+
+	// The bus' goroutine, on which this runs, must neither end nor block.
+	var found []target[K]
+	if err := c.callbackApart("ParseKey or KeyString", func() { found = collect() }); err != nil {
+		c.history.Reset(time.Now())
+		c.forgetAll(false)
+		return nil, false
+	}
+	return found, true
+}
+
+// noteForeign counts a string of an event that no key of this cache can have. The first is logged: somebody writes keys of
+// the topic in another form, and what they meant is not invalidated.
+func (c *Cache[K, V]) noteForeign() {
+	c.stats.foreignKeys.Add(1)
+	if _, logged := c.logged.LoadOrStore("foreign key", true); !logged {
+		c.cfg.Logger.Error("cache: an event names a key that no key of this cache can be; its writer, or a watched column, "+
+			"spells keys differently", slog.String("topic", c.topic), slog.String("key_type", fmt.Sprintf("%T", *new(K))))
 	}
 }
 
@@ -95,7 +130,7 @@ func (s *subscriber[K, V]) Reset(r bus.Reason) {
 	c := s.c
 	c.history.Reset(time.Now())
 	c.forgetAll(r == bus.ReasonEpoch)
-	c.limiter.reset(c.clock(elapsed.Now()))
+	c.failures.clear()
 	c.stats.reset(r)
 }
 
@@ -104,10 +139,10 @@ func (c *Cache[K, V]) drop(key K) bool {
 	s := c.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f := s.loads[key]; f != nil && !c.weak.KeepLoads {
-		f.detached = true
-		delete(s.loads, key)
+	if !c.weak.KeepLoads {
+		s.detach(key)
 	}
+	c.failures.forget(key)
 	if !c.remove(s, key) {
 		return false
 	}
@@ -128,18 +163,4 @@ func (c *Cache[K, V]) clearOnce() {
 		c.purge()
 		c.stats.cleared.Add(1)
 	}
-}
-
-// guard keeps a panic of the caller's ParseKey or KeyString from the bus: what was told then counts for all.
-func (c *Cache[K, V]) guard() {
-	v := recover()
-	if v == nil {
-		return
-	}
-	c.history.Reset(time.Now())
-	c.forgetAll(false)
-	c.stats.keyPanics.Add(1)
-	// Not what it panicked with: that may be the key.
-	c.cfg.Logger.Error("cache: ParseKey or KeyString panicked, all is dropped",
-		slog.String("topic", c.topic), slog.String("type", fmt.Sprintf("%T", v)), slog.String("stack", string(debug.Stack())))
 }

@@ -36,19 +36,22 @@ type Cache[K comparable, V any] struct {
 	shards []shard[K, V]
 	start  elapsed.Instant
 
-	epoch   atomic.Uint32 // entries and loads of another one do not count
-	tags    *tagBook
-	history *history.History
-	suspect suspects
-	dirty   atomic.Bool // something was stored since the last clearing; for the policy Clear
-	limiter limiter
-	tier    *tier[V]
-	stats   counters
-	hits    hitCounter
-	cost    atomic.Int64  // of all that is held, if MaxCost is set
-	trimmed atomic.Uint64 // picks the shard that trim evicts from next
-	audit   audit
-	metrics *metrics
+	epoch    atomic.Uint32 // entries and loads of another one do not count
+	tags     *tagBook
+	history  *history.History
+	suspect  suspects
+	dirty    atomic.Bool   // something was stored since the last clearing; for the policy Clear
+	permits  chan struct{} // one for each load that may run
+	failures *failures[K]
+	tier     *tier[V]
+	stats    counters
+	hits     hitCounter
+	cost     atomic.Int64  // of all that is held, if MaxCost is set
+	trimmed  atomic.Uint64 // picks the shard that trim evicts from next
+	audit    audit
+	logged   sync.Map // what is logged once only
+	txTypes  sync.Map // types of values in contexts: whether they are transactions
+	metrics  *metrics
 
 	unsubscribe func()
 	life        context.Context // ends with Close
@@ -72,13 +75,22 @@ func New[K comparable, V any](b bus.Bus, topic string, load Loader[K, V], cfg *C
 	if c.names, err = newNaming(c.cfg.KeyString, c.cfg.ParseKey); err != nil {
 		return nil, err
 	}
+	if c.names.custom {
+		c.names.callback = c.callback
+	}
+	if err = c.checkColumn(); err != nil {
+		return nil, err
+	}
 	c.batch, _ = load.(BatchLoader[K, V])
 	if err = c.attach(); err != nil {
 		return nil, err
 	}
 	c.tags = newTagBook()
 	c.history = history.New(c.source, c.cfg.InvalidationHistory)
-	c.limiter = limiter{permits: make(chan struct{}, c.cfg.LoadConcurrency), window: c.cfg.Recovery}
+	c.permits = make(chan struct{}, c.cfg.LoadConcurrency)
+	if c.failures, err = newFailures[K](c.cfg.FailureBackoff); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
 	c.life, c.end = context.WithCancel(context.Background())
 	c.hits = newHitCounter()
 	if err = c.newShards(); err != nil {
@@ -212,6 +224,22 @@ func (c *Cache[K, V]) position() (p place) {
 	}
 	return p
 }
+
+// readPosition reads what a fill is judged by, before anything of it is read. The cache's epoch comes first: a reset in
+// between makes it an old one, and what is read then is not stored. The other way round a position from before a reset
+// would pass for one of the new epoch.
+func (c *Cache[K, V]) readPosition() (epoch uint32, p place) {
+	if c.weak.EpochLate {
+		p = c.position()
+		time.Sleep(epochLate)
+		return c.epoch.Load(), p
+	}
+	epoch = c.epoch.Load()
+	return epoch, c.position()
+}
+
+// now is the cache's clock.
+func (c *Cache[K, V]) now() int64 { return c.clock(elapsed.Now()) }
 
 // workers counts the cache's goroutines.
 type workers struct {

@@ -1,117 +1,195 @@
 package cache
 
 import (
-	"context"
 	"time"
+
+	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
-// flight is the load of one key, which many readers can wait for.
+// maxCallsPerKey is how many calls of one key read at the same time: one whose value is known to be old already, for the
+// readers who asked before that, and one for all others. Readers whom neither covers wait for the next.
+const maxCallsPerKey = 2
+
+// phase is how far a call is.
+type phase uint8
+
+const (
+	phaseWaiting phase = iota // for its turn, the tier or a permit: nothing of the database has been read
+	phaseReading
+	phaseEnded
+)
+
+// call is the load of one key, which many readers can wait for.
 type call[K comparable, V any] struct {
 	batch *loadBatch[K, V]
 	key   K
 	name  string
-	epoch uint32
-	place place // before it was recorded
-	began *loadStart
-	since time.Time
+
+	// Under the shard's lock; they do not change any more once the call reads. Epoch, place and began are from before it
+	// reads, and in this order: a reset in between makes the epoch an old one.
+	epoch    uint32
+	place    place
+	began    *loadStart
+	recorded time.Time
+	since    time.Time // when it began to read
+	fresh    bool      // not from the tier, and from no standby at all
+	primary  bool      // not from a standby
+	trusted  bool      // a reader who waits for it could trust the cache
 
 	// Under the shard's lock.
+	phase    phase
+	queued   bool // it is its key's next one
 	detached bool // it may have read the old value: not stored, and not for new readers
-	ended    bool
 
 	done chan struct{} // closed at the end; what follows does not change any more then
 	val  V
 	err  error
-	late bool // for those who joined after another count of tags than it began at: start over
+	late bool // for readers who asked after another count of tags than it began at: start over
 }
 
-// record notes that a key is about to be read, with its shard locked, in every state of the bus. What was recorded before
-// for this key is not for new readers any more, and is not stored.
-func (c *Cache[K, V]) record(s *shard[K, V], l *loadBatch[K, V], key K, name string, at place) *call[K, V] {
-	f := &call[K, V]{
-		batch: l, key: key, name: name, epoch: c.epoch.Load(), place: at, began: c.tags.begin(), since: time.Now(),
-		done: make(chan struct{}),
+// keyCalls are the calls of one key, under its shard's lock.
+type keyCalls[K comparable, V any] struct {
+	current *call[K, V] // the newest that reads or is about to; nil: it has ended
+	next    *call[K, V] // begins when one that reads has ended
+	running int         // current, and detached ones before it, that have not ended
+}
+
+// isEmpty reports whether nothing is left.
+func (k *keyCalls[K, V]) isEmpty() bool { return k.current == nil && k.next == nil && k.running == 0 }
+
+// promote makes next the current call.
+func (k *keyCalls[K, V]) promote() {
+	f := k.next
+	k.next, f.queued = nil, false
+	k.replace(f)
+	close(f.batch.turn)
+}
+
+// replace makes a call the current one. The one before is not for new readers any more, and is not stored.
+func (k *keyCalls[K, V]) replace(f *call[K, V]) {
+	if k.current != nil {
+		k.current.detached = true
 	}
-	if old := s.loads[key]; old != nil {
-		old.detached = true
+	k.current = f
+	k.running++
+}
+
+// record notes that a key is about to be read, with its shard locked, in every state of the bus. It takes the epoch and
+// the position that were read before, in this order. A call that has to wait for its turn is the key's next one.
+func (c *Cache[K, V]) record(s *shard[K, V], f *call[K, V], next bool) {
+	f.began, f.recorded, f.done = c.tags.begin(), time.Now(), make(chan struct{})
+
+	k := s.loads[f.key]
+	if k == nil {
+		k = &keyCalls[K, V]{}
+		s.loads[f.key] = k
 	}
-	s.loads[key] = f
-	c.names.index.add(name, key)
+	if next {
+		f.batch.turn = make(chan struct{})
+		k.next, f.queued = f, true
+	} else {
+		k.replace(f)
+	}
+	c.names.index.add(f.name, f.key)
+
+	l := f.batch
 	l.mu.Lock() // readers may have joined what is recorded already
 	defer l.mu.Unlock()
 	l.calls = append(l.calls, f)
-	l.waiters++
 	l.left++
-	return f
 }
 
-// finish ends a flight once, and says whether what it has read may be kept, here and elsewhere. What came from the tier
+// startReading notes, right before the loader is called, that the calls of a batch read from now on. What came before does not
+// count against them any more. It returns those that have not ended.
+func (c *Cache[K, V]) startReading(l *loadBatch[K, V]) (calls []*call[K, V]) {
+	epoch, at := c.readPosition()
+	trusted := c.trustAt(elapsed.Now()) == trustFresh
+	for _, f := range l.calls {
+		s := c.shard(f.key)
+		s.mu.Lock()
+		if f.phase == phaseWaiting {
+			f.phase, f.epoch, f.place, f.since = phaseReading, epoch, at, time.Now()
+			c.tags.end(f.began)
+			f.began = c.tags.begin()
+			if k := s.loads[f.key]; k != nil && k.current == f {
+				f.detached = false
+			}
+			if f.primary || !trusted {
+				l.primary.Store(true)
+			}
+			calls = append(calls, f)
+		}
+		s.mu.Unlock()
+	}
+	l.storable = trusted
+	return calls
+}
+
+// finish ends a call once, and reports whether what it has read may be kept, here and elsewhere. What came from the tier
 // and may not be kept does not end it.
 func (c *Cache[K, V]) finish(f *call[K, V], o outcome[V]) (kept bool) {
 	l := f.batch
-	if o.err != nil && l.ctx.Err() != nil && !o.absent() {
-		o.err = context.Cause(l.ctx)
-	}
+	o.err = l.cause(o.err)
 	e := c.candidateOf(f, &o)
+
 	s := c.shard(f.key)
 	s.mu.Lock()
-	if f.ended {
+	if f.phase == phaseEnded {
 		s.mu.Unlock()
 		return false
 	}
 	kept = c.store(s, f, &o, e, c.admit(f, &o, e))
-	if o.tiered != nil {
-		if !kept {
-			s.mu.Unlock()
-			c.stats.tierRefused.Add(1)
-			return false
-		}
-		c.stats.tierHits.Add(1)
+	if o.tiered != nil && !kept {
+		s.mu.Unlock()
+		c.stats.tierRefused.Add(1)
+		return false
 	}
-	f.ended = true
+	f.phase = phaseEnded
 	f.val, f.err = o.loaded.Value, o.err
-	if s.loads[f.key] == f {
-		delete(s.loads, f.key)
-	}
-	c.names.index.remove(f.name, f.key)
+	s.unlist(f)
 	s.mu.Unlock()
 	if kept {
 		c.trim(f.key)
 	}
 
+	if o.tiered != nil {
+		c.stats.tierHits.Add(1)
+	}
+	c.noteResult(f, o.err)
+	c.names.index.remove(f.key)
 	c.tags.end(f.began)
 	close(f.done)
-	l.mu.Lock()
-	var ended func()
-	if l.left--; l.left == 0 {
-		ended, l.ended = l.ended, nil
-	}
-	l.mu.Unlock()
-	if ended != nil {
-		ended()
-	}
+	l.ended()
 	return kept
 }
 
-// loadMark is what a load's context says: that it is one, and within which others.
-type loadMark struct {
-	load  any
-	outer *loadMark
-}
-
-type loadMarkKey struct{}
-
-func outerLoad(ctx context.Context) *loadMark {
-	m, _ := ctx.Value(loadMarkKey{}).(*loadMark)
-	return m
-}
-
-// within says whether a load is one of those around a context.
-func (m *loadMark) within(load any) bool {
-	for ; m != nil; m = m.outer {
-		if m.load == load {
-			return true
-		}
+// unlist takes a call that has ended out of its key's, and lets the next one begin.
+func (s *shard[K, V]) unlist(f *call[K, V]) {
+	k := s.loads[f.key]
+	switch {
+	case k.next == f:
+		k.next = nil
+	case !f.queued:
+		k.running--
 	}
-	return false
+	if k.current == f {
+		k.current = nil
+	}
+
+	if k.next != nil && k.running < maxCallsPerKey {
+		k.promote()
+	}
+	if k.isEmpty() {
+		delete(s.loads, f.key)
+	}
+}
+
+// detach makes sure, with the shard locked, that what a key's calls may have read already is not stored, and that no new
+// reader gets it. One that has not begun to read the database stays; a tier's value it may have read meanwhile is refused.
+func (s *shard[K, V]) detach(key K) {
+	k := s.loads[key]
+	if k == nil || k.current == nil {
+		return
+	}
+	k.current.detached = true
 }

@@ -2,10 +2,15 @@ package cache
 
 import (
 	"cmp"
+	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // The defaults of Config.
@@ -16,7 +21,8 @@ const (
 	DefaultNegativeTTL             = 10 * time.Second
 	DefaultLoadTimeout             = 10 * time.Second
 	DefaultLoadConcurrency         = 32
-	DefaultRecovery                = 10 * time.Second
+	DefaultSoftTimeout             = time.Second
+	DefaultFailureBackoff          = 50 * time.Millisecond
 	DefaultMaxBatch                = 1000
 	DefaultTierTimeout             = 50 * time.Millisecond
 	DefaultInvalidationHistory     = 4096
@@ -40,8 +46,8 @@ type Config[K comparable, V any] struct {
 	// least recently used one, which costs every hit a lock.
 	Eviction Eviction
 
-	// Cost says how large a value is, in bytes or any other unit. It is called once for every value that is stored, under a
-	// lock: do not call the cache in it. Needed with MaxCost only.
+	// Cost says how large a value is, in bytes or any other unit. It is called once for every value that is stored.
+	// Needed with MaxCost only.
 	Cost func(key K, value V) int64
 	// MaxCost bounds the sum of the costs beside Size, over all shards; while a value is being stored the sum is above it by
 	// that value's cost. A value that costs more than MaxCost alone is not stored, and counted as a refused fill. Zero: no
@@ -64,9 +70,12 @@ type Config[K comparable, V any] struct {
 	// NoNegative: that a key does not exist is not remembered.
 	NoNegative bool
 
+	// KeyColumn is the type of the column that keys stand for, as Postgres names it: bigint, text, uuid, bytea. If it is
+	// set, New returns an error for a type of keys that cannot be read from such a column, as triggers and SQL write them.
+	// Defaults to nothing: not checked.
+	KeyColumn string
 	// KeyString is the text of a key in events and tiers. Needed for keys that are no strings, integers, byte arrays, or
-	// byte arrays that marshal to text. Equal keys must give equal texts. It is called without any lock or under one of the
-	// cache's: do not call the cache in it.
+	// byte arrays that marshal to text. Equal keys must give equal texts.
 	KeyString func(K) string
 	// ParseKey is the inverse of KeyString. Without it the cache keeps the text of every key beside it, which takes memory.
 	// It is called with whatever others send on the topic.
@@ -82,14 +91,35 @@ type Config[K comparable, V any] struct {
 	// still served if loading it anew fails. Defaults to nothing.
 	StaleOnError time.Duration
 
-	// LoadTimeout bounds each load, all its waiting included. Defaults to DefaultLoadTimeout; Forever switches it off.
+	// SoftTimeout is how long a reader waits for a load if StaleOnError allows serving what is held: then it gets that,
+	// and the load goes on. It helps when the database does not fail but hang. Defaults to DefaultSoftTimeout; Forever
+	// switches it off. Without StaleOnError it does nothing.
+	SoftTimeout time.Duration
+	// FailureBackoff is how long after a failed load of a key its readers get the same error, or what StaleOnError allows,
+	// without another load. It doubles with each failure in a row, up to five seconds. An invalidation of the key ends it,
+	// and GetFresh does not wait for it. Defaults to DefaultFailureBackoff; negative switches it off.
+	FailureBackoff time.Duration
+
+	// LoadTimeout bounds each call of the loader, from its start. Defaults to DefaultLoadTimeout; Forever switches it off.
 	LoadTimeout time.Duration
-	// LoadConcurrency is how many loads may run at once for Recovery after a reset, when a cache that was full is empty,
-	// and how many of a GetMany without a BatchLoader. A batch counts as one, a load from within a load not at all.
-	// Defaults to DefaultLoadConcurrency.
+	// LoadConcurrency is how many loads run at once; others wait. It keeps a cache that is empty, or a bus that is not
+	// fresh, from taking all the database has: set it below the size of the pool. A batch counts as one, and a load from
+	// within a load as none, if the loader passes its context on. Defaults to DefaultLoadConcurrency.
 	LoadConcurrency int
-	// Recovery is how long after a reset loads are bounded. Defaults to DefaultRecovery; negative switches that off.
-	Recovery time.Duration
+	// CancelAbandoned ends a load when the last reader that waited for it has left. By default it goes on until its
+	// LoadTimeout and fills the cache: a query that takes longer than its readers' deadlines would otherwise never be
+	// answered. Set it if loads are expensive, and readers seldom come back for the same key.
+	CancelAbandoned bool
+	// LoadContext chooses what a load sees of the context of the reader that began it; other readers share its value.
+	// Whatever it returns, the load has no deadline from it, and sees no transaction or connection in it, as far as their
+	// types show. Return context.Background() with the trace's span in it if loaders read anything else from contexts, such
+	// as a user or a tenant, that is not part of the key. Defaults to the reader's context.
+	LoadContext func(ctx context.Context) context.Context
+
+	// NotFound reports whether an error of the loader's says that the key does not exist. ErrNotFound always does. Defaults
+	// to pgx.ErrNoRows and sql.ErrNoRows.
+	NotFound func(err error) bool
+
 	// MaxBatch is how many keys a BatchLoader gets at once. Defaults to DefaultMaxBatch.
 	MaxBatch int
 
@@ -126,7 +156,11 @@ func (c *Config[K, V]) withDefaults() Config[K, V] {
 	d.NegativeSize = cmp.Or(d.NegativeSize, max(d.Size/4, 1))
 	d.LoadTimeout = cmp.Or(d.LoadTimeout, DefaultLoadTimeout)
 	d.LoadConcurrency = cmp.Or(d.LoadConcurrency, DefaultLoadConcurrency)
-	d.Recovery = max(cmp.Or(d.Recovery, DefaultRecovery), 0)
+	d.SoftTimeout = cmp.Or(d.SoftTimeout, DefaultSoftTimeout)
+	d.FailureBackoff = max(cmp.Or(d.FailureBackoff, DefaultFailureBackoff), 0)
+	if d.NotFound == nil {
+		d.NotFound = isNoRows
+	}
 	d.MaxBatch = cmp.Or(d.MaxBatch, DefaultMaxBatch)
 	d.TierTimeout = cmp.Or(d.TierTimeout, DefaultTierTimeout)
 	if d.Codec == nil {
@@ -147,6 +181,9 @@ func (c *Config[K, V]) withDefaults() Config[K, V] {
 	}
 	return d
 }
+
+// isNoRows is the default of Config.NotFound.
+func isNoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) || errors.Is(err, sql.ErrNoRows) }
 
 func (c *Config[K, V]) validate() error {
 	for _, n := range []struct {
@@ -170,6 +207,7 @@ func (c *Config[K, V]) validate() error {
 		{"TTL", c.TTL},
 		{"NegativeTTL", c.NegativeTTL},
 		{"LoadTimeout", c.LoadTimeout},
+		{"SoftTimeout", c.SoftTimeout},
 		{"TierTimeout", c.TierTimeout},
 	} {
 		if d.value < time.Millisecond {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Errors of New.
@@ -17,6 +18,8 @@ var (
 	// ErrNotFound is what a loader returns, as it is or wrapped, for a key that does not exist. It is cached like a value,
 	// for NegativeTTL, so an insert must invalidate, too.
 	ErrNotFound = errors.New("cache: not found")
+	// ErrNotCached is what Peek returns for a key of which nothing is held that may be served.
+	ErrNotCached = errors.New("cache: not cached")
 	// ErrClosed: Close was called.
 	ErrClosed = errors.New("cache: closed")
 	// ErrKey: the key's string cannot travel as an event's key; the text says why.
@@ -49,8 +52,49 @@ var (
 	ErrTierRefuses = errors.New("cache: value rejected by tier")
 )
 
+// KeysError is the error of GetMany and Warm: of some keys, or all. errors.Is and errors.As find each key's error in it.
+type KeysError[K comparable] struct {
+	Errors map[K]error
+	first  error
+}
+
+// maxKeysErrors is how many errors Unwrap returns: with thousands of keys, most are alike.
+const maxKeysErrors = 16
+
+func (e *KeysError[K]) add(key K, err error) {
+	if e.Errors[key] == nil {
+		e.Errors[key] = err
+	}
+}
+
+// Error implements error. It does not contain the keys.
+func (e *KeysError[K]) Error() string {
+	if len(e.Errors) == 1 {
+		return e.first.Error()
+	}
+	return fmt.Sprintf("%v (and %d keys more)", e.first, len(e.Errors)-1)
+}
+
+// Unwrap returns the first error, and all others that are not equal to one before.
+func (e *KeysError[K]) Unwrap() []error {
+	list := []error{e.first}
+	for _, err := range e.Errors {
+		if len(list) < maxKeysErrors && !slices.ContainsFunc(list, func(other error) bool { return errors.Is(other, err) }) {
+			list = append(list, err)
+		}
+	}
+	return list
+}
+
 // errAbandoned is why a load's context ends that nobody waits for any more.
 var errAbandoned = errors.New("cache: nobody waits for this load any more")
+
+var (
+	// errEnded stands for the reason why a load's context has ended.
+	errEnded = errors.New("cache: load has ended")
+	// errCallbackSlow: a callback that the bus waits for took too long.
+	errCallbackSlow = errors.New("cache: callback took too long")
+)
 
 // timeoutError is ErrLoadTimeout.
 type timeoutError struct{}
@@ -62,14 +106,18 @@ func (timeoutError) Temporary() bool { return true }
 // Is makes it match what the loader's own calls return when their context ends.
 func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// PanicError is what all get who wait for a loader that panics.
+// PanicError is returned to all readers who wait for a loader that panics, and by what calls another function of Config
+// that does.
 type PanicError struct {
-	Value any    // what it panicked with
-	Stack []byte // where
+	Callback string // "loader", or the name of the field of Config
+	Value    any    // what it panicked with
+	Stack    []byte // where
 }
 
 // Error implements error. The stack is not in it.
-func (e *PanicError) Error() string { return fmt.Sprintf("cache: loader panicked: %v", e.Value) }
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("cache: %s panicked: %v", e.Callback, e.Value)
+}
 
 // Unwrap is the value, if that is an error.
 func (e *PanicError) Unwrap() error {

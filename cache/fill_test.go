@@ -197,9 +197,9 @@ func TestFill_ForgottenTags(t *testing.T) {
 	receive(t, a)
 	receive(t, plain)
 	rows.began = nil
-	_, ok := c.Peek("a")
+	_, ok := peek(c, "a")
 	require.False(t, ok)
-	_, ok = c.Peek("b")
+	_, ok = peek(c, "b")
 	require.True(t, ok, "it has no tags")
 }
 
@@ -240,7 +240,7 @@ func TestFill_NothingIsStoredWithoutAPosition(t *testing.T) {
 func TestFill_ErrorsAreNotStored(t *testing.T) {
 	t.Parallel()
 	broken, calls := errors.New("broken"), 0
-	c := open(t, newFake(), cache.Func(func(context.Context, string) (int, error) { calls++; return 0, broken }), config())
+	c := open(t, newFake(), cache.Func(func(context.Context, string) (int, error) { calls++; return 0, broken }), impatient(config()))
 	for range 2 {
 		_, err := c.Get(t.Context(), "a")
 		require.ErrorIs(t, err, broken)

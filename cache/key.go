@@ -4,10 +4,10 @@ import (
 	"encoding"
 	"encoding/hex"
 	"fmt"
+	"hash/maphash"
 	"reflect"
 	"strconv"
 	"strings"
-	"sync"
 	"unicode/utf8"
 )
 
@@ -57,78 +57,97 @@ func validateText(what, text string) error {
 	return nil
 }
 
-// naming turns keys into strings and back.
+// naming turns keys into the strings that stand for them on the wire, and back.
 type naming[K comparable] struct {
 	format func(K) (string, error)
-	parse  func(string) (K, error) // nil: the index knows
-	index  *index[K]
+	parse  func(string) []K // all keys that a text can mean; nil: the index knows
+	index  *index[K]        // nil: there is a parse
+
+	// custom: format and parse are, or use, functions of the application.
+	custom bool
+	// hostile: there are values of K that Go cannot hash, or that are not equal to themselves.
+	hostile bool
+	// callback calls functions of the application.
+	callback func(name string, f func()) error
 }
 
 func newNaming[K comparable](format func(K) string, parse func(string) (K, error)) (*naming[K], error) {
-	if format != nil {
-		n := &naming[K]{format: func(k K) (string, error) { return format(k), nil }, parse: parse}
-		if parse == nil {
-			n.index = &index[K]{keys: map[string][]indexed[K]{}}
-		}
-		return n, nil
-	}
 	t := reflect.TypeFor[K]()
+	n := &naming[K]{hostile: isHostile(t), callback: protect}
 	switch {
-	case t.Kind() == reflect.String:
-		return stringNaming[K](), nil
-	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Int64:
-		return &naming[K]{
-			format: func(k K) (string, error) { return strconv.FormatInt(reflect.ValueOf(k).Int(), 10), nil },
-			parse: func(s string) (k K, err error) {
-				i, err := strconv.ParseInt(s, 10, t.Bits())
-				reflect.ValueOf(&k).Elem().SetInt(i)
-				return k, err
-			},
-		}, nil
-	case t.Kind() >= reflect.Uint && t.Kind() <= reflect.Uintptr:
-		return &naming[K]{
-			format: func(k K) (string, error) { return strconv.FormatUint(reflect.ValueOf(k).Uint(), 10), nil },
-			parse: func(s string) (k K, err error) {
-				i, err := strconv.ParseUint(s, 10, t.Bits())
-				reflect.ValueOf(&k).Elem().SetUint(i)
-				return k, err
-			},
-		}, nil
-	case t.Kind() == reflect.Array && t.Elem().Kind() == reflect.Uint8:
-		return bytesNaming[K](t), nil
-	}
-	return nil, fmt.Errorf("%w: KeyString: needed for keys of type %s", ErrConfig, t)
-}
-
-// stringNaming is for all types that are strings underneath.
-func stringNaming[K comparable]() *naming[K] {
-	return &naming[K]{
-		format: func(k K) (string, error) { return reflect.ValueOf(k).String(), nil },
-		parse: func(s string) (k K, err error) {
-			reflect.ValueOf(&k).Elem().SetString(s)
-			return k, nil
-		},
-	}
-}
-
-// bytesNaming is for arrays of bytes: their own text if they have one that can be read back, as UUIDs do, else hex.
-func bytesNaming[K comparable](t reflect.Type) *naming[K] {
-	_, formats := any(*new(K)).(encoding.TextMarshaler)
-	_, parses := any(new(K)).(encoding.TextUnmarshaler)
-	if formats && parses {
-		return &naming[K]{format: marshalText[K], parse: unmarshalText[K]}
-	}
-	return &naming[K]{
-		format: func(k K) (string, error) { return hex.EncodeToString(arrayBytes(&k)), nil },
-		parse: func(s string) (k K, err error) {
-			if len(s) != hex.EncodedLen(t.Len()) {
-				return k, hex.ErrLength
+	case format != nil:
+		n.custom = true
+		n.format = func(k K) (string, error) { return format(k), nil }
+		if parse == nil {
+			n.index = newIndex[K]()
+			break
+		}
+		n.parse = func(s string) []K {
+			if k, err := parse(s); err == nil {
+				return []K{k}
 			}
-			_, err = hex.Decode(arrayBytes(&k), []byte(s))
-			return k, err
-		},
+			return nil
+		}
+	case t.Kind() == reflect.String:
+		n.format = func(k K) (string, error) { return reflect.ValueOf(k).String(), nil }
+		n.parse = parseStringKey[K]
+	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Int64:
+		n.format = func(k K) (string, error) { return strconv.FormatInt(reflect.ValueOf(k).Int(), 10), nil }
+		n.parse = parseIntKey[K]
+	case t.Kind() >= reflect.Uint && t.Kind() <= reflect.Uintptr:
+		n.format = func(k K) (string, error) { return strconv.FormatUint(reflect.ValueOf(k).Uint(), 10), nil }
+		n.parse = parseUintKey[K]
+	case t.Kind() == reflect.Array && t.Elem().Kind() == reflect.Uint8:
+		n.format = func(k K) (string, error) { return hex.EncodeToString(arrayBytes(&k)), nil }
+		n.parse = parseBytesKey[K]
+		_, formats := any(*new(K)).(encoding.TextMarshaler)
+		_, parses := any(new(K)).(encoding.TextUnmarshaler)
+		if formats && parses {
+			n.custom = true
+			n.format = marshalText[K]
+			n.parse = func(s string) []K { return append(unmarshalText[K](s), parseBytesKey[K](s)...) }
+		}
+	default:
+		return nil, fmt.Errorf("%w: KeyString: needed for keys of type %s", ErrConfig, t)
 	}
+	return n, nil
 }
+
+// isHostile reports whether a type has values that cannot be hashed, or are not equal to themselves.
+func isHostile(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Interface, reflect.Float32, reflect.Float64, reflect.Complex64, reflect.Complex128:
+		return true
+	case reflect.Array:
+		return isHostile(t.Elem())
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if isHostile(t.Field(i).Type) {
+				return true
+			}
+		}
+	default:
+	}
+	return false
+}
+
+// checkKey returns an error for a key that no map can hold. It is called before the key is used, because afterwards a
+// lock may be held.
+func (n *naming[K]) checkKey(k K) error {
+	if !n.hostile {
+		return nil
+	}
+	same := false
+	if err := protect("key", func() { same = k == k && maphash.Comparable(hostileSeed, k) >= 0 }); err != nil { //nolint:gocritic,staticcheck // NaN is not
+		return fmt.Errorf("%w: a %T cannot be compared: it holds a slice, a map or a function", ErrKey, k)
+	}
+	if !same {
+		return fmt.Errorf("%w: a %T that is not equal to itself: it holds NaN", ErrKey, k)
+	}
+	return nil
+}
+
+var hostileSeed = maphash.MakeSeed()
 
 // arrayBytes is the memory of an array of bytes.
 func arrayBytes[K comparable](k *K) []byte { return reflect.ValueOf(k).Elem().Bytes() }
@@ -145,16 +164,20 @@ func marshalText[K comparable](k K) (string, error) {
 	return string(text), nil
 }
 
-func unmarshalText[K comparable](s string) (k K, err error) {
-	if u, ok := any(&k).(encoding.TextUnmarshaler); ok {
-		err = u.UnmarshalText([]byte(s))
+func unmarshalText[K comparable](s string) []K {
+	var k K
+	if u, ok := any(&k).(encoding.TextUnmarshaler); ok && u.UnmarshalText([]byte(s)) == nil {
+		return []K{k}
 	}
-	return k, err
+	return nil
 }
 
-// name is a key's string as it travels, or what is wrong with it.
+// name returns a key's string on the wire, or an error that says what is wrong with it.
 func (n *naming[K]) name(k K) (string, error) {
-	s, err := n.format(k)
+	if err := n.checkKey(k); err != nil {
+		return "", err
+	}
+	s, err := n.text(k)
 	if err != nil {
 		return "", err
 	}
@@ -162,31 +185,76 @@ func (n *naming[K]) name(k K) (string, error) {
 	return s, validateText("key", s)
 }
 
-// find is the keys that a string of an event can mean, in their canonical spelling, and the tag. What others wrote by
-// hand may look like a tag or an escaped key and be a plain one, so it counts as both.
-func (n *naming[K]) find(wire string, yield func(key K, name string)) (tag string, isTag bool) {
-	n.plain(wire, yield)
-	if wire == "" || wire[0] != mark {
-		return "", false
+func (n *naming[K]) text(k K) (s string, err error) {
+	if !n.custom {
+		return n.format(k)
 	}
-	if key, ok := strings.CutPrefix(wire, keyPrefix); ok {
-		n.plain(key, yield)
+	if panicked := n.callback("KeyString", func() { s, err = n.format(k) }); panicked != nil {
+		return "", fmt.Errorf("%w: %w", ErrKey, panicked)
 	}
-	return strings.CutPrefix(wire, tagPrefix)
+	return s, err
 }
 
-func (n *naming[K]) plain(text string, yield func(key K, name string)) {
+// target is what a string of an event names: a key, in its canonical spelling, a tag, or a key that is not held.
+type target[K comparable] struct {
+	kind targetKind
+	key  K
+	name string
+	tag  string
+}
+
+type targetKind uint8
+
+const (
+	targetKey     targetKind = iota
+	targetUnheld             // a key that is not held, or cannot be one of this cache's; name is what it would be
+	targetForeign            // the same, and no key of this cache has such a text
+	targetTag
+)
+
+// targets appends what a string of an event can mean. What others wrote by hand may look like a tag or an escaped key and
+// be a plain one, so it counts as both.
+func (n *naming[K]) targets(list []target[K], wire string) []target[K] {
+	before := len(list)
+	list = n.plain(list, wire)
+	if wire != "" && wire[0] == mark {
+		if key, ok := strings.CutPrefix(wire, keyPrefix); ok {
+			list = n.plain(list, key)
+		}
+		if tag, ok := strings.CutPrefix(wire, tagPrefix); ok {
+			return append(list, target[K]{kind: targetTag, name: wire, tag: tag})
+		}
+	}
+
+	if len(list) == before {
+		kind := targetUnheld
+		if n.parse != nil {
+			kind = targetForeign
+		}
+		list = append(list, target[K]{kind: kind, name: n.canonical(wire)})
+	}
+	return list
+}
+
+// plain appends the keys that have a text.
+func (n *naming[K]) plain(list []target[K], text string) []target[K] {
 	if n.parse == nil {
-		n.index.find(escape(text), yield)
-		return
+		name := escape(text)
+		for _, key := range n.index.find(name) {
+			list = append(list, target[K]{key: key, name: name})
+		}
+		return list
 	}
-	key, err := n.parse(text)
-	if err != nil {
-		return
+	for _, key := range n.parse(text) {
+		s, err := n.format(key)
+		if err != nil || n.checkKey(key) != nil {
+			continue
+		}
+		if s = escape(s); validateText("key", s) == nil {
+			list = append(list, target[K]{key: key, name: s})
+		}
 	}
-	if name, err := n.name(key); err == nil {
-		yield(key, name)
-	}
+	return list
 }
 
 // canonical is the name of a key that others wrote and that no known key has.
@@ -195,76 +263,4 @@ func (n *naming[K]) canonical(wire string) string {
 		return wire
 	}
 	return escape(wire)
-}
-
-// names is all that a string of an event can mean.
-func (n *naming[K]) names(wire string) (names []string) {
-	tag, isTag := n.find(wire, func(_ K, name string) { names = append(names, name) })
-	switch {
-	case isTag:
-		names = append(names, TagKey(tag))
-	case len(names) == 0:
-		names = append(names, n.canonical(wire))
-	}
-	return names
-}
-
-// index finds keys by their names, where there is no other way. It counts what the cache holds and loads of each.
-type index[K comparable] struct {
-	mu   sync.Mutex
-	keys map[string][]indexed[K]
-}
-
-type indexed[K comparable] struct {
-	key  K
-	held int
-}
-
-func (x *index[K]) add(name string, key K) {
-	if x == nil {
-		return
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	list := x.keys[name]
-	for i := range list {
-		if list[i].key == key {
-			list[i].held++
-			return
-		}
-	}
-	x.keys[name] = append(list, indexed[K]{key, 1})
-}
-
-func (x *index[K]) remove(name string, key K) {
-	if x == nil {
-		return
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	list := x.keys[name]
-	for i := range list {
-		if list[i].key != key {
-			continue
-		}
-		if list[i].held--; list[i].held > 0 {
-			return
-		}
-		if len(list) == 1 {
-			delete(x.keys, name)
-			return
-		}
-		list[i] = list[len(list)-1]
-		x.keys[name] = list[:len(list)-1]
-		return
-	}
-}
-
-func (x *index[K]) find(name string, yield func(key K, name string)) {
-	x.mu.Lock()
-	list := append([]indexed[K](nil), x.keys[name]...)
-	x.mu.Unlock()
-	for _, i := range list {
-		yield(i.key, name)
-	}
 }

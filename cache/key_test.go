@@ -35,9 +35,9 @@ func travels[K comparable](t *testing.T, cfg *cache.Config[K, int], wire string,
 		kept, err := c.Get(t.Context(), other)
 		require.NoError(t, err)
 		b.key(uint64(200+i), said)
-		_, ok := c.Peek(key)
+		_, ok := peek(c, key)
 		require.False(t, ok, said)
-		v, ok := c.Peek(other)
+		v, ok := peek(c, other)
 		require.True(t, ok, said)
 		require.Equal(t, kept, v)
 		again, err := c.Get(t.Context(), key)
@@ -86,7 +86,7 @@ func TestKeys_OfOneText(t *testing.T) {
 	}
 	b.key(200, "a")
 	require.Equal(t, 1, c.Stats().Entries)
-	_, ok := c.Peek("b")
+	_, ok := peek(c, "b")
 	require.True(t, ok)
 }
 
@@ -120,10 +120,10 @@ func TestKeys_ParseKeyPanics(t *testing.T) {
 	c := open(t, b, cache.Func(func(context.Context, string) (int, error) { return 1, nil }), cfg)
 	get(t, c, "a")
 	b.key(200, "bad")
-	_, ok := c.Peek("a")
+	_, ok := peek(c, "a")
 	require.False(t, ok)
 	get(t, c, "a")
-	_, ok = c.Peek("a")
+	_, ok = peek(c, "a")
 	require.True(t, ok)
 }
 
@@ -214,7 +214,7 @@ func TestTwoCachesOnOneTopic(t *testing.T) {
 	r, err := c1.Invalidate(t.Context(), "a")
 	require.NoError(t, err)
 	for _, c := range []*cache.Cache[string, int]{c1, c2} {
-		_, ok := c.Peek("a")
+		_, ok := peek(c, "a")
 		require.False(t, ok)
 	}
 	v, err := c2.GetAfter(t.Context(), "a", r)

@@ -36,16 +36,18 @@ func TestLoad_ReadersOfOneKeyShareOne(t *testing.T) {
 	require.EqualValues(t, 1, rows.loads.Load())
 }
 
-// A reader leaves at its own deadline; the load goes on for the others and ends with the last.
+// A reader leaves at its own deadline; the load goes on for the others and, with CancelAbandoned, ends with the last.
 func TestLoad_ReadersLeaveAtTheirOwnDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan error, 1)
+		cfg := config()
+		cfg.CancelAbandoned = true
 		c := open(t, newFake(), cache.Func(func(ctx context.Context, _ string) (int, error) {
 			<-ctx.Done()
 			ended <- context.Cause(ctx)
 			return 0, ctx.Err()
-		}), config())
+		}), cfg)
 		begun := time.Now()
 		for _, d := range []time.Duration{time.Second, 2 * time.Second} {
 			go func() {
@@ -93,7 +95,7 @@ func TestLoad_ThatNeverReturns(t *testing.T) {
 		forever := make(chan struct{})
 		stuck := true
 		cfg := config()
-		cfg.LoadTimeout, cfg.LoadConcurrency, cfg.Recovery = 5*time.Second, 1, time.Hour
+		cfg.LoadTimeout, cfg.LoadConcurrency = 5*time.Second, 1
 		b := newFake()
 		c := open(t, b, cache.Func(func(context.Context, string) (int, error) {
 			if stuck {
@@ -148,45 +150,68 @@ func TestLoad_PanicIsAnErrorForAll(t *testing.T) {
 	require.NoError(t, (&cache.PanicError{Value: "text"}).Unwrap())
 }
 
-// After a reset only so many loads run at once; loads within loads need no permit.
-func TestLoad_BoundedAfterAReset(t *testing.T) {
+// Only so many loads run at once, whatever they are for; loads within loads need no permit.
+func TestLoad_Bounded(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := newFake()
-		cfg := config()
-		cfg.LoadConcurrency, cfg.Recovery = 2, time.Minute
-		inner := open(t, b, cache.Func(func(context.Context, string) (int, error) { return 1, nil }), cfg)
-		var running, most atomic.Int64
-		c := open(t, b, cache.Func(func(ctx context.Context, key string) (int, error) {
-			most.Store(max(most.Load(), running.Add(1)))
-			defer running.Add(-1)
-			time.Sleep(time.Second)
-			return inner.Get(ctx, key)
-		}), cfg)
-		storm := func() time.Duration {
-			begun := time.Now()
-			var wg sync.WaitGroup
-			for i := range 10 {
-				wg.Go(func() {
-					if _, err := c.Get(t.Context(), string(rune('a'+i))); err != nil {
-						t.Error(err)
-					}
+	storms := map[string]func(c *cache.Cache[string, int], key string) error{
+		"get": func(c *cache.Cache[string, int], key string) error {
+			_, err := c.Get(context.Background(), key)
+			return err
+		},
+		"fresh": func(c *cache.Cache[string, int], key string) error {
+			_, err := c.GetFresh(context.Background(), key)
+			return err
+		},
+		"many": func(c *cache.Cache[string, int], key string) error {
+			_, err := c.GetMany(context.Background(), []string{key, key + "2"})
+			return err
+		},
+	}
+	for name, storm := range storms {
+		for _, fresh := range []bool{true, false} {
+			for _, batches := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%s, fresh %v, batches %v", name, fresh, batches), func(t *testing.T) {
+					t.Parallel()
+					synctest.Test(t, func(t *testing.T) {
+						b := newFake()
+						cfg := config()
+						cfg.LoadConcurrency, cfg.LoadTimeout = 2, 2*time.Second // of each, from its own start
+						inner := open(t, b, cache.Func(func(context.Context, string) (int, error) { return 1, nil }), cfg)
+						var running, most atomic.Int64
+						load := func(ctx context.Context, keys []string) (map[string]cache.Loaded[int], error) {
+							most.Store(max(most.Load(), running.Add(1)))
+							defer running.Add(-1)
+							time.Sleep(time.Second)
+							values, err := inner.GetMany(ctx, keys)
+							found := make(map[string]cache.Loaded[int])
+							for k, v := range values {
+								found[k] = cache.Loaded[int]{Value: v}
+							}
+							return found, err
+						}
+						var loader cache.Loader[string, int] = cache.BatchFunc[string, int](load)
+						if !batches {
+							loader = struct{ cache.Loader[string, int] }{loader}
+						}
+						c := open(t, b, loader, cfg)
+						if !fresh {
+							stale(b, time.Hour)
+						}
+						var wg sync.WaitGroup
+						for i := range 10 {
+							wg.Go(func() {
+								if err := storm(c, string(rune('a'+i))); err != nil {
+									t.Error(err)
+								}
+							})
+						}
+						wg.Wait()
+						require.EqualValues(t, 2, most.Load())
+					})
 				})
 			}
-			wg.Wait()
-			return time.Since(begun)
 		}
-		require.Equal(t, time.Second, storm())
-		require.EqualValues(t, 10, most.Load())
-		most.Store(0)
-		b.reset(bus.ReasonCatchUp)
-		require.Equal(t, 5*time.Second, storm())
-		require.EqualValues(t, 2, most.Load())
-		time.Sleep(time.Minute)
-		_, err := c.InvalidateAll(t.Context())
-		require.NoError(t, err)
-		require.Equal(t, time.Second, storm(), "it is over")
-	})
+	}
 }
 
 func TestLoad_ThatWaitsForItself(t *testing.T) {
@@ -224,7 +249,7 @@ func TestClose_EndsLoadsAndRefusesReaders(t *testing.T) {
 		require.ErrorIs(t, err, cache.ErrClosed)
 		_, err = c.GetFresh(t.Context(), key)
 		require.ErrorIs(t, err, cache.ErrClosed)
-		_, ok := c.Peek(key)
+		_, ok := peek(c, key)
 		require.False(t, ok)
 	}
 	_, err = c.GetMany(t.Context(), []string{"a"})

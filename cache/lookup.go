@@ -10,66 +10,134 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
-// found is what a lookup came to: an answer, or a flight to wait for.
-type lookupResult[K comparable, V any] struct {
-	val    V
-	err    error
-	hit    bool
-	call   *call[K, V]
-	joined uint64 // the count of tags then
-	batch  *loadBatch[K, V]
+// lookup is what is looked for.
+type lookup[K comparable, V any] struct {
+	key     K
+	name    string
+	mode    readMode
+	filling *loadBatch[K, V] // a batch being filled, into which the key can go; nil: none
+	permits chan struct{}    // of the reader's own, if it is a load; nil: none
 }
 
-// find looks a key up, and joins or records a load if it is not there. Alone: it does not join. If there is a load that
-// is being filled and the key can go with it, it does.
-func (c *Cache[K, V]) find(
-	ctx context.Context, key K, name string, mode readMode, alone bool, filling *loadBatch[K, V],
-) (w lookupResult[K, V], err error) {
+// lookupResult is what a lookup came to: an entry, a pause after a failed load, or a call to wait for.
+type lookupResult[K comparable, V any] struct {
+	hit bool
+	val V
+	err error // of a key that is known not to exist
+
+	failed error // the last load has failed, and the next one is not due yet
+
+	call  *call[K, V]
+	batch *loadBatch[K, V] // to be launched, if the call was recorded just now
+}
+
+// find looks a key up, and joins or records a call if nothing is held.
+func (c *Cache[K, V]) find(ctx context.Context, q lookup[K, V]) (w lookupResult[K, V], err error) {
 	if c.closed.Load() {
 		return w, ErrClosed
 	}
+
+	// The order matters. Freshness comes first: what is looked up after that has had all applied to it that made the bus
+	// fresh. For the epoch and the position see readPosition.
 	now := time.Now()
 	trusted := c.look(now)
-	at := c.position() // before the load is recorded
-	s := c.shard(key)
+	epoch, at := c.readPosition()
+
+	s := c.shard(q.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	epoch := c.epoch.Load()
-	if mode == readCached && trusted != trustNothing && c.lookup(s, key, epoch, c.clock(elapsed.At(now)), trusted, &w) {
+	if q.mode == readCached && trusted != trustNothing && c.lookup(s, q.key, epoch, c.clock(elapsed.At(now)), trusted, &w) {
 		return w, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return w, err // a context that has ended starts nothing
 	}
 	if trusted == trustFresh {
 		s.counts.misses++
 	} else {
 		s.counts.bypassed++
 	}
-	w.joined = c.tags.count.Load()
-	if f := s.loads[key]; f != nil && mode == readCached && !alone && (f.epoch == epoch || c.weak.KeepLoadsOnReset) && c.covers(f, trusted, now) {
-		if outerLoad(ctx).within(f.batch) {
-			return w, ErrCycle
+
+	// Wait for a call that is under way, or is about to begin.
+	outer := outerLoad(ctx)
+	k := s.loads[q.key]
+	if k != nil {
+		for _, f := range [...]*call[K, V]{k.current, k.next} {
+			if f == nil || !c.canJoin(f, q.mode, trusted, epoch, now) {
+				continue
+			}
+			if outer.within(f.batch) {
+				return w, ErrCycle
+			}
+			if f.batch.join() {
+				c.joined(k, f, q.mode, trusted, outer != nil)
+				s.counts.joined++
+				w.call = f
+				return w, nil
+			}
 		}
-		if f.batch.join() {
-			s.counts.joined++
-			w.call = f
+	}
+
+	// Record a new one.
+	if q.mode == readCached {
+		if w.failed = c.failures.pausing(q.key, c.clock(elapsed.At(now))); w.failed != nil {
 			return w, nil
 		}
 	}
-	if w.batch = filling; filling == nil || filling.trusted != (trusted == trustFresh) {
-		w.batch = c.newLoad(ctx, mode, trusted == trustFresh)
+	next := k != nil && k.running >= maxCallsPerKey && outer == nil
+	if w.batch = q.filling; next || q.filling == nil || q.filling.trusted != (trusted == trustFresh) {
+		w.batch = c.newBatch(ctx, trusted == trustFresh)
+		if q.permits != nil {
+			w.batch.permits = q.permits
+		}
 	}
-	w.call = c.record(s, w.batch, key, name, at)
-	w.joined = w.call.began.count
+	w.call = &call[K, V]{
+		batch: w.batch, key: q.key, name: q.name, epoch: epoch, place: at,
+		fresh: q.mode == readFresh, primary: q.mode == readFresh || trusted != trustFresh, trusted: trusted == trustFresh,
+	}
+	w.batch.join()
+	c.record(s, w.call, next)
 	return w, nil
 }
 
-// covers says whether a reader who trusts the cache this much may join a load. To one who does, a load that began while
-// the bus was not fresh may bring what a standby has that is behind. To one who does not, nothing tells of what detaches
-// a load: he takes only what was read from the primary, and not longer ago than he could have been served it from here.
+// canJoin reports whether a reader may wait for a call. One that has not begun to read covers everybody.
+func (c *Cache[K, V]) canJoin(f *call[K, V], mode readMode, t trust, epoch uint32, now time.Time) bool {
+	switch {
+	case f.phase == phaseWaiting:
+		return true
+	case f.phase != phaseReading || f.detached && !c.weak.KeepLoads || mode == readFresh:
+		return false
+	}
+	return (f.epoch == epoch || c.weak.KeepLoadsOnReset) && c.covers(f, t, now)
+}
+
+// joined notes what a reader who waits for a call needs of it, if it has not begun to read. A reader within a load has it
+// begin at once: nobody who has a permit, or a turn, waits for one.
+func (c *Cache[K, V]) joined(k *keyCalls[K, V], f *call[K, V], mode readMode, t trust, nested bool) {
+	if f.phase != phaseWaiting {
+		return
+	}
+	f.fresh = f.fresh || mode == readFresh
+	f.primary = f.primary || mode == readFresh || t != trustFresh
+	f.trusted = f.trusted || t == trustFresh
+	if !nested {
+		return
+	}
+	if k.next == f {
+		k.promote()
+	}
+	f.batch.waive()
+}
+
+// covers reports whether a reader who trusts the cache this much may have the value of a call that reads already. For one
+// who does, a call that began while the bus was not fresh may return what a standby has that is behind. For one who does
+// not, nothing is known of what detaches a call: that reader takes only what was read from the primary, and not longer ago
+// than an entry could have been served.
 func (c *Cache[K, V]) covers(f *call[K, V], t trust, now time.Time) bool {
 	if t == trustFresh {
-		return f.batch.trusted || f.batch.fresh
+		return f.trusted || f.fresh
 	}
-	return f.batch.primary && elapsed.Between(f.since, now) < cmp.Or(c.staleAfter, bus.DefaultStaleAfter)
+	return f.batch.primary.Load() && elapsed.Between(f.since, now) < cmp.Or(c.staleAfter, bus.DefaultStaleAfter)
 }
 
 // lookup looks a key up, with the shard locked. An entry that has expired goes, unless it could still serve.

@@ -30,9 +30,9 @@ func TestLRU_LeastRecentlyUsedGoesFirst(t *testing.T) {
 	for _, k := range []string{"0", "1", "2", "0", "3"} {
 		get(t, c, k)
 	}
-	_, ok := c.Peek("1")
+	_, ok := peek(c, "1")
 	require.False(t, ok)
-	_, ok = c.Peek("0")
+	_, ok = peek(c, "0")
 	require.True(t, ok)
 	require.Equal(t, 3, c.Stats().Entries)
 	require.EqualValues(t, 1, c.Stats().EvictedCapacity)
@@ -67,9 +67,9 @@ func TestLRU_Cost(t *testing.T) {
 	get(t, c, "60")
 	require.EqualValues(t, 60, c.Stats().Cost, "both had to go")
 	get(t, c, "101")
-	_, ok := c.Peek("101")
+	_, ok := peek(c, "101")
 	require.False(t, ok, "it never fits")
-	_, ok = c.Peek("60")
+	_, ok = peek(c, "60")
 	require.True(t, ok)
 	_, err := c.Invalidate(t.Context(), "60")
 	require.NoError(t, err)
@@ -88,7 +88,7 @@ func TestLRU_TTL(t *testing.T) {
 		keys := []string{"default", "own", "longer", "never", "none"}
 		held := func() (held []string) {
 			for _, k := range keys {
-				if _, ok := c.Peek(k); ok {
+				if _, ok := peek(c, k); ok {
 					held = append(held, k)
 				}
 			}
@@ -122,7 +122,7 @@ func TestLRU_JitterOnlyShortens(t *testing.T) {
 		}
 		left := func() (n int) {
 			for i := range 200 {
-				if _, ok := c.Peek(i); ok {
+				if _, ok := peek(c, i); ok {
 					n++
 				}
 			}
@@ -153,7 +153,7 @@ func TestLRU_AbsentKeys(t *testing.T) {
 		absent("a")
 		require.EqualValues(t, 1, rows.loads.Load())
 		require.Equal(t, 1, c.Stats().Absent)
-		_, ok := c.Peek("a")
+		_, ok := peek(c, "a")
 		require.False(t, ok)
 		rows.set("a", 1)
 		absent("a")
@@ -163,7 +163,7 @@ func TestLRU_AbsentKeys(t *testing.T) {
 			absent("absent" + strconv.Itoa(i))
 		}
 		require.Equal(t, 2, c.Stats().Absent)
-		_, ok = c.Peek("a")
+		_, ok = peek(c, "a")
 		require.True(t, ok)
 		loads := rows.loads.Load()
 		time.Sleep(time.Second)
@@ -225,7 +225,7 @@ func TestClone(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []int{1, 2}, many["a"])
 		many["a"][0] = 7
-		v, ok := c.Peek("a")
+		v, ok := peek(c, "a")
 		require.True(t, ok)
 		require.Equal(t, []int{1, 2}, v)
 		v[0] = 7
@@ -244,7 +244,7 @@ func TestLRU_CostIsOfAllShards(t *testing.T) {
 		for _, k := range []int{most, most - 1, most / 2} {
 			_, err := c.Get(t.Context(), k)
 			require.NoError(t, err)
-			_, ok := c.Peek(k)
+			_, ok := peek(c, k)
 			require.True(t, ok, "%v: %d fits", how, k)
 			require.LessOrEqual(t, c.Stats().Cost, int64(most))
 		}
@@ -253,7 +253,7 @@ func TestLRU_CostIsOfAllShards(t *testing.T) {
 		v, err := c.Get(t.Context(), most+1)
 		require.NoError(t, err)
 		require.Equal(t, most+1, v)
-		_, ok := c.Peek(most + 1)
+		_, ok := peek(c, most + 1)
 		require.False(t, ok)
 		require.EqualValues(t, 1, c.Stats().RefusedFills["cost"])
 		require.Equal(t, 1, c.Stats().Entries, "nothing had to go for it")
@@ -308,7 +308,7 @@ func TestHit_NeverOlderThanAnInvalidation(t *testing.T) {
 							t.Errorf("key %d: %d, %v; was at least %d", k, v, err, floor)
 							return
 						}
-						if p, ok := c.Peek(k); ok && p < floor {
+						if p, ok := peek(c, k); ok && p < floor {
 							t.Errorf("key %d: peeked %d; was at least %d", k, p, floor)
 							return
 						}

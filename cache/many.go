@@ -2,132 +2,148 @@ package cache
 
 import (
 	"context"
-	"errors"
 )
 
-// GetMany answers the values of many keys. Those that do not exist are not in the answer. If the loader is a BatchLoader,
-// what is missing is read with it, at most MaxBatch keys at once; else each key is loaded for itself, at most
-// LoadConcurrency at once. If something could not be loaded, the error says what went wrong first, and the answer holds the
-// rest.
+// GetMany returns the values of many keys; those that do not exist are not in the map. If the loader is a BatchLoader,
+// what is missing is loaded with it, at most MaxBatch keys at once; otherwise each key is loaded by itself. If something
+// could not be loaded, the map has the rest, and the error is a *KeysError that names the keys.
 func (c *Cache[K, V]) GetMany(ctx context.Context, keys []K) (map[K]V, error) {
-	m := many[K, V]{c: c, ctx: ctx, answer: make(map[K]V, len(keys)), waits: make(map[K]lookupResult[K, V])}
-	rest := keys
-	for attempt := 0; len(rest) > 0; attempt++ {
-		m.lookup(rest, attempt > 1)
+	m := many[K, V]{
+		c: c, ctx: ctx, asked: c.tags.count.Load(),
+		values: make(map[K]V, len(keys)), waits: make(map[K]*call[K, V]),
+	}
+	if outerLoad(ctx) != nil {
+		m.permits = make(chan struct{}, c.cfg.LoadConcurrency) // a load waits for no permit of all
+	}
+
+	for rest := keys; len(rest) > 0; {
+		m.lookup(rest)
 		rest = m.wait()
 	}
-	return m.answer, m.err
+	if m.failed != nil {
+		return m.values, m.failed
+	}
+	return m.values, nil
 }
 
 // many is one GetMany.
 type many[K comparable, V any] struct {
-	c      *Cache[K, V]
-	ctx    context.Context //nolint:containedctx // it lives as long as the call
-	answer map[K]V
-	waits  map[K]lookupResult[K, V]
-	batch  *loadBatch[K, V] // being filled
-	slots  chan struct{}
-	err    error
+	c       *Cache[K, V]
+	ctx     context.Context //nolint:containedctx // it lives as long as the call
+	asked   uint64          // the count of tags at its begin
+	values  map[K]V
+	waits   map[K]*call[K, V]
+	filling *loadBatch[K, V]
+	permits chan struct{}
+	failed  *KeysError[K]
 }
 
-func (m *many[K, V]) fail(err error) {
-	if m.err == nil {
-		m.err = err
+// put adds a value to the result.
+func (m *many[K, V]) put(key K, v V) {
+	v, err := m.c.clone(v)
+	if err != nil {
+		m.fail(key, err)
+		return
 	}
+	m.values[key] = v
 }
 
-// lookup looks all up, and begins the loads of what is not there.
-func (m *many[K, V]) lookup(keys []K, alone bool) {
-	defer m.begin()
+// fail adds an error to the result. A key that does not exist is none.
+func (m *many[K, V]) fail(key K, err error) {
+	if isAbsent(err) {
+		return
+	}
+	if m.failed == nil {
+		m.failed = &KeysError[K]{first: err, Errors: make(map[K]error)}
+	}
+	m.failed.add(key, err)
+}
+
+// lookup looks all keys up, and begins the loads of what is not held.
+func (m *many[K, V]) lookup(keys []K) {
+	defer m.launch()
 	for _, key := range keys {
+		name, err := m.c.names.name(key)
+		if err != nil {
+			m.fail(key, err)
+			continue
+		}
 		if _, ok := m.waits[key]; ok {
 			continue
 		}
-		if _, ok := m.answer[key]; ok {
+		if _, ok := m.values[key]; ok {
 			continue
 		}
 		if e := m.c.hit(key); e != nil {
-			if v, err := m.c.found(e); err == nil {
-				m.answer[key] = v
-			} else if !errors.Is(err, ErrNotFound) {
-				m.fail(err)
+			if e.absent() {
+				continue
 			}
+			m.put(key, e.value)
 			continue
 		}
-		name, err := m.c.names.name(key)
-		if err == nil {
-			err = m.one(key, name, alone)
-		}
-		if err != nil {
-			m.fail(err)
-		}
+		m.one(key, name)
 	}
 }
 
-// one looks one up, and records its load if need be: in the load that is being filled, if there is one.
-func (m *many[K, V]) one(key K, name string, alone bool) error {
-	f, err := m.c.find(m.ctx, key, name, readCached, alone, m.batch)
+// one looks one key up, and records its load if need be: in the batch that is being filled, if there is one.
+func (m *many[K, V]) one(key K, name string) {
+	w, err := m.c.find(m.ctx, lookup[K, V]{key: key, name: name, filling: m.filling, permits: m.permits})
 	switch {
 	case err != nil:
-		return err
-	case f.hit && f.err == nil:
-		m.answer[key] = m.c.clone(f.val)
-		return nil
-	case f.hit && errors.Is(f.err, ErrNotFound):
-		return nil
-	case f.hit:
-		m.fail(f.err)
-		return nil
-	}
-	m.waits[key] = f
-	if f.batch == nil {
-		return nil
-	}
-	if f.batch != m.batch {
-		m.begin()
-		m.batch = f.batch
-	}
-	if m.c.batch == nil {
-		if m.slots == nil {
-			m.slots = make(chan struct{}, m.c.cfg.LoadConcurrency)
+		m.fail(key, err)
+		return
+	case w.hit && w.err == nil:
+		m.put(key, w.val)
+		return
+	case w.hit:
+		m.fail(key, w.err)
+		return
+	case w.failed != nil:
+		if old, ok := m.c.staleFallback(key); ok {
+			m.put(key, old)
+		} else {
+			m.fail(key, w.failed)
 		}
-		m.batch.slots = m.slots
-		m.begin()
-	} else if len(m.batch.calls) >= m.c.cfg.MaxBatch {
-		m.begin()
+		return
 	}
-	return nil
+
+	m.waits[key] = w.call
+	switch {
+	case w.batch == nil: // another reader's
+	case w.batch.turn != nil:
+		m.c.launch(w.batch)
+	default:
+		if w.batch != m.filling {
+			m.launch()
+			m.filling = w.batch
+		}
+		if m.c.batch == nil || len(m.filling.calls) >= m.c.cfg.MaxBatch {
+			m.launch()
+		}
+	}
 }
 
-// begin starts the load that was being filled.
-func (m *many[K, V]) begin() {
-	if m.batch != nil {
-		m.c.begin(m.batch)
-		m.batch = nil
+// launch starts the batch that was being filled.
+func (m *many[K, V]) launch() {
+	if m.filling != nil {
+		m.c.launch(m.filling)
+		m.filling = nil
 	}
 }
 
-// wait waits for all, and answers which have to be asked for again.
+// wait waits for all, and returns which have to be asked for again.
 func (m *many[K, V]) wait() (again []K) {
-	for key, w := range m.waits {
+	for key, f := range m.waits {
 		delete(m.waits, key)
-		v, err, over := m.c.await(m.ctx, w)
+		v, err, over := m.c.await(m.ctx, f, m.asked, readCached)
 		switch {
 		case over:
 			again = append(again, key)
-		case err == nil:
-			m.answer[key] = m.c.clone(v)
-		case errors.Is(err, ErrNotFound):
+		case err != nil:
+			m.fail(key, err)
 		default:
-			if old, ok := m.c.staleFallback(key); ok && m.ctx.Err() == nil {
-				m.answer[key] = m.c.clone(old)
-			} else {
-				m.fail(err)
-			}
+			m.put(key, v)
 		}
-	}
-	if m.err != nil {
-		return nil
 	}
 	return again
 }

@@ -82,9 +82,9 @@ func TestGetMany_OneKeyIsInvalidatedMeanwhile(t *testing.T) {
 	got, err := c.GetMany(t.Context(), []string{"a", "b"})
 	require.NoError(t, err)
 	require.Equal(t, map[string]int{"a": 1, "b": 1}, got)
-	_, ok := c.Peek("a")
+	_, ok := peek(c, "a")
 	require.False(t, ok)
-	_, ok = c.Peek("b")
+	_, ok = peek(c, "b")
 	require.True(t, ok)
 }
 
@@ -157,7 +157,7 @@ func TestGetMany_StartsOverWhatATagHasEnded(t *testing.T) {
 func TestGetMany_BadKeysAndErrorsOfABatch(t *testing.T) {
 	t.Parallel()
 	rows := &batches{rows: map[string]int{"a": 1}, err: errors.New("broken")}
-	c := open(t, newFake(), cache.BatchFunc[string, int](rows.load), config())
+	c := open(t, newFake(), cache.BatchFunc[string, int](rows.load), impatient(config()))
 	_, err := c.GetMany(t.Context(), []string{"a", "b"})
 	require.ErrorContains(t, err, "broken")
 	rows.err = nil

@@ -183,7 +183,7 @@ func newWorld(rt *rapid.T) *world {
 	for range 2 {
 		p := &modelPod{w: w, bus: newFake(), floor: map[string]int{}, told: []bool{true}}
 		cfg := config()
-		cfg.LoadTimeout, cfg.TierTimeout, cfg.Recovery = cache.Forever, time.Hour, -1
+		cfg.LoadTimeout, cfg.TierTimeout = cache.Forever, time.Hour
 		cfg.InvalidationHistory = rapid.SampledFrom([]int{1, 3, 1000}).Draw(rt, "memory")
 		if tiered {
 			cfg.Tier = w.tier
@@ -393,7 +393,7 @@ func (w *world) check(rt *rapid.T) {
 	})
 	for i, p := range w.pods {
 		for _, key := range modelKeys {
-			if v, ok := p.cache.Peek(key); ok && v < p.floor[key] {
+			if v, ok := peek(p.cache, key); ok && v < p.floor[key] {
 				rt.Fatalf("pod %d holds version %d of %q, but was told of %d", i, v, key, p.floor[key])
 			}
 		}

@@ -25,7 +25,7 @@ func TestPolicy_BypassServesNothingAndSharesLoads(t *testing.T) {
 		stale(b, age)
 		rows.set("a", 2) // nobody knows
 		require.Equal(t, 2, get(t, c, "a"))
-		_, ok := c.Peek("a")
+		_, ok := peek(c, "a")
 		require.False(t, ok)
 	}
 	require.EqualValues(t, 3, c.Stats().Bypassed)

@@ -64,7 +64,7 @@ func TestPostgres_InvalidateTx(t *testing.T) {
 	require.NoError(t, c.InvalidateAllTx(savepoint))
 	require.NoError(t, savepoint.Rollback(t.Context()))
 	require.NoError(t, tx.Commit(t.Context()))
-	_, ok := c.Peek("1")
+	_, ok := peek(c, "1")
 	require.True(t, ok, "nothing was invalidated")
 
 	tx, err = b.Begin(t.Context())
@@ -72,7 +72,7 @@ func TestPostgres_InvalidateTx(t *testing.T) {
 	require.NoError(t, c.InvalidateTagsTx(tx, "tag"))
 	require.NoError(t, c.InvalidateAllTx(tx))
 	require.NoError(t, tx.Commit(t.Context()))
-	_, ok = c.Peek("1")
+	_, ok = peek(c, "1")
 	require.False(t, ok)
 
 	plain, err := pool.Begin(t.Context())
@@ -124,7 +124,7 @@ func TestPostgres_FromSQL(t *testing.T) {
 	get(t, c, "b")
 	_, err := pool.Exec(t.Context(), "SELECT pgcoherence.invalidate('item', 'a')")
 	require.NoError(t, err)
-	held := func(key string) bool { _, ok := c.Peek(key); return ok }
+	held := func(key string) bool { _, ok := peek(c, key); return ok }
 	eventually(t, func() bool { return !held("a") }, "key")
 	require.True(t, held("b"))
 	_, err = pool.Exec(t.Context(), "SELECT pgcoherence.invalidate('item', '~#' || 'x')")

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
@@ -22,6 +23,12 @@ const (
 //
 // Values are shared unless the cache has a Clone: do not change them.
 func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
+	if c.names.hostile {
+		if err := c.names.checkKey(key); err != nil {
+			var none V
+			return none, err
+		}
+	}
 	if e := c.hit(key); e != nil {
 		return c.found(e)
 	}
@@ -43,17 +50,40 @@ func (c *Cache[K, V]) GetAfter(ctx context.Context, key K, r bus.Receipt) (V, er
 	return c.GetFresh(ctx, key)
 }
 
-// Peek answers what is held of a key, if it may be served. It loads nothing and does not count as a use.
-func (c *Cache[K, V]) Peek(key K) (V, bool) {
-	now := elapsed.Now()
-	if c.trustAt(now) != trustNothing {
-		epoch := c.epoch.Load()
-		if e := c.peek(key); e != nil && !e.absent() && e.live(epoch, c.clock(now)) {
-			return c.clone(e.value), true
-		}
+// Peek returns what is held of a key, if it may be served: a value, ErrNotFound if the key is known not to exist, or
+// ErrNotCached. It loads nothing and does not count as a use.
+func (c *Cache[K, V]) Peek(key K) (V, error) {
+	v, err := c.servableValue(key)
+	switch {
+	case err == nil:
+		c.stats.peeks[peekedValue].Add(1)
+		return c.clone(v)
+	case isAbsent(err):
+		c.stats.peeks[peekedAbsent].Add(1)
+	default:
+		c.stats.peeks[peekedNothing].Add(1)
 	}
-	var none V
-	return none, false
+	return v, err
+}
+
+func (c *Cache[K, V]) servableValue(key K) (v V, err error) {
+	if err = c.names.checkKey(key); err != nil {
+		return v, err
+	}
+	now := elapsed.Now()
+	if c.trustAt(now) == trustNothing {
+		return v, ErrNotCached
+	}
+
+	epoch := c.epoch.Load()
+	e := c.peek(key)
+	switch {
+	case e == nil || !e.live(epoch, c.clock(now)):
+		return v, ErrNotCached
+	case e.absent():
+		return v, e.extra.err
+	}
+	return e.value, nil
 }
 
 // found returns what an entry says of its key.
@@ -61,68 +91,106 @@ func (c *Cache[K, V]) found(e *entry[K, V]) (v V, err error) {
 	if e.absent() {
 		return v, e.extra.err
 	}
-	return c.clone(e.value), nil
+	return c.clone(e.value)
 }
 
-func (c *Cache[K, V]) clone(v V) V {
+// clone copies a value for its reader, if the cache has a Clone.
+func (c *Cache[K, V]) clone(v V) (V, error) {
 	if c.cfg.Clone == nil {
-		return v
+		return v, nil
 	}
-	return c.cfg.Clone(v)
+	var copied V
+	err := c.callback("Clone", func() { copied = c.cfg.Clone(v) })
+	return copied, err
 }
 
-// get is the long way: it looks again, and waits for a load.
+// get is the slow path of Get: it looks again, and waits for a load.
 func (c *Cache[K, V]) get(ctx context.Context, key K, mode readMode) (V, error) {
 	var none V
 	name, err := c.names.name(key)
 	if err != nil {
 		return none, err
 	}
-	for attempt := 0; ; attempt++ {
-		f, err := c.find(ctx, key, name, mode, attempt > 1, nil)
+
+	// A load that began after this is new enough, whatever is invalidated meanwhile.
+	asked := c.tags.count.Load()
+	for {
+		w, err := c.find(ctx, lookup[K, V]{key: key, name: name, mode: mode})
 		switch {
 		case err != nil:
 			return none, err
-		case f.hit && f.err != nil:
-			return none, f.err
-		case f.hit:
-			return c.clone(f.val), nil
+		case w.hit && w.err == nil:
+			return c.clone(w.val)
+		case w.hit:
+			return none, w.err
+		case w.failed != nil:
+			if old, ok := c.staleFallback(key); ok {
+				return c.clone(old)
+			}
+			return none, w.failed
 		}
-		if f.batch != nil {
-			c.begin(f.batch)
+		if w.batch != nil {
+			c.launch(w.batch)
 		}
-		v, err, again := c.await(ctx, f)
+
+		v, err, again := c.await(ctx, w.call, asked, mode)
 		switch {
 		case again:
-			continue
-		case err == nil:
-			return c.clone(v), nil
-		case mode == readCached && ctx.Err() == nil && !errors.Is(err, ErrNotFound):
-			if old, ok := c.staleFallback(key); ok {
-				return c.clone(old), nil
-			}
+		case err != nil:
+			return none, err
+		default:
+			return c.clone(v)
 		}
-		return none, err
 	}
 }
 
-// await waits for a flight; again: the answer is from before a tag was invalidated that this reader knew of.
-func (c *Cache[K, V]) await(ctx context.Context, w lookupResult[K, V]) (v V, err error, again bool) {
-	f := w.call
-	select {
-	case <-f.done:
-	case <-ctx.Done():
+// await waits for a call. If its value is from before a tag was invalidated that this reader asked after, it returns
+// again. If the call fails or takes too long, it returns the value that is held, as far as StaleOnError allows.
+func (c *Cache[K, V]) await(
+	ctx context.Context, f *call[K, V], asked uint64, mode readMode,
+) (v V, err error, again bool) {
+	var soft <-chan time.Time
+	if c.cfg.StaleOnError > 0 && mode == readCached {
+		timer := time.NewTimer(c.cfg.SoftTimeout - time.Since(f.recorded))
+		defer timer.Stop()
+		soft = timer.C
+	}
+
+	for {
 		select {
 		case <-f.done:
-		default:
-			f.batch.leave()
+			f.batch.leave(false)
+			if f.late && asked > f.began.count {
+				c.stats.loadsRestarted.Add(1)
+				return v, nil, true
+			}
+			if f.err != nil && mode == readCached && !isAbsent(f.err) {
+				if old, ok := c.staleFallback(f.key); ok {
+					return old, nil, false
+				}
+			}
+			return f.val, f.err, false
+
+		case <-soft:
+			soft = nil
+			if old, ok := c.staleFallback(f.key); ok {
+				f.batch.leave(false)
+				return old, nil, false
+			}
+
+		case <-ctx.Done():
+			select {
+			case <-f.done:
+				continue
+			default:
+			}
+			f.batch.leave(c.cfg.CancelAbandoned)
+			if mode == readCached && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				if old, ok := c.staleFallback(f.key); ok {
+					return old, nil, false
+				}
+			}
 			return v, ctx.Err(), false
 		}
 	}
-	f.batch.leave()
-	if f.late && w.joined > f.began.count {
-		c.stats.loadsRestarted.Add(1)
-		return v, nil, true
-	}
-	return f.val, f.err, false
 }

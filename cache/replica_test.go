@@ -105,7 +105,7 @@ func TestReplica_ValueThatIsKnownToBeOldIsAnError(t *testing.T) {
 	require.Equal(t, 1, get(t, c, "a"), "while the bus is not fresh the cache vouches for nothing")
 	_, err = c.GetFresh(t.Context(), "a")
 	require.ErrorIs(t, err, cache.ErrBehind)
-	_, ok := c.Peek("a")
+	_, ok := peek(c, "a")
 	require.False(t, ok)
 }
 
@@ -119,7 +119,7 @@ func TestReplica_PrimaryOvertakenByAnEvent(t *testing.T) {
 			return cache.Loaded[int]{Value: 1, Tags: []string{"x"}, Snapshot: snapshot(t, "140:160:150", false)}, nil
 		}), config())
 		require.Equal(t, 1, get(t, c, "a"), name)
-		_, ok := c.Peek("a")
+		_, ok := peek(c, "a")
 		require.False(t, ok, name)
 	}
 }

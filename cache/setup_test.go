@@ -43,6 +43,12 @@ func config() *cache.Config[string, int] {
 	return &cache.Config[string, int]{Jitter: -1, Logger: quiet}
 }
 
+// impatient is a configuration without a pause after failed loads.
+func impatient(cfg *cache.Config[string, int]) *cache.Config[string, int] {
+	cfg.FailureBackoff = -1
+	return cfg
+}
+
 // table is what a loader reads, and a gate that a load can be held at after it has read.
 type table struct {
 	mu    sync.Mutex
@@ -160,6 +166,7 @@ type fake struct {
 	lease       time.Duration // of Extend; zero: anything goes
 	extended    time.Duration
 	next        uint64
+	during      func() // runs once, after the position was read
 }
 
 var _ hook.Source = (*fake)(nil)
@@ -246,8 +253,13 @@ func (f *fake) ProvenSince(_ hook.Token, t time.Time) bool {
 
 func (f *fake) Position(hook.Token) (string, position.Snapshot, bool) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.epoch, f.at, !f.noPosition
+	epoch, at, ok, during := f.epoch, f.at, !f.noPosition, f.during
+	f.during = nil
+	f.mu.Unlock()
+	if during != nil {
+		during()
+	}
+	return epoch, at, ok
 }
 
 func (f *fake) Extend(_ hook.Token, window time.Duration) error {
@@ -295,4 +307,10 @@ func pod(t testing.TB, pool *pgxpool.Pool) *bus.Postgres {
 	receive(t, b.Ready())
 	eventually(t, b.Fresh, "fresh")
 	return b
+}
+
+// peek returns what a cache holds of a key, and whether that is a value.
+func peek[K comparable, V any](c *cache.Cache[K, V], key K) (V, bool) {
+	v, err := c.Peek(key)
+	return v, err == nil
 }

@@ -60,7 +60,7 @@ type shard[K comparable, V any] struct {
 	mu       sync.Mutex
 	values   *queue[K, V]
 	absent   *queue[K, V]
-	loads    map[K]*call[K, V] // those that a new reader may join
+	loads    map[K]*keyCalls[K, V]
 	counts   counts
 	current  held // what is from the newest epoch that this shard knows
 	dropping bool // an eviction is not for want of room
@@ -123,7 +123,7 @@ func (c *Cache[K, V]) newShards() (err error) {
 	c.seed = maphash.MakeSeed()
 	for i := range c.shards {
 		s := &c.shards[i]
-		s.loads = make(map[K]*call[K, V])
+		s.loads = make(map[K]*keyCalls[K, V])
 		s.table.init(c.seed)
 		if s.values, err = c.newQueue(s, part(c.cfg.Size, n, i)); err != nil {
 			return err
@@ -216,7 +216,7 @@ func (c *Cache[K, V]) forgotten(s *shard[K, V], hash uint64, e *entry[K, V]) {
 		c.cost.Add(-x.cost)
 		c.tags.release(x.marks)
 	}
-	c.unindex(e.key)
+	c.names.index.remove(e.key)
 }
 
 // remove drops a key's entry, with the shard locked, and reports whether there was one.
@@ -244,7 +244,7 @@ func (c *Cache[K, V]) put(s *shard[K, V], e *entry[K, V], now int64) bool {
 	}
 
 	s.epoch, s.now = c.epoch.Load(), now
-	c.index(e.key)
+	c.names.index.retain(e.key)
 	s.queueOf(e).add(e)
 	s.table.insert(s.table.hash(e.key), e)
 	s.current = s.current.of(e.epoch)
@@ -284,24 +284,6 @@ func (c *Cache[K, V]) purge() {
 		}
 		s.dropping = false
 		s.mu.Unlock()
-	}
-}
-
-func (c *Cache[K, V]) index(key K) {
-	if c.names.index == nil {
-		return
-	}
-	if name, err := c.names.name(key); err == nil {
-		c.names.index.add(name, key)
-	}
-}
-
-func (c *Cache[K, V]) unindex(key K) {
-	if c.names.index == nil {
-		return
-	}
-	if name, err := c.names.name(key); err == nil {
-		c.names.index.remove(name, key)
 	}
 }
 

@@ -77,6 +77,13 @@ const (
 	scopes
 )
 
+// What Peek found.
+const (
+	peekedValue = iota
+	peekedAbsent
+	peekedNothing
+)
+
 // reasons are those of resets.
 var reasons = [...]bus.Reason{
 	bus.ReasonStart, bus.ReasonEpoch, bus.ReasonPruned, bus.ReasonRewound, bus.ReasonCatchUp, bus.ReasonOverflow,
@@ -85,9 +92,10 @@ var reasons = [...]bus.Reason{
 
 // counters are those of the long ways; a hit counts in its shard.
 type counters struct {
-	loads, notFound, loadErrors, timeouts, panics, canceled atomic.Int64
-	loadsRestarted, cleared, keyPanics                      atomic.Int64
+	loads, notFound, loadErrors, timeouts, panics, canceled        atomic.Int64
+	loadsRestarted, cleared, callbackPanics, foreignKeys, hiddenTx atomic.Int64
 
+	peeks         [3]atomic.Int64 // by what was held
 	fills         [len(refusals)]atomic.Int64
 	invalidations [froms][scopes][2]atomic.Int64
 	resets        [len(reasons)]atomic.Int64

@@ -25,7 +25,11 @@ func (c *Cache[K, V]) candidateOf(f *call[K, V], o *outcome[V]) candidate {
 	default:
 		e.ttl = c.cfg.TTL
 		if c.cfg.MaxCost > 0 {
-			e.cost = max(c.cfg.Cost(f.key, o.loaded.Value), 0)
+			err := c.callback("Cost", func() { e.cost = max(c.cfg.Cost(f.key, o.loaded.Value), 0) })
+			if err != nil {
+				e.ttl = 0 // readers get the value, and it is not stored
+				return e
+			}
 		}
 	}
 

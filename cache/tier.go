@@ -149,17 +149,16 @@ func (t *tier[V]) set(ctx context.Context, e *envelope, v V, ttl time.Duration) 
 	}
 }
 
-// fromTier looks in the tier what a load is to read, and answers what it did not find. The load is recorded, so an
-// invalidation that comes meanwhile detaches it like any other.
-func (c *Cache[K, V]) fromTier(l *loadBatch[K, V]) []*call[K, V] {
-	if c.tier == nil || l.fresh || !l.trusted {
-		return l.calls
+// fromTier looks in the tier for what a batch is to read, and returns how many calls have not ended by that. They are
+// recorded, so an invalidation that comes meanwhile counts against what the tier had.
+func (c *Cache[K, V]) fromTier(l *loadBatch[K, V]) (rest int) {
+	if c.tier == nil || l.noTier || !l.trusted {
+		return len(l.calls)
 	}
-	var rest []*call[K, V]
 	for _, f := range l.calls {
 		e, v, ok := c.tier.get(l.ctx, f.name)
 		if !ok || !c.finish(f, outcome[V]{loaded: Loaded[V]{Value: v, TTL: c.remaining(e), Tags: e.tags}, tiered: e}) {
-			rest = append(rest, f)
+			rest++
 		}
 	}
 	return rest

@@ -17,3 +17,6 @@ var noLoadStart = &loadStart{count: math.MaxUint64}
 // labelLate is how much later than its load a value is labelled for the tier if that guard is off. It makes a window of
 // microseconds one that a test can hit.
 const labelLate = 30 * time.Millisecond
+
+// epochLate is how long after the position the epoch is read if that guard is off.
+const epochLate = 2 * time.Millisecond

@@ -120,14 +120,14 @@ func TestCacheOnWrappedBus(t *testing.T) {
 	_, err = users.Get(t.Context(), secret)
 	require.NoError(t, err)
 	last(t, spans, "load")
-	require.Eventually(t, func() bool { _, held := users.Peek(secret); return held }, 30*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { _, err := users.Peek(secret); return err == nil }, 30*time.Second, time.Millisecond)
 	r, err := users.Invalidate(t.Context(), secret)
 	require.NoError(t, err)
 	require.False(t, r.IsZero())
 	attributes, _ := last(t, spans, "publish")
 	require.Equal(t, `["users"]`, attributes["pgcoherence.topics"])
-	_, held := users.Peek(secret)
-	require.False(t, held, "the pod's own cache has dropped it")
+	_, err = users.Peek(secret)
+	require.ErrorIs(t, err, cache.ErrNotCached, "the pod's own cache has dropped it")
 }
 
 type batch struct{ err error }

@@ -99,8 +99,8 @@ func (s *Store[T]) Cached(token string) bool {
 	if err != nil {
 		return false
 	}
-	_, ok := s.rows.Peek(p.key)
-	return ok
+	_, err = s.rows.Peek(p.key)
+	return err == nil
 }
 
 // TierRoundTrip sends the row of a token through the codec of a tier into another store.

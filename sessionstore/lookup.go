@@ -78,7 +78,7 @@ func (s *Store[T]) present(token string) (p present, err error) {
 // find is the valid session of a token, from memory if that is in sync.
 func (s *Store[T]) find(ctx context.Context, p *present) (*row[T], time.Duration, error) {
 	if p.sealed != "" {
-		if _, known := s.rows.Peek(p.key); !known {
+		if _, err := s.rows.Peek(p.key); err != nil {
 			if err := s.sealer.check(&p.secret, p.sealed); err != nil {
 				return nil, 0, err
 			}

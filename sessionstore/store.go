@@ -69,6 +69,7 @@ func New[T any](b bus.Bus, pool *pgxpool.Pool, cfg *Config[T]) (*Store[T], error
 	var err error
 	s.rows, err = cache.New(b, Topic, cache.LoaderFunc[key, *row[T]](s.load), &cache.Config[key, *row[T]]{
 		Size: c.Size, TTL: cache.Forever, Jitter: -1, NoNegative: true, WhenStale: c.WhenStale, LoadTimeout: c.LookupTimeout,
+		LoadConcurrency: c.MaxLookups + c.MaxWaiting + 1, FailureBackoff: -1, // what waits, and what is too much, the store decides
 		KeyString: key.String, ParseKey: parseKey, Tier: c.Tier, Codec: rowCodec[T]{s}, Logger: c.Logger, Name: c.Name,
 	})
 	if err != nil {

@@ -34,7 +34,7 @@ type found struct {
 // find answers an account. Get alone would do; Peek is there to tell where the answer came from.
 func (p *pod) find(ctx context.Context, id string) (found, error) {
 	fresh := p.bus.Fresh()
-	if a, ok := p.accounts.Peek(id); ok {
+	if a, err := p.accounts.Peek(id); err == nil {
 		return found{account: a, cached: true, fresh: true}, nil
 	}
 	a, err := p.accounts.Get(ctx, id)

@@ -204,7 +204,7 @@ func (it *items) held(ctx context.Context) ([]int64, error) {
 	versions, n := make([]int64, it.keys), 0
 	for key := range versions {
 		versions[key] = found[itemKey(key)].Version
-		if v, ok := it.cache.Peek(itemKey(key)); ok {
+		if v, err := it.cache.Peek(itemKey(key)); err == nil {
 			versions[key] = v.Version
 			n++
 		}

@@ -1,0 +1,59 @@
+package cache
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// checkColumn returns an error if keys cannot be read from the texts of the column that they stand for.
+func (c *Cache[K, V]) checkColumn() error {
+	column := c.cfg.KeyColumn
+	if column == "" || c.cfg.KeyString != nil {
+		return nil // with a KeyString, its author decides
+	}
+	sample, known := columnSample(column, reflect.TypeFor[K]())
+	if !known {
+		return fmt.Errorf("%w: KeyColumn: unknown type %q", ErrConfig, column)
+	}
+	if keys := c.names.parse(sample); len(keys) == 0 {
+		return fmt.Errorf("%w: KeyColumn: keys of type %s cannot stand for a column of type %s, whose values look like %q",
+			ErrConfig, reflect.TypeFor[K](), column, sample)
+	}
+	return nil
+}
+
+// columnSample returns the text of a value of a column type, the one that is easiest to read for keys of a type.
+func columnSample(column string, key reflect.Type) (sample string, known bool) {
+	digits := ""
+	if key.Kind() == reflect.Array {
+		digits = strings.Repeat("00", key.Len())
+	}
+	switch column {
+	case "smallint", "integer", "bigint", "numeric", "oid":
+		return "7", true
+	case "text", "character varying", "varchar", "citext", "name":
+		if digits != "" {
+			return digits, true
+		}
+		return "7", true
+	case "character", "char":
+		if digits != "" {
+			return digits, true
+		}
+		return "7  ", true
+	case "bytea":
+		return byteaPrefix + digits, true
+	case "uuid":
+		return "6ba7b810-9dad-11d1-80b4-00c04fd430c8", true
+	case "boolean":
+		return "t", true
+	case "date":
+		return "2026-01-31", true
+	case "timestamp with time zone", "timestamptz", "timestamp without time zone", "timestamp":
+		return "2026-01-31 12:00:00+00", true
+	case "inet", "cidr":
+		return "10.0.0.1/32", true
+	}
+	return "", false
+}
