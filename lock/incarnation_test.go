@@ -1,6 +1,8 @@
 package lock_test
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -192,4 +194,116 @@ func cutOff(t *testing.T, pool *pgxpool.Pool) {
 		err := pool.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_wal_receiver").Scan(&n)
 		return err == nil && n == 0
 	}, "cut off")
+}
+
+// copyOf is what a backup holds of what tokens come from.
+type copyOf struct {
+	sequence, minutes int64
+	n                 int
+	restore           string
+}
+
+func backup(t *testing.T, pool *pgxpool.Pool) (c copyOf) {
+	t.Helper()
+	require.NoError(t, pool.QueryRow(t.Context(), "SELECT (SELECT last_value FROM pgcoherence.lease_token), minutes, n FROM pgcoherence.incarnation").
+		Scan(&c.sequence, &c.minutes, &c.n))
+	return c
+}
+
+// Copies of all ages are restored one after the other, in every order, each under a server of its own as a copy is, and
+// whether or not the copy knows of any other: tokens grow all the same. The clock goes on by a minute each time.
+func TestTokensGrowOverRestoredCopies(t *testing.T) {
+	t.Parallel()
+	ctx := within(t)
+	_, pool := setup(t)
+	clock := int64(1_000_000)
+	tick := func() {
+		clock++
+		_, err := pool.Exec(ctx, fmt.Sprintf(`CREATE OR REPLACE FUNCTION pgcoherence.lease_minutes() RETURNS bigint LANGUAGE sql VOLATILE AS $$ SELECT %d::bigint $$`, clock))
+		require.NoError(t, err)
+	}
+	anotherServer := func() {
+		_, err := pool.Exec(ctx, "UPDATE pgcoherence.incarnation SET server = '-infinity'")
+		require.NoError(t, err)
+	}
+	last := int64(0)
+	take := func(why string) {
+		// A process that has seen nothing: it cannot notice by itself.
+		lease, err := make1(t, nil, pool, config("a")).TryAcquire(ctx, "k")
+		require.NoError(t, err)
+		require.Greater(t, lease.Token(), last, why)
+		last = lease.Token()
+		require.NoError(t, lease.Release(ctx))
+	}
+	var copies []copyOf
+	tick()
+	anotherServer()
+	for range 4 {
+		take("before")
+		copies = append(copies, backup(t, pool))
+		tick()
+		anotherServer() // it restarts, and the copy does not know
+		take("restarted")
+	}
+	for _, order := range permutations(len(copies)) {
+		for _, i := range order {
+			c := copies[i]
+			_, err := pool.Exec(ctx, "SELECT setval('pgcoherence.lease_token', $1)", c.sequence)
+			require.NoError(t, err)
+			_, err = pool.Exec(ctx, "UPDATE pgcoherence.incarnation SET minutes = $1, n = $2, server = '-infinity'", c.minutes, c.n)
+			require.NoError(t, err)
+			tick()
+			take(fmt.Sprintf("copy %d of %v", i, order))
+		}
+	}
+}
+
+func permutations(n int) (all [][]int) {
+	var grow func(prefix []int)
+	grow = func(prefix []int) {
+		if len(prefix) == n {
+			all = append(all, slices.Clone(prefix))
+			return
+		}
+		for i := range n {
+			if !slices.Contains(prefix, i) {
+				grow(append(prefix, i))
+			}
+		}
+	}
+	grow(nil)
+	return all
+}
+
+// previousRaise is raise.sql of the version before, which still runs beside this one while pods are being replaced.
+const previousRaise = `UPDATE pgcoherence.incarnation
+	SET n = greatest(n, (SELECT last_value >> 48 FROM pgcoherence.lease_token)) + 1, server = pg_postmaster_start_time(),
+	    database = current_database(), relation = 'pgcoherence.lease'::regclass, raised_at = clock_timestamp(), reason = $2::text
+	WHERE $1::boolean OR server <> pg_postmaster_start_time() OR database <> current_database()
+	   OR relation <> 'pgcoherence.lease'::regclass
+	RETURNING (setval('pgcoherence.lease_token', n::bigint << 48) >> 48)::integer`
+
+// Pods of the version before and of this one raise the incarnation by turns, in every order: tokens grow.
+func TestTokensGrowBesideThePreviousVersion(t *testing.T) {
+	t.Parallel()
+	ctx := within(t)
+	_, pool := setup(t)
+	l := make1(t, nil, pool, config("a"))
+	last := int64(0)
+	for schedule := range 1 << 6 {
+		for step := range 6 {
+			if schedule>>step&1 == 0 {
+				_, err := l.RaiseIncarnation(ctx, "this version")
+				require.NoError(t, err)
+			} else {
+				var n int
+				require.NoError(t, pool.QueryRow(ctx, previousRaise, true, "the version before").Scan(&n))
+			}
+			lease, err := make1(t, nil, pool, config("b")).TryAcquire(ctx, "k")
+			require.NoError(t, err)
+			require.Greater(t, lease.Token(), last, "step %d of %06b", step, schedule)
+			last = lease.Token()
+			require.NoError(t, lease.Release(ctx))
+		}
+	}
 }

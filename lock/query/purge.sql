@@ -6,19 +6,19 @@
 WITH alone AS MATERIALIZED (
     SELECT WHERE pg_try_advisory_xact_lock(hashtext('pgcoherence lock purge'), '/*schema*/pgcoherence.lease'::regclass::integer)
 ), page AS MATERIALIZED (
-    SELECT l.key, NOT l.queued AND greatest(l.expires_at, l.since) < clock_timestamp() - $3::bigint * interval '1 ms'
-                  AND l.expires_at < clock_timestamp() AS old
+    SELECT l.ctid, l.key, NOT l.queued AND greatest(l.expires_at, l.since) < clock_timestamp() - $3::bigint * interval '1 ms'
+                          AND l.expires_at < clock_timestamp() AS old
     FROM alone, LATERAL (
-        SELECT r.* FROM /*schema*/pgcoherence.lease AS r WHERE r.key > $1::text COLLATE "C" ORDER BY r.key LIMIT $2::bigint
+        SELECT r.ctid, r.* FROM /*schema*/pgcoherence.lease AS r WHERE r.key > $1::text COLLATE "C" ORDER BY r.key LIMIT $2::bigint
     ) AS l
-), old AS MATERIALIZED (
-    SELECT l.key
-    FROM page JOIN /*schema*/pgcoherence.lease AS l ON l.key = page.key
-    WHERE page.old AND NOT l.queued AND greatest(l.expires_at, l.since) < clock_timestamp() - $3::bigint * interval '1 ms'
-      AND l.expires_at < clock_timestamp()
-    FOR UPDATE OF l SKIP LOCKED
+), old AS MATERIALIZED ( -- by where they lie: nothing makes a plan for that read the table
+    SELECT l.ctid
+    FROM /*schema*/pgcoherence.lease AS l
+    WHERE l.ctid = ANY (ARRAY(SELECT page.ctid FROM page WHERE page.old))
+      AND NOT l.queued AND greatest(l.expires_at, l.since) < clock_timestamp() - $3::bigint * interval '1 ms' AND l.expires_at < clock_timestamp()
+    FOR UPDATE SKIP LOCKED
 ), gone AS (
-    DELETE FROM /*schema*/pgcoherence.lease AS l USING old WHERE l.key = old.key
+    DELETE FROM /*schema*/pgcoherence.lease AS l WHERE l.ctid = ANY (ARRAY(SELECT old.ctid FROM old))
     RETURNING 1
 )
 SELECT (SELECT max(page.key) FROM page), (SELECT count(*) FROM gone)
