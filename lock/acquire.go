@@ -53,6 +53,7 @@ const (
 	busyWait    = 2 * time.Millisecond   // before the next
 	busyLeast   = 300 * time.Microsecond // between the tries of a waiter whose turn it is: others enter the queue in no time
 	busyMost    = 50 * time.Millisecond  // the same, in the end: a guarded transaction may take its time
+	claimGrace  = 50 * time.Millisecond  // for the claim of a waiter that gives up while it is under way
 )
 
 // tryPatiently tries until there is an answer that is not about to change.
@@ -195,7 +196,11 @@ func (a *attempt) note(ctx context.Context, err error) {
 // after a connection was had: a starved pool must not eat up the lease. Waiting for the connection ends with ctx; the
 // statements end by themselves, and what they granted is given back if ctx has ended meanwhile.
 func (a *attempt) ask(ctx context.Context) (*reply, error) {
-	conn, err := a.c.pool.Acquire(ctx)
+	connect, release := a.c.enter, a.c.exit
+	if a.queued { // it may be this one's turn, and everybody else waits for it
+		connect, release = a.c.pool.Acquire, (*pgxpool.Conn).Release
+	}
+	conn, err := connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -210,8 +215,12 @@ func (a *attempt) ask(ctx context.Context) (*reply, error) {
 	}
 	r := &reply{before: a.c.seen.Load(), place: a.c.place.Load()}
 	frozen := *a // the caller may be gone when it is read
-	err, ok := finish(ctx, a.bound(), func(ctx context.Context) error {
-		defer conn.Release()
+	grace := time.Duration(0)
+	if a.queued { // what was waited for is about to be had
+		grace = claimGrace
+	}
+	err, ok := finish(ctx, grace, a.bound(), func(ctx context.Context) error {
+		defer release(conn)
 		return frozen.send(ctx, conn, common, r)
 	}, func(err error) {
 		if frozen.queued || err != nil || r.granted != nil {

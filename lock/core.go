@@ -39,6 +39,7 @@ type core struct {
 	member   string                // this process, in the rows of its waiters
 	releases releases
 	leaves   leaves
+	entry    chan struct{} // holds those who ask for a lease or enter a queue: some connections are left for all else
 	outage   outage
 	poke     chan struct{} // the loop of Run has something to do
 	closed   chan struct{} // closed when Run is about to end
@@ -50,6 +51,7 @@ type core struct {
 	closing  bool
 	leases   map[*Lease]struct{} // what Run renews
 	waiters  map[string]*waiter  // by id
+	awaited  map[string]int      // how many of them wait for a key
 	watchers map[string]map[chan struct{}]struct{}
 	changed  []string  // hashes of keys whose leases are to be looked at now
 	touchAt  time.Time // when the waiters have to be touched at the latest

@@ -41,10 +41,15 @@ func (c *core) wentBack(ctx context.Context, token, seen int64) error {
 }
 
 func (c *core) raiseBy(ctx context.Context, byHand bool, reason string) (n int, err error) {
-	var raised *int64
-	err = c.row(ctx, c.sql.raise, []any{byHand, reason}, &raised)
+	raised := new(*int64) // may be written after the caller has gone
+	err, ok := finish(ctx, 0, longestTry, func(ctx context.Context) error {
+		return c.row(ctx, c.sql.raise, []any{byHand, reason}, raised)
+	}, nil)
+	if !ok {
+		return 0, fmt.Errorf("lock: raise incarnation: %w", context.Cause(ctx))
+	}
 	switch {
-	case err == nil && raised == nil: // another process did it
+	case err == nil && *raised == nil: // another process did it
 		return 0, nil
 	case pgerr.IsCheckViolation(err): // it has to fit
 		return 0, fmt.Errorf("%w: %w", ErrIncarnation, err)
@@ -52,7 +57,7 @@ func (c *core) raiseBy(ctx context.Context, byHand bool, reason string) (n int, 
 		return 0, fmt.Errorf("lock: raise incarnation: %w", err)
 	}
 	c.metrics.raised.Add(1)
-	return int(*raised), nil
+	return int(**raised), nil
 }
 
 // RaiseIncarnation makes all tokens issued from now on larger than all before, whatever the sequence says, and returns

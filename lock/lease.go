@@ -187,7 +187,7 @@ func (l *Lease) Release(ctx context.Context) error {
 		<-l.releasing
 		return ErrReleased
 	}
-	err, ok := finish(ctx, patience, func(ctx context.Context) error {
+	err, ok := finish(ctx, 0, patience, func(ctx context.Context) error {
 		defer func() { <-l.releasing }()
 		err := l.sendRelease(ctx)
 		if err == nil || errors.Is(err, ErrLost) {

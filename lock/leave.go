@@ -133,7 +133,7 @@ func (c *core) leaveNow(ctx context.Context, id string, keys ...string) {
 	for i, key := range keys {
 		batch[i] = leaving{key: key, id: id, until: time.Now().Add(patience)}
 	}
-	_, _ = finish(ctx, patience, func(context.Context) struct{} {
+	_, _ = finish(ctx, 0, patience, func(context.Context) struct{} {
 		c.leave(batch)
 		return struct{}{}
 	}, nil)

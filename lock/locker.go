@@ -37,10 +37,11 @@ func New(b bus.Bus, pool *pgxpool.Pool, cfg *Config) (*Locker, error) {
 	own := &core{
 		cfg: c, bus: b, pool: pool, sql: loadQueries(c.Schema), metrics: newMetrics(),
 		log:    c.Logger.With(slog.String("component", "pgcoherence lock"), slog.String("owner", c.Owner)),
-		leases: map[*Lease]struct{}{}, waiters: map[string]*waiter{}, watchers: map[string]map[chan struct{}]struct{}{},
+		leases: map[*Lease]struct{}{}, waiters: map[string]*waiter{}, awaited: map[string]int{}, watchers: map[string]map[chan struct{}]struct{}{},
 		poke: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	own.member = uuid.NewString()
+	own.entry = make(chan struct{}, max(1, pool.Config().MaxConns*3/4))
 	own.releases.c, own.leaves.c = own, own
 	return &Locker{options: c.Options, meta: meta, c: own}, nil
 }

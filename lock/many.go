@@ -84,7 +84,7 @@ func (a *attempt) askMany(ctx context.Context, keys []string) ([]*Lease, *HeldEr
 	if err := c.open(); err != nil {
 		return nil, nil, err
 	}
-	conn, err := c.pool.Acquire(ctx)
+	conn, err := c.enter(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -92,8 +92,8 @@ func (a *attempt) askMany(ctx context.Context, keys []string) ([]*Lease, *HeldEr
 	before := c.seen.Load()
 	r := &replyMany{tokens: make(map[string]int64, len(keys))}
 	frozen := *a // the caller may be gone when it is read
-	err, ok := finish(ctx, a.bound(), func(ctx context.Context) error {
-		defer conn.Release()
+	err, ok := finish(ctx, 0, a.bound(), func(ctx context.Context) error {
+		defer c.exit(conn)
 		return frozen.sendMany(ctx, conn, keys, r)
 	}, func(err error) {
 		if err != nil || len(r.tokens) > 0 {

@@ -59,9 +59,9 @@ func (a *attempt) steal(ctx context.Context) (*Lease, error) {
 
 // evict ends the lease for its owner and reserves it.
 func (a *attempt) evict(ctx context.Context) error {
-	var token *int64
-	err, ok := finish(ctx, longestTry, func(ctx context.Context) error {
-		return a.c.row(ctx, a.c.sql.steal, []any{a.key, a.id, a.c.cfg.ClaimTTL.Milliseconds()}, &token)
+	token := new(*int64) // may be written after the caller has gone
+	err, ok := finish(ctx, 0, longestTry, func(ctx context.Context) error {
+		return a.c.row(ctx, a.c.sql.steal, []any{a.key, a.id, a.c.cfg.ClaimTTL.Milliseconds()}, token)
 	}, func(error) { a.c.leaves.add(a.id, a.key) })
 	if !ok {
 		a.away = true
@@ -71,9 +71,9 @@ func (a *attempt) evict(ctx context.Context) error {
 	if errors.Is(err, pgx.ErrNoRows) { // nobody ever had it
 		return nil
 	}
-	if err == nil && token != nil {
+	if err == nil && *token != nil {
 		a.c.metrics.stolen.Add(1)
-		a.c.log.InfoContext(ctx, "lease taken away from its owner", slog.Int64("token", *token))
+		a.c.log.InfoContext(ctx, "lease taken away from its owner", slog.Int64("token", **token))
 		a.c.announce(ctx, a.key)
 	}
 	return err

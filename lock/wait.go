@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
 )
@@ -55,8 +56,12 @@ func (a *attempt) await(ctx context.Context) (*Lease, error) {
 	}()
 	failure := backoff.Backoff{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
 	busy := busyLeast
-	for {
-		lease, held, err := a.try(ctx)
+	for first := true; ; first = false {
+		var lease *Lease
+		held, err := &HeldError{Key: a.key, Queued: true}, error(nil)
+		if !first || !a.c.isAwaited(a.key) {
+			lease, held, err = a.try(ctx)
+		}
 		a.note(ctx, err)
 		switch {
 		case err == nil && held == nil:
@@ -93,6 +98,9 @@ func (a *attempt) await(ctx context.Context) (*Lease, error) {
 		return nil, a.wrap(ctx, err)
 	}
 }
+
+// tooLate is how long before it gives up a waiter is handed nothing any more: a hand-over may take as long.
+const tooLate = 15 * time.Millisecond
 
 // errUnknown: there is no such lease, and so no queue: nobody has ever had it, or not for long.
 var errUnknown = errors.New("lock: no such lease")
@@ -143,16 +151,29 @@ func (a *attempt) standBy(ctx context.Context, w *waiter) error {
 // ctx ends meanwhile, the queue is left as soon as it has been entered.
 func (a *attempt) enqueue(ctx context.Context, w *waiter) (free bool, err error) {
 	c := a.c
-	conn, err := c.pool.Acquire(ctx)
+	conn, err := c.enter(ctx)
 	if err != nil {
 		return false, err
 	}
+	var waits *int64 // ms
+	if deadline, ok := ctx.Deadline(); ok {
+		left := time.Until(deadline)
+		if left < tooLate { // nothing would be handed to it
+			c.exit(conn)
+			<-ctx.Done()
+			return false, context.Cause(ctx)
+		}
+		waits = new(left.Milliseconds())
+	}
 	channel, prefix, _ := c.hintTo()
-	var remaining int64
-	err, ok := finish(ctx, longestTry, func(ctx context.Context) error {
-		defer conn.Release()
+	r := new(struct { // may be written after the caller has gone
+		free      bool
+		remaining int64
+	})
+	err, ok := finish(ctx, 0, longestTry, func(ctx context.Context) error {
+		defer c.exit(conn)
 		for {
-			err := conn.QueryRow(ctx, c.sql.enqueue, w.key, w.id, c.cfg.Owner, c.member, channel, prefix).Scan(&free, &remaining)
+			err := conn.QueryRow(ctx, c.sql.enqueue, w.key, w.id, c.cfg.Owner, c.member, waits, channel, prefix).Scan(&r.free, &r.remaining)
 			if !conflicting(err) || !backoff.Wait(ctx, conflictWait()) {
 				return err
 			}
@@ -167,18 +188,51 @@ func (a *attempt) enqueue(ctx context.Context, w *waiter) (free bool, err error)
 	case err != nil:
 		return false, err
 	}
-	c.touchBy(time.Now().Add(time.Duration(remaining) * time.Millisecond))
-	return free, nil
+	c.touchBy(time.Now().Add(time.Duration(r.remaining) * time.Millisecond))
+	return r.free, nil
+}
+
+// enter takes a connection for a statement that asks for a lease or enters a queue. Not all of the pool's: those who give
+// leases up, or were handed one, are not to wait behind everybody who would like to have one.
+func (c *core) enter(ctx context.Context) (*pgxpool.Conn, error) {
+	select {
+	case c.entry <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	conn, err := c.pool.Acquire(ctx)
+	if err != nil {
+		<-c.entry
+	}
+	return conn, err
+}
+
+// exit gives the connection back.
+func (c *core) exit(conn *pgxpool.Conn) {
+	conn.Release()
+	<-c.entry
 }
 
 func (c *core) register(w *waiter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waiters[w.id] = w
+	c.awaited[w.key]++
 }
 
 func (c *core) unregister(w *waiter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.waiters, w.id)
+	if c.awaited[w.key]--; c.awaited[w.key] == 0 {
+		delete(c.awaited, w.key)
+	}
+}
+
+// isAwaited reports whether somebody in this process waits for a key: whoever asks next would find it held, or have to
+// let others go first.
+func (c *core) isAwaited(key string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.awaited[key] > 0
 }

@@ -1,5 +1,8 @@
 -- Tokens that grow with time, a queue that is cheap to read under an old snapshot, and leases for every language.
 
+-- Functions that look keys up switch sequential scans off, because plans are kept that were made when the tables were small,
+-- and JIT, which a plan at such a price would set going.
+
 -- Looking a key up. While an old snapshot is open anywhere, every version of a row that changes often stays, and a search
 -- by its key alone reads all of them. rev grows with about each 64th change; a search from the newest rev backwards finds
 -- the living version at once and reads a few dozen dead ones at the most:
@@ -13,11 +16,14 @@ ALTER TABLE /*schema*/pgcoherence.lease
 CREATE INDEX lease_newest ON /*schema*/pgcoherence.lease ((key || ''), rev);
 
 -- The process that a waiter belongs to, null for SQL clients: when one of its waiters lets a hand-over lapse, the others
--- count as dead too, until they are seen again. And where a hint reaches the waiter, null if nowhere.
+-- count as dead too, until they are seen again. When the waiter gives up, null for never: what it is handed just before that
+-- would come too late, and if many give up soon, those at the front of a queue always would. And where a hint reaches the
+-- waiter, null if nowhere.
 ALTER TABLE /*schema*/pgcoherence.lease_waiter
-    ADD COLUMN member  uuid,
-    ADD COLUMN channel text,
-    ADD COLUMN prefix  text;
+    ADD COLUMN member     uuid,
+    ADD COLUMN waits_till timestamptz,
+    ADD COLUMN channel    text,
+    ADD COLUMN prefix     text;
 
 -- The incarnation is minutes since 2026, 24 bits, or one more than the last, whichever is more: so a copy restored from a
 -- backup begins with a larger one than any server of before, whatever the copy knows of them. n stays what the previous
@@ -60,7 +66,7 @@ SELECT /*schema*/pgcoherence.raise_incarnation(true, 'tokens grow with time');
 
 -- queue_head is the place of the first in a lease's queue, dead or alive, beside the one named; null for none.
 CREATE FUNCTION /*schema*/pgcoherence.queue_head(of_key text, from_place bigint, beside uuid) RETURNS bigint
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off SET jit = off
 AS $$
 BEGIN
     RETURN (SELECT w.place FROM /*schema*/pgcoherence.lease_waiter AS w
@@ -70,9 +76,10 @@ END
 $$;
 
 -- first_waiter is the first live waiter in a lease's queue from a place on, beside the one named; null for none. The one
--- named lapsed was handed the lease and let its time pass: it is left out, with all waiters of its process.
+-- named lapsed was handed the lease and let its time pass: it is left out, with all waiters of its process; and so is one
+-- that gives up within 15 ms, less than a hand-over may take.
 CREATE FUNCTION /*schema*/pgcoherence.first_waiter(of_key text, from_place bigint, alive interval, beside uuid, lapsed uuid) RETURNS uuid
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
     gone uuid;
@@ -82,6 +89,7 @@ BEGIN
     END IF;
     RETURN (SELECT w.id FROM /*schema*/pgcoherence.lease_waiter AS w
             WHERE w.key = of_key AND w.place >= from_place AND w.seen_at > clock_timestamp() - alive
+              AND (w.waits_till IS NULL OR w.waits_till > clock_timestamp() + interval '15 ms')
               AND w.id IS DISTINCT FROM beside AND w.id IS DISTINCT FROM lapsed
               AND (gone IS NULL OR w.member IS DISTINCT FROM gone)
             ORDER BY w.place LIMIT 1);
@@ -90,7 +98,7 @@ $$;
 
 -- newest_head is the place from which a key's queue is to be read; 0 if there is no such lease.
 CREATE FUNCTION /*schema*/pgcoherence.newest_head(of_key text) RETURNS bigint
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off SET jit = off
 AS $$
 BEGIN
     RETURN coalesce((SELECT l.head FROM /*schema*/pgcoherence.lease AS l WHERE l.key || '' = of_key ORDER BY l.rev DESC LIMIT 1), 0);
@@ -99,7 +107,7 @@ $$;
 
 -- The functions of the previous version, for processes that still run it, and may_take for this one.
 CREATE OR REPLACE FUNCTION /*schema*/pgcoherence.next_waiter(of_key text, alive interval, beside uuid, beside2 uuid DEFAULT NULL) RETURNS uuid
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
     from_place bigint := /*schema*/pgcoherence.newest_head(of_key);
@@ -112,7 +120,7 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION /*schema*/pgcoherence.is_queued(of_key text, beside uuid) RETURNS boolean
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off SET jit = off
 AS $$
 BEGIN
     RETURN /*schema*/pgcoherence.queue_head(of_key, /*schema*/pgcoherence.newest_head(of_key), beside) IS NOT NULL;
@@ -172,7 +180,7 @@ $$;
 CREATE FUNCTION /*schema*/pgcoherence.lease_try(of_key text, who uuid, of_owner text, ttl interval, of_meta jsonb, alive interval,
     OUT placed text, OUT server timestamptz, OUT relation oid, OUT granted bigint, OUT token bigint, OUT owner text,
     OUT held boolean, OUT turn boolean, OUT since timestamptz, OUT expires_at timestamptz, OUT meta jsonb)
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
     l     /*schema*/pgcoherence.lease;
@@ -183,7 +191,7 @@ DECLARE
 BEGIN
     SELECT i.database, i.server, i.relation INTO placed, server, relation
     FROM /*schema*/pgcoherence.incarnation AS i
-    WHERE i.server = pg_postmaster_start_time() AND i.database = current_database()
+    WHERE i.one AND i.server = pg_postmaster_start_time() AND i.database = current_database()
       AND i.relation = '/*schema*/pgcoherence.lease'::regclass;
     IF placed IS NULL THEN
         RETURN;
@@ -247,7 +255,7 @@ $$;
 -- does not wait for guarded transactions, which may. The two locks are two strengths of one: the first lets guards be.
 CREATE FUNCTION /*schema*/pgcoherence.lease_claim(of_key text, who uuid, of_owner text, ttl interval, of_meta jsonb,
     of_server timestamptz, of_database text, of_relation oid) RETURNS bigint
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
     l       record;
@@ -291,9 +299,10 @@ $$;
 -- only: this does not wait for the disk. Who is in no queue after a crash enters it again. Under READ COMMITTED the lock is
 -- enough, because all who lock the row read the queue after that; others, whose snapshot is older, have to fail, and so the
 -- row is changed.
-CREATE FUNCTION /*schema*/pgcoherence.lease_enqueue(of_key text, who uuid, of_owner text, of_member uuid, of_channel text, of_prefix text)
+CREATE FUNCTION /*schema*/pgcoherence.lease_enqueue(of_key text, who uuid, of_owner text, of_member uuid, waits interval, of_channel text,
+    of_prefix text)
     RETURNS TABLE (free boolean, taken_for interval)
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
     l     record;
@@ -308,9 +317,9 @@ BEGIN
         RETURN;
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
-    INSERT INTO /*schema*/pgcoherence.lease_waiter AS w (id, key, owner, member, channel, prefix)
-    VALUES (who, of_key, of_owner, of_member, of_channel, of_prefix)
-    ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()
+    INSERT INTO /*schema*/pgcoherence.lease_waiter AS w (id, key, owner, member, waits_till, channel, prefix)
+    VALUES (who, of_key, of_owner, of_member, clock_timestamp() + waits, of_channel, of_prefix)
+    ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp(), waits_till = excluded.waits_till
     RETURNING w.place INTO own;
     IF NOT l.queued OR current_setting('transaction_isolation') <> 'read committed' THEN
         UPDATE /*schema*/pgcoherence.lease AS r
@@ -330,7 +339,7 @@ $$;
 -- been locked.
 CREATE FUNCTION /*schema*/pgcoherence.lease_give(of_key text, of_token bigint, hold interval, alive interval, claim interval, channel text, prefix text)
     RETURNS TABLE (heir uuid)
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
     l     record;
@@ -366,7 +375,7 @@ $$;
 -- and changed only where something changes.
 CREATE FUNCTION /*schema*/pgcoherence.leave_queues(keys text[], ids uuid[], alive interval, claim interval, channel text, prefix text)
     RETURNS TABLE (heir uuid)
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
     k     record;
