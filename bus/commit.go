@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -30,13 +29,16 @@ func (t *Tx) Commit(ctx context.Context) error {
 		return fmt.Errorf("bus: commit: %w", err)
 	}
 	status := t.conn.Conn().PgConn().TxStatus()
-	if status == 'I' {
+	if t.lazy.Begun() && status == 'I' {
 		return t.endedOutside(ctx)
 	}
-	if len(t.scope.events.events) == 0 || status != 'T' {
+	if len(t.scope.events.events) == 0 || t.lazy.Begun() && status != 'T' {
 		t.scope.done = true
 		defer t.conn.Release()
-		return t.inner.Commit(ctx) // a transaction that failed answers ErrTxCommitRollback
+		if err := t.inner.Commit(ctx); err != nil { // pgx.ErrTxCommitRollback for a transaction that has failed
+			return fmt.Errorf("bus: commit: %w", err)
+		}
+		return nil
 	}
 	return t.pipeline(ctx)
 }
@@ -52,13 +54,12 @@ func (t *Tx) rollback(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(detached(ctx), t.bus.statementTimeout())
 	defer cancel()
 	t.scope.drop()
-	_ = t.inner.Rollback(ctx) // if it fails, the connection is closed and the server rolls back
+	_ = t.lazy.Abort(ctx) // if it fails, the connection is closed and the server rolls back
 }
 
 // endedOutside deals with a transaction that raw SQL has ended. What it did may be committed, so its events go out.
 func (t *Tx) endedOutside(ctx context.Context) error {
-	t.scope.done = true
-	t.conn.Release()
+	t.finish()
 	if len(t.scope.events.events) == 0 {
 		return ErrTxEndedOutside
 	}
@@ -71,30 +72,43 @@ func (t *Tx) endedOutside(ctx context.Context) error {
 	return ErrTxEndedOutside
 }
 
-// pipeline sends the log rows and COMMIT in one go and reads both answers. If a row fails, the server skips COMMIT.
+// pipeline sends the log rows and COMMIT in one go, with BEGIN before them if no statement has taken it along, and reads
+// the results. If a row fails, the server skips COMMIT.
 func (t *Tx) pipeline(ctx context.Context) error {
 	events := t.scope.events.events
 	conn := t.conn.Conn()
 	if t.bus.guards.AnnounceEarly {
-		t.announceEarly(ctx, conn, events)
+		t.announceEarly(ctx, events)
 	}
+
+	begun := t.lazy.Begun()
 	pg := conn.PgConn()
 	closed := pg.IsClosed()
-	results, err := pg.ExecBatch(ctx, t.batch(events)).ReadAll()
+	results, err := t.lazy.CommitWith(ctx, func(b *pgconn.Batch) { t.addRows(b, events) })
+	if !begun && pgerr.IsUnknownStatement(err) && !pg.IsClosed() {
+		// Somebody has discarded what was prepared. Nothing was in the transaction but this, so it can be sent again.
+		t.unprepare(ctx)
+		closed = pg.IsClosed()
+		results, err = t.lazy.CommitWith(ctx, func(b *pgconn.Batch) { t.addRows(b, events) })
+	}
 	xid := xidOf(results)
+
 	switch {
 	case err == nil && results[len(results)-1].CommandTag.String() == "ROLLBACK":
 		err = pgx.ErrTxCommitRollback
+
 	case err == nil:
 		t.finish()
 		t.receipt = Receipt{epoch: t.epoch, xid: xid}
 		t.bus.committed(events, t.receipt, 0)
 		return nil
+
 	case pgconn.SafeToRetry(err) && (closed || !pg.IsClosed()):
 		// Nothing was sent: ctx had ended, or the connection was closed before. If it was closed since, pgx says the same
 		// of an answer that was lost: MultiResultReader forgets the first error, and reading on finds the connection closed.
 		t.abandon(ctx)
 		return fmt.Errorf("bus: commit: %w", err)
+
 	case pg.IsClosed():
 		t.finish()
 		t.receipt = Receipt{epoch: t.epoch, xid: xid}
@@ -104,28 +118,31 @@ func (t *Tx) pipeline(ctx context.Context) error {
 		}
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 	}
-	// The server has refused: a row, and then the transaction is still there, or COMMIT, and then it is gone.
-	if pg.TxStatus() == 'I' {
-		t.scope.done = true
-		t.closeInner()
-	} else {
-		t.rollback(ctx)
-	}
 
-	// The connection goes back last: from then on it is another's.
-	t.forgetStatements(conn, err)
-	t.conn.Release()
+	// The server has refused: a row, and then the transaction is still there, or BEGIN or COMMIT, and then there is none.
 	err = explain(err)
 	if errors.Is(err, ErrReadOnly) && pg.ParameterStatus("in_hot_standby") == "on" {
 		err = fmt.Errorf("%w: %w", ErrNotPrimary, err)
 	}
+	if pg.TxStatus() == 'I' {
+		t.scope.done = true
+		t.lazy.Finish()
+	} else {
+		t.rollback(ctx)
+	}
+	if pgerr.IsUnknownStatement(err) {
+		t.unprepare(ctx)
+	}
+
+	// The connection goes back last: from then on it is another's.
+	t.conn.Release()
 	return fmt.Errorf("bus: commit: %w", err)
 }
 
 // announceEarly is what a bus would do that did not know better. Only fault tests get here.
-func (t *Tx) announceEarly(ctx context.Context, conn *pgx.Conn, events []Event) {
+func (t *Tx) announceEarly(ctx context.Context, events []Event) {
 	var xid string
-	if err := conn.QueryRow(ctx, "SELECT pg_current_xact_id()::text").Scan(&xid); err != nil {
+	if err := t.inner.QueryRow(ctx, "SELECT pg_current_xact_id()::text").Scan(&xid); err != nil {
 		return
 	}
 	if n, err := strconv.ParseUint(xid, 10, 64); err == nil {
@@ -136,22 +153,8 @@ func (t *Tx) announceEarly(ctx context.Context, conn *pgx.Conn, events []Event) 
 // finish ends the transaction on our side, once the server has ended it on its own, and gives the connection back.
 func (t *Tx) finish() {
 	t.scope.done = true
-	t.closeInner()
+	t.lazy.Finish()
 	t.conn.Release()
-}
-
-// closeInner closes pgx' transaction, which does not know yet that the server has ended it. Only handles of large
-// objects refer to it.
-func (t *Tx) closeInner() {
-	if !*t.large {
-		return
-	}
-
-	// With a context that has ended this does no I/O, and the connection stays in the pool. (It follows from pgx' order
-	// of checks; a test pins it.)
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	_ = t.inner.Commit(ctx)
 }
 
 // Types of insert_event.sql's parameters, all in binary.
@@ -161,9 +164,9 @@ var (
 	resultFormats = []int16{1}
 )
 
-// batch is a pgconn batch and not a pgx one: that would follow the pool's exec mode, in which a UUID can fail.
-func (t *Tx) batch(events []Event) *pgconn.Batch {
-	b := new(pgconn.Batch)
+// addRows adds the log rows to a pgconn batch and not to a pgx one: that would follow the pool's exec mode, in which a UUID
+// can fail.
+func (t *Tx) addRows(b *pgconn.Batch, events []Event) {
 	for i, e := range events {
 		whole := byte(0)
 		if e.All {
@@ -176,12 +179,6 @@ func (t *Tx) batch(events []Event) *pgconn.Batch {
 			b.ExecParams(t.bus.sql.insertEvent, params, insertOIDs, insertFormats, resultFormats)
 		}
 	}
-	if t.end != nil {
-		b.ExecStatement(t.end, nil, nil, nil)
-	} else {
-		b.ExecParams(t.commit, nil, nil, nil, nil)
-	}
-	return b
 }
 
 // textArray is the binary form of text[] (array_recv in Postgres' arrayfuncs.c). A type map would do the same through
@@ -211,40 +208,25 @@ func textArray(items []string) []byte {
 	return b
 }
 
-// prepare prepares what Commit sends, on a connection that sees it for the first time; nothing where the pool prepares
-// nothing, as behind a pooler.
-func (t *Tx) prepare(ctx context.Context) (err error) {
-	if !t.bus.prepares {
-		return nil
+// prepareInsert prepares what Commit sends, on a connection that it sees for the first time. Where the pool prepares
+// nothing, as behind a pooler, it returns nil.
+func (p *Postgres) prepareInsert(ctx context.Context, conn *pgx.Conn) (*pgconn.StatementDescription, error) {
+	if !p.prepares {
+		return nil, nil
 	}
-	conn := t.conn.Conn()
-	if t.insert, err = conn.Prepare(ctx, t.bus.insertName(), t.bus.sql.insertEvent); err != nil {
-		return fmt.Errorf("bus: begin: %w", explain(err))
-	}
-	if t.commit == plainCommit {
-		if t.end, err = conn.Prepare(ctx, commitName, plainCommit); err != nil {
-			return fmt.Errorf("bus: begin: %w", err)
-		}
-	}
-	return nil
+	return conn.Prepare(ctx, p.insertName(), p.sql.insertEvent)
 }
-
-const (
-	plainCommit = "commit"
-	commitName  = "pgc_commit"
-)
 
 func (p *Postgres) insertName() string { return "pgc_event_" + p.cfg.Schema }
 
-// forgetStatements makes the next transaction on this connection prepare its statements again after somebody discarded
-// them (DISCARD ALL). The connection must not have been released.
-func (t *Tx) forgetStatements(conn *pgx.Conn, err error) {
-	if pgerr.IsUnknownStatement(err) {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_ = conn.Deallocate(ctx, t.bus.insertName())
-		_ = conn.Deallocate(ctx, commitName)
-	}
+// unprepare makes this transaction go on with what is not prepared, and the next on this connection prepare again, after
+// somebody discarded what was prepared (DISCARD ALL). The connection must not have been released.
+func (t *Tx) unprepare(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(detached(ctx), t.bus.statementTimeout())
+	defer cancel()
+	t.insert = nil
+	t.lazy.Unprepare(ctx)
+	_ = t.conn.Conn().Deallocate(ctx, t.bus.insertName()) // if this fails, the connection is closed
 }
 
 func xidOf(results []*pgconn.Result) uint64 {

@@ -36,7 +36,8 @@
 //     announce, a full notification queue, and writers that never announce.
 //   - Fresh answers true only if everything up to less than StaleAfter ago has been applied.
 //   - Publishing costs one row in the writer's transaction and no round trip, and no trouble with notifications ever
-//     fails a commit.
+//     fails a commit. BEGIN travels with the first statement, so a transaction of one statement takes two round trips, and
+//     Publish takes one.
 //   - After Commit, Publish or Staged.Committed this pod's own subscribers have the event, or have it in their queue.
 //
 // # Limits

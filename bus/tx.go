@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -10,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgcoherence/pgcoherence/internal/lazytx"
 )
 
 // Tx is a transaction that publishes what it invalidates when it commits, and nothing when it does not. It is a pgx.Tx
@@ -20,20 +21,21 @@ import (
 type Tx struct {
 	bus    *Postgres
 	conn   *pgxpool.Conn
-	inner  pgx.Tx
-	commit string
-	// Prepared; nil where the pool prepares nothing, and for a commit query of the caller's.
-	insert, end *pgconn.StatementDescription
-	epoch       string
+	inner  pgx.Tx                       // the same as lazy, or a savepoint
+	lazy   *lazytx.Tx                   // nil for a savepoint
+	insert *pgconn.StatementDescription // nil where the pool prepares nothing
+	epoch  string
 
 	scope   *scope
-	large   *bool // large objects were asked for: they hold on to inner
 	receipt Receipt
 }
 
 var _ pgx.Tx = (*Tx)(nil)
 
-// Begin begins a transaction on a connection of the pool.
+// Begin begins a transaction on a connection of the pool. BEGIN itself is sent together with the first statement, or with
+// COMMIT if there is none, so an error of BEGIN comes from there, and now() is the time of the first statement. What goes
+// with BEGIN are Exec with arguments, Query and QueryRow, unless the pool uses the simple protocol; everything else sends
+// it first.
 func (p *Postgres) Begin(ctx context.Context) (*Tx, error) { return p.BeginTx(ctx, pgx.TxOptions{}) }
 
 // BeginTx begins a transaction with options.
@@ -43,18 +45,19 @@ func (p *Postgres) BeginTx(ctx context.Context, options pgx.TxOptions) (*Tx, err
 		return nil, fmt.Errorf("bus: begin: %w", err)
 	}
 	t := &Tx{
-		bus: p, conn: conn, commit: cmp.Or(options.CommitQuery, plainCommit), epoch: p.applier.epochNow(),
-		scope: &scope{maxKeys: p.cfg.MaxKeys, readOnly: options.AccessMode == pgx.ReadOnly}, large: new(bool),
+		bus: p, conn: conn, epoch: p.applier.epochNow(),
+		scope: &scope{maxKeys: p.cfg.MaxKeys, readOnly: options.AccessMode == pgx.ReadOnly},
 	}
+
 	// Before BEGIN, so that a missing schema cannot abort the caller's transaction.
-	if err = t.prepare(ctx); err != nil {
-		conn.Release()
-		return nil, err
+	if t.insert, err = p.prepareInsert(ctx, conn.Conn()); err == nil {
+		t.lazy, err = lazytx.Begin(ctx, conn.Conn(), options)
 	}
-	if t.inner, err = conn.Conn().BeginTx(ctx, options); err != nil {
+	if err != nil {
 		conn.Release()
-		return nil, fmt.Errorf("bus: begin: %w", err)
+		return nil, fmt.Errorf("bus: begin: %w", explain(err))
 	}
+	t.inner = t.lazy
 	return t, nil
 }
 
@@ -147,7 +150,7 @@ func (t *Tx) Savepoint(ctx context.Context) (*Tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Tx{bus: t.bus, conn: t.conn, inner: inner, scope: t.scope.nest(), large: t.large}, nil
+	return &Tx{bus: t.bus, conn: t.conn, inner: inner, scope: t.scope.nest()}, nil
 }
 
 // Rollback ends the transaction, or goes back to the savepoint. After the end it returns pgx.ErrTxClosed.
@@ -219,10 +222,7 @@ func (t *Tx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 }
 
 // LargeObjects implements pgx.Tx.
-func (t *Tx) LargeObjects() pgx.LargeObjects {
-	*t.large = true
-	return t.inner.LargeObjects()
-}
+func (t *Tx) LargeObjects() pgx.LargeObjects { return t.inner.LargeObjects() }
 
 // Prepare implements pgx.Tx.
 func (t *Tx) Prepare(ctx context.Context, name, sql string) (*pgconn.StatementDescription, error) {
@@ -232,7 +232,8 @@ func (t *Tx) Prepare(ctx context.Context, name, sql string) (*pgconn.StatementDe
 	return t.inner.Prepare(ctx, name, sql)
 }
 
-// Conn implements pgx.Tx. It must not be used after the transaction has ended.
+// Conn implements pgx.Tx. It sends BEGIN if that was not done yet, and closes the connection if that fails. The connection
+// must not be used after the transaction has ended.
 func (t *Tx) Conn() *pgx.Conn { return t.inner.Conn() }
 
 // closedRows are the rows of a transaction that has ended.

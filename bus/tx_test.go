@@ -350,19 +350,42 @@ func TestTxLargeObjectsAfterCommit(t *testing.T) {
 	require.False(t, conn.Conn().IsClosed())
 }
 
-// Somebody discards what was prepared on the connection: one commit fails, the next works.
+// TestTxAfterDiscard: somebody discards what was prepared on the connection. A transaction with statements fails once, and
+// the next works. One that only publishes is sent again.
 func TestTxAfterDiscard(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	db, _ := setup(t)
-	pool := onePool(t, db, nil)
-	p := prepare(t, pool, quick("tx"))
-	usable(t, p.Postgres)
-	_, err := pool.Exec(ctx, "DISCARD ALL", pgx.QueryExecModeSimpleProtocol)
-	require.NoError(t, err)
-	_, err = p.Publish(ctx, bus.Event{Topic: "item", Keys: []string{"1"}})
-	requireCode(t, err, "26000")
-	usable(t, p.Postgres)
+	db, other := setup(t)
+	for _, discard := range []string{"DISCARD ALL", "DEALLOCATE ALL", "DEALLOCATE pgc_begin", "DEALLOCATE pgc_commit", "DEALLOCATE pgc_event_pgcoherence"} {
+		pool := onePool(t, db, nil)
+		p := prepare(t, pool, quick("tx"))
+		usable(t, p.Postgres)
+		_, err := pool.Exec(ctx, discard, pgx.QueryExecModeSimpleProtocol)
+		require.NoError(t, err)
+		receipt, err := p.Publish(ctx, bus.Event{Topic: "item", Keys: []string{discard}})
+		require.NoError(t, err, discard)
+		require.NotZero(t, receipt)
+		require.Equal(t, 1, events(t, other, discard), discard)
+		usable(t, p.Postgres)
+
+		update := func(key string) error {
+			_, err := p.InTx(ctx, func(tx *bus.Tx) error {
+				tx.Invalidate("item", key)
+				_, err := tx.Exec(ctx, "UPDATE item SET value = value + 1 WHERE id = $1", "1")
+				return err
+			})
+			return err
+		}
+		require.NoError(t, update("before"), discard)
+		_, err = pool.Exec(ctx, discard, pgx.QueryExecModeSimpleProtocol)
+		require.NoError(t, err)
+		if err = update("refused " + discard); err != nil { // a BEGIN that is gone is sent again, too
+			requireCode(t, err, "26000")
+			require.Zero(t, events(t, other, "refused "+discard))
+		}
+		require.NoError(t, update("after "+discard), discard)
+		require.Equal(t, 1, events(t, other, "after "+discard))
+	}
 }
 
 func TestInTx(t *testing.T) {
