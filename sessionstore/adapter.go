@@ -61,11 +61,70 @@ func (a *adapter[T]) End(ctx context.Context, token string) (bus.Receipt, error)
 	})
 }
 
+// EndForGood is Revoke after which nothing continues the session, for frameworks that tell a logout from a renewal. It
+// ends what continues the session already.
+func (a *adapter[T]) EndForGood(ctx context.Context, token string) (bus.Receipt, error) {
+	s := a.s
+	p, err := s.present(token)
+	if err != nil {
+		return bus.Receipt{}, err
+	}
+	if err := s.known(ctx, &p); err != nil {
+		return bus.Receipt{}, err
+	}
+
+	revoke := s.revoke(ctx, &p)
+	return s.ending(ctx, ReasonLogout, func(tx pgx.Tx, c *changes) (int, error) {
+		n, err := revoke(tx, c)
+		if err != nil {
+			return n, err
+		}
+		r, err := s.read(ctx, tx, p.key)
+		if err != nil {
+			return n, err
+		}
+		if _, err = s.revokeByID(ctx, r.info.User, r.info.ID)(tx, c); errors.Is(err, ErrNotFound) {
+			err = nil
+		}
+		return n, err
+	})
+}
+
+// EndForRenewal is Revoke for a session that goes on under another token, and returns what it held at that moment, whoever
+// has written it. It is nil if the data cannot be read.
+func (a *adapter[T]) EndForRenewal(ctx context.Context, token string) (last *Session[T], err error) {
+	s := a.s
+	p, err := s.present(token)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.known(ctx, &p); err != nil {
+		return nil, err
+	}
+
+	revoke := s.revoke(ctx, &p)
+	_, err = s.ending(ctx, ReasonLogout, func(tx pgx.Tx, c *changes) (int, error) {
+		r, err := s.readLocked(ctx, tx, &p)
+		if err != nil {
+			return 0, err
+		}
+		if last, err = s.session(r, &p.secret, r.elapsed()); err != nil && !errors.Is(err, ErrUnreadable) {
+			return 0, err
+		}
+		return revoke(tx, c)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return last, nil
+}
+
 // Renewal returns what the continuation of a session may have, for Commit with the same ID. ErrRevoked: nothing continues
 // it, because somebody else has ended it, or its holder twice; or it is not over.
 func (a *adapter[T]) Renewal(ctx context.Context, id uuid.UUID) (r door.Renewal[Login], err error) {
 	var remaining int64
-	err = a.s.pool.QueryRow(ctx, a.s.adapterSQL("renewal"), id.String(), string(ReasonLogout)).Scan(&r.Login.user, &r.Login.gen, &remaining)
+	err = a.s.pool.QueryRow(ctx, a.s.adapterSQL("renewal"), id.String(), string(ReasonLogout)).
+		Scan(&r.Login.user, &r.Login.gen, &remaining, &r.Issuer, &r.SID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return r, ErrRevoked
 	}

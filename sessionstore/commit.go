@@ -63,7 +63,9 @@ func (a *adapter[T]) Commit(ctx context.Context, token string, data T, o *commit
 
 // enroll stores a session that is not there yet; ErrConflict if it is.
 func (s *Store[T]) enroll(ctx context.Context, p *present, data T, o *commitOptions[T]) (*Session[T], error) {
-	n, err := s.newNewcomer(o.Login, data, &CreateOptions{Policy: o.Policy, Device: o.Device, Unauthenticated: !o.Authenticated})
+	n, err := s.newNewcomer(o.Login, data, &CreateOptions{
+		Policy: o.Policy, Device: o.Device, Unauthenticated: !o.Authenticated, Issuer: o.Issuer, SID: o.SID,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -189,10 +191,15 @@ func (s *Store[T]) adopt(ctx context.Context, tx pgx.Tx, p *present, o *commitOp
 	if adopts {
 		login = o.Login
 	}
+	if adopts && o.SID != "" {
+		if _, err := tx.Exec(ctx, s.sql.lockSID, o.Issuer, o.SID, false); err != nil {
+			return explain("commit", err)
+		}
+	}
 	var id string
 	var found, prev []byte
 	err := tx.QueryRow(ctx, s.sql.adopt, p.key[:], p.proof[:], login.user, login.gen, o.Remaining.Microseconds(),
-		authenticatedMicros(!o.Authenticated, 0), leaves).Scan(&id, &found, &prev)
+		authenticatedMicros(!o.Authenticated, 0), leaves, o.Issuer, o.SID).Scan(&id, &found, &prev)
 	if errors.Is(err, pgx.ErrNoRows) {
 		if err = s.whyNot(ctx, tx, p); errors.Is(err, ErrConflict) {
 			return ErrLoginEnded

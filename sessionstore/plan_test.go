@@ -31,7 +31,7 @@ func TestPlans(t *testing.T) {
 		"rotate":          {key, key, key, key, nil, 0, id, empty, 0, 0, 0, 0, empty, empty, empty, nil},
 		"first_use":       {key, key},
 		"login_stands":    {"user1", 0},
-		"adopt":           {key, key, empty, 0, 1, -1, false},
+		"adopt":           {key, key, empty, 0, 1, -1, false, empty, empty},
 		"revoke":          {key, key, empty, empty},
 		"revoke_id":       {id, "user1", empty, empty, empty},
 		"revoke_user":     {"user1", empty},

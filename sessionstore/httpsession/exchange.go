@@ -21,6 +21,7 @@ type exchange[T any] struct {
 	read    bool // the fields below are set
 	sent    []sentCookie
 	current sentCookie // of the session
+	reading string     // the token to read with: after a renewal the old one, as the client may never get the new one
 	session *sessionstore.Session[T]
 	err     error // why there is no session
 }
@@ -46,7 +47,7 @@ func (x *exchange[T]) load(ctx context.Context) {
 			best = v
 		}
 	}
-	x.session, x.current, x.err = best.session, best.cookie, nil
+	x.session, x.current, x.reading, x.err = best.session, best.cookie, best.cookie.token, nil
 	for _, v := range valid {
 		if v.cookie != best.cookie {
 			x.drop(ctx, v)
@@ -64,23 +65,14 @@ type found[T any] struct {
 // validSessions looks up every cookie. The error says why there is no session, if there is none: trouble before
 // ErrNoSession. A cookie is deleted when its session is over, and kept when this pod cannot tell.
 func (x *exchange[T]) validSessions(ctx context.Context) (valid []found[T], err error) {
-	get := x.m.store.Get
-	if x.passive() {
-		get = x.m.store.Look
-	}
-
 	err = sessionstore.ErrNoSession
 	for _, c := range x.sent {
-		got, failed := get(ctx, c.token)
-		if failed == nil && got.Version < x.m.jar.stampOf(x.request, got.ID) {
-			got, failed = x.m.store.GetFresh(ctx, c.token)
-		}
-
+		got, failed := x.get(ctx, c.token)
 		switch {
 		case failed == nil:
 			valid = append(valid, found[T]{c, got})
 		case isTrouble(failed):
-			err = failed
+			err = failed // and the cookie stays: another pod may know
 		case errors.Is(failed, sessionstore.ErrMalformed):
 			// It may be a token of another version or configuration of the program.
 		default:
@@ -95,7 +87,7 @@ func (x *exchange[T]) validSessions(ctx context.Context) (valid []found[T], err 
 
 // isTrouble reports whether an error says nothing about whether there is a session.
 func isTrouble(err error) bool {
-	return errors.Is(err, sessionstore.ErrUnreadable) || !errors.Is(err, sessionstore.ErrNoSession)
+	return !errors.Is(err, sessionstore.ErrNoSession)
 }
 
 // newer reports whether a replaces b: its login was later, or it is the newer token of the same session.
@@ -153,7 +145,9 @@ func (x *exchange[T]) rotate(ctx context.Context) {
 		return
 	}
 	if fresh != x.current.token {
+		old := x.reading
 		x.replaceCookie(fresh, got)
+		x.reading = old
 	}
 }
 
@@ -166,7 +160,7 @@ func (x *exchange[T]) replaceCookie(token string, got *sessionstore.Session[T]) 
 
 // setCookie makes a session that of the exchange.
 func (x *exchange[T]) setCookie(token string, got *sessionstore.Session[T], persist bool) {
-	x.session, x.err = got, nil
+	x.session, x.reading, x.err = got, token, nil
 	x.current = sentCookie{x.m.jar.nameOf(token), token, persist}
 	if persist {
 		x.m.jar.set(x.header, token, got.UntilDeadline())

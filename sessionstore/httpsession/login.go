@@ -141,7 +141,7 @@ func (x *exchange[T]) forget() {
 		x.m.jar.remove(x.header, c)
 	}
 	x.read, x.sent = true, nil
-	x.session, x.current, x.err = nil, sentCookie{}, sessionstore.ErrNoSession
+	x.session, x.current, x.reading, x.err = nil, sentCookie{}, "", sessionstore.ErrNoSession
 }
 
 // cookies are those that the browser has, or will have after this response.

@@ -36,7 +36,7 @@ func (m *Manager[T]) GetFresh(r *http.Request) (*sessionstore.Session[T], error)
 		return nil, x.err
 	}
 
-	got, err := m.store.GetFresh(r.Context(), x.current.token)
+	got, err := m.store.GetFresh(r.Context(), x.reading)
 	if err != nil && !isTrouble(err) {
 		x.session, x.err = nil, err // and the next request deletes the cookie
 	}
@@ -79,7 +79,7 @@ func (m *Manager[T]) Update(w http.ResponseWriter, r *http.Request, fn func(data
 		return nil, err
 	}
 	if got.Version != x.session.Version {
-		m.jar.setStamp(w.Header(), got.ID, got.Version)
+		setStamp(m.jar, w.Header(), got)
 	}
 	x.session = got
 	return got, nil
@@ -88,7 +88,7 @@ func (m *Manager[T]) Update(w http.ResponseWriter, r *http.Request, fn func(data
 // Wrote tells the browser of data that was written past the manager, by Save or in a transaction, so that its next
 // request reads it on whatever pod it comes to.
 func (m *Manager[T]) Wrote(w http.ResponseWriter, got *sessionstore.Session[T]) {
-	m.jar.setStamp(w.Header(), got.ID, got.Version)
+	setStamp(m.jar, w.Header(), got)
 }
 
 // Start returns the session of a request, or makes one of somebody who has not logged in: for carts and the like. For a

@@ -1,29 +1,30 @@
 package httpsession
 
 import (
+	"context"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
+	"github.com/pgcoherence/pgcoherence/sessionstore"
 	"github.com/pgcoherence/pgcoherence/sessionstore/internal/stamp"
 )
 
-// stampOf returns the newest version of a session's data that the browser has seen written, 0 for none.
-func (j jar) stampOf(r *http.Request, id uuid.UUID) (newest int64) {
-	for _, c := range r.Cookies() {
-		if strings.HasPrefix(c.Name, j.base+"-at") && len(c.Name) == len(j.base)+4 {
-			newest = max(newest, stamp.Version(c.Value, id))
-		}
+// get reads a session that is not older than what the browser has seen written.
+func (x *exchange[T]) get(ctx context.Context, token string) (*sessionstore.Session[T], error) {
+	if x.passive() {
+		return x.m.store.Look(ctx, token)
 	}
-	return newest
+	got, err := x.m.store.Get(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	if seen := stamp.Of(x.request, x.m.jar.base).Version(got.ID); seen > got.Version {
+		return x.m.store.GetAfter(ctx, token, seen)
+	}
+	return got, nil
 }
 
-// setStamp notes a version that was written. Versions take turns with a few names, so that a response which arrives late
-// cannot take the place of one that wrote just after it.
-func (j jar) setStamp(h http.Header, id uuid.UUID, version int64) {
-	name := j.base + "-at" + strconv.FormatInt(version%stamp.Slots, 10)
-	j.write(h, name, stamp.Text(version, id), int(stamp.Age/time.Second))
+// setStamp notes a version that was written.
+func setStamp[T any](j jar, h http.Header, got *sessionstore.Session[T]) {
+	j.write(h, stamp.Name(j.base, got.Version), stamp.Text(got.Version, got.ID), int(stamp.Age/time.Second))
 }

@@ -66,36 +66,59 @@ func (s *Store) handleOf(token string) (handle, bool) {
 	return parseHandle(token)
 }
 
-// handles are those that were given out while scs hashes, by what it makes of them.
+// handles are those that were given out while scs hashes, by what it makes of them. A session has one, however often
+// Iterate reaches it; it is forgotten when the last time was long ago.
 type handles struct {
 	mu    sync.Mutex
-	known map[string]handle
-	last  time.Time
+	known map[string]keptHandle
+	timer *time.Timer // forgets them all, should nobody iterate again
 }
 
-// handlesKept is for how long after the last Iterate they are kept.
+type keptHandle struct {
+	handle
+	at time.Time
+}
+
+// handlesKept is for how long after an Iterate its handles are kept: longer than one may take.
 const handlesKept = time.Hour
 
 func (k *handles) keep(all map[string][]byte) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.known == nil || time.Since(k.last) > handlesKept {
-		k.known = make(map[string]handle, len(all))
-	}
-	k.last = time.Now()
-	for text := range all {
-		if h, ok := parseHandle(text); ok {
-			k.known[hashed(text)] = h
+	now := time.Now()
+	for token, h := range k.known {
+		if now.Sub(h.at) > handlesKept {
+			delete(k.known, token)
 		}
 	}
+	if k.known == nil {
+		k.known = make(map[string]keptHandle, len(all))
+	}
+	for text := range all {
+		if h, ok := parseHandle(text); ok {
+			k.known[hashed(text)] = keptHandle{h, now}
+		}
+	}
+
+	if k.timer != nil {
+		k.timer.Stop()
+	}
+	k.timer = time.AfterFunc(handlesKept, k.drop)
 }
 
 func (k *handles) find(token string) (handle, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.known != nil && time.Since(k.last) > handlesKept {
-		k.known = nil
-	}
 	h, ok := k.known[token]
-	return h, ok
+	return h.handle, ok
+}
+
+// drop forgets them all.
+func (k *handles) drop() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.known = nil
+	if k.timer != nil {
+		k.timer.Stop()
+	}
 }

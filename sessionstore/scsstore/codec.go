@@ -2,6 +2,7 @@ package scsstore
 
 import (
 	"bytes"
+	"strings"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -15,7 +16,16 @@ const ReservedKey = "__pgcoherence"
 const (
 	originKey = ReservedKey            // *origin, in sessions that were loaded
 	loginKey  = ReservedKey + "_login" // sessionstore.Login as text, from BeginLogin until somebody has logged in
+
+	providerKey = ReservedKey + "_provider" // issuer and sid of FromProvider, until somebody has logged in
 )
+
+// parseProvider is the reverse of what FromProvider puts.
+func parseProvider(value any) (issuer, sid string) {
+	text, _ := value.(string)
+	issuer, sid, _ = strings.Cut(text, " ")
+	return issuer, sid
+}
 
 // managerCodec stands between scs and the store: it sees the values, which the store does not.
 type managerCodec struct {
@@ -27,7 +37,7 @@ var _ scs.Codec = managerCodec{}
 
 // Encode implements scs.Codec.
 func (c managerCodec) Encode(deadline time.Time, values map[string]any) (_ []byte, err error) {
-	f := frame{deadline: deadline}
+	f := frame{deadline: deadline, knowsUser: c.user != nil}
 	f.from, _ = values[originKey].(*origin)
 	switch {
 	case c.user != nil:
@@ -41,7 +51,12 @@ func (c managerCodec) Encode(deadline time.Time, values map[string]any) (_ []byt
 			f.login = text
 		}
 	}
-	without := func(key string) bool { return key == originKey || key == loginKey && f.login != "" }
+	if f.user != "" {
+		f.issuer, f.sid = parseProvider(values[providerKey])
+	}
+	without := func(key string) bool {
+		return key == originKey || key == loginKey && f.login != "" || key == providerKey && f.user != ""
+	}
 	if f.data, err = c.forms.encode(values, without); err != nil {
 		return nil, err
 	}

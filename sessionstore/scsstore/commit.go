@@ -5,7 +5,10 @@ import (
 	"errors"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/problem"
 )
 
 // Commit implements scs.Store.
@@ -13,7 +16,8 @@ func (s *Store) Commit(token string, b []byte, expiry time.Time) error {
 	return s.CommitCtx(context.Background(), token, b, expiry)
 }
 
-// CommitCtx implements scs.CtxStore: last writer wins. It goes on when ctx is cancelled, until Config.CommitTimeout. A
+// CommitCtx implements scs.CtxStore. What other requests have stored since the session was loaded is kept, value by
+// value; of a value that both have changed the last writer's stays. It goes on when ctx is cancelled, until Config.CommitTimeout. A
 // commit to a session that was ended or has expired is dropped, counted, and no error; data over Sessions.MaxData is
 // sessionstore.ErrTooLarge, and what was stored before stays.
 func (s *Store) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
@@ -37,107 +41,124 @@ func (s *Store) CommitCtx(ctx context.Context, token string, b []byte, expiry ti
 		f = frame{deadline: expiry, data: Data{formOpaque, b}}
 	}
 	remaining := time.Until(f.deadline)
+
+	write := s.renew
 	switch {
 	case f.from == nil:
-		err = s.start(ctx, key, &f, remaining)
+		write = s.start
 	case f.from.token == digestOf(key):
-		err = s.rewrite(ctx, key, &f, remaining)
-	default:
-		err = s.renew(ctx, key, &f, remaining)
+		write = s.rewrite
 	}
-	return s.settle(err)
+	got, err := write(ctx, key, &f, remaining)
+	for errors.Is(err, sessionstore.ErrConflict) && ctx.Err() == nil {
+		got, err = write(ctx, key, &f, remaining) // many write at once: all of it is kept, whatever it takes
+	}
+	if err == nil && got != nil {
+		s.wrote(ctx, got)
+	}
+	return problem.Hide("scsstore", s.settle(err))
 }
 
 // start stores a session that was not loaded: a new one, or, to keep scs' contract, one that is there.
-func (s *Store) start(ctx context.Context, key string, f *frame, remaining time.Duration) error {
+func (s *Store) start(ctx context.Context, key string, f *frame, remaining time.Duration) (*sessionstore.Session[Data], error) {
 	if remaining <= 0 {
-		return s.over(ctx, key)
+		return nil, s.over(ctx, key)
 	}
 	o := s.options(ctx, remaining)
+	o.Logout = f.knowsUser && f.user == "" // all values of one that is there were cleared, the user's name included
 	if f.user != "" {
-		var err error
-		if o.Login, err = s.login(ctx, f); err != nil {
-			return err
+		if err := s.logIn(ctx, f, o); err != nil {
+			return nil, err
 		}
-		o.Authenticated = f.login != ""
 	}
-	_, err := s.door().Commit(ctx, key, f.data, o)
-	return err
+	return s.door().Commit(ctx, key, f.data, o)
 }
 
-// rewrite writes a session under the token it was loaded with. It never makes one.
-func (s *Store) rewrite(ctx context.Context, key string, f *frame, remaining time.Duration) error {
+// rewrite writes a session under the token it was loaded with. It never makes one. What others have written since it was
+// loaded is kept, unless both have changed the same value.
+func (s *Store) rewrite(ctx context.Context, key string, f *frame, remaining time.Duration) (*sessionstore.Session[Data], error) {
 	moved := !f.deadline.Equal(f.from.deadline)
 	if moved && remaining <= 0 {
-		return s.over(ctx, key)
+		return nil, s.over(ctx, key)
 	}
-	if !moved && !f.logsIn() {
-		if f.unchanged {
-			return s.sessions.Touch(ctx, key)
-		}
-		_, err := s.sessions.Update(ctx, key, func(d *Data) error {
-			*d = f.data
-			return nil
-		})
-		return err
+	if f.unchanged && !moved && !f.logsIn() {
+		return nil, s.sessions.Touch(ctx, key)
 	}
-	now, err := s.sessions.Look(ctx, key)
-	if err != nil {
-		return err
-	}
-	data := f.data
-	if f.unchanged {
-		data = now.Data // somebody else may have written
-	}
-	o := &commitOptions{}
+
+	o := &commitOptions{MustExist: true, Logout: f.logsOut(), Merge: func(now Data) (Data, error) { return s.forms.merge(f, now) }}
 	if moved {
 		o.Remaining = remaining
 	}
 	if f.logsIn() {
-		if o.Login, err = s.login(ctx, f); err != nil {
-			return err
+		if err := s.logIn(ctx, f, o); err != nil {
+			return nil, err
 		}
-		o.Authenticated = f.login != ""
 	}
-	_, err = s.door().Commit(ctx, key, data, o)
-	return err
+	return s.door().Commit(ctx, key, f.data, o)
 }
 
 // renew stores what was loaded with another token, which RenewToken has ended, or MergeSession.
-func (s *Store) renew(ctx context.Context, key string, f *frame, remaining time.Duration) error {
+func (s *Store) renew(ctx context.Context, key string, f *frame, remaining time.Duration) (*sessionstore.Session[Data], error) {
 	o := s.options(ctx, remaining)
 	before, err := s.door().Renewal(ctx, f.from.id)
 	ended := errors.Is(err, sessionstore.ErrRevoked)
 	if err != nil && !ended {
-		return err
+		return nil, err
 	}
 	switch {
 	case f.logsIn():
 		// Somebody has shown credentials: that is a new beginning, with whatever became of the session before.
-		if o.Login, err = s.login(ctx, f); err != nil {
-			return err
+		if err := s.logIn(ctx, f, o); err != nil {
+			return nil, err
 		}
-		o.Authenticated = f.login != ""
 	case ended:
-		return err
+		return nil, err
 	case f.user == "":
 		o.Remaining = min(remaining, before.Remaining)
 	case f.user != before.Login.User():
-		return sessionstore.ErrRevoked // another request has made it somebody else's
+		return nil, sessionstore.ErrRevoked // another request has made it somebody else's
 	default:
 		o.Login, o.Remaining = before.Login, min(remaining, before.Remaining)
+		o.Issuer, o.SID = before.Issuer, before.SID
 	}
+	if o.Remaining <= 0 {
+		return nil, sessionstore.ErrExpired
+	}
+
 	if !ended {
 		o.ID = f.from.id
 	}
-	if o.Remaining <= 0 {
-		return sessionstore.ErrExpired
+	data := f.data
+	if last, ok := s.renewals.lastData(f.from.id); ok {
+		if data, err = s.forms.merge(f, last); err != nil {
+			return nil, err
+		}
 	}
-	_, err = s.door().Commit(ctx, key, f.data, o)
+	got, err := s.door().Commit(ctx, key, data, o)
+	if errors.Is(err, sessionstore.ErrInvalid) && !ended {
+		got, err = s.renewBeside(ctx, key, f, data, o)
+	}
+	s.renewals.takeLogin(f.from.user)
 	if err == nil {
 		s.stats.renewed.Add(1)
 	}
-	return err
+	return got, err
+}
+
+// renewBeside stores what another request has renewed at the same time: the browser keeps the token of whichever response
+// arrives last, so both have to work. A logout that has come in between ends this one, too.
+func (s *Store) renewBeside(ctx context.Context, key string, f *frame, data Data, o *commitOptions) (*sessionstore.Session[Data], error) {
+	own := *o
+	own.ID = uuid.Nil
+	got, err := s.door().Commit(ctx, key, data, &own)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.door().Renewal(ctx, f.from.id); err != nil {
+		_, endErr := s.door().EndForGood(ctx, key)
+		return nil, errors.Join(err, endErr)
+	}
+	return got, nil
 }
 
 // logsIn says whether the session has become that of a user it was not of, or the same has shown credentials again.
@@ -145,13 +166,23 @@ func (f *frame) logsIn() bool {
 	return f.user != "" && (f.from == nil || f.user != f.from.user || f.login != "")
 }
 
-func (s *Store) login(ctx context.Context, f *frame) (sessionstore.Login, error) {
+// logsOut reports whether the session has stopped being the user's, who was taken out of the values.
+func (f *frame) logsOut() bool {
+	return f.knowsUser && f.from != nil && f.from.user != "" && f.user == "" && !f.unchanged
+}
+
+// logIn makes the session that of the user of the values.
+func (s *Store) logIn(ctx context.Context, f *frame, o *commitOptions) (err error) {
+	o.Authenticated, o.Issuer, o.SID = f.login != "", f.issuer, f.sid
 	if f.login != "" {
-		var login sessionstore.Login
-		err := login.UnmarshalText([]byte(f.login))
-		return login, err
+		return o.Login.UnmarshalText([]byte(f.login))
 	}
-	return s.sessions.BeginLogin(ctx, f.user)
+	if login, ok := s.renewals.takeLogin(f.user); ok && f.from == nil {
+		o.Login = login // values were cleared after RenewToken: what has ended the user's sessions since counts
+		return nil
+	}
+	o.Login, err = s.sessions.BeginLogin(ctx, f.user)
+	return err
 }
 
 func (s *Store) options(ctx context.Context, remaining time.Duration) *commitOptions {
@@ -199,7 +230,7 @@ func (s *Store) Adopt(ctx context.Context, token string, isHash bool, b []byte) 
 	if !isHash {
 		token = hashed(token)
 	}
-	data, deadline, values, err := codec.forms.adopt(b)
+	data, deadline, values, err := s.forms.adopt(b)
 	if err != nil {
 		return false, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/merge"
 	"github.com/pgcoherence/pgcoherence/sessionstore/internal/valuecodec"
 )
 
@@ -110,6 +111,30 @@ func (f forms) same(before, now Data, values map[string]any, without func(string
 	// The same values can be other bytes: gob within, another process, an older form.
 	old, err := f.decode(before)
 	return err == nil && reflect.DeepEqual(old, clean(values, without))
+}
+
+// merge applies what a request has changed to what the database holds now. What cannot be taken apart is replaced.
+func (f forms) merge(own *frame, now Data) (Data, error) {
+	base := own.from.data
+	switch {
+	case own.unchanged:
+		return now, nil
+	case base.form == now.form && bytes.Equal(base.encoded, now.encoded), base.form == formOpaque, now.form == formOpaque:
+		return own.data, nil
+	}
+	before, err := f.decode(base)
+	if err != nil {
+		return Data{}, err
+	}
+	mine, err := f.decode(own.data)
+	if err != nil {
+		return Data{}, err
+	}
+	theirs, err := f.decode(now)
+	if err != nil {
+		return Data{}, err
+	}
+	return f.encode(merge.Values(before, mine, theirs), func(string) bool { return false })
 }
 
 // rowCodec is the sessionstore's.

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/problem"
 )
 
 // Delete implements scs.Store.
@@ -13,7 +14,8 @@ func (s *Store) Delete(token string) error { return s.DeleteCtx(context.Backgrou
 // DeleteCtx implements scs.CtxStore: it ends the session on every pod. It goes on when ctx is cancelled, until
 // Config.CommitTimeout. A token of no session is no error.
 //
-// scs calls it to log out, and before it renews a token. When both meet, the logout wins.
+// scs calls it to log out, and before it renews a token. When both meet, the logout wins. Of several renewals that meet
+// each gives its browser a token that works.
 func (s *Store) DeleteCtx(ctx context.Context, token string) error {
 	if token == "" {
 		return nil // a session that was never stored
@@ -28,13 +30,40 @@ func (s *Store) DeleteCtx(ctx context.Context, token string) error {
 	if errors.Is(err, ErrUnhashed) {
 		return nil // the contract: what does not exist is deleted
 	}
-	_, err = s.door().End(ctx, key)
+
+	switch endingOf() {
+	case endingLogout:
+		_, err = s.door().EndForGood(ctx, key)
+	case endingRenewal:
+		err = s.endForRenewal(ctx, key)
+	default:
+		_, err = s.door().End(ctx, key)
+	}
 	return unlessNone(err)
+}
+
+// endForRenewal ends a session that goes on under another token.
+func (s *Store) endForRenewal(ctx context.Context, key string) error {
+	// Whose it is, as of before the end: from then on nobody can tell, should the request clear the values.
+	got, err := s.sessions.Look(ctx, key)
+	if err == nil && got.User != "" {
+		login, err := s.sessions.BeginLogin(ctx, got.User)
+		if err != nil {
+			return err
+		}
+		s.renewals.addLogin(login)
+	}
+
+	last, err := s.door().EndForRenewal(ctx, key)
+	if last != nil {
+		s.renewals.addData(last.ID, last.Data)
+	}
+	return err
 }
 
 func unlessNone(err error) error {
 	if errors.Is(err, sessionstore.ErrNoSession) {
 		return nil
 	}
-	return err
+	return problem.Hide("scsstore", err)
 }

@@ -6,11 +6,15 @@
 //		WithUser: func(values map[string]any) string { id, _ := values["userID"].(string); return id },
 //	})
 //	go store.Run(ctx)
+//	…
+//	handler := store.ReadYourWrites(sessions.LoadAndSave(mux)) // with several pods
 //
-// New sets Store and Codec of the manager; everything else stays as scs documents it, but for what follows.
+// New sets Store and Codec of the manager, and an ErrorFunc if it has none of the program's own; everything else stays as scs documents it, but for what follows.
 //
 // # What is different
 //
+//   - Requests of one browser that change different values at the same time keep all of them: what a request has changed
+//     is applied to what the database holds then. Of a value that two have changed, the last one's stays.
 //   - A request that changed nothing writes nothing: with an IdleTimeout scs stores every session after every request,
 //     here that is a use, noted now and then, and it cannot undo what another request wrote meanwhile.
 //   - A session that was ended, or has expired, stays so. What a request still commits to it is dropped and counted
@@ -20,7 +24,11 @@
 //     anybody at all, has logged in. SetDeadline works as documented, unless in the same request as RenewToken, where it
 //     can only shorten.
 //   - Idle timeout and deadline are the database's to judge. The clocks of the pods may differ.
-//   - Data that this version of the program cannot read is an anonymous session and no error page.
+//   - Renewals of one token that meet each give their browser a token that works. A logout wins over all of them.
+//   - A session whose user was taken out of the values, by Remove or Clear, is nobody's from then on.
+//   - Data that this version of the program cannot read is an error and no anonymous session: another version, on another
+//     pod, reads it, and the user keeps the cookie.
+//   - While the database is away the response is 503 with a plain sentence (ErrorFunc), not 500.
 //   - Iterate can destroy sessions, with HashTokenInStore too. It cannot change them: ErrIterated. RevokeUser of
 //     Store.Sessions is the better way to log a user out everywhere.
 //   - A value of the key ReservedKey is in every loaded session. Programs that copy all of Keys leave it out.
@@ -34,7 +42,12 @@
 //
 // # Limits
 //
-//   - Last writer wins, per session, as in scs: of two requests that change the same session at once one is lost.
+//   - Without the middleware ReadYourWrites a browser that goes from one pod to another may read what the session held
+//     some milliseconds before.
+//   - scs sends its cookie, under one name, with every response that has stored the session. One that is late, from a
+//     request that was let in before a login, puts the old token back into the browser. Package httpsession has no such
+//     limit.
+//   - Of two renewals that meet, the session that no browser keeps ends by its timeouts.
 //   - Without WithUser there are no users: no list, no RevokeUser, and RenewToken at a login keeps the anonymous
 //     session's deadline.
 //   - Without BeginLogin a user's generation is read when the session is stored. Whoever ends all sessions of a user

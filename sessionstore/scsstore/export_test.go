@@ -25,3 +25,20 @@ func EncodeFrame(values map[string]any) ([]byte, error) {
 	f.data = data
 	return f.bytes(), err
 }
+
+// Handles is how many handles of Iterate a store keeps.
+func Handles(s *Store) int {
+	s.handles.mu.Lock()
+	defer s.handles.mu.Unlock()
+	return len(s.handles.known)
+}
+
+// AgeHandles makes them too old.
+func AgeHandles(s *Store) {
+	s.handles.mu.Lock()
+	defer s.handles.mu.Unlock()
+	for token, h := range s.handles.known {
+		h.at = h.at.Add(-2 * handlesKept)
+		s.handles.known[token] = h
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/problem"
 )
 
 // Find implements scs.Store.
@@ -15,21 +16,33 @@ func (s *Store) Find(token string) ([]byte, bool, error) {
 }
 
 // FindCtx implements scs.CtxStore. It reads from memory where that is known to be in sync, and counts as a use. No
-// session, one that was ended or has expired, and one that this program cannot read are all not found; an error means
-// that nobody knows.
+// session, and one that was ended or has expired, are not found. An error means that nobody knows, or that this program
+// cannot read the session: another version of it may.
 func (s *Store) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
 	key, err := s.token(token)
 	if errors.Is(err, ErrUnhashed) {
 		return nil, false, nil // the contract: a malformed token is not found
 	}
-	got, err := s.sessions.Get(ctx, key)
+	got, err := s.get(ctx, key)
 	if errors.Is(err, sessionstore.ErrNoSession) {
 		return nil, false, nil
 	}
 	if err != nil {
-		return nil, false, err
+		return nil, false, problem.Hide("scsstore", err)
 	}
 	return s.found(got, digestOf(key)), true, nil
+}
+
+// get reads a session that is not older than what the browser has seen written.
+func (s *Store) get(ctx context.Context, key string) (*sessionstore.Session[Data], error) {
+	got, err := s.sessions.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if seen := writesOf(ctx).stamps.Version(got.ID); seen > got.Version {
+		return s.sessions.GetAfter(ctx, key, seen)
+	}
+	return got, nil
 }
 
 // found is what the manager's codec decodes.
@@ -40,7 +53,7 @@ func (s *Store) found(got *sessionstore.Session[Data], token digest) []byte {
 	// The deadline is the database's; scs counts with this machine's clock.
 	deadline := time.Now().Add(got.UntilDeadline()).UTC()
 	f := frame{
-		deadline: deadline, data: got.Data,
+		deadline: deadline, data: got.Data, unchanged: true,
 		from: &origin{token: token, id: got.ID, user: got.User, deadline: deadline},
 	}
 	return f.bytes()

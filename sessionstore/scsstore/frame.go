@@ -2,7 +2,6 @@ package scsstore
 
 import (
 	"encoding/binary"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,9 +12,12 @@ import (
 type frame struct {
 	deadline  time.Time // as scs has it
 	user      string    // whose session it is, by WithUser
+	knowsUser bool      // there is a WithUser
 	login     string    // sessionstore.Login of BeginLogin, if it is this user's
-	unchanged bool      // data is what was loaded
-	from      *origin   // nil: the session was not loaded
+	issuer    string    // of the identity provider's session, if a login came from one
+	sid       string
+	unchanged bool    // data is what was loaded
+	from      *origin // nil: the session was not loaded
 	data      Data
 }
 
@@ -25,7 +27,7 @@ type origin struct {
 	id       uuid.UUID
 	user     string
 	deadline time.Time
-	data     Data
+	data     Data // in a frame on its way to the store only if that of the frame differs
 }
 
 // String keeps what programs print of all values short.
@@ -35,14 +37,21 @@ func (*origin) String() string { return "(session)" }
 type digest [16]byte
 
 // No codec's output begins like this by chance.
-const frameMagic = "\x00pgcoherence scs 1\x00"
+const frameMagic = "\x00pgcoherence scs 2\x00"
 
 func (f *frame) bytes() []byte {
-	b := make([]byte, 0, len(frameMagic)+128+len(f.user)+len(f.login)+len(f.data.encoded))
+	size := len(frameMagic) + 128 + len(f.user) + len(f.login) + len(f.data.encoded)
+	if f.from != nil && !f.unchanged {
+		size += len(f.from.data.encoded)
+	}
+	b := make([]byte, 0, size)
 	b = append(b, frameMagic...)
 	b = appendTime(b, f.deadline)
 	b = appendText(b, f.user)
+	b = appendBool(b, f.knowsUser)
 	b = appendText(b, f.login)
+	b = appendText(b, f.issuer)
+	b = appendText(b, f.sid)
 	b = appendBool(b, f.unchanged)
 	b = appendBool(b, f.from != nil)
 	if o := f.from; o != nil {
@@ -50,6 +59,12 @@ func (f *frame) bytes() []byte {
 		b = append(b, o.id[:]...)
 		b = appendText(b, o.user)
 		b = appendTime(b, o.deadline)
+		b = appendBool(b, !f.unchanged)
+		if !f.unchanged {
+			b = append(b, o.data.form)
+			b = binary.AppendUvarint(b, uint64(len(o.data.encoded)))
+			b = append(b, o.data.encoded...)
+		}
 	}
 	b = append(b, f.data.form)
 	return append(b, f.data.encoded...)
@@ -63,10 +78,16 @@ func parseFrame(b []byte) (f frame, ours bool, err error) {
 	r := frameReader{rest: b[len(frameMagic):]}
 	f.deadline = r.time()
 	f.user = r.text()
+	f.knowsUser = r.bool()
 	f.login = r.text()
+	f.issuer = r.text()
+	f.sid = r.text()
 	f.unchanged = r.bool()
 	if r.bool() {
 		f.from = &origin{token: digest(r.take(16)), id: uuid.UUID(r.take(16)), user: r.text(), deadline: r.time()}
+		if r.bool() {
+			f.from.data = Data{r.take(1)[0], r.bytes()}
+		}
 	}
 	f.data.form = r.take(1)[0]
 	f.data.encoded = r.rest
@@ -110,14 +131,17 @@ func (r *frameReader) take(n int) []byte {
 
 func (r *frameReader) bool() bool { return r.take(1)[0] == 1 }
 
-func (r *frameReader) text() string {
+func (r *frameReader) text() string { return string(r.bytes()) }
+
+// bytes shares memory with the frame.
+func (r *frameReader) bytes() []byte {
 	n, size := binary.Uvarint(r.rest)
 	if size <= 0 || n > uint64(len(r.rest)-size) {
 		r.short, r.rest = true, nil
-		return ""
+		return nil
 	}
 	r.rest = r.rest[size:]
-	return strings.Clone(string(r.take(int(n))))
+	return r.take(int(n))
 }
 
 func (r *frameReader) time() time.Time {

@@ -76,7 +76,7 @@ func newPod(t testing.TB, db *pgtest.DB, name string, o options) *pod {
 	storetest.RunBus(t, b)
 	t.Cleanup(func() { require.NoError(t, p.store.Close()) })
 	storetest.Background(t, p.store.Run)
-	p.Serve(t, p.LoadAndSave(p.handler()))
+	p.Serve(t, p.store.ReadYourWrites(p.LoadAndSave(p.handler())))
 	return p
 }
 
@@ -107,6 +107,8 @@ func (p *pod) handler() http.Handler {
 				var d time.Duration
 				d, err = time.ParseDuration(key)
 				p.SetDeadline(ctx, time.Now().Add(d))
+			case "revoke-all":
+				_, err = p.store.Sessions().RevokeUser(ctx, key)
 			case "wait":
 				p.Wait()
 			}

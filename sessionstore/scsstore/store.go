@@ -22,8 +22,10 @@ import (
 type Store struct {
 	cfg      Config
 	manager  *scs.SessionManager
+	forms    forms
 	sessions *sessionstore.Store[Data]
 	handles  handles
+	renewals renewals
 	stats    counters
 	commits  *prometheus.Desc
 	log      *slog.Logger
@@ -37,7 +39,7 @@ var (
 )
 
 // New makes a store and sets manager.Store and manager.Codec; a Codec that the program had chosen goes on encoding the
-// values. The tables are those of sessionstore.Migrate. It starts nothing and does no I/O; cfg is copied, nil is fine.
+// values. An ErrorFunc that is still scs' own is replaced by Store.ErrorFunc. The tables are those of sessionstore.Migrate. It starts nothing and does no I/O; cfg is copied, nil is fine.
 // The error is ErrConfig, or sessionstore.ErrConfig, and names the field; the manager is then as it was.
 //
 // A store belongs to one manager: it asks that one whether tokens come hashed.
@@ -61,10 +63,13 @@ func New(b bus.Bus, pool *pgxpool.Pool, manager *scs.SessionManager, cfg *Config
 		logger = slog.Default()
 	}
 	s := &Store{
-		cfg: c, manager: manager, sessions: sessions, log: logger.With(slog.String("component", "scsstore")),
+		cfg: c, manager: manager, forms: f, sessions: sessions, log: logger.With(slog.String("component", "scsstore")),
 		commits: newCommitsDesc(cmp.Or(c.Sessions.Name, sessionstore.DefaultName)),
 	}
 	manager.Store, manager.Codec = s, managerCodec{f, c.WithUser}
+	if isDefaultErrorFunc(manager.ErrorFunc) {
+		manager.ErrorFunc = s.ErrorFunc
+	}
 	return s, nil
 }
 
@@ -72,7 +77,18 @@ func New(b bus.Bus, pool *pgxpool.Pool, manager *scs.SessionManager, cfg *Config
 func (s *Store) Run(ctx context.Context) error { return s.sessions.Run(ctx) }
 
 // Close is sessionstore.Store.Close.
-func (s *Store) Close() error { return s.sessions.Close() }
+func (s *Store) Close() error {
+	s.handles.drop()
+	return s.sessions.Close()
+}
+
+// FromProvider notes which session at an identity provider the login of ctx came from, so that the provider can end this
+// one by it (RevokeBySID of Sessions). Call it after BeginLogin. An empty sid is a no-op.
+func (s *Store) FromProvider(ctx context.Context, issuer, sid string) {
+	if sid != "" {
+		s.manager.Put(ctx, providerKey, issuer+" "+sid)
+	}
+}
 
 // Sessions is the sessionstore beneath: lists, RevokeUser, RevokeByID, Bind, metrics. It knows sessions by what Token
 // returns.

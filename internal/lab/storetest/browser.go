@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"testing"
 	"time"
 
@@ -44,7 +46,12 @@ type Browser struct {
 	T      testing.TB
 	Cookie *http.Cookie
 	Query  string // sent with every request
+
+	stamps map[string]string // cookies beside it, see stampName
 }
+
+// stampName are the cookies by which a browser tells a pod what it has seen written.
+var stampName = regexp.MustCompile(`-at[0-9]$`)
 
 // Answer is what a pod has answered.
 type Answer struct {
@@ -79,6 +86,9 @@ func (b *Browser) Try(ctx context.Context, p Pod, words string) (a Answer, err e
 	if b.Cookie != nil {
 		r.AddCookie(&http.Cookie{Name: b.Cookie.Name, Value: b.Cookie.Value})
 	}
+	for name, value := range b.stamps {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
 	response, err := p.site().web.Client().Do(r)
 	if err != nil {
 		return a, err
@@ -95,6 +105,13 @@ func (b *Browser) Try(ctx context.Context, p Pod, words string) (a Answer, err e
 		}
 	}
 	for _, c := range response.Cookies() { // the last one counts
+		if stampName.MatchString(c.Name) {
+			if b.stamps == nil {
+				b.stamps = map[string]string{}
+			}
+			b.stamps[c.Name] = c.Value
+			continue
+		}
 		a.Set, b.Cookie = c, c
 		if c.MaxAge < 0 {
 			b.Cookie = nil
@@ -104,7 +121,7 @@ func (b *Browser) Try(ctx context.Context, p Pod, words string) (a Answer, err e
 }
 
 // Copied is another tab, with the same cookie.
-func (b *Browser) Copied() *Browser { return &Browser{b.T, b.Cookie, b.Query} }
+func (b *Browser) Copied() *Browser { return &Browser{b.T, b.Cookie, b.Query, maps.Clone(b.stamps)} }
 
 // SendSlow sends a request that stops in its handler; the rest of the words is done once letGo is called.
 func (b *Browser) SendSlow(p Pod, before, after string) (letGo func() Answer) {

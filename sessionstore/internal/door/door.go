@@ -33,6 +33,8 @@ type CommitOptions[T, L, P, D any] struct {
 	// Remaining, if positive, is how long from now the session lasts at most, whatever Policy and earlier calls say: for
 	// frameworks that keep the deadline themselves.
 	Remaining time.Duration
+	// Issuer and SID are those of the identity provider's session that Login came from.
+	Issuer, SID string
 	// Device is for a new session.
 	Device *D
 }
@@ -41,4 +43,6 @@ type CommitOptions[T, L, P, D any] struct {
 type Renewal[L any] struct {
 	Login     L             // its user, and the generation it belonged to; zero: nobody had logged in
 	Remaining time.Duration // to its deadline
+
+	Issuer, SID string // of the identity provider's session; empty: none
 }

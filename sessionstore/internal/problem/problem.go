@@ -45,16 +45,17 @@ type Public struct {
 	err  error
 }
 
-// Hide returns an error with the text "prefix: message" that unwraps to err; nil for nil.
+// Hide returns an error whose text may be shown, and which unwraps to err. Errors that say nothing of the database are
+// returned as they are, as is nil.
 func Hide(prefix string, err error) error {
 	if err == nil {
 		return nil
 	}
 	var already *Public
-	if errors.As(err, &already) {
+	status, message := Of(err)
+	if status < http.StatusInternalServerError || errors.As(err, &already) {
 		return err
 	}
-	_, message := Of(err)
 	return &Public{prefix + ": " + message, err}
 }
 
