@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+
+	"github.com/pgcoherence/pgcoherence/bus"
+)
+
+// app is what all commands share.
+type app struct {
+	in          io.Reader
+	out, errOut io.Writer
+
+	dsn     string
+	schema  string
+	json    bool
+	noColor bool
+	verbose bool
+	yes     bool
+	timeout time.Duration
+}
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "pgcoherence",
+		Short:         "Look after a database that pgcoherence uses",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exitCode{exitUsage, err.Error()} })
+
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.dsn, "dsn", "", "address of the database (default $"+envDSN+", else libpq's variables)")
+	flags.StringVar(&a.schema, "schema", envOr(envSchema, bus.DefaultSchema), "schema of the tables, $"+envSchema)
+	flags.BoolVar(&a.json, "json", false, "write JSON")
+	flags.BoolVar(&a.noColor, "no-color", false, "no colours, as $NO_COLOR and where the output is no terminal")
+	flags.BoolVarP(&a.verbose, "verbose", "v", false, "log what the library logs")
+	flags.DurationVar(&a.timeout, "timeout", 30*time.Second, "bound of commands that do not wait for something by design")
+
+	root.AddCommand(
+		a.doctorCommand(), a.migrateCommand(), a.podsCommand(), a.statusCommand(), a.tailCommand(), a.invalidateCommand(),
+		a.confirmCommand(), a.watchCommand(), a.sessionsCommand(), a.lockCommand(), a.locksCommand(), a.benchCommand(), a.configCommand(),
+	)
+	return root
+}
+
+// args checks the number of arguments, so that a wrong one is a usage error.
+func args(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, given []string) error {
+		switch {
+		case len(given) < least:
+			return usageError("%s: too few arguments; see pgcoherence %s --help", cmd.Name(), cmd.Name())
+		case most >= 0 && len(given) > most:
+			return usageError("%s: too many arguments; see pgcoherence %s --help", cmd.Name(), cmd.Name())
+		}
+		return nil
+	}
+}
+
+// bounded is the context of a command that does not wait by design.
+func (a *app) bounded(cmd *cobra.Command) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(cmd.Context(), a.timeout)
+}
+
+// logger writes to the standard error what the library logs: warnings and errors, or everything.
+func (a *app) logger() *slog.Logger {
+	level := slog.LevelError
+	if a.verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(a.errOut, &slog.HandlerOptions{Level: level}))
+}
+
+// withPool runs f with a pool that ends with it.
+func (a *app) withPool(ctx context.Context, f func(*pgxpool.Pool) error) error {
+	pool, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return f(pool)
+}
+
+// withBus runs f with a bus that publishes, and does not run.
+func (a *app) withBus(ctx context.Context, f func(*pgxpool.Pool, *bus.Postgres) error) error {
+	return a.withPool(ctx, func(pool *pgxpool.Pool) error {
+		b, err := bus.NewPostgres(pool, a.busConfig())
+		if err != nil {
+			return err
+		}
+		return f(pool, b)
+	})
+}
+
+// withRunningBus runs f with a bus that is in sync. While it runs this program is one of the pods.
+func (a *app) withRunningBus(ctx context.Context, f func(context.Context, *pgxpool.Pool, *bus.Postgres) error) error {
+	return a.withBus(ctx, func(pool *pgxpool.Pool, b *bus.Postgres) error {
+		running, stop := context.WithCancel(context.WithoutCancel(ctx))
+		ended := make(chan error, 1)
+		go func() { ended <- b.Run(running) }()
+		defer func() {
+			stop()
+			if ended != nil {
+				<-ended
+			}
+		}()
+
+		select {
+		case <-b.Ready():
+		case err := <-ended:
+			ended = nil
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		return f(ctx, pool, b)
+	})
+}
+
+func (a *app) busConfig() *bus.Config {
+	return &bus.Config{Schema: a.schema, Name: "pgcoherence (command line)", Logger: a.logger()}
+}
