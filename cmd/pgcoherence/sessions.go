@@ -21,7 +21,7 @@ func (a *app) sessionsCommand() *cobra.Command {
 		Short: "List and end login sessions",
 		Long:  "List and end login sessions. Tokens and data of sessions are never shown: this program cannot know them.",
 	}
-	cmd.AddCommand(a.sessionsList(), a.sessionsShow(), a.sessionsRevoke(), a.sessionsRevokeUser())
+	cmd.AddCommand(a.sessionsList(), a.sessionsShow(), a.sessionsRevoke(), a.sessionsRevokeUser(), a.sessionsRevokeAll(), a.sessionsForgetUser())
 	return cmd
 }
 
@@ -37,7 +37,7 @@ func (a *app) withSessions(cmd *cobra.Command, f func(context.Context, *sessions
 			return err
 		}
 		defer func() { _ = store.Close() }()
-		return f(ctx, store)
+		return f(sessionstore.WithActor(ctx, ownerName()), store)
 	})
 }
 
@@ -128,6 +128,20 @@ func (a *app) sessionsRevokeUser() *cobra.Command {
 	})
 }
 
+func (a *app) sessionsRevokeAll() *cobra.Command {
+	return a.revoking("revoke-all", "End all sessions of everybody, as after a breach", 0, func([]string) string {
+		return "End all sessions of all users?"
+	}, func(ctx context.Context, s *sessions, _ []string) (bus.Receipt, error) { return s.RevokeAll(ctx) })
+}
+
+func (a *app) sessionsForgetUser() *cobra.Command {
+	return a.revoking("forget-user USER", "Delete what is stored of a user, and end the sessions", 1, func(given []string) string {
+		return "Delete what is stored of " + given[0] + "?"
+	}, func(ctx context.Context, s *sessions, given []string) (bus.Receipt, error) {
+		return s.ForgetUser(ctx, given[0])
+	})
+}
+
 func (a *app) revoking(
 	use, short string, n int, question func([]string) string, revoke func(context.Context, *sessions, []string) (bus.Receipt, error),
 ) *cobra.Command {
@@ -144,7 +158,7 @@ func (a *app) revoking(
 					return err
 				}
 				if a.json {
-					return a.printJSON(map[string]any{"user": given[0], "done": true})
+					return a.printJSON(map[string]any{"done": true})
 				}
 				a.printf("done; the pods hear of it at once\n")
 				return nil
