@@ -57,7 +57,7 @@
 // # Limits
 //
 //   - Values are shared between readers: do not change them, or set Config.Clone.
-//   - Size is split over shards by a hash of the key; the order of eviction is that of a shard. Below a few hundred entries
+//   - Size is split over shards by a hash of the key; the order of eviction is that of a shard. Below two thousand entries
 //     there is one shard, and both are exact. MaxCost is one bound for all shards.
 //   - Invalidated entries are never served, but by tag, or when all is invalid, their memory is used again only as other
 //     entries come.

@@ -69,7 +69,7 @@ func newQueue[K comparable, V any](size int, how Eviction) (*queue[K, V], error)
 		size: size, lru: how == EvictLRU,
 		target: max(size/firstShare, 1), leastTarget: max(size/leastShare, 1), mostTarget: max(size*mostShare/100, 1),
 		step: max(size/stepShare, 1), margin: size / marginShare,
-		fromProbation: newGhosts(size), outMain: newGhosts(size/marginShare + 1),
+		fromProbation: newGhosts(size + size/4), outMain: newGhosts(size/marginShare + 1),
 	}
 	var err error
 	if q.main, err = simplelru.NewLRU[*entry[K, V], struct{}](size+1, nil); err != nil {

@@ -102,7 +102,7 @@ type counts struct {
 }
 
 // leastPerShard is how many entries a shard has at least: the order in a small one is a poor one.
-const leastPerShard = 256
+const leastPerShard = 1024
 
 // maxShards is how many shards there are at most; a hash's low bits pick one.
 const maxShards = 1024

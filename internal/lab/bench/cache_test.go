@@ -18,9 +18,19 @@ func TestCacheCommands(t *testing.T) {
 		r, err := measureHit(t.Context(), hitPlan{Rounds: 2, Length: 5 * time.Millisecond, Entries: 100, Readers: []int{1, 2, 8}, Scraped: 1})
 		require.NoError(t, err)
 		requireResults(t, r, "hit.allocs", "hit.ratio.raw", "hit.ratio.raw_clock", "hit.ratio.expirable.2", "hit.ratio.expirable.8",
-			"hit.ratio.golanglru.8", "hit.ratio.otter.8", "hit.ratio.sturdyc.8", "hit.metrics_overhead")
+			"hit.ratio.golanglru.8", "hit.ratio.otter.1", "hit.ratio.otter.2", "hit.ratio.otter.8", "hit.ratio.sturdyc.8", "hit.metrics_overhead")
 		require.Len(t, r.rows, 1+3*7+2, "a header, readers by caches, and scraped or not")
 		require.Zero(t, r.Results[0].Value, "a hit allocates nothing")
+	})
+	t.Run("ratio", func(t *testing.T) {
+		r, err := measureRatio(t.Context(), ratioPlan{Rounds: 2, Reads: 5000, Sizes: []int{300, 100}})
+		require.NoError(t, err)
+		var names []string
+		for _, trace := range traces {
+			names = append(names, "ratio."+trace.name+".vs_otter")
+		}
+		requireResults(t, r, names...)
+		require.Len(t, r.rows, 1+2*len(traces), "a header, and sizes by traces")
 	})
 	t.Run("fill", func(t *testing.T) {
 		r, err := measureFill(t.Context(), fillPlan{Rounds: 2, Misses: 200, Size: 100, Readers: []int{1, 2}})

@@ -8,6 +8,7 @@
 //	go run -C internal/lab/bench . fanout  [-short] [-json FILE] [-rate N] [-pods N]
 //	go run -C internal/lab/bench . lock    [-short] [-json FILE]
 //	go run -C internal/lab/bench . hit     [-short] [-json FILE]
+//	go run -C internal/lab/bench . ratio   [-short] [-json FILE]
 //	go run -C internal/lab/bench . fill    [-short] [-json FILE]
 //	go run -C internal/lab/bench . memory  [-short] [-json FILE]
 //	go run -C internal/lab/bench . stale   [-short] [-json FILE]
@@ -54,6 +55,8 @@
 //     a part of every hit. hit.metrics_overhead 0.01 is one per cent slower with
 //     a scrape in each sample of a quarter of a second than without, of the same
 //     cache: sixty times as many as people set. Counting goes on in both.
+//   - The traces of ratio are made by the generators in trace.go, with seeds. ratio.loop.vs_otter is the part of the reads
+//     that this library's cache serves divided by otter's, both with room for 10,000 entries.
 //   - jetcache-go is missing among the peers: its module was not to be had from
 //     the module proxy when this was written.
 //   - The leases of lock are each client's own, except where one lease is handed
