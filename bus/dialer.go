@@ -8,13 +8,16 @@ import (
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
+	"github.com/pgcoherence/pgcoherence/internal/ownconn"
 )
 
 // dialer makes connections one after the other, with backoff, growing patience, and a log line that does not repeat
 // itself more than once a minute.
 type dialer struct {
-	p       *Postgres
-	purpose string
+	*env
+	connections *ownconn.Dialer
+	purpose     string
+
 	backoff backoff.Backoff
 	timeout time.Duration
 	said    time.Time
@@ -29,57 +32,71 @@ const (
 )
 
 func newDialer(p *Postgres, purpose string) *dialer {
-	return &dialer{p: p, purpose: purpose, timeout: p.cfg.ConnectTimeout, backoff: backoff.Backoff{Base: firstRetry, Max: slowestRetry}}
+	return &dialer{
+		env: p.env, connections: p.connections, purpose: purpose, timeout: p.cfg.ConnectTimeout,
+		backoff: backoff.Backoff{Base: firstRetry, Max: slowestRetry},
+	}
 }
 
 func (d *dialer) dial(ctx context.Context) (*session, error) {
-	s, err := d.p.dial(ctx, d.purpose, d.timeout)
+	conn, err := d.connections.Dial(ctx, d.name(d.purpose), d.timeout)
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
-			d.timeout = min(2*d.timeout, 5*d.p.cfg.ConnectTimeout)
+			d.timeout = min(2*d.timeout, 5*d.cfg.ConnectTimeout)
 		}
 		return nil, err
 	}
+
+	d.stats.statements.Add(2)
 	if d.made {
-		d.p.stats.reconnects.Add(1)
+		d.stats.reconnects.Add(1)
 	}
 	d.made = true
-	return s, nil
+	return &session{own: conn, conn: conn.Conn, net: conn.Net}, nil
 }
 
 // succeeded begins a new series: the connection was not only made but of use.
 func (d *dialer) succeeded() {
 	d.backoff.Reset()
-	d.timeout = d.p.cfg.ConnectTimeout
+	d.timeout = d.cfg.ConnectTimeout
 	if d.saidErr != "" {
-		d.p.log.Info("database connection is back", slog.String("connection", d.purpose))
+		d.log.Info("database connection is back", slog.String("connection", d.purpose))
 	}
 	d.said, d.saidErr = time.Time{}, ""
-	d.p.stats.setError(nil)
+	d.stats.setError(nil)
 }
 
 // failed notes that there is no connection, and waits before the next attempt, unless ctx has ended.
 func (d *dialer) failed(ctx context.Context, err error) {
-	if d.worthSaying(ctx, err) {
-		d.p.log.WarnContext(ctx, "database connection failed, trying again", slog.String("connection", d.purpose), slog.Any("error", err))
-	}
+	d.report(ctx, "database connection failed, trying again", err)
 	backoff.Wait(ctx, d.backoff.Next())
 }
 
 // refused notes that the connection is fine but the server refuses a statement, and waits before the next one.
 func (d *dialer) refused(ctx context.Context, err error) {
-	if d.worthSaying(ctx, err) {
-		d.p.log.WarnContext(ctx, "database refuses a statement of the bus, trying again", slog.String("connection", d.purpose), slog.Any("error", err))
-	}
+	d.report(ctx, "database refuses a statement of the bus, trying again", err)
 	backoff.Wait(ctx, d.backoff.Next())
 }
 
-// worthSaying notes an error, and answers whether it is news.
+// report logs an error if it is news. What trying again cannot mend is an error for a person, with its remedy.
+func (d *dialer) report(ctx context.Context, message string, err error) {
+	if !d.worthSaying(ctx, err) {
+		return
+	}
+	attrs := []slog.Attr{slog.String("connection", d.purpose), slog.Any("error", err)}
+	if !isPermanent(err) {
+		d.log.LogAttrs(ctx, slog.LevelWarn, message, attrs...)
+		return
+	}
+	d.log.LogAttrs(ctx, slog.LevelError, message, append(attrs, slog.String("remedy", remedy(err)))...)
+}
+
+// worthSaying notes an error, and reports whether it is news.
 func (d *dialer) worthSaying(ctx context.Context, err error) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	d.p.stats.setError(err)
+	d.stats.setError(err)
 	text := err.Error()
 	if text == d.saidErr && time.Since(d.said) <= quietFor || time.Since(d.said) <= time.Second {
 		return false

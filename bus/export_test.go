@@ -2,8 +2,10 @@ package bus
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgcoherence/pgcoherence/internal/position"
 	"github.com/pgcoherence/pgcoherence/internal/wire"
@@ -16,7 +18,7 @@ func Queries(schema string) map[string]string {
 		"beat": q.beat, "beats": q.beats, "confirm": q.confirm, "history": q.history, "positions": q.positions, "create_epoch": q.createEpoch, "deregister": q.deregister,
 		"difference": q.difference, "difference_topics": q.differenceTopics, "insert_event": q.insertEvent,
 		"insert_events": q.insertEvents, "lease": q.lease, "notify": q.notify, "pods": q.pods, "prune": q.prune,
-		"privileges": q.privileges, "reap": q.reap, "register": q.register, "session": q.session, "transaction": q.transaction,
+		"privileges": q.privileges, "reap": q.reap, "register": q.register, "transaction": q.transaction,
 	}
 }
 
@@ -26,8 +28,14 @@ func QueryFiles() (int, error) {
 	return len(entries), err
 }
 
-// Settings are the settings of the bus' own sessions.
-const Settings = settings
+// OwnSession makes a connection as the bus makes its own.
+func OwnSession(ctx context.Context, pool *pgxpool.Pool) (*pgx.Conn, error) {
+	conn, err := newConnections(pool, &Config{}).Dial(ctx, "test", 10*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	return conn.Conn, nil
+}
 
 // Channel is the notification channel.
 func (p *Postgres) Channel() string { return p.channel() }

@@ -68,7 +68,9 @@ GRANT USAGE ON SCHEMA /*schema*/pgcoherence TO %[1]s;
 GRANT SELECT, INSERT, DELETE ON /*schema*/pgcoherence.event TO %[1]s;
 GRANT SELECT, INSERT, UPDATE ON /*schema*/pgcoherence.epoch TO %[1]s;
 GRANT SELECT, INSERT, UPDATE, DELETE ON /*schema*/pgcoherence.pod TO %[1]s;
-GRANT SELECT ON /*schema*/pgcoherence.setting, /*schema*/pgcoherence.pod_departure, /*schema*/pgcoherence.migration TO %[1]s;`
+GRANT SELECT ON /*schema*/pgcoherence.setting, /*schema*/pgcoherence.pod_departure, /*schema*/pgcoherence.migration TO %[1]s;
+GRANT EXECUTE ON FUNCTION /*schema*/pgcoherence.identity(), /*schema*/pgcoherence.stage(text, text[], boolean),
+    /*schema*/pgcoherence.invalidate(text, text[]), /*schema*/pgcoherence.invalidate_all(text) TO %[1]s;`
 
 	readerGrants = `
 GRANT USAGE ON SCHEMA /*schema*/pgcoherence TO %[1]s;

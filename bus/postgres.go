@@ -5,10 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -16,24 +14,25 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/bus/watch"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
-	"github.com/pgcoherence/pgcoherence/internal/sqltext"
+	"github.com/pgcoherence/pgcoherence/internal/ownconn"
 )
 
 // Postgres is the bus over Postgres. Make it with NewPostgres, run it with Run. All methods are safe for concurrent use
 // by any goroutine.
 type Postgres struct {
 	*env
-	pool     *pgxpool.Pool
-	prepares bool // the pool keeps prepared statements
-	registry *registry
-	applier  *applier
-	health   *health
-	outbox   *outbox
-	confirms confirmations
-	watchers *stateWatchers
-	watches  *watch.Installer
-	staged   atomic.Uint32 // numbers events staged in transactions of others
-	started  atomic.Bool
+	pool        *pgxpool.Pool
+	connections *ownconn.Dialer
+	prepares    bool // the pool keeps prepared statements
+	registry    *registry
+	applier     *applier
+	health      *health
+	outbox      *outbox
+	confirms    confirmations
+	watchers    *stateWatchers
+	watches     *watch.Installer
+	staged      atomic.Uint32 // numbers events staged in transactions of others
+	started     atomic.Bool
 }
 
 var _ Bus = (*Postgres)(nil)
@@ -68,7 +67,7 @@ func NewPostgres(pool *pgxpool.Pool, cfg *Config) (*Postgres, error) {
 	})
 
 	p := &Postgres{
-		env: e, pool: pool, watches: watches, registry: a.registry, applier: a, health: newHealth(&a.fresh, c.StaleAfter),
+		env: e, pool: pool, connections: newConnections(pool, &e.cfg), watches: watches, registry: a.registry, applier: a, health: newHealth(&a.fresh, c.StaleAfter),
 		outbox: &outbox{signal: e.requests.signal},
 	}
 	p.watchers = newStateWatchers(e, p.health)
@@ -84,7 +83,16 @@ func (p *Postgres) Weaken(_ hook.Token, g hook.Guards) { p.guards = g }
 // ID returns the random id of this pod.
 func (p *Postgres) ID() string { return p.env.ID() }
 
-// Ready is closed when the bus is for the first time proven to be in sync, and stays so: Live, or Polling.
+// Ready is closed when the bus is for the first time proven to be in sync, and stays so: Live, or Polling. It is never
+// closed if Run cannot start, so wait for the end of Run as well:
+//
+//	ended := make(chan error, 1)
+//	go func() { ended <- b.Run(ctx) }()
+//	select {
+//	case <-b.Ready():
+//	case err := <-ended:
+//		return err
+//	}
 func (p *Postgres) Ready() <-chan struct{} { return p.health.ready }
 
 // Subscribe implements Bus. It works before, during and after Run; before and after, only what is published through
@@ -124,12 +132,13 @@ func (p *Postgres) Topics() []TopicStats { return p.registry.stat() }
 // Run connects, keeps the caches coherent until ctx ends, and returns when all it started has ended; it waits at most a
 // few seconds for subscribers that do not return. It rides over every outage of the database. It returns nil when ctx
 // ends; an error only at the start, for what trying again cannot mend: a missing or old schema (ErrSchema), a refused
-// password, a missing database or right. A second call is ErrRunning.
-func (p *Postgres) Run(ctx context.Context) error {
+// password, a missing database, a missing privilege or rows hidden by row level security (ErrPrivilege). The error is
+// logged as well, with its remedy, since a program that ignores it runs on without caches. A second call is ErrRunning.
+func (p *Postgres) Run(ctx context.Context) (err error) {
 	if !p.started.CompareAndSwap(false, true) {
 		return ErrRunning
 	}
-	defer p.end()
+	defer func() { p.end(err) }()
 
 	first, err := p.firstSession(ctx)
 	if err != nil || first == nil {
@@ -139,8 +148,8 @@ func (p *Postgres) Run(ctx context.Context) error {
 	p.outbox.start()
 	defer p.outbox.stop()
 
-	l := &listener{env: p.env, applier: p.applier, registry: p.registry, dialer: newDialer(p, "listen "+p.cfg.Name)}
-	c := newControl(p.env, p.applier, p.health, p.outbox, &p.confirms, l, newDialer(p, "control "+p.cfg.Name))
+	l := &listener{env: p.env, applier: p.applier, registry: p.registry, dialer: newDialer(p, "listen")}
+	c := newControl(p.env, p.applier, p.health, p.outbox, &p.confirms, l, newDialer(p, "control"))
 	h := &historyReader{env: p.env, pool: p.pool, applier: p.applier}
 
 	var wg sync.WaitGroup
@@ -154,46 +163,13 @@ func (p *Postgres) Run(ctx context.Context) error {
 	return nil
 }
 
-// firstSession connects until it succeeds, ctx ends (nil, nil), or it is hopeless.
-func (p *Postgres) firstSession(ctx context.Context) (*session, error) {
-	d := newDialer(p, "control "+p.cfg.Name)
-	for ctx.Err() == nil {
-		s, err := d.dial(ctx)
-		if err == nil {
-			if err = p.checkStart(ctx, s); err == nil {
-				return s, nil
-			}
-			s.close()
-		}
-		if hopeless(err) {
-			p.stats.setError(err)
-			return nil, fmt.Errorf("bus: start: %w", err)
-		}
-		d.failed(ctx, err)
+// end closes the bus for good: no trust, one last reset, and the subscribers get some time to finish. An error is why
+// Run could not start.
+func (p *Postgres) end(err error) {
+	if err != nil {
+		p.stats.setError(err)
+		p.log.Error("bus cannot start: nothing is cached", slog.Any("error", err), slog.String("remedy", remedy(err)))
 	}
-	return nil, nil
-}
-
-// checkStart checks what Run refuses to start without.
-func (p *Postgres) checkStart(ctx context.Context, s *session) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	if err := p.checkSchema(ctx, s.conn); err != nil {
-		return err
-	}
-	var missing []string
-	p.stats.statements.Add(1)
-	if err := s.conn.QueryRow(ctx, p.sql.privileges).Scan(&missing); err != nil {
-		return fmt.Errorf("bus: check privileges: %w", err)
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("%w in schema %s: %s", ErrPrivilege, sqltext.Quote(p.cfg.Schema), strings.Join(missing, ", "))
-	}
-	return p.loadPodLease(ctx, s.conn)
-}
-
-// end closes the bus for good: no trust, one last reset, and the subscribers get some time to finish.
-func (p *Postgres) end() {
 	p.health.set(Closed)
 	p.confirms.close()
 	p.applier.close()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/pgcoherence/pgcoherence/bus"
@@ -18,11 +19,12 @@ import (
 // ownSession is a connection with the settings of the bus' own.
 func ownSession(t testing.TB, dsn string) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), dsn)
+	pool, err := pgxpool.New(t.Context(), dsn)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	conn, err := bus.OwnSession(t.Context(), pool)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	_, err = conn.PgConn().Exec(t.Context(), fmt.Sprintf(bus.Settings, "test")).ReadAll()
-	require.NoError(t, err)
 	return conn
 }
 

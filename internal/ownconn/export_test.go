@@ -1,0 +1,4 @@
+package ownconn
+
+// Common are the settings of every connection.
+var Common = common
