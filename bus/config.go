@@ -48,7 +48,13 @@ type Config struct {
 
 	// Connect makes the bus' own two connections. Set it to reach the server directly where the pool goes through a
 	// pooler in transaction mode, which swallows LISTEN. It is called from goroutines of Run, for every connection
-	// anew, with a deadline. Defaults to the pool's configuration, its BeforeConnect included.
+	// again, with a deadline. Leave OnNotification of its connections alone, and the context watcher: pgx's own ends a
+	// statement when its context ends.
+	//
+	// Defaults to connections by the pool's configuration, with its BeforeConnect and AfterConnect, each host in its
+	// turn. Its tracer and its handlers of notices and notifications are left out, since they are for the statements of
+	// the application. Either way the bus makes the settings of the session that its statements rely on, whatever is set
+	// for the role, the database or the server.
 	Connect func(ctx context.Context) (*pgx.Conn, error)
 
 	// Logger takes what happens in the background. Defaults to slog.Default().
@@ -86,8 +92,9 @@ type Config struct {
 	// negative: nothing is ever deleted by this pod.
 	Retention time.Duration
 
-	// ConnectTimeout bounds the first attempt to connect; later attempts are given up to five times as long. A short
-	// one recovers faster from an address that swallows packets. Defaults to DefaultConnectTimeout.
+	// ConnectTimeout bounds the first attempt to connect, for each address that the hosts of the pool lead to; later
+	// attempts are given up to five times as long. A short one recovers faster from an address that swallows packets.
+	// Defaults to DefaultConnectTimeout.
 	ConnectTimeout time.Duration
 
 	// MaxKeys is how many keys of one topic a transaction can invalidate one by one; more become the whole topic.

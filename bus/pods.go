@@ -76,12 +76,14 @@ func (p *Postgres) Cluster(ctx context.Context, within time.Duration) (Cluster, 
 
 // scanPod reads one row. lost is nil for a pod that is there.
 func (p *Postgres) scanPod(row pgx.Rows) (pod Pod, lost *bool, err error) {
-	var n int64
+	var n, started, up, age int64 // in microseconds
 	var epoch, xmaxText string
 	var info []byte
-	if err := row.Scan(&pod.ID, &pod.Name, &pod.Started, &pod.Up, &pod.Age, &epoch, &xmaxText, &n, &info, &lost); err != nil {
+	if err := row.Scan(&pod.ID, &pod.Name, &started, &up, &age, &epoch, &xmaxText, &n, &info, &lost); err != nil {
 		return pod, nil, err
 	}
+	pod.Started = time.UnixMicro(started)
+	pod.Up, pod.Age = time.Duration(up)*time.Microsecond, time.Duration(age)*time.Microsecond
 
 	// What another version wrote there is not for this one to judge.
 	var details struct{ Version, State string }

@@ -33,6 +33,10 @@ func (l *listener) run(ctx context.Context) {
 		ReconnectDelay: time.Nanosecond, // connect waits, with backoff
 	}
 	inner.Handle(l.channel(), l)
+
+	// Whatever watches the context of a connection that Config.Connect made, Run ends at once.
+	stop := context.AfterFunc(ctx, l.kick)
+	defer stop()
 	_ = inner.Listen(ctx) // only the end of ctx ends it
 	l.forget()
 }

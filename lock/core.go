@@ -13,6 +13,7 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
+	"github.com/pgcoherence/pgcoherence/internal/ownconn"
 	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 )
 
@@ -27,12 +28,13 @@ const (
 
 // core is what Lockers made by With share.
 type core struct {
-	cfg     Config
-	bus     bus.Bus
-	pool    *pgxpool.Pool
-	sql     *queries
-	log     *slog.Logger
-	metrics *metrics
+	cfg         Config
+	bus         bus.Bus
+	pool        *pgxpool.Pool
+	connections *ownconn.Dialer // for the one that does not come from the pool
+	sql         *queries
+	log         *slog.Logger
+	metrics     *metrics
 
 	seen     atomic.Int64          // the largest token granted here
 	place    atomic.Pointer[place] // where the incarnation was last found to hold

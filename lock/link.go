@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgcoherence/pgcoherence/internal/ownconn"
 )
 
 // querier is a connection or a pool.
@@ -22,14 +24,18 @@ type querier interface {
 // leases over it. If it cannot be made, the pool stands in. Only the loop of Run touches it.
 type link struct {
 	c    *core
-	conn *pgx.Conn
+	conn *ownconn.Conn
 }
 
+// dialTimeout is for each address of the pool's configuration.
 const dialTimeout = 900 * time.Millisecond
 
-// settings fit the connection to its work. A pooler gets none of them.
-const settings = `SET application_name = '%s'; SET idle_session_timeout = 0; SET statement_timeout = 0; SET lock_timeout = 0; ` +
-	`SET jit = off; SET default_transaction_isolation = 'read committed'`
+var errNotPrimary = errors.New("server is not a writable primary")
+
+// newConnections returns what makes the connections that do not come from the pool.
+func newConnections(pool *pgxpool.Pool, cfg *Config) *ownconn.Dialer {
+	return &ownconn.Dialer{Pool: pool, Connect: cfg.Connect, ErrNotPrimary: errNotPrimary, ErrConfig: ErrConfig}
+}
 
 // do runs statements within a time; after an error that is not the server's the connection is given up.
 func (k *link) do(ctx context.Context, timeout time.Duration, f func(context.Context, querier) error) error {
@@ -51,38 +57,14 @@ func (k *link) do(ctx context.Context, timeout time.Duration, f func(context.Con
 	return err
 }
 
-func (k *link) dial(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+func (k *link) dial(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*dialTimeout) // then the pool stands in
 	defer cancel()
-	conn, err := k.connect(ctx)
+	k.conn, err = k.c.connections.Dial(ctx, "pgcoherence lock "+k.c.cfg.Owner, dialTimeout)
 	if err != nil {
-		return fmt.Errorf("lock: connect: %w", err)
-	}
-	k.conn = conn
-	var pid uint32
-	if err = conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid); err == nil && pid == conn.PgConn().PID() {
-		name := strings.ReplaceAll("pgcoherence lock "+k.c.cfg.Owner, "'", "''")
-		_, err = conn.PgConn().Exec(ctx, fmt.Sprintf(settings, name)).ReadAll()
-	}
-	if err != nil {
-		k.close()
 		return fmt.Errorf("lock: connect: %w", err)
 	}
 	return nil
-}
-
-func (k *link) connect(ctx context.Context) (*pgx.Conn, error) {
-	if k.c.cfg.Connect != nil {
-		return k.c.cfg.Connect(ctx)
-	}
-	poolConfig := k.c.pool.Config()
-	config := poolConfig.ConnConfig
-	if poolConfig.BeforeConnect != nil {
-		if err := poolConfig.BeforeConnect(ctx, config); err != nil {
-			return nil, err
-		}
-	}
-	return pgx.ConnectConfig(ctx, config)
 }
 
 // close ends the connection without waiting for a server that may not answer.
@@ -90,8 +72,6 @@ func (k *link) close() {
 	if k.conn == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
-	defer cancel()
-	_ = k.conn.Close(ctx) // it ends either way
+	k.conn.Close()
 	k.conn = nil
 }
