@@ -18,7 +18,7 @@ type registry struct {
 
 	mu      sync.Mutex // for changing the map
 	topics  atomic.Pointer[map[string][]*subscription]
-	working sync.WaitGroup // queues being worked off
+	working workers
 
 	historyWanted chan struct{} // a subscriber needs to know what the log holds
 }
@@ -113,15 +113,10 @@ func (r *registry) progress(newest uint64) uint64 {
 
 // drain waits until all queues are worked off, at most for the given time: a subscriber cannot be interrupted.
 func (r *registry) drain(most time.Duration) bool {
-	done := make(chan struct{})
-	go func() {
-		r.working.Wait()
-		close(done)
-	}()
 	t := time.NewTimer(most)
 	defer t.Stop()
 	select {
-	case <-done:
+	case <-r.working.whenIdle():
 		return true
 	case <-t.C:
 		return false

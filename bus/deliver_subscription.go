@@ -133,13 +133,13 @@ func (s *subscription) push(i item) {
 	s.queue = append(s.queue, i)
 	if !s.busy {
 		s.busy = true
-		s.registry.working.Add(1)
+		s.registry.working.begin()
 		go s.work()
 	}
 }
 
 func (s *subscription) work() {
-	defer s.registry.working.Done()
+	defer s.registry.working.end()
 	for {
 		s.mu.Lock()
 		if len(s.queue) == 0 || s.gone {
