@@ -2,6 +2,7 @@ package bus
 
 import (
 	"math"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -35,14 +36,24 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // metrics describes all that a bus exports. It is made anew for each collection: what a bus does is not worth a
 // package-level registry.
 type metrics struct {
-	delivery, state, resets, topicEvents, topicQueue *prometheus.Desc
-	stats                                            []statMetric
+	delivery, state, fresh, staleAfter, info, resets, topicEvents, topicQueue *prometheus.Desc
+	stats                                                                     []statMetric
+}
+
+// identity is what a bus exports of itself besides counts.
+type identity struct {
+	name, version string
+	fresh         bool
+	staleAfter    time.Duration
 }
 
 func newMetrics() metrics {
 	return metrics{
 		delivery:    desc("delivery_seconds", "Time from the commit of other pods' events until they were applied here."),
 		state:       desc("state", "1 for the state the bus is in, 0 for the others.", "state"),
+		fresh:       desc("fresh", "1 if caches are trusted, 0 if this pod cannot prove that it is in sync."),
+		staleAfter:  desc("stale_after_seconds", "How old the newest proof of being in sync may be, as configured."),
+		info:        desc("pod_info", "Always 1: the name of the pod and the version of the application.", "name", "version"),
 		resets:      desc("resets_total", "Resets of all subscribers by reason: whatever they held was distrusted.", "reason"),
 		topicEvents: desc("topic_events_total", "Events delivered to subscribers of a topic, own ones included.", "topic"),
 		topicQueue:  desc("topic_queue_size", "Deliveries that wait for subscribers of a topic.", "topic"),
@@ -88,7 +99,7 @@ func freshSeconds(s *Stats) float64 {
 }
 
 func (m metrics) describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.delivery, m.state, m.resets, m.topicEvents, m.topicQueue} {
+	for _, d := range []*prometheus.Desc{m.delivery, m.state, m.fresh, m.staleAfter, m.info, m.resets, m.topicEvents, m.topicQueue} {
 		ch <- d
 	}
 	for _, s := range m.stats {
@@ -96,7 +107,7 @@ func (m metrics) describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-func (m metrics) collect(ch chan<- prometheus.Metric, s Stats, d Delays, resets map[Reason]int64, topics []TopicStats) {
+func (m metrics) collect(ch chan<- prometheus.Metric, self identity, s Stats, d Delays, resets map[Reason]int64, topics []TopicStats) {
 	buckets := make(map[float64]uint64, len(d.Bounds))
 	var below uint64
 	for i, bound := range d.Bounds {
@@ -111,6 +122,14 @@ func (m metrics) collect(ch chan<- prometheus.Metric, s Stats, d Delays, resets 
 		}
 		ch <- prometheus.MustNewConstMetric(m.state, prometheus.GaugeValue, value, state.String())
 	}
+	fresh := 0.0
+	if self.fresh {
+		fresh = 1
+	}
+	ch <- prometheus.MustNewConstMetric(m.fresh, prometheus.GaugeValue, fresh)
+	ch <- prometheus.MustNewConstMetric(m.staleAfter, prometheus.GaugeValue, self.staleAfter.Seconds())
+	ch <- prometheus.MustNewConstMetric(m.info, prometheus.GaugeValue, 1, self.name, self.version)
+
 	for reason, n := range resets {
 		ch <- prometheus.MustNewConstMetric(m.resets, prometheus.CounterValue, float64(n), string(reason))
 	}
@@ -129,7 +148,8 @@ func (p *Postgres) Describe(ch chan<- *prometheus.Desc) { newMetrics().describe(
 
 // Collect implements prometheus.Collector. It does no I/O.
 func (p *Postgres) Collect(ch chan<- prometheus.Metric) {
-	newMetrics().collect(ch, p.Stats(), p.Delays(), p.stats.resetLog.byReason(), p.Topics())
+	self := identity{name: p.cfg.Name, version: p.cfg.Version, fresh: p.Fresh(), staleAfter: p.cfg.StaleAfter}
+	newMetrics().collect(ch, self, p.Stats(), p.Delays(), p.stats.resetLog.byReason(), p.Topics())
 }
 
 // Describe implements prometheus.Collector.
@@ -137,7 +157,7 @@ func (l *Local) Describe(ch chan<- *prometheus.Desc) { newMetrics().describe(ch)
 
 // Collect implements prometheus.Collector. It does no I/O.
 func (l *Local) Collect(ch chan<- prometheus.Metric) {
-	newMetrics().collect(ch, l.Stats(), l.Delays(), l.stats.resetLog.byReason(), l.Topics())
+	newMetrics().collect(ch, identity{name: "local", fresh: l.Fresh()}, l.Stats(), l.Delays(), l.stats.resetLog.byReason(), l.Topics())
 }
 
 // Delays tells how long after their commit the events of other pods, of triggers and of psql were applied here: handed to

@@ -57,31 +57,65 @@ func New(b Bus, cfg *Config) (*Handler, error) {
 }
 
 // register registers all collectors that are not registered yet. Those of Config.Collectors come first: one may collect
-// for another, as a store for a framework does for the sessions beneath it.
+// for another, as a store for a framework does for the sessions beneath it. Two parts that would export the same metrics
+// are an error, since the figures of one of them would be missing without a word.
 func (h *Handler) register() error {
-	all := append(slices.Clone(h.cfg.Collectors), h.bus, h.stream)
-	for _, c := range h.cfg.Caches {
-		all = append(all, c)
-	}
-	for _, l := range h.cfg.Lockers {
-		all = append(all, l)
-	}
-	for _, s := range h.cfg.Sessions {
-		all = append(all, s)
-	}
-	described := make(map[string]bool)
-	for _, c := range all {
-		mine := descriptions(c)
-		if len(mine) > 0 && !slices.ContainsFunc(mine, func(d string) bool { return !described[d] }) {
-			continue // another has it with its own
+	covered := make(map[string]bool) // descriptions that Config.Collectors have
+	for _, c := range h.cfg.Collectors {
+		if err := h.registerOne(c); err != nil {
+			return err
 		}
-		var there prometheus.AlreadyRegisteredError
-		if err := h.cfg.Registry.Register(c); err != nil && !errors.As(err, &there) {
-			return fmt.Errorf("status: register: %w", err)
+		for _, d := range descriptions(c) {
+			covered[d] = true
+		}
+	}
+
+	owners := make(map[string]string) // by description
+	for _, part := range h.parts() {
+		mine := descriptions(part.collector)
+		if len(mine) > 0 && !slices.ContainsFunc(mine, func(d string) bool { return !covered[d] }) {
+			continue // another exports it with its own
 		}
 		for _, d := range mine {
-			described[d] = true
+			if other, taken := owners[d]; taken {
+				return fmt.Errorf("%w: %s exports the same metrics as %s: give one of them a name of its own", ErrConfig, part.field, other)
+			}
 		}
+		for _, d := range mine {
+			owners[d] = part.field
+		}
+		if err := h.registerOne(part.collector); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// part is something of the Config that exports metrics.
+type part struct {
+	field     string
+	collector prometheus.Collector
+}
+
+func (h *Handler) parts() []part {
+	all := []part{{"the bus", h.bus}, {"the live page", h.stream}}
+	for i, c := range h.cfg.Caches {
+		all = append(all, part{fmt.Sprintf("Caches[%d]", i), c})
+	}
+	for i, l := range h.cfg.Lockers {
+		all = append(all, part{fmt.Sprintf("Lockers[%d]", i), l})
+	}
+	for i, s := range h.cfg.Sessions {
+		all = append(all, part{fmt.Sprintf("Sessions[%d]", i), s})
+	}
+	return all
+}
+
+// registerOne registers a collector. One that is there already, from the application or from another Handler, is left.
+func (h *Handler) registerOne(c prometheus.Collector) error {
+	var there prometheus.AlreadyRegisteredError
+	if err := h.cfg.Registry.Register(c); err != nil && !errors.As(err, &there) {
+		return fmt.Errorf("status: register: %w", err)
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
+	"github.com/pgcoherence/pgcoherence/lock"
 	"github.com/pgcoherence/pgcoherence/status"
 )
 
@@ -101,6 +102,19 @@ func TestRegister(t *testing.T) {
 	other := prometheus.NewGauge(prometheus.GaugeOpts{Name: "around", Help: "Something else."})
 	_, err := status.New(b, &status.Config{Collectors: []prometheus.Collector{around, other}, Caches: cfg.Caches, Logger: quiet})
 	require.ErrorContains(t, err, "status: register")
+}
+
+// TestRegisterTwice: figures that would be missing without a word are an error that names both.
+func TestRegisterTwice(t *testing.T) {
+	t.Parallel()
+	b := newFakeBus().live()
+	one, err := lock.New(b, pgtest.New(t, template).Pool(t), &lock.Config{Logger: quiet})
+	require.NoError(t, err)
+	two, err := lock.New(b, pgtest.New(t, template).Pool(t), &lock.Config{Logger: quiet})
+	require.NoError(t, err)
+	_, err = status.New(b, &status.Config{Lockers: []status.Locker{one, two}, Logger: quiet})
+	require.ErrorIs(t, err, status.ErrConfig)
+	require.ErrorContains(t, err, "Lockers[1] exports the same metrics as Lockers[0]")
 }
 
 // queryCount counts the queries of a pool.
