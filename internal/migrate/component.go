@@ -73,7 +73,7 @@ func (c Component) Load(schema string) ([]Migration, error) {
 		if !ok || err != nil || version != i+1 {
 			return nil, fmt.Errorf("migrate: %s: want %03d_name.sql", path.Base(entry), i+1)
 		}
-		all = append(all, Migration{Version: version, Name: name, SQL: terminated(sqltext.Load(c.Files, entry, schema))})
+		all = append(all, Migration{Version: version, Name: name, SQL: terminated(sqltext.LoadScript(c.Files, entry, schema))})
 	}
 	return all, nil
 }

@@ -39,9 +39,15 @@ const AdvisoryLock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 // LockName returns the name of the lock under which a schema changes.
 func LockName(schema string) string { return "pgcoherence:" + schema }
 
-// Load reads a file and puts the schema in. It panics if the file is not embedded: that is a mistake of the programmer,
-// and every file is loaded by a test.
+// Load returns the statement of a file as it is sent: with the schema, on one line and without comments. It panics if the
+// file is not embedded: that is a mistake of the programmer, and every file is loaded by a test.
 func Load(files fs.FS, path, schema string) string {
+	return Compact(LoadScript(files, path, schema))
+}
+
+// LoadScript returns the text of a file with the schema, its comments included, for migrations, which people also run by
+// hand. It panics if the file is not embedded.
+func LoadScript(files fs.FS, path, schema string) string {
 	text, err := fs.ReadFile(files, path)
 	if err != nil {
 		panic(err)
