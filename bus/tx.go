@@ -61,22 +61,6 @@ func (p *Postgres) BeginTx(ctx context.Context, options pgx.TxOptions) (*Tx, err
 	return t, nil
 }
 
-// InTx runs fn in a transaction and commits it, or rolls it back if fn returns an error or panics.
-func (p *Postgres) InTx(ctx context.Context, fn func(*Tx) error) (Receipt, error) {
-	t, err := p.Begin(ctx)
-	if err != nil {
-		return Receipt{}, err
-	}
-	defer func() { _ = t.Rollback(detached(ctx)) }() // after Commit this does nothing
-	if err := fn(t); err != nil {
-		return Receipt{}, err
-	}
-	if err := t.Commit(ctx); err != nil {
-		return t.Receipt(), err
-	}
-	return t.Receipt(), nil
-}
-
 // TxFrom returns the bus' transaction behind a pgx.Tx, so that code which is passed a transaction can invalidate in it.
 // The pgx.Tx is a transaction or savepoint of a bus, or wraps one and returns it from a method Unwrap() pgx.Tx.
 func TxFrom(tx pgx.Tx) (*Tx, bool) {

@@ -1,0 +1,88 @@
+package bus
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// Staging collects the invalidations of one InSQL transaction.
+type Staging struct {
+	bus      *Postgres
+	readOnly bool
+	events   pending
+}
+
+// Invalidate notes keys of a topic that are no longer valid once the transaction has committed.
+func (s *Staging) Invalidate(topic string, keys ...string) { s.add(topic, keys, false) }
+
+// InvalidateAll notes that every key of a topic is no longer valid.
+func (s *Staging) InvalidateAll(topic string) { s.add(topic, nil, true) }
+
+func (s *Staging) add(topic string, keys []string, all bool) {
+	s.events.add(topic, keys, all, s.bus.cfg.MaxKeys)
+	if s.readOnly && s.events.err == nil && len(s.events.events) > 0 {
+		s.events.err = ErrReadOnly
+	}
+}
+
+// SQLConfig says how InSQLWith runs a transaction. A nil or zero SQLConfig is that of InSQL.
+type SQLConfig struct {
+	// Options are the isolation level, and whether the transaction is read-only. Nil means those of the database.
+	Options *sql.TxOptions
+
+	// Attempts is how often the transaction is run at most, as in TxConfig. Defaults to 1, which never repeats. The driver's
+	// errors must have a method SQLState() string, as those of pgx and pq do.
+	Attempts int
+}
+
+// InSQL runs fn in a database/sql transaction and commits it with the invalidations noted in fn, or rolls it back if
+// fn returns an error or panics. If the answer of the commit is lost the error is the driver's; whether it happened is
+// then not known, but if it did, its events are in the log.
+func (p *Postgres) InSQL(ctx context.Context, db *sql.DB, fn func(*sql.Tx, *Staging) error) (Receipt, error) {
+	return p.inSQL(ctx, db, nil, fn)
+}
+
+// InSQLWith is InSQL with options, and with repetition where cfg.Attempts asks for it, as in InTxWith.
+func (p *Postgres) InSQLWith(
+	ctx context.Context, db *sql.DB, cfg *SQLConfig, fn func(*sql.Tx, *Staging) error,
+) (receipt Receipt, err error) {
+	if cfg == nil {
+		cfg = &SQLConfig{}
+	}
+	err = repeat(ctx, cfg.Attempts, func() error {
+		receipt, err = p.inSQL(ctx, db, cfg.Options, fn)
+		return err
+	})
+	return receipt, err
+}
+
+func (p *Postgres) inSQL(
+	ctx context.Context, db *sql.DB, options *sql.TxOptions, fn func(*sql.Tx, *Staging) error,
+) (Receipt, error) {
+	tx, err := db.BeginTx(ctx, options)
+	if err != nil {
+		return Receipt{}, fmt.Errorf("bus: begin: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // after Commit this does nothing
+
+	staging := &Staging{bus: p, readOnly: options != nil && options.ReadOnly}
+	if err := fn(tx, staging); err != nil {
+		return Receipt{}, err
+	}
+	if staging.events.err != nil {
+		return Receipt{}, fmt.Errorf("bus: commit: %w", staging.events.err)
+	}
+	staged, err := p.StageSQL(ctx, tx, staging.events.events...)
+	if err != nil {
+		return Receipt{}, err
+	}
+
+	if err := tx.Commit(); err != nil {
+		if len(staged.events) > 0 && !isConflict(err) {
+			p.uncertain(staged.events)
+		}
+		return Receipt{}, fmt.Errorf("bus: commit: %w", err)
+	}
+	return staged.Committed(), nil
+}
