@@ -11,6 +11,7 @@ import (
 	"github.com/gorilla/sessions"
 
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/stamp"
 )
 
 // open is the session ID in a cookie; false: it is none of ours.
@@ -64,7 +65,14 @@ func (s *Store) send(w http.ResponseWriter, session *sessions.Session, remaining
 	return nil
 }
 
-// forget deletes the cookie.
+// sendStamp tells the browser of a version that was written.
+func sendStamp(w http.ResponseWriter, session *sessions.Session, got *sessionstore.Session[Data]) {
+	o := *session.Options
+	o.MaxAge = int(stamp.Age / time.Second)
+	http.SetCookie(w, sessions.NewCookie(stamp.Name(session.Name(), got.Version), stamp.Text(got.Version, got.ID), &o))
+}
+
+// forget deletes the cookie, for whoever has ended the session.
 func forget(w http.ResponseWriter, session *sessions.Session) {
 	o := *session.Options
 	o.MaxAge = -1

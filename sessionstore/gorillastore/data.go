@@ -10,6 +10,7 @@ import (
 	"github.com/gorilla/sessions"
 
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/merge"
 	"github.com/pgcoherence/pgcoherence/sessionstore/internal/valuecodec"
 )
 
@@ -52,10 +53,13 @@ type loadedKey struct{}
 // loginKey is where BeginLogin leaves a sessionstore.Login as text, until somebody has logged in.
 const loginKey = "__pgcoherence_login"
 
+// providerKey is where FromProvider leaves issuer and sid, as long as the login.
+const providerKey = "__pgcoherence_provider"
+
 func encode(name string, values map[any]any, withLogin bool) (Data, error) {
 	pairs := make([]valuecodec.Pair, 0, len(values))
 	for key, value := range values {
-		if _, ours := key.(loadedKey); !ours && (withLogin || key != loginKey) {
+		if _, ours := key.(loadedKey); !ours && (withLogin || key != loginKey && key != providerKey) {
 			pairs = append(pairs, valuecodec.Pair{Key: key, Value: value})
 		}
 	}
@@ -79,6 +83,36 @@ func same(before, now Data, values map[any]any) bool {
 		}
 	}
 	return reflect.DeepEqual(old, bare)
+}
+
+// combine applies what a request has changed to what the database holds now.
+func combine(base, mine, now Data) (Data, error) {
+	if bytes.Equal(base.encoded, now.encoded) || base.name != now.name {
+		return mine, nil
+	}
+	before, err := base.Values()
+	if err != nil {
+		return Data{}, err
+	}
+	own, err := mine.Values()
+	if err != nil {
+		return Data{}, err
+	}
+	theirs, err := now.Values()
+	if err != nil {
+		return Data{}, err
+	}
+	return encode(mine.name, merge.Values(before, own, theirs), true)
+}
+
+// holdsNothing reports whether there is nothing in a session's values but what this package has put there.
+func holdsNothing(values map[any]any) bool {
+	for key := range values {
+		if _, ours := key.(loadedKey); !ours && key != loginKey && key != providerKey {
+			return false
+		}
+	}
+	return true
 }
 
 // rowCodec is the sessionstore's.
@@ -111,10 +145,12 @@ func (rowCodec) Decode(version byte, b []byte) (Data, error) {
 
 // loaded is what a session was loaded as.
 type loaded struct {
-	token string
-	user  string
-	data  Data
-	err   error // trouble: nobody knows what there is
+	token   string
+	user    string
+	data    Data
+	cookie  bool             // the browser has sent this token
+	options sessions.Options // that the cookie was last set with, as far as is known
+	err     error            // trouble: nobody knows what there is
 }
 
 func loadedOf(session *sessions.Session) *loaded {

@@ -18,12 +18,21 @@
 //
 // # What is different
 //
-//   - New and Get return an error only for trouble: the database cannot be asked. A cookie that is malformed, unknown, over
-//     or of a session that this program cannot read is a new session without an error. After trouble Save of that session
-//     fails as well, so that an outage does not replace somebody's session by an empty one.
-//   - Save of a new session inserts, of a loaded one updates. A session that was ended or has expired stays so: the save
-//     is dropped and counted (Stats.Refused), the cookie is deleted, and Save returns nil.
+//   - New and Get return an error only for trouble: the database cannot be asked, or the session was written by another
+//     version of the program. A cookie that is malformed, unknown or over is a new session without an error. After trouble
+//     Save of that session fails as well, so that an outage does not replace somebody's session by an empty one. The texts
+//     of errors may be shown: they name neither host nor user of the database, which errors.Unwrap has for logs.
+//   - Save of a new session inserts, of a loaded one updates. A new session without a user that holds nothing is not
+//     stored. A session that was ended or has expired stays so: the save is dropped and counted (Stats.Refused), and Save
+//     returns nil. Only a negative MaxAge deletes the cookie, which by then may be that of a later login.
+//   - Requests of one browser that change different values at the same time keep all of them, flash messages included:
+//     what a request has changed is applied to what the database holds then. Of a value that two have changed, the last
+//     one's stays.
+//   - What was saved, the next request of the browser reads, on whatever pod: a cookie beside the session's, which lives
+//     for ten seconds, carries the version.
 //   - Save of an unchanged session writes nothing but that it was used, and takes back nothing that others have written.
+//     The cookie is sent when the token or the Options have changed.
+//   - A session whose user was taken out of the values is nobody's from then on.
 //   - A negative Options.MaxAge ends the session on every pod.
 //   - A positive Options.MaxAge is also when the session ends by itself, counted from when it was made or its user has
 //     logged in: it does not begin anew with every Save, and the cookie never outlives it. With zero
@@ -34,7 +43,8 @@
 //
 // # Limits
 //
-//   - Last writer wins, per session: of two requests that change the same session at once one is lost.
+//   - The cookie has one name: a response that is late, and has made a session, replaces the cookie of a login that has
+//     come in between. Package httpsession has no such limit.
 //   - gorilla's Registry and Session.Values are not safe for concurrent use within one request.
 //   - Without WithUser there are no users: no list, no RevokeUser, no new token at a login.
 //   - Without BeginLogin a user's generation is read when the session is saved: see there.

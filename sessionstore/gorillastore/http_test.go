@@ -94,7 +94,7 @@ func TestSaveInFlightDoesNotResurrect(t *testing.T) {
 			a := letGo()
 			require.Equal(t, http.StatusOK, a.Status, "%s, %s: %s", name, what, a.Text)
 			require.Greater(t, pods[0].Stats().Refused, refused, "%s, %s", name, what)
-			require.Nil(t, slow.Cookie, "the cookie is deleted: %s, %s", name, what)
+			require.Nil(t, a.Set, "the cookie of the browser may be a later one: %s, %s", name, what)
 			for _, p := range pods {
 				storetest.Eventually(t, func() bool { return b.Copied().Fine(p, "").Values["user"] == nil }, name+", "+what)
 			}

@@ -7,6 +7,8 @@ import (
 	"github.com/gorilla/sessions"
 
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/problem"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/stamp"
 )
 
 // Get implements sessions.Store: New, once for each request and name.
@@ -31,7 +33,7 @@ func (s *Store) New(r *http.Request, name string) (*sessions.Session, error) {
 		return session, nil
 	}
 	token := s.Token(id)
-	got, err := s.sessions.Get(r.Context(), token)
+	got, err := s.get(r, name, token)
 	if errors.Is(err, sessionstore.ErrNoSession) || err == nil && got.Data.name != name {
 		return session, nil
 	}
@@ -39,10 +41,23 @@ func (s *Store) New(r *http.Request, name string) (*sessions.Session, error) {
 		session.Values, err = got.Data.Values()
 	}
 	if err != nil {
+		err = problem.Hide("gorillastore", err)
 		session.Values = map[any]any{loadedKey{}: &loaded{err: err}}
 		return session, err
 	}
-	session.Values[loadedKey{}] = &loaded{token: token, user: got.User, data: got.Data}
+	session.Values[loadedKey{}] = &loaded{token: token, user: got.User, data: got.Data, cookie: true, options: o}
 	session.ID, session.IsNew = id, false
 	return session, nil
+}
+
+// get reads a session that is not older than what the browser has seen written.
+func (s *Store) get(r *http.Request, name, token string) (*sessionstore.Session[Data], error) {
+	got, err := s.sessions.Get(r.Context(), token)
+	if err != nil {
+		return nil, err
+	}
+	if seen := stamp.Of(r, name).Version(got.ID); seen > got.Version {
+		return s.sessions.GetAfter(r.Context(), token, seen)
+	}
+	return got, nil
 }

@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/gorilla/sessions"
 
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/problem"
 )
 
-// Save implements sessions.Store. It goes on when the request's context is cancelled, until Config.SaveTimeout. A save to
+// Save implements sessions.Store. What other requests have saved since the session was loaded is kept, value by value; of
+// a value that both have changed the last one's stays. It goes on when the request's context is cancelled, until Config.SaveTimeout. A save to
 // a session that was ended or has expired is dropped, counted, and no error; data over Sessions.MaxData is
 // sessionstore.ErrTooLarge, and what was stored before stays.
 func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.Session) error {
@@ -36,30 +39,45 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.S
 	if err != nil {
 		return err
 	}
+	if l == nil && session.ID == "" && session.IsNew && holdsNothing(session.Values) {
+		return nil // nobody's session that holds nothing: it is stored when there is something to store
+	}
+
 	got, err := s.write(ctx, r, session, v)
 	switch {
 	case errors.Is(err, sessionstore.ErrNoSession), errors.Is(err, sessionstore.ErrLoginEnded):
+		// The cookie stays: the one that the browser has by now may be another one, of a later login.
 		s.stats.refused.Add(1)
-		forget(w, session)
 		return nil
 	case errors.Is(err, sessionstore.ErrConflict):
-		// Another request has written last, or has just replaced the token: its answer has the cookie.
+		// Another request has just replaced the token: its response has the cookie.
 		s.stats.overtaken.Add(1)
 		return nil
 	case err != nil:
-		return err
+		return problem.Hide("gorillastore", err)
 	}
 	s.stats.saved.Add(1)
+
 	if session.Values == nil {
 		session.Values = map[any]any{}
 	}
-	session.Values[loadedKey{}] = &loaded{token: s.Token(session.ID), user: got.User, data: v.data}
+	now := &loaded{token: s.Token(session.ID), user: got.User, data: v.data, cookie: true, options: *session.Options}
+	session.Values[loadedKey{}] = now
+	if !v.unchanged {
+		sendStamp(w, session, got)
+	}
+	if l != nil && l.cookie && l.token == v.token && now.token == v.token && l.options == now.options {
+		return nil // the browser has it, or a later one that must not be replaced
+	}
 	return s.send(w, session, got.UntilDeadline())
 }
 
 // save is one Save.
 type save struct {
 	before    *loaded // nil: the session is not known to be there
+	token     string  // of before; what it was loaded with
+	issuer    string  // of the identity provider's session that a login came from
+	sid       string
 	data      Data
 	user      string
 	login     *sessionstore.Login // of BeginLogin, if it is this user's
@@ -68,6 +86,9 @@ type save struct {
 
 func (s *Store) prepare(session *sessions.Session, l *loaded) (v save, err error) {
 	v.before = l
+	if l != nil {
+		v.token = l.token
+	}
 	switch {
 	case s.cfg.WithUser != nil:
 		v.user = s.cfg.WithUser(session.Values)
@@ -79,6 +100,9 @@ func (s *Store) prepare(session *sessions.Session, l *loaded) (v save, err error
 		if login.UnmarshalText([]byte(text)) == nil && login.User() == v.user {
 			v.login = &login
 		}
+	}
+	if provider, ok := session.Values[providerKey].(string); ok && v.user != "" {
+		v.issuer, v.sid, _ = strings.Cut(provider, " ")
 	}
 	if v.data, err = encode(session.Name(), session.Values, v.login == nil); err != nil {
 		return v, err
@@ -125,7 +149,7 @@ func (s *Store) write(ctx context.Context, r *http.Request, session *sessions.Se
 		if err != nil {
 			return nil, err
 		}
-		o.Login, o.Policy = login, policy(session.Options)
+		o.Login, o.Policy, o.Issuer, o.SID, o.Unauthenticated = login, policy(session.Options), v.issuer, v.sid, v.login == nil
 	}
 	fresh, _, err := s.sessions.Rotate(ctx, token, o)
 	if err != nil {
@@ -134,6 +158,7 @@ func (s *Store) write(ctx context.Context, r *http.Request, session *sessions.Se
 	s.stats.renewed.Add(1)
 	session.ID = fresh
 	delete(session.Values, loginKey)
+	delete(session.Values, providerKey)
 	if v.before != nil {
 		v.before.token, v.before.user = fresh, v.user
 	}
@@ -172,6 +197,7 @@ func (s *Store) create(ctx context.Context, r *http.Request, session *sessions.S
 		if login, err = s.login(ctx, v); err != nil {
 			return nil, err
 		}
+		o.Issuer, o.SID, o.Unauthenticated = v.issuer, v.sid, v.login == nil
 		token, got, err = s.sessions.Create(ctx, login, v.data, o)
 	}
 	if err != nil {
@@ -180,18 +206,27 @@ func (s *Store) create(ctx context.Context, r *http.Request, session *sessions.S
 	session.ID = token
 	if v.login != nil {
 		delete(session.Values, loginKey)
+		delete(session.Values, providerKey)
 	}
 	return got, nil
 }
 
+// update writes a session that is there. What others have written since it was loaded is kept, unless both have changed
+// the same value, and one whose user was taken out of the values is nobody's.
 func (s *Store) update(ctx context.Context, token string, v save) (*sessionstore.Session[Data], error) {
 	if v.unchanged {
 		return s.sessions.Get(ctx, token) // a use
 	}
-	return s.sessions.Update(ctx, token, func(d *Data) error {
-		*d = v.data
-		return nil
-	})
+	o := &commitOptions{MustExist: true, Logout: s.cfg.WithUser != nil && v.user == ""}
+	if v.before != nil {
+		o.Merge = func(now Data) (Data, error) { return combine(v.before.data, v.data, now) }
+	}
+	for {
+		got, err := s.door().Commit(ctx, token, v.data, o)
+		if !errors.Is(err, sessionstore.ErrConflict) || ctx.Err() != nil {
+			return got, err // many write at once: all of it is kept, whatever it takes
+		}
+	}
 }
 
 func (s *Store) login(ctx context.Context, v save) (sessionstore.Login, error) {
@@ -209,7 +244,7 @@ func (s *Store) end(ctx context.Context, w http.ResponseWriter, session *session
 	}
 	if token != "" {
 		if _, err := s.sessions.Revoke(ctx, token); err != nil && !errors.Is(err, sessionstore.ErrNoSession) {
-			return err
+			return problem.Hide("gorillastore", err)
 		}
 		s.stats.ended.Add(1)
 	}

@@ -129,6 +129,8 @@ func (p *pod) act(w http.ResponseWriter, r *http.Request, session *sessions.Sess
 		session.Values["flashes"] = session.Flashes()
 	case "begin":
 		return p.BeginLogin(r.Context(), session, key)
+	case "provider":
+		p.FromProvider(session, "https://idp.example", key)
 	case "save":
 		return session.Save(r, w)
 	case "saveall":

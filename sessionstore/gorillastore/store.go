@@ -75,3 +75,11 @@ func (s *Store) BeginLogin(ctx context.Context, session *sessions.Session, user 
 	session.Values[loginKey] = string(text)
 	return nil
 }
+
+// FromProvider notes in a session which session at an identity provider its login came from, so that the provider can end
+// this one by it (RevokeBySID of Sessions). Call it after BeginLogin. An empty sid is a no-op.
+func (s *Store) FromProvider(session *sessions.Session, issuer, sid string) {
+	if sid != "" {
+		session.Values[providerKey] = issuer + " " + sid
+	}
+}
