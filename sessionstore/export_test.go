@@ -20,7 +20,7 @@ func Queries(schema string) map[string]string {
 		"set_device": q.setDevice, "set_policy": q.setPolicy,
 		"count": q.count, "list": q.list, "bound": q.bound, "export": q.export,
 		"sweep_lock": q.sweepLock, "sweep_expired": q.sweepExpired, "sweep_page": q.sweepPage, "sweep_idle": q.sweepIdle,
-		"sweep_ended": q.sweepEnded, "sweep_one_time": q.sweepOneTime, "sweep_logouts": q.sweepLogouts, "put": q.put, "take": q.take,
+		"sweep_ended": q.sweepEnded, "sweep_one_time": q.sweepOneTime, "sweep_logouts": q.sweepLogouts, "put": q.put, "take": q.take, "remember": q.remember, "remembers": q.remembers,
 	}
 }
 

@@ -17,7 +17,7 @@ type queries struct {
 	revoke, revokeID, revokeUser, revokeOthers, revokeSID, logoutSID, evict                                                    string
 	count, list, bound, export                                                                                                 string
 	sweepLock, sweepExpired, sweepPage, sweepIdle, sweepEnded, sweepOneTime, sweepLogouts, put, take                           string
-	adopt                                                                                                                      string
+	adopt, remember, remembers                                                                                                 string
 }
 
 func loadQueries(schema string) *queries {
@@ -33,6 +33,6 @@ func loadQueries(schema string) *queries {
 		count: load("count"), list: load("list"), bound: load("bound"), export: load("export"),
 		sweepLock: load("sweep_lock"), sweepExpired: load("sweep_expired"), sweepPage: load("sweep_page"), sweepIdle: load("sweep_idle"),
 		sweepEnded: load("sweep_ended"), sweepOneTime: load("sweep_one_time"), sweepLogouts: load("sweep_logouts"),
-		put: load("put"), take: load("take"), adopt: load("adopt"),
+		put: load("put"), take: load("take"), remember: load("remember"), remembers: load("remembers"), adopt: load("adopt"),
 	}
 }
