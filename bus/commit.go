@@ -75,8 +75,12 @@ func (t *Tx) endedOutside(ctx context.Context) error {
 // pipeline sends the log rows and COMMIT in one go, with BEGIN before them if no statement has taken it along, and reads
 // the results. If a row fails, the server skips COMMIT.
 func (t *Tx) pipeline(ctx context.Context) error {
-	events := t.scope.events.events
 	conn := t.conn.Conn()
+	events, err := writable(conn.PgConn(), t.scope.events.events)
+	if err != nil {
+		t.abandon(ctx)
+		return fmt.Errorf("bus: commit: %w", err)
+	}
 	if t.bus.guards.AnnounceEarly {
 		t.announceEarly(ctx, events)
 	}

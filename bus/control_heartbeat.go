@@ -40,7 +40,7 @@ func (h *heartbeat) registerDue(now time.Time, _ status) time.Time {
 // register commits this pod's row: a pod trusts nothing before.
 func (h *heartbeat) register(ctx context.Context, conn *pgx.Conn, _ status) error {
 	h.stats.statements.Add(1)
-	if _, err := conn.Exec(ctx, h.sql.register, h.ID(), h.cfg.Name, h.info()); err != nil {
+	if _, err := conn.Exec(ctx, h.sql.register, h.ID(), h.storable(h.cfg.Name), h.info()); err != nil {
 		return err
 	}
 	h.registered, h.next = true, time.Now()
@@ -50,7 +50,7 @@ func (h *heartbeat) register(ctx context.Context, conn *pgx.Conn, _ status) erro
 
 // info is what the row says beside the position, as JSON.
 func (h *heartbeat) info() string {
-	text, _ := json.Marshal(map[string]string{"version": h.cfg.Version, "state": h.health.current().String()}) // always encodes
+	text, _ := json.Marshal(map[string]string{"version": h.storable(h.cfg.Version), "state": h.health.current().String()}) // always encodes
 	return string(text)
 }
 

@@ -48,5 +48,7 @@
 //   - Prepared transactions (two-phase commit) cannot use Tx; rows staged in them work.
 //   - The bus' own two connections must reach the primary and must not go through a pooler in transaction mode. Behind
 //     one, the bus notices that notifications do not arrive and polls.
+//   - Keys are exact in databases whose encoding is UTF8. In others a key that is not ASCII invalidates the whole topic,
+//     and topics have to be ASCII.
 //   - The log is an unlogged table: a crash of the server empties it, and everybody resets.
 package bus

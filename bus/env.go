@@ -23,6 +23,8 @@ type env struct {
 	requests requests
 	pods     atomic.Int64 // of this schema, as of the last beat
 	lease    podLease
+
+	asciiOnly atomic.Bool // the database's encoding is not UTF8
 }
 
 // ID returns the random id of this pod.

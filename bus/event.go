@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -136,21 +135,4 @@ func gather(events []Event, maxKeys int) ([]Event, error) {
 		p.add(e.Topic, keys, e.All, maxKeys)
 	}
 	return p.events, p.err
-}
-
-// stagedRow is an event in the JSON that insert_events.sql takes.
-type stagedRow struct {
-	N     int32    `json:"n"`
-	Topic string   `json:"t"`
-	Keys  []string `json:"k,omitempty"`
-	Whole bool     `json:"w,omitempty"`
-}
-
-func stagedJSON(events []Event, first int32) (string, error) {
-	rows := make([]stagedRow, len(events))
-	for i, e := range events {
-		rows[i] = stagedRow{N: first + int32(i), Topic: e.Topic, Keys: e.Keys, Whole: e.All}
-	}
-	text, err := json.Marshal(rows)
-	return string(text), err
 }

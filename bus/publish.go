@@ -28,6 +28,9 @@ func (p *Postgres) committed(events []Event, r Receipt, firstN int32) {
 	now := time.Now()
 	p.stats.published.Add(int64(len(events)))
 
+	if p.asciiOnly.Load() {
+		events = asASCII(events)
+	}
 	ids := make([]position.EventID, len(events))
 	wires := make([]wire.Event, len(events))
 	at := p.applier.fresh.databaseTime(now)

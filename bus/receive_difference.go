@@ -9,6 +9,7 @@ import (
 	"math"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -148,6 +149,9 @@ func (d *difference) scanEvent(rows pgx.Rows) error {
 	e.At = at.UnixMicro()
 	if len(e.Topic) == 0 || len(e.Topic) > MaxTopicLen {
 		e.Keys, e.All = nil, false // nobody can publish this with us, and nobody can be subscribed to it
+	}
+	if !allKeys(e.Keys, utf8.ValidString) {
+		e.Keys, e.All = nil, true // in a database without an encoding, any bytes can be keys
 	}
 	d.events = append(d.events, e)
 	return nil

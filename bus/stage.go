@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 )
 
 // PgxExecer is a transaction of the caller's on pgx: a pgx.Tx, a connection that is in a transaction, or what a library
@@ -94,6 +96,9 @@ func (p *Postgres) stage(events []Event, is inTransaction, query func(string, ..
 	text, err := query(p.sql.insertEvents, rows, p.ID(), sameAs)
 	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("bus: stage: %w", ErrNotInTransaction)
+	}
+	if pgerr.IsNullViolation(err) {
+		return nil, fmt.Errorf("bus: stage: %w: topics have to be ASCII unless the database is in UTF8: %w", ErrInvalidEvent, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("bus: stage: %w", explain(err))

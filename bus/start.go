@@ -46,6 +46,8 @@ func (p *Postgres) checkStart(ctx context.Context, s *session) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 
+	p.asciiOnly.Store(s.conn.PgConn().ParameterStatus("server_encoding") != "UTF8")
+
 	// First what the catalog says: where rows are hidden or tables may not be read, the version cannot be known.
 	var missing, hidden []string
 	var role string

@@ -160,12 +160,21 @@ func (d *Dialer) prepare(ctx context.Context, c *Conn) error {
 			return err
 		}
 	}
+	raw := c.PgConn().ParameterStatus("server_encoding") == "SQL_ASCII"
+	if raw && (c.Pooled || c.Config().DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol) {
+		return fmt.Errorf("%w: the database's encoding is SQL_ASCII, which takes a direct connection and another mode than simple_protocol",
+			d.ErrConfig)
+	}
 	if c.Pooled {
 		return nil
 	}
 
 	// A hook may have left the connection listening to something that is not ours.
 	settings := settingsSQL(append(common[:len(common):len(common)], d.Settings...))
+	if raw {
+		// Without an encoding any bytes can be a text, and the server would refuse to send those that are not UTF-8.
+		settings += "; SET client_encoding = 'SQL_ASCII'"
+	}
 	_, err := c.PgConn().Exec(ctx, settings+"; UNLISTEN *").ReadAll()
 	return err
 }

@@ -67,6 +67,9 @@ func IsQueueFull(err error) bool { return is(err, "54000") }
 // IsCheckViolation reports whether a CHECK constraint refused a row.
 func IsCheckViolation(err error) bool { return is(err, "23514") }
 
+// IsNullViolation reports whether a NOT NULL constraint refused a row.
+func IsNullViolation(err error) bool { return is(err, "23502") }
+
 // IsInternal reports whether the server calls the error its own. GRANT and DDL fail so ("tuple concurrently updated")
 // where another transaction changes the same row of the catalog.
 func IsInternal(err error) bool { return is(err, "XX000") }

@@ -30,6 +30,7 @@ func TestQuestions(t *testing.T) {
 		"unknown statement": {pgerr.IsUnknownStatement, []string{"26000"}, []string{"0A000"}},
 		"queue full":        {pgerr.IsQueueFull, []string{"54000"}, []string{"54001"}},
 		"check violation":   {pgerr.IsCheckViolation, []string{"23514"}, []string{"23505"}},
+		"null violation":    {pgerr.IsNullViolation, []string{"23502"}, []string{"23505"}},
 		"internal":          {pgerr.IsInternal, []string{"XX000"}, []string{"XX001"}},
 		"unavailable":       {pgerr.IsUnavailable, []string{"08006", "53300", "57P01", "58030", "XX000"}, []string{"40001", "23505", "X"}},
 	} {
