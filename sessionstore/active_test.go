@@ -10,7 +10,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// The sweep counts what is valid on its way through the table, page by page, and nothing else.
+// The sweep counts what is valid and nothing else.
 func TestActiveSessions(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -48,7 +48,7 @@ func TestActiveSessions(t *testing.T) {
 		require.NoError(t, p.Sweep(ctx))
 		require.EqualValues(t, 7, p.Stats().Active)
 		require.NoError(t, testutil.CollectAndCompare(p.store, strings.NewReader(`
-# HELP pgcoherence_session_active Valid sessions in the database, of all pods, as of this pod's last sweep.
+# HELP pgcoherence_session_active Valid sessions in the database, of all pods, as of the last sweep; an estimate if there are many.
 # TYPE pgcoherence_session_active gauge
 pgcoherence_session_active{store="session"} 7
 `), "pgcoherence_session_active"))

@@ -23,7 +23,7 @@ func newMetrics(name string) *metrics {
 		swept:       desc("swept_total", "Rows deleted, or emptied, after they were over.", "kind"),
 		waiting:     desc("touches_waiting", "Uses of sessions that wait to be written."),
 		streams:     desc("streams", "Streams bound to a session on this pod."),
-		active:      desc("active", "Valid sessions in the database, of all pods, as of this pod's last sweep."),
+		active:      desc("active", "Valid sessions in the database, of all pods, as of the last sweep; an estimate if there are many."),
 	}
 }
 

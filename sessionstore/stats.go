@@ -37,10 +37,14 @@ const (
 	sweptEmptied
 	sweptOneTime
 	sweptLogout
+	sweptRevoked
 	sweptKinds
 )
 
-var sweptNames = [sweptKinds]string{"expired", "idle", "emptied", "one_time", "logout"}
+var sweptNames = [sweptKinds]string{"expired", "idle", "emptied", "one_time", "logout", "revoked"}
+
+// sweptKind is the kind of a name.
+func sweptKind(name string) int { return max(slices.Index(sweptNames[:], name), 0) }
 
 // Stats is a snapshot of what a store has done, since New, and how it stands.
 type Stats struct {
@@ -51,10 +55,10 @@ type Stats struct {
 	Conflicts   int64            // writes that met another's
 	Touched     int64            // uses written
 	TouchesLost int64            // uses not noted, because too many wait
-	Swept       map[string]int64 // rows: expired, idle, one_time, logout are deleted, emptied ones only lose their data
+	Swept       map[string]int64 // rows: expired, idle, revoked, one_time, logout are deleted, emptied ones only lose their data
 	Waiting     int              // uses that wait to be written
 	Streams     int              // contexts of Bind
-	Active      int64            // valid sessions in the database, of all pods, as of this pod's last sweep; -1 before the first
+	Active      int64            // valid sessions in the database, of all pods, as of the last sweep; an estimate if there are more than some thousands; -1 before the first
 	Cache       cache.Stats
 }
 

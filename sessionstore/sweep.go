@@ -9,71 +9,114 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// sweeper deletes what is long over, a batch in each transaction. One pod of all does at a time.
-type sweeper struct {
-	lock  string
-	after []byte // where in the order of keys the next page begins
-	valid int64  // sessions in the pages before
-}
+// The sweep deletes what is over for an hour, a batch in each transaction. Every statement reads an index from where
+// something is to be done: a table of millions costs what changes in it, and not what is in it.
+
+// batch is what one transaction of a sweep does. more: there may be another.
+type batch func(ctx context.Context, tx pgx.Tx) (more bool, err error)
+
+const (
+	// restFactor is how many times as long as a batch a sweep of Run rests after it.
+	restFactor = 19
+	// samplePages is in how many pages of the table valid sessions are counted, about twenty in each.
+	samplePages = 250
+	// sweepUsers is of how many users the sessions are emptied in one transaction.
+	sweepUsers = 50
+)
 
 // runSweep sweeps every interval, give or take half, so that pods which started together do not come together.
 func (s *Store[T]) runSweep(ctx context.Context) {
-	w := s.newSweeper()
-	wait := rand.N(s.cfg.SweepInterval) + 1
+	interval := s.cfg.SweepInterval
+	wait := rand.N(interval) + 1
 	for {
-		t := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			t.Stop()
+		if !rest(ctx, wait) {
 			return
-		case <-t.C:
 		}
-		wait = s.cfg.SweepInterval/2 + rand.N(s.cfg.SweepInterval) + 1
-		if err := s.sweep(ctx, w); err != nil && ctx.Err() == nil {
+		wait = interval/2 + rand.N(interval) + 1
+		if err := s.sweepInTurn(ctx); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "sweep failed", slog.Any("error", err))
 		}
 	}
 }
 
-func (s *Store[T]) newSweeper() *sweeper { return &sweeper{lock: s.cfg.Schema, after: []byte{}} }
+// rest reports whether the time has passed, and ctx has not ended.
+func rest(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
 
-// Sweep deletes now what Run would in its course: sessions an hour after they expired, one-time values that nobody took.
+// sweepInTurn sweeps unless another pod has done so a short while ago.
+func (s *Store[T]) sweepInTurn(ctx context.Context) error {
+	var due bool
+	var active int64
+	if err := s.pool.QueryRow(ctx, s.sql.sweepBegin, (s.cfg.SweepInterval/2).Microseconds()).Scan(&due, &active); err != nil {
+		return explain("sweep", err)
+	}
+	if active >= 0 {
+		s.stats.active.Store(active + 1)
+	}
+	if !due {
+		return nil
+	}
+	return s.sweep(ctx, restFactor)
+}
+
+// Sweep deletes now what Run would in its course: sessions an hour after they were over, one-time values that nobody took.
 // It returns when all of it is done, or another pod is at it.
-func (s *Store[T]) Sweep(ctx context.Context) error { return s.sweep(ctx, s.newSweeper()) }
+func (s *Store[T]) Sweep(ctx context.Context) error { return s.sweep(ctx, 0) }
 
-func (s *Store[T]) sweep(ctx context.Context, w *sweeper) error {
-	// Each batch is a transaction that deletes and does nothing else: who writes to one of its rows waits for its end.
-	for _, batch := range []func(context.Context, pgx.Tx) (more bool, err error){
+func (s *Store[T]) sweep(ctx context.Context, rests time.Duration) error {
+	for _, b := range []batch{
 		s.deleting(s.sql.sweepExpired, sweptExpired),
 		s.deleting(s.sql.sweepOneTime, sweptOneTime),
 		s.deleting(s.sql.sweepLogouts, sweptLogout),
-		func(ctx context.Context, tx pgx.Tx) (bool, error) {
-			whole, err := s.sweepPage(ctx, tx, w, s.cfg.SweepBatch)
-			return !whole, err
-		},
+		s.deleting(s.sql.sweepForgotten, sweptLogout),
+		s.emptying,
+		s.examining(s.sql.sweepDue),
+		s.examining(s.sql.sweepNew),
+		s.counting,
 	} {
-		for more := true; more; {
-			var mine bool
-			err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
-				if err := tx.QueryRow(ctx, s.sql.sweepLock, w.lock).Scan(&mine); err != nil || !mine {
-					return err
-				}
-				more, err = batch(ctx, tx)
-				return err
-			})
-			if err != nil {
-				return explain("sweep", err)
-			}
-			if !mine {
-				return nil // another pod is at it
-			}
+		mine, err := s.sweepBatches(ctx, b, rests)
+		if err != nil {
+			return explain("sweep", err)
+		}
+		if !mine {
+			return nil // another pod is at it
 		}
 	}
 	return nil
 }
 
-// deleting deletes a batch by an index; more: there may be another.
-func (s *Store[T]) deleting(sql string, what int) func(context.Context, pgx.Tx) (more bool, err error) {
+// sweepBatches runs batches of one kind until there are no more. Each is a transaction of its own: who writes to one of
+// its rows waits for its end.
+func (s *Store[T]) sweepBatches(ctx context.Context, b batch, rests time.Duration) (mine bool, err error) {
+	for more := true; more; {
+		begun := time.Now()
+		err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
+			if err := tx.QueryRow(ctx, s.sql.sweepLock, s.cfg.Schema).Scan(&mine); err != nil || !mine {
+				return err
+			}
+			more, err = b(ctx, tx)
+			return err
+		})
+		if err != nil || !mine {
+			return mine, err
+		}
+		if more && rests > 0 && !rest(ctx, rests*min(time.Since(begun), time.Second)) {
+			return mine, ctx.Err()
+		}
+	}
+	return true, nil
+}
+
+// deleting deletes a batch by an index.
+func (s *Store[T]) deleting(sql string, what int) batch {
 	return func(ctx context.Context, tx pgx.Tx) (bool, error) {
 		tag, err := tx.Exec(ctx, sql, s.cfg.SweepBatch)
 		if err != nil {
@@ -84,50 +127,96 @@ func (s *Store[T]) deleting(sql string, what int) func(context.Context, pgx.Tx) 
 	}
 }
 
-// sweepPage looks at one page for what no index tells; whole: it was the last.
-func (s *Store[T]) sweepPage(ctx context.Context, tx pgx.Tx, w *sweeper, limit int) (whole bool, err error) {
-	rows, err := tx.Query(ctx, s.sql.sweepPage, w.after, limit)
+// examining deletes those of the rows that a statement locks which are over, and says when to look at the others again.
+func (s *Store[T]) examining(sql string) batch {
+	return func(ctx context.Context, tx pgx.Tx) (bool, error) {
+		rows, err := tx.Query(ctx, sql, s.cfg.SweepBatch)
+		if err != nil {
+			return false, err
+		}
+		over := map[string]int64{}
+		var dead, alive [][]byte
+		var k []byte
+		var why string
+		_, err = pgx.ForEachRow(rows, []any{&k, &why}, func() error {
+			own := append([]byte(nil), k...)
+			if why == "" {
+				alive = append(alive, own)
+				return nil
+			}
+			dead = append(dead, own)
+			over[why]++
+			return nil
+		})
+		if err != nil {
+			return false, err
+		}
+
+		if len(dead) > 0 {
+			if _, err := tx.Exec(ctx, s.sql.sweepDelete, dead); err != nil {
+				return false, err
+			}
+		}
+		if len(alive) > 0 {
+			if _, err := tx.Exec(ctx, s.sql.sweepLater, alive); err != nil {
+				return false, err
+			}
+			tag, err := tx.Exec(ctx, s.sql.sweepOrphans, alive, string(ReasonUser))
+			if err != nil {
+				return false, err
+			}
+			s.stats.swept[sweptEmptied].Add(tag.RowsAffected())
+		}
+		for why, n := range over {
+			s.stats.swept[sweptKind(why)].Add(n)
+		}
+		return len(dead)+len(alive) == s.cfg.SweepBatch, nil
+	}
+}
+
+// emptying takes the data of sessions whose users' sessions were all ended.
+func (s *Store[T]) emptying(ctx context.Context, tx pgx.Tx) (more bool, err error) {
+	rows, err := tx.Query(ctx, s.sql.sweepUsers, sweepUsers)
 	if err != nil {
 		return false, err
 	}
-	var idle, ended [][]byte
-	n := 0
-	var k []byte
-	var isIdle, isEnded, isValid bool
-	_, err = pgx.ForEachRow(rows, []any{&k, &isIdle, &isEnded, &isValid}, func() error {
-		n++
-		if isValid {
-			w.valid++
-		}
-		w.after = append([]byte(nil), k...)
-		switch {
-		case isIdle:
-			idle = append(idle, w.after)
-		case isEnded:
-			ended = append(ended, w.after)
-		}
+	var users []string
+	var gens []int64
+	var user string
+	var gen int64
+	_, err = pgx.ForEachRow(rows, []any{&user, &gen}, func() error {
+		users, gens = append(users, user), append(gens, gen)
 		return nil
 	})
+	if err != nil || len(users) == 0 {
+		return false, err
+	}
+
+	tag, err := tx.Exec(ctx, s.sql.sweepEnded, users, gens, string(ReasonUser), s.cfg.SweepBatch)
 	if err != nil {
 		return false, err
 	}
-	if whole = n < limit; whole {
-		s.stats.active.Store(w.valid + 1)
-		w.after, w.valid = []byte{}, 0
+	s.stats.swept[sweptEmptied].Add(tag.RowsAffected())
+	if tag.RowsAffected() == int64(s.cfg.SweepBatch) {
+		return true, nil // the same users once more
 	}
-	if len(idle) > 0 {
-		tag, err := tx.Exec(ctx, s.sql.sweepIdle, idle)
-		if err != nil {
-			return false, err
-		}
-		s.stats.swept[sweptIdle].Add(tag.RowsAffected())
+	_, err = tx.Exec(ctx, s.sql.sweepUsersDone, users, gens)
+	return len(users) == sweepUsers, err
+}
+
+// counting estimates how many sessions are valid, for all pods.
+func (s *Store[T]) counting(ctx context.Context, tx pgx.Tx) (more bool, err error) {
+	var pages, active int64
+	if err := tx.QueryRow(ctx, s.sql.sweepPages).Scan(&pages); err != nil {
+		return false, err
 	}
-	if len(ended) > 0 {
-		tag, err := tx.Exec(ctx, s.sql.sweepEnded, ended, string(ReasonUser))
-		if err != nil {
-			return false, err
-		}
-		s.stats.swept[sweptEmptied].Add(tag.RowsAffected())
+	percent := 100.0
+	if pages > samplePages {
+		percent = samplePages * 100 / float64(pages)
 	}
-	return whole, nil
+	if err := tx.QueryRow(ctx, s.sql.sweepEnd, percent).Scan(&active); err != nil {
+		return false, err
+	}
+	s.stats.active.Store(active + 1)
+	return false, nil
 }

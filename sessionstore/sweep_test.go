@@ -10,7 +10,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// What is long over is deleted in batches, past rows that somebody holds; what was revoked stays until its deadline.
+// What is long over is deleted in batches, past rows that somebody holds; what was revoked stays for an hour.
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -22,6 +22,9 @@ func TestSweep(t *testing.T) {
 	}
 	revoked, _ := login(t, p, "revoked", nil)
 	_, err := p.Revoke(ctx, revoked)
+	require.NoError(t, err)
+	gone, _ := login(t, p, "gone", nil)
+	_, err = p.Revoke(ctx, gone)
 	require.NoError(t, err)
 	old, _ := login(t, p, "old", nil)
 	_, err = p.Revoke(ctx, old)
@@ -37,7 +40,9 @@ func TestSweep(t *testing.T) {
 	require.NoError(t, err)
 	_, err = p.pool.Exec(ctx, `
 		UPDATE pgcoherence.session SET expires_at = clock_timestamp() - interval '61 minutes' WHERE user_id IN ('expired', 'old');
-		UPDATE pgcoherence.session SET last_seen = clock_timestamp() - interval '91 minutes' WHERE user_id IN ('idle', 'revoked');
+		UPDATE pgcoherence.session SET last_seen = clock_timestamp() - interval '91 minutes' WHERE user_id IN ('idle', 'revoked', 'gone');
+		UPDATE pgcoherence.session SET revoked_at = clock_timestamp() - interval '61 minutes' WHERE user_id = 'gone';
+		UPDATE pgcoherence.session SET sweep_at = CASE WHEN user_id = 'valid' THEN NULL ELSE clock_timestamp() - interval '1 second' END;
 		UPDATE pgcoherence.one_time SET expires_at = clock_timestamp() - interval '2 minutes';
 		UPDATE pgcoherence.session_logout SET ended_at = clock_timestamp() - interval '25 hours'`)
 	require.NoError(t, err)
@@ -53,7 +58,8 @@ func TestSweep(t *testing.T) {
 	require.Zero(t, count("old"))
 	require.Zero(t, count("idle"))
 	require.Equal(t, 10, count("valid"))
-	require.Equal(t, 1, count("revoked"), "until its deadline")
+	require.Equal(t, 1, count("revoked"), "for an hour")
+	require.Zero(t, count("gone"), "and no longer")
 	require.NoError(t, tx.Rollback(ctx))
 	require.NoError(t, p.Sweep(ctx))
 	require.Zero(t, count("expired"))
@@ -66,7 +72,7 @@ func TestSweep(t *testing.T) {
 	require.ErrorIs(t, err, sessionstore.ErrRevoked)
 	_, err = p.Get(ctx, revoked)
 	require.ErrorIs(t, err, sessionstore.ErrRevoked)
-	require.Equal(t, map[string]int64{"expired": 11, "idle": 10, "emptied": 1, "one_time": 5, "logout": 1}, p.Stats().Swept)
+	require.Equal(t, map[string]int64{"expired": 11, "idle": 10, "emptied": 1, "one_time": 5, "logout": 1, "revoked": 1}, p.Stats().Swept)
 }
 
 // One pod of all sweeps at a time.

@@ -1,8 +1,10 @@
--- Sessions of an older generation are invalid already; here they lose their data, too. Raising a generation never
--- moves a row back, but all-but-one moves one forward: so it is compared again under the row's lock.
+-- Sessions of another generation than their user's ($1, $2) are invalid already; here they lose their data, too. The users
+-- are locked, so no session is moved meanwhile.
 UPDATE /*schema*/pgcoherence.session AS s
-SET revoked_at = clock_timestamp(), revoke_reason = $2, data = '', wrapped = NULL, prev_wrapped = NULL, version = s.version + 1
+SET revoked_at = clock_timestamp(), revoke_reason = $3, sweep_at = clock_timestamp() + interval '1 hour',
+    data = '', wrapped = NULL, prev_wrapped = NULL, next_salt = NULL, version = s.version + 1
 WHERE s.key IN (
-    SELECT l.key FROM /*schema*/pgcoherence.session AS l
-    WHERE l.key = ANY ($1::bytea[]) AND l.revoked_at IS NULL FOR UPDATE SKIP LOCKED
-) AND s.gen < (SELECT u.gen FROM /*schema*/pgcoherence.session_user AS u WHERE u.user_id = s.user_id)
+    SELECT l.key FROM unnest($1::text[], $2::bigint[]) AS t (user_id, gen)
+    JOIN /*schema*/pgcoherence.session AS l ON l.user_id = t.user_id AND l.gen <> t.gen AND l.revoked_at IS NULL
+    LIMIT $4 FOR UPDATE OF l SKIP LOCKED
+) AND s.revoked_at IS NULL

@@ -1,0 +1,1 @@
+DELETE FROM /*schema*/pgcoherence.session WHERE key = ANY ($1::bytea[])

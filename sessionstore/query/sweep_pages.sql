@@ -1,0 +1,1 @@
+SELECT pg_relation_size('/*schema*/pgcoherence.session') / current_setting('block_size')::bigint
