@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 )
 
+// streamTick is how often streams are checked without being told to.
 const streamTick = time.Second
 
 // Bind is a context for a stream, such as SSE or a WebSocket, that belongs to a session: it ends when the session does, on
@@ -33,7 +35,10 @@ func (s *Store[T]) Bind(ctx context.Context, got *Session[T]) (context.Context, 
 
 // runStreams looks at sessions when the bus says so, when their time is over, and while the bus cannot say.
 func (s *Store[T]) runStreams(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	defer s.streams.close()
+	wg.Go(func() { s.runGrace(ctx) })
 	tick := time.NewTicker(streamTick)
 	defer tick.Stop()
 	for {
@@ -48,9 +53,27 @@ func (s *Store[T]) runStreams(ctx context.Context) {
 			s.streams.fresh()
 		}
 		if ids := s.streams.doubtful(!fresh); len(ids) > 0 && !s.lookAt(ctx, ids) {
-			// The tick tries again.
+			// The tick tries again; runGrace ends those that nobody could tell about for too long.
 			s.log.DebugContext(ctx, "sessions of streams not looked at", slog.Int("streams", len(ids)))
 		}
+	}
+}
+
+// runGrace ends streams that neither the bus nor the database could vouch for in time. It asks nobody, so however many
+// streams there are and however slow the database is, none goes on for longer.
+func (s *Store[T]) runGrace(ctx context.Context) {
+	tick := time.NewTicker(min(streamTick, max(s.cfg.BindGrace/10, time.Millisecond)))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if s.bus.Fresh() {
+			s.streams.fresh()
+		}
+		s.streams.endUnknown(s.cfg.BindGrace)
 	}
 }
 
@@ -63,9 +86,13 @@ func (s *Store[T]) lookAt(ctx context.Context, ids []string) (ok bool) {
 		batch := ids[:n]
 		ids = ids[n:]
 		asked := s.cfg.now()
+		if !ok {
+			s.streams.keepDoubt(batch) // it will not be told either
+			continue
+		}
 		found, err := s.standings(ctx, batch)
 		if err != nil {
-			s.streams.unsettled(batch, s.cfg.BindGrace)
+			s.streams.keepDoubt(batch)
 			ok = false
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/bus"
@@ -100,8 +101,12 @@ type Config[T any] struct {
 	Encrypt bool
 
 	// SealKeys, if any, make tokens carry a signature, so that invented ones are rejected before the database is asked.
-	// The first signs, all are accepted, which is how one is replaced. At least 16 bytes each. Defaults to none.
+	// The first signs, all are accepted; see AcceptKeys for how one is added or replaced. At least 16 bytes each. Defaults to
+	// none.
 	SealKeys [][]byte
+	// AcceptKeys are accepted and do not sign: give a new key to all pods here before the first of them signs with it, and
+	// keep an old one here until its tokens have expired. Defaults to none.
+	AcceptKeys [][]byte
 	// AcceptUnsealed accepts tokens without a signature, too, while those from before SealKeys was set expire.
 	AcceptUnsealed bool
 
@@ -115,8 +120,8 @@ type Config[T any] struct {
 	// WhenStale is what becomes of reads while the bus cannot prove that this memory is in sync. Defaults to
 	// cache.Bypass: each asks the database.
 	WhenStale cache.Policy
-	// Tier is a second level behind the memory of the pods. It holds what the database holds: with Encrypt nothing
-	// readable. Defaults to none.
+	// Tier is a second level behind the memory of the pods. What it holds is encrypted and authenticated by a key from the
+	// database: whoever can read it learns nothing, and whoever can write it lets nobody in. Defaults to none.
 	Tier cache.Tier
 
 	// MaxLookups is how many sessions are looked up in the database at once; the rest waits. Defaults to
@@ -175,11 +180,7 @@ func (c *Config[T]) withDefaults() Config[T] {
 		}
 	}
 	d.MaxData = cmp.Or(d.MaxData, DefaultMaxData)
-	keys := make([][]byte, len(d.SealKeys))
-	for i, k := range d.SealKeys {
-		keys[i] = append([]byte(nil), k...)
-	}
-	d.SealKeys = keys
+	d.SealKeys, d.AcceptKeys = copyKeys(d.SealKeys), copyKeys(d.AcceptKeys)
 	d.Size = cmp.Or(d.Size, DefaultSize)
 	d.MaxLookups = cmp.Or(d.MaxLookups, DefaultMaxLookups)
 	d.MaxWaiting = cmp.Or(d.MaxWaiting, DefaultMaxWaiting)
@@ -199,6 +200,14 @@ func (c *Config[T]) withDefaults() Config[T] {
 	return d
 }
 
+func copyKeys(keys [][]byte) [][]byte {
+	own := make([][]byte, len(keys))
+	for i, k := range keys {
+		own[i] = slices.Clone(k)
+	}
+	return own
+}
+
 func (c *Config[T]) validate() error {
 	if err := sqltext.CheckSchema(c.Schema); err != nil {
 		return fmt.Errorf("%w: Schema: %w", ErrConfig, err)
@@ -209,9 +218,11 @@ func (c *Config[T]) validate() error {
 	if err := c.Policy.check(); err != nil {
 		return fmt.Errorf("%w: Policy: %w", ErrConfig, err)
 	}
-	for i, k := range c.SealKeys {
-		if len(k) < 16 {
-			return fmt.Errorf("%w: SealKeys: number %d has %d bytes, at least 16", ErrConfig, i, len(k))
+	for field, keys := range map[string][][]byte{"SealKeys": c.SealKeys, "AcceptKeys": c.AcceptKeys} {
+		for i, k := range keys {
+			if len(k) < 16 {
+				return fmt.Errorf("%w: %s: number %d has %d bytes, at least 16", ErrConfig, field, i, len(k))
+			}
 		}
 	}
 	if c.MaxPerUser < 0 {

@@ -33,7 +33,7 @@ func TestMalformedTokens(t *testing.T) {
 	other := sessionstore.FormatToken(make([]byte, 32), []byte("another key of 16"))
 	bad := []string{
 		"", "a", good[:42], good + "A", good + "=", " " + good[1:], "+" + good[1:], "/" + good[1:], good[:42] + "\n", good[:21] + "\r\n" + good[:20],
-		good[:42] + "é", strings.Repeat("A", 1<<20), strings.Repeat("\x00", 43), strings.Repeat("_", 43), good + "." + good[:22],
+		good[:42] + "é", strings.Repeat("A", 1<<20), strings.Repeat("\x00", 43), strings.Repeat("_", 43), good + "." + good[:21] + "_", // the last bits of a seal are zero
 	}
 	for _, token := range bad {
 		_, err := plain.Get(ctx, token)

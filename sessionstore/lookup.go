@@ -49,6 +49,7 @@ func (s *Store[T]) load(ctx context.Context, k key) (cache.Loaded[*row[T]], erro
 	}
 	defer s.lookups.leave()
 	s.stats.lookups.Add(1)
+	s.loadTierKey(ctx)
 	r, err := s.read(ctx, s.pool, k)
 	if err != nil {
 		return cache.Loaded[*row[T]]{}, err

@@ -15,7 +15,7 @@ type queries struct {
 	get, getLocked, create, save, touch, rotate, firstUse                                                                        string
 	lockLogin, forgetUser, forgetAbsent, forgetSessions, revokeAllFloor, revokeAllUsers, revokeAllOthers, setDevice, setPolicy   string
 	revoke, revokeID, revokeUser, revokeOthers, revokeSID, logoutSID, evict                                                      string
-	count, list, bound, export                                                                                                   string
+	count, list, bound, export, tierKey                                                                                          string
 	put, take                                                                                                                    string
 	sweepLock, sweepBegin, sweepExpired, sweepOneTime, sweepLogouts, sweepForgotten, sweepDue, sweepNew, sweepDelete, sweepLater string
 	sweepUsers, sweepEnded, sweepOrphans, sweepUsersDone, sweepPages, sweepEnd                                                   string
@@ -36,6 +36,6 @@ func loadQueries(schema string) *queries {
 		sweepLock: load("sweep_lock"), sweepBegin: load("sweep_begin"), sweepExpired: load("sweep_expired"), sweepOneTime: load("sweep_one_time"), sweepLogouts: load("sweep_logouts"),
 		sweepForgotten: load("sweep_forgotten"), sweepDue: load("sweep_due"), sweepNew: load("sweep_new"), sweepDelete: load("sweep_delete"), sweepLater: load("sweep_later"),
 		sweepUsers: load("sweep_users"), sweepEnded: load("sweep_ended"), sweepOrphans: load("sweep_orphans"), sweepUsersDone: load("sweep_users_done"), sweepPages: load("sweep_pages"), sweepEnd: load("sweep_end"),
-		put: load("put"), take: load("take"), remember: load("remember"), remembers: load("remembers"), adopt: load("adopt"),
+		put: load("put"), take: load("take"), tierKey: load("tier_key"), remember: load("remember"), remembers: load("remembers"), adopt: load("adopt"),
 	}
 }

@@ -26,6 +26,7 @@ type Store[T any] struct {
 	sealer  sealer
 	share   sharing
 	rows    *cache.Cache[key, *row[T]]
+	tier    *sealedTier // nil: none
 	lookups lookups
 	touches touches
 	streams streams
@@ -58,7 +59,7 @@ func New[T any](b bus.Bus, pool *pgxpool.Pool, cfg *Config[T]) (*Store[T], error
 	}
 	s := &Store[T]{
 		cfg: c, bus: b, pool: pool, sql: loadQueries(c.Schema), share: sharingOf(&c),
-		sealer:  sealer{keys: c.SealKeys, accept: c.AcceptUnsealed},
+		sealer:  sealer{keys: c.SealKeys, others: c.AcceptKeys, unsealed: c.AcceptUnsealed},
 		lookups: newLookups(c.MaxLookups, c.MaxWaiting),
 		ready:   make(chan struct{}),
 		log:     c.Logger.With(slog.String("component", "sessionstore"), slog.String("name", c.Name)),
@@ -66,11 +67,16 @@ func New[T any](b bus.Bus, pool *pgxpool.Pool, cfg *Config[T]) (*Store[T], error
 	s.touches.init()
 	s.streams.init(s.cfg.now)
 	s.metrics = newMetrics(c.Name)
+	var tier cache.Tier
+	if c.Tier != nil {
+		s.tier = &sealedTier{Tier: c.Tier}
+		tier = s.tier
+	}
 	var err error
 	s.rows, err = cache.New(b, Topic, cache.LoaderFunc[key, *row[T]](s.load), &cache.Config[key, *row[T]]{
 		Size: c.Size, TTL: cache.Forever, Jitter: -1, NoNegative: true, WhenStale: c.WhenStale, LoadTimeout: c.LookupTimeout,
 		LoadConcurrency: c.MaxLookups + c.MaxWaiting + 1, FailureBackoff: -1, // what waits, and what is too much, the store decides
-		KeyString: key.String, ParseKey: parseKey, Tier: c.Tier, Codec: rowCodec[T]{s}, Logger: c.Logger, Name: c.Name,
+		KeyString: key.String, ParseKey: parseKey, Tier: tier, Codec: rowCodec[T]{s}, Logger: c.Logger, Name: c.Name,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)

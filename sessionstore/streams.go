@@ -193,14 +193,24 @@ func (m *streams) settle(ids []string, found map[string]standing, asked time.Tim
 	}
 }
 
-// unsettled keeps the doubt, and ends what has been in it for too long.
-func (m *streams) unsettled(ids []string, grace time.Duration) {
-	var over []*stream
+// keepDoubt puts back what the database could not be asked about.
+func (m *streams) keepDoubt(ids []string) {
 	m.mu.Lock()
-	now := m.now()
+	defer m.mu.Unlock()
 	for _, id := range ids {
 		for b := range m.byID[id] {
 			b.doubt = true
+		}
+	}
+}
+
+// endUnknown ends the streams whose sessions were last known to be valid longer ago than the grace.
+func (m *streams) endUnknown(grace time.Duration) {
+	var over []*stream
+	m.mu.Lock()
+	now := m.now()
+	for _, same := range m.byID {
+		for b := range same {
 			if since(b.known, now) >= grace {
 				over = append(over, b)
 			}

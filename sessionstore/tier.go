@@ -19,8 +19,7 @@ func (s *Store[T]) sampleClock(r *row[T]) {
 
 var errNoClock = errors.New("sessionstore: nothing was read from the database yet")
 
-// tierRow is a row in a tier: what the database holds, so with Config.Encrypt nothing readable. Remaining times are as of
-// At, by the database's clock.
+// tierRow is a row in a tier, which sealedTier encrypts. Remaining times are as of At, by the database's clock.
 type tierRow struct {
 	At        time.Time     `json:"at"`
 	Key       key           `json:"k"`
@@ -38,6 +37,10 @@ type tierRow struct {
 	Seen      time.Duration `json:"s"`
 	Rotated   time.Duration `json:"ro"`
 	Grace     time.Duration `json:"g,omitempty"`
+
+	CurrentProof []byte `json:"cp,omitempty"`
+	NextSalt     []byte `json:"ns,omitempty"`
+	Unconfirmed  bool   `json:"u,omitempty"`
 }
 
 // rowCodec is the cache's codec for its tier.
@@ -46,7 +49,7 @@ type rowCodec[T any] struct{ store *Store[T] }
 func (c rowCodec[T]) Marshal(r *row[T]) ([]byte, error) {
 	return json.Marshal(tierRow{
 		r.readAt(), r.key, r.prevKey, r.current, r.proof, r.wrapped, r.info, r.tag, r.version, r.data, r.lastWrite, r.revoked,
-		r.untilDeadline, r.sinceSeen, r.sinceRotated, r.grace,
+		r.untilDeadline, r.sinceSeen, r.sinceRotated, r.grace, r.currentProof, r.nextSalt, r.unconfirmed,
 	})
 }
 
@@ -69,5 +72,6 @@ func (c rowCodec[T]) Unmarshal(data []byte) (*row[T], error) {
 		now: c.store.cfg.now, asked: now.Add(-age), key: t.Key, prevKey: t.PrevKey, current: t.Current, proof: t.Proof, wrapped: t.Wrapped,
 		info: t.Info, tag: t.Tag, version: t.Version, data: t.Data, lastWrite: t.LastWrite, revoked: t.Revoked,
 		untilDeadline: t.Deadline, sinceSeen: t.Seen, sinceRotated: t.Rotated, grace: t.Grace,
+		currentProof: t.CurrentProof, nextSalt: t.NextSalt, unconfirmed: t.Unconfirmed,
 	}, nil
 }

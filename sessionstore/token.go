@@ -60,10 +60,11 @@ func (s *secret) hash() (key, proof) {
 	return key(sum[:16]), proof(sum[16:])
 }
 
-// sealer makes and checks tokens. The first key signs, all are accepted.
+// sealer makes and checks tokens. The first key signs, all are accepted, and those of others as well.
 type sealer struct {
-	keys   [][]byte
-	accept bool // tokens without a seal as well
+	keys     [][]byte // none: tokens are made without a seal
+	others   [][]byte // accepted, before they sign or after
+	unsealed bool     // tokens without a seal are accepted as well
 }
 
 // format makes the token for the client.
@@ -80,8 +81,10 @@ func (l *sealer) format(s *secret) string {
 // was a real token's. sealed is the rest of the text, for check.
 func (l *sealer) parse(token string) (s secret, sealed string, err error) {
 	switch {
-	case len(token) == tokenLen && (len(l.keys) == 0 || l.accept):
-	case len(token) == tokenLen+1+sealLen && len(l.keys) > 0 && token[tokenLen] == '.':
+	case len(token) == tokenLen && (len(l.keys) == 0 || l.unsealed):
+	case len(token) == tokenLen+1+sealLen && token[tokenLen] == '.':
+		// Without a key this pod cannot check it, and need not: the row proves the token. Pods that have keys already may
+		// have made it.
 		sealed = token[tokenLen+1:]
 	default:
 		return s, "", ErrMalformed
@@ -95,17 +98,22 @@ func (l *sealer) parse(token string) (s secret, sealed string, err error) {
 
 // check checks the seal that parse has found.
 func (l *sealer) check(s *secret, sealed string) error {
-	if len(l.keys) == 0 || sealed == "" {
+	if sealed == "" {
 		return nil // parse has decided that none is needed
 	}
 	var given [sealBytes]byte
 	if n, err := encoding.Decode(given[:], []byte(sealed)); err != nil || n != sealBytes {
 		return ErrMalformed
 	}
-	for _, k := range l.keys {
-		want := seal(k, s)
-		if hmac.Equal(given[:], want[:]) {
-			return nil
+	if len(l.keys) == 0 && len(l.others) == 0 {
+		return nil
+	}
+	for _, keys := range [][][]byte{l.keys, l.others} {
+		for _, k := range keys {
+			want := seal(k, s)
+			if hmac.Equal(given[:], want[:]) {
+				return nil
+			}
 		}
 	}
 	return ErrMalformed
