@@ -1,0 +1,116 @@
+package oidclogin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+
+	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/sessionstore"
+)
+
+// The defaults of Config.
+const (
+	DefaultAttemptTTL   = 10 * time.Minute
+	DefaultTimeout      = 10 * time.Second
+	DefaultMaxLogoutAge = 5 * time.Minute
+	DefaultCookieName   = "oidc"
+)
+
+// Store is the part of a sessionstore that is needed: a *sessionstore.Store of any data, such as what the method Sessions
+// of scsstore and gorillastore returns.
+type Store interface {
+	PutOneTime(ctx context.Context, kind string, data []byte, o *sessionstore.OneTimeOptions) (string, error)
+	TakeOneTime(ctx context.Context, kind, value, binding string) ([]byte, error)
+	Remember(ctx context.Context, kind, id string, ttl time.Duration) error
+	Remembers(ctx context.Context, kind, id string) (bool, error)
+	RevokeBySID(ctx context.Context, issuer, sid string) (bus.Receipt, error)
+	RevokeUser(ctx context.Context, user string) (bus.Receipt, error)
+}
+
+// Config is how a Client works. Issuer, ClientID and RedirectURL are required.
+type Config struct {
+	// Issuer is the provider's URL, exactly as it calls itself. Its configuration is read when it is first needed.
+	Issuer string
+	// ClientID and ClientSecret are what the provider knows this application by. A public client has no secret.
+	ClientID, ClientSecret string
+	// RedirectURL is the address of the handler that calls Finish, as it is registered at the provider.
+	RedirectURL string
+	// Scopes are what is asked for. "openid" is added. Defaults to none beside it.
+	Scopes []string
+
+	// Users returns which users of the application a subject of the provider is, for back-channel logout without a sid.
+	// Defaults to nil: such a logout is refused with 501.
+	Users func(ctx context.Context, issuer, subject string) (users []string, err error)
+
+	// CookieName is that of the cookie that ties an attempt to its browser. Defaults to DefaultCookieName, with the prefix
+	// __Host-.
+	CookieName string
+	// Insecure leaves out Secure and the prefix, for plain HTTP on a developer's machine. Defaults to false.
+	Insecure bool
+
+	// AttemptTTL is how long a user may take to log in at the provider. Defaults to DefaultAttemptTTL.
+	AttemptTTL time.Duration
+	// Timeout bounds each request to the provider and each write to the database. Defaults to DefaultTimeout.
+	Timeout time.Duration
+	// MaxLogoutAge is how old a logout token may be. It is remembered for as long. Defaults to DefaultMaxLogoutAge.
+	MaxLogoutAge time.Duration
+
+	// HTTPClient makes the requests to the provider. Defaults to http.DefaultClient.
+	HTTPClient *http.Client
+	// Logger takes refused and failed logouts. Defaults to slog.Default().
+	Logger *slog.Logger
+}
+
+func (c *Config) withDefaults() Config {
+	var d Config
+	if c != nil {
+		d = *c
+	}
+	d.Scopes = slices.Clone(d.Scopes)
+	if !slices.Contains(d.Scopes, oidc.ScopeOpenID) {
+		d.Scopes = append([]string{oidc.ScopeOpenID}, d.Scopes...)
+	}
+	d.CookieName = cmp.Or(d.CookieName, DefaultCookieName)
+	d.AttemptTTL = cmp.Or(d.AttemptTTL, DefaultAttemptTTL)
+	d.Timeout = cmp.Or(d.Timeout, DefaultTimeout)
+	d.MaxLogoutAge = cmp.Or(d.MaxLogoutAge, DefaultMaxLogoutAge)
+	if d.HTTPClient == nil {
+		d.HTTPClient = http.DefaultClient
+	}
+	if d.Logger == nil {
+		d.Logger = slog.Default()
+	}
+	d.Logger = d.Logger.With(slog.String("component", "oidclogin"))
+	return d
+}
+
+func (c *Config) validate() error {
+	for _, f := range []struct{ name, value string }{{"Issuer", c.Issuer}, {"RedirectURL", c.RedirectURL}} {
+		u, err := url.Parse(f.value)
+		switch {
+		case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+			return fmt.Errorf("%w: %s: %q is no URL", ErrConfig, f.name, f.value)
+		case u.Scheme == "http" && !c.Insecure:
+			return fmt.Errorf("%w: %s: %q is not https; Insecure allows it", ErrConfig, f.name, f.value)
+		}
+	}
+	switch {
+	case c.ClientID == "":
+		return fmt.Errorf("%w: ClientID is empty", ErrConfig)
+	case c.AttemptTTL < time.Second:
+		return fmt.Errorf("%w: AttemptTTL: %v is less than a second", ErrConfig, c.AttemptTTL)
+	case c.Timeout < time.Millisecond:
+		return fmt.Errorf("%w: Timeout: %v is less than a millisecond", ErrConfig, c.Timeout)
+	case c.MaxLogoutAge < time.Second:
+		return fmt.Errorf("%w: MaxLogoutAge: %v is less than a second", ErrConfig, c.MaxLogoutAge)
+	}
+	return nil
+}
