@@ -60,7 +60,18 @@ func ExamplePostgres_Run() {
 		if err != nil {
 			return err
 		}
-		return b.Run(ctx)
+
+		// Run returns an error only if it cannot start. Then Ready is never closed.
+		ended := make(chan error, 1)
+		go func() { ended <- b.Run(ctx) }()
+		select {
+		case <-b.Ready():
+		case err := <-ended:
+			return err
+		}
+
+		// Serve here, until ctx ends.
+		return <-ended
 	}
 	_ = run
 }

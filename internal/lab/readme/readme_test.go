@@ -15,6 +15,7 @@ const around = `package main
 
 import (
 	"context"
+	"log"
 	"os"
 
 	"github.com/jackc/pgx/v5/pgxpool"
