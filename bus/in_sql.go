@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+
+	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
 // Staging collects the invalidations of one InSQL transaction.
@@ -18,6 +20,24 @@ func (s *Staging) Invalidate(topic string, keys ...string) { s.add(topic, keys, 
 
 // InvalidateAll notes that every key of a topic is no longer valid.
 func (s *Staging) InvalidateAll(topic string) { s.add(topic, nil, true) }
+
+// Add notes events, such as those that a cache makes of its keys and tags.
+func (s *Staging) Add(events ...Event) {
+	for _, e := range events {
+		keys := e.Keys
+		if e.All {
+			keys = nil
+		}
+		s.add(e.Topic, keys, e.All)
+	}
+}
+
+// Refuse implements hook.Invalidator.
+func (s *Staging) Refuse(_ hook.Token, err error) {
+	if s.events.err == nil {
+		s.events.err = err
+	}
+}
 
 func (s *Staging) add(topic string, keys []string, all bool) {
 	s.events.add(topic, keys, all, s.bus.cfg.MaxKeys)

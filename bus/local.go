@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
 // Local is a bus for one process without a database: for tests, and for programs that run as one pod. It has the
@@ -104,6 +106,9 @@ func (t *LocalTx) Invalidate(topic string, keys ...string) { t.scope.note(topic,
 
 // InvalidateAll notes a whole topic.
 func (t *LocalTx) InvalidateAll(topic string) { t.scope.note(topic, nil, true) }
+
+// Refuse implements hook.Invalidator.
+func (t *LocalTx) Refuse(_ hook.Token, err error) { t.scope.refuse(err) }
 
 // Begin begins a savepoint.
 func (t *LocalTx) Begin(context.Context) (*LocalTx, error) {

@@ -36,6 +36,21 @@ func (s *scope) note(topic string, keys []string, all bool) bool {
 	return true
 }
 
+// refuse makes the commit fail with an error, unless the savepoint is rolled back. It returns false if the transaction itself
+// has ended.
+func (s *scope) refuse(err error) bool {
+	for s.done {
+		if s.parent == nil {
+			return false
+		}
+		s = s.parent
+	}
+	if s.events.err == nil {
+		s.events.err = err
+	}
+	return true
+}
+
 // nest begins a savepoint.
 func (s *scope) nest() *scope {
 	inner := &scope{parent: s, maxKeys: s.maxKeys, readOnly: s.readOnly}

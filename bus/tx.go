@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/lazytx"
 )
 
@@ -108,6 +109,13 @@ func (t *Tx) InvalidateAll(topic string) { t.note(topic, nil, true) }
 func (t *Tx) note(topic string, keys []string, all bool) {
 	if !t.scope.note(topic, keys, all) {
 		t.bus.log.Error("invalidation after the end of its transaction is lost", slog.String("topic", topic))
+	}
+}
+
+// Refuse implements hook.Invalidator.
+func (t *Tx) Refuse(_ hook.Token, err error) {
+	if !t.scope.refuse(err) {
+		t.bus.log.Error("invalidation after the end of its transaction is lost", slog.Any("error", err))
 	}
 }
 

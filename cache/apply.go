@@ -143,7 +143,7 @@ func (c *Cache[K, V]) drop(key K) bool {
 		s.detach(key)
 	}
 	c.failures.forget(key)
-	if !c.remove(s, key) {
+	if !c.remove(s, key, EvictedInvalidated) {
 		return false
 	}
 	s.counts.evictedInvalidated++

@@ -8,14 +8,16 @@ import (
 
 // loadBatch is one call of the loader: for one key, or for those of a batch. It has a goroutine of its own, see run.
 type loadBatch[K comparable, V any] struct {
-	ctx      context.Context // of the load; ends early when nobody waits, or with the cache
+	ctx      context.Context // ends early when nobody waits, or with the cache
 	cancel   context.CancelCauseFunc
-	nested   bool          // begun from within a loader
-	noTier   bool          // a refresh: the tier's value is no newer
-	primary  atomic.Bool   // the loader is told to read from the primary
-	storable bool          // the bus was fresh when it began to read
-	trusted  bool          // the bus was fresh when it was recorded; for the tier
-	permits  chan struct{} // one is needed to read; nil: none
+	reader   context.Context // of the reader that began it
+	shared   context.Context // with the reader's values; from when it runs
+	outer    *loadMark       // the loads that the reader is within; nil: none
+	noTier   bool            // a refresh: the tier's value is no newer
+	primary  atomic.Bool     // the loader is told to read from the primary
+	storable bool            // the bus was fresh when it began to read
+	trusted  bool            // the bus was fresh when it was recorded; for the tier
+	permits  chan struct{}   // one is needed to read; nil: none
 	calls    []*call[K, V]
 
 	turn   chan struct{} // closed when it may begin; nil: at once
@@ -29,17 +31,16 @@ type loadBatch[K comparable, V any] struct {
 	over    bool // no reader waits, and it has not started
 	waiving bool
 	release func() // gives back the permit when the last call has ended; nil: there is none
+	claimed func() // ends the claim of a refresh; nil: it is none
 }
 
-// newBatch makes a batch; nothing runs yet.
-func (c *Cache[K, V]) newBatch(ctx context.Context, trusted bool) *loadBatch[K, V] {
-	outer := outerLoad(ctx)
-	l := &loadBatch[K, V]{nested: outer != nil, trusted: trusted, waived: make(chan struct{})}
-	if !l.nested {
+// newBatch makes a batch for a reader within other loads, or none; nothing runs yet. A lock may be held.
+func (c *Cache[K, V]) newBatch(reader context.Context, outer *loadMark, trusted bool) *loadBatch[K, V] {
+	l := &loadBatch[K, V]{reader: reader, outer: outer, trusted: trusted, waived: make(chan struct{})}
+	if outer == nil {
 		l.permits = c.permits
 	}
-	ctx = context.WithValue(c.loadContext(ctx), loadMarkKey{}, &loadMark{load: l, outer: outer})
-	l.ctx, l.cancel = context.WithCancelCause(ctx)
+	l.ctx, l.cancel = context.WithCancelCause(context.Background())
 	return l
 }
 
@@ -130,13 +131,18 @@ func (l *loadBatch[K, V]) awaitPermit() bool {
 func (l *loadBatch[K, V]) ended() {
 	l.mu.Lock()
 	var release func()
-	if l.left--; l.left == 0 {
+	l.left--
+	last := l.left == 0
+	if last {
 		release, l.release = l.release, nil
 	}
 	l.mu.Unlock()
 
 	if release != nil {
 		release()
+	}
+	if last && l.claimed != nil {
+		l.claimed()
 	}
 }
 

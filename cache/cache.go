@@ -36,22 +36,25 @@ type Cache[K comparable, V any] struct {
 	shards []shard[K, V]
 	start  elapsed.Instant
 
-	epoch    atomic.Uint32 // entries and loads of another one do not count
-	tags     *tagBook
-	history  *history.History
-	suspect  suspects
-	dirty    atomic.Bool   // something was stored since the last clearing; for the policy Clear
-	permits  chan struct{} // one for each load that may run
-	failures *failures[K]
-	tier     *tier[V]
-	stats    counters
-	hits     hitCounter
-	cost     atomic.Int64  // of all that is held, if MaxCost is set
-	trimmed  atomic.Uint64 // picks the shard that trim evicts from next
-	audit    audit
-	logged   sync.Map // what is logged once only
-	txTypes  sync.Map // types of values in contexts: whether they are transactions
-	metrics  *metrics
+	epoch        atomic.Uint32 // entries and loads of another one do not count
+	tags         *tagBook
+	history      *history.History
+	suspect      suspects
+	dirty        atomic.Bool   // something was stored since the last clearing; for the policy Clear
+	permits      chan struct{} // one for each load that may run
+	failures     *failures[K]
+	tier         *tier[V]
+	stats        counters
+	hits         hitCounter
+	cost         atomic.Int64  // of all that is held, if MaxCost is set
+	trimmed      atomic.Uint64 // picks the shard that trim evicts from next
+	audit        audit
+	evictions    evictions[K, V]
+	refreshAhead int64    // zero: off
+	refreshing   sync.Map // entries for whose sake a refresh is under way
+	logged       sync.Map // what is logged once only
+	txTypes      sync.Map // types of values in contexts: whether they are transactions
+	metrics      *metrics
 
 	unsubscribe func()
 	life        context.Context // ends with Close
@@ -84,6 +87,20 @@ func New[K comparable, V any](b bus.Bus, topic string, load Loader[K, V], cfg *C
 	c.batch, _ = load.(BatchLoader[K, V])
 	if err = c.attach(); err != nil {
 		return nil, err
+	}
+	c.refreshAhead = int64(c.cfg.RefreshAhead)
+	c.evictions.dropped = func() { c.stats.evictionsDropped.Add(1) }
+	c.evictions.start = func(work func()) {
+		c.working.add(1)
+		go func() {
+			defer c.working.add(-1)
+			work()
+		}()
+	}
+	if c.cfg.OnEvict != nil {
+		c.evictions.call = func(key K, value V, why EvictReason) {
+			_ = c.callback("OnEvict", func() { c.cfg.OnEvict(key, value, why) })
+		}
 	}
 	c.tags = newTagBook()
 	c.history = history.New(c.source, c.cfg.InvalidationHistory)

@@ -61,6 +61,17 @@ type Config[K comparable, V any] struct {
 	// loaded anew together. At most 1. Defaults to DefaultJitter; negative switches it off.
 	Jitter float64
 
+	// RefreshAhead is how long before the end of a value's TTL a hit has it loaded again in the background, so that nobody
+	// waits for it; values with a TTL of less than twice as much are left alone. Each value that is read goes on costing one
+	// load per TTL. At most half of TTL. Defaults to nothing: values are kept valid by events, TTLs are long, and a load in
+	// the background has nobody's context and an error that nobody sees.
+	RefreshAhead time.Duration
+
+	// OnEvict is called for each value that is no longer held, such as to count or to close something. It runs in a
+	// goroutine of its own, one call after the other, some time after; a value may still be in use by readers. If it is so
+	// slow that 65,536 values wait, the rest is not reported.
+	OnEvict func(key K, value V, why EvictReason)
+
 	// NegativeTTL is how long it is remembered that a key does not exist. Inserts must invalidate. Defaults to
 	// DefaultNegativeTTL; NoNegative switches it off.
 	NegativeTTL time.Duration

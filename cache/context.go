@@ -11,17 +11,21 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// loadContext returns what a load sees of the context of the reader that began it. Others share what it reads, so it sees
-// no deadline, and no transaction of that reader's.
-func (c *Cache[K, V]) loadContext(ctx context.Context) context.Context {
+// shareContext returns the context in which a batch reads. It ends with the batch, and has the values of the context of the
+// reader that began it, as far as LoadContext passes them on, without transactions. Others share what is read, so it has no
+// deadline of that reader's.
+func (c *Cache[K, V]) shareContext(l *loadBatch[K, V]) (context.Context, error) {
+	values := l.reader
 	if c.cfg.LoadContext != nil {
-		var chosen context.Context
-		_ = c.callback("LoadContext", func() { chosen = c.cfg.LoadContext(ctx) })
-		if ctx = chosen; ctx == nil {
-			ctx = context.Background()
+		if err := c.callback("LoadContext", func() { values = c.cfg.LoadContext(l.reader) }); err != nil {
+			return nil, err
+		}
+		if values == nil {
+			values = context.Background()
 		}
 	}
-	return &sharedContext{Context: context.WithoutCancel(ctx), types: &c.txTypes, found: c.noteTransaction}
+	ctx := &sharedContext{Context: l.ctx, values: values, types: &c.txTypes, found: c.noteTransaction}
+	return context.WithValue(ctx, loadMarkKey{}, &loadMark{load: l, outer: l.outer}), nil
 }
 
 // noteTransaction logs, once, that a loader looked for a transaction in its context.
@@ -33,17 +37,21 @@ func (c *Cache[K, V]) noteTransaction(v any) {
 	}
 }
 
-// sharedContext is a context without the transactions and connections in it.
+// sharedContext is a context with the values of another one, but for the transactions and connections among them.
 type sharedContext struct {
 	context.Context //nolint:containedctx // it is one
 
-	types *sync.Map
-	found func(any)
+	values context.Context //nolint:containedctx // as above
+	types  *sync.Map
+	found  func(any)
 }
 
 // Value implements context.Context.
 func (s *sharedContext) Value(key any) any {
-	v := s.Context.Value(key)
+	if v := s.Context.Value(key); v != nil {
+		return v // its own: how it is cancelled
+	}
+	v := s.values.Value(key)
 	if v == nil || !isTransactional(s.types, v) {
 		return v
 	}

@@ -67,6 +67,16 @@ func (e *KeysError[K]) add(key K, err error) {
 	}
 }
 
+func (e *KeysError[K]) merge(other *KeysError[K]) *KeysError[K] {
+	if e == nil {
+		return other
+	}
+	for key, err := range other.Errors {
+		e.add(key, err)
+	}
+	return e
+}
+
 // Error implements error. It does not contain the keys.
 func (e *KeysError[K]) Error() string {
 	if len(e.Errors) == 1 {

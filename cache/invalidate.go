@@ -3,10 +3,14 @@ package cache
 import (
 	"context"
 	"fmt"
+	"reflect"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/cache/internal/history"
+	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
 // Event is the event that says that keys, and all with one of the tags, are no longer valid: for a bus' transactions
@@ -48,7 +52,7 @@ func (c *Cache[K, V]) InvalidateTags(ctx context.Context, tags ...string) (bus.R
 
 // InvalidateAll is Invalidate for all keys.
 func (c *Cache[K, V]) InvalidateAll(ctx context.Context) (bus.Receipt, error) {
-	return c.publish(ctx)(bus.Event{Topic: c.topic, All: true}, nil)
+	return c.publish(ctx)(c.everything(), nil)
 }
 
 func (c *Cache[K, V]) publish(ctx context.Context) func(bus.Event, error) (bus.Receipt, error) {
@@ -64,28 +68,45 @@ func (c *Cache[K, V]) publish(ctx context.Context) func(bus.Event, error) (bus.R
 }
 
 // InvalidateTx notes in a transaction, or a savepoint, that keys are no longer valid once it has committed. It costs no
-// round trip. The transaction must be one that the bus has begun, else ErrForeignTx.
-func (c *Cache[K, V]) InvalidateTx(tx pgx.Tx, keys ...K) error { return c.publishTx(tx)(c.Event(keys)) }
+// round trip. The transaction must be one that the bus has begun, else ErrForeignTx. After any other error the
+// transaction's Commit rolls back and returns it as well, so that a change is not committed without its invalidation.
+func (c *Cache[K, V]) InvalidateTx(tx pgx.Tx, keys ...K) error { return c.note(tx)(c.Event(keys)) }
 
 // InvalidateTagsTx is InvalidateTx for all values with one of the tags.
 func (c *Cache[K, V]) InvalidateTagsTx(tx pgx.Tx, tags ...string) error {
-	return c.publishTx(tx)(c.Event(nil, tags...))
+	return c.note(tx)(c.Event(nil, tags...))
 }
 
 // InvalidateAllTx is InvalidateTx for all keys.
-func (c *Cache[K, V]) InvalidateAllTx(tx pgx.Tx) error {
-	return c.publishTx(tx)(bus.Event{Topic: c.topic, All: true}, nil)
+func (c *Cache[K, V]) InvalidateAllTx(tx pgx.Tx) error { return c.note(tx)(c.everything(), nil) }
+
+// InvalidateSQL is InvalidateTx for a transaction on database/sql, in a function that the bus' InSQL runs.
+func (c *Cache[K, V]) InvalidateSQL(staging *bus.Staging, keys ...K) error {
+	return c.note(staging)(c.Event(keys))
 }
 
-func (c *Cache[K, V]) publishTx(tx pgx.Tx) func(bus.Event, error) error {
+// InvalidateTagsSQL is InvalidateSQL for all values with one of the tags.
+func (c *Cache[K, V]) InvalidateTagsSQL(staging *bus.Staging, tags ...string) error {
+	return c.note(staging)(c.Event(nil, tags...))
+}
+
+// InvalidateAllSQL is InvalidateSQL for all keys.
+func (c *Cache[K, V]) InvalidateAllSQL(staging *bus.Staging) error {
+	return c.note(staging)(c.everything(), nil)
+}
+
+func (c *Cache[K, V]) everything() bus.Event { return bus.Event{Topic: c.topic, All: true} }
+
+// note returns a function that notes an event in a transaction.
+func (c *Cache[K, V]) note(tx any) func(bus.Event, error) error {
 	return func(e bus.Event, err error) error {
-		if err != nil {
-			return err
-		}
-		t, ok := bus.TxFrom(tx)
+		t, ok := tx.(hook.Invalidator)
 		switch {
-		case !ok:
+		case !ok || reflect.ValueOf(t).IsNil():
 			return fmt.Errorf("%w: it is a %T", ErrForeignTx, tx)
+		case err != nil:
+			t.Refuse(hook.Token{}, err)
+			return err
 		case e.All:
 			t.InvalidateAll(e.Topic)
 		default:
@@ -95,33 +116,79 @@ func (c *Cache[K, V]) publishTx(tx pgx.Tx) func(bus.Event, error) error {
 	}
 }
 
-// Stage writes the invalidation of keys to the log in somebody else's pgx transaction; call Committed on the answer after
-// its commit. For tags use Event and the bus' own Stage.
+// Forget drops keys from this pod's cache and writes nothing: for tables that triggers watch, whose events take until the
+// next sweep. The writer calls it after its commit, and has read its own writes from then on; the other pods drop the keys
+// with the event.
+func (c *Cache[K, V]) Forget(keys ...K) error {
+	e := history.Event{At: time.Now()}
+	for _, key := range keys {
+		name, err := c.names.name(key)
+		if err != nil {
+			return err
+		}
+		c.history.Note(name, e)
+		c.stats.invalidated(fromLocal, scopeKey, c.drop(key))
+	}
+	return nil
+}
+
+// Stage writes the invalidation of keys to the log in a pgx transaction of somebody else's; call Committed on the result
+// after its commit.
 func (c *Cache[K, V]) Stage(ctx context.Context, db bus.PgxExecer, keys ...K) (*bus.Staged, error) {
-	stager, ok := c.bus.(interface {
-		Stage(ctx context.Context, db bus.PgxExecer, events ...bus.Event) (*bus.Staged, error)
-	})
-	if !ok {
-		return nil, fmt.Errorf("%w: Stage", ErrUnsupported)
-	}
-	e, err := c.Event(keys)
-	if err != nil {
-		return nil, err
-	}
-	return stager.Stage(ctx, db, e)
+	return c.stage(ctx, db)(c.Event(keys))
+}
+
+// StageTags is Stage for all values with one of the tags.
+func (c *Cache[K, V]) StageTags(ctx context.Context, db bus.PgxExecer, tags ...string) (*bus.Staged, error) {
+	return c.stage(ctx, db)(c.Event(nil, tags...))
+}
+
+// StageAll is Stage for all keys.
+func (c *Cache[K, V]) StageAll(ctx context.Context, db bus.PgxExecer) (*bus.Staged, error) {
+	return c.stage(ctx, db)(c.everything(), nil)
 }
 
 // StageSQL is Stage for database/sql.
 func (c *Cache[K, V]) StageSQL(ctx context.Context, db bus.SQLExecer, keys ...K) (*bus.Staged, error) {
-	stager, ok := c.bus.(interface {
-		StageSQL(ctx context.Context, db bus.SQLExecer, events ...bus.Event) (*bus.Staged, error)
-	})
-	if !ok {
-		return nil, fmt.Errorf("%w: StageSQL", ErrUnsupported)
+	return c.stageSQL(ctx, db)(c.Event(keys))
+}
+
+// StageTagsSQL is StageTags for database/sql.
+func (c *Cache[K, V]) StageTagsSQL(ctx context.Context, db bus.SQLExecer, tags ...string) (*bus.Staged, error) {
+	return c.stageSQL(ctx, db)(c.Event(nil, tags...))
+}
+
+// StageAllSQL is StageAll for database/sql.
+func (c *Cache[K, V]) StageAllSQL(ctx context.Context, db bus.SQLExecer) (*bus.Staged, error) {
+	return c.stageSQL(ctx, db)(c.everything(), nil)
+}
+
+func (c *Cache[K, V]) stage(ctx context.Context, db bus.PgxExecer) func(bus.Event, error) (*bus.Staged, error) {
+	return func(e bus.Event, err error) (*bus.Staged, error) {
+		stager, ok := c.bus.(interface {
+			Stage(ctx context.Context, db bus.PgxExecer, events ...bus.Event) (*bus.Staged, error)
+		})
+		switch {
+		case err != nil:
+			return nil, err
+		case !ok:
+			return nil, fmt.Errorf("%w: Stage", ErrUnsupported)
+		}
+		return stager.Stage(ctx, db, e)
 	}
-	e, err := c.Event(keys)
-	if err != nil {
-		return nil, err
+}
+
+func (c *Cache[K, V]) stageSQL(ctx context.Context, db bus.SQLExecer) func(bus.Event, error) (*bus.Staged, error) {
+	return func(e bus.Event, err error) (*bus.Staged, error) {
+		stager, ok := c.bus.(interface {
+			StageSQL(ctx context.Context, db bus.SQLExecer, events ...bus.Event) (*bus.Staged, error)
+		})
+		switch {
+		case err != nil:
+			return nil, err
+		case !ok:
+			return nil, fmt.Errorf("%w: StageSQL", ErrUnsupported)
+		}
+		return stager.StageSQL(ctx, db, e)
 	}
-	return stager.StageSQL(ctx, db, e)
 }

@@ -27,7 +27,16 @@ func (c *Cache[K, V]) run(l *loadBatch[K, V]) {
 		c.working.add(-1)
 	}()
 
-	if !l.awaitTurn() || c.fromTier(l) == 0 || !l.awaitPermit() || !l.begin() {
+	if !l.awaitTurn() {
+		return
+	}
+	ctx, err := c.shareContext(l)
+	if err != nil {
+		l.cancel(err)
+		return
+	}
+	l.shared = ctx
+	if c.fromTier(l) == 0 || !l.awaitPermit() || !l.begin() {
 		return // its calls have ended, or its context has
 	}
 	calls := c.startReading(l)
@@ -36,8 +45,7 @@ func (c *Cache[K, V]) run(l *loadBatch[K, V]) {
 	}
 
 	// The time-out runs from here: waiting for others is not the loader's time.
-	var ctx context.Context
-	ctx, stop = c.readingContext(l)
+	ctx, stop = c.readingContext(ctx, l)
 
 	if len(l.calls) > 1 && c.batch != nil {
 		c.runBatch(ctx, l, calls)
@@ -49,8 +57,10 @@ func (c *Cache[K, V]) run(l *loadBatch[K, V]) {
 }
 
 // readingContext returns the loader's context, and what frees its timer.
-func (c *Cache[K, V]) readingContext(l *loadBatch[K, V]) (ctx context.Context, stop func()) {
-	ctx, stop = l.ctx, func() {}
+func (c *Cache[K, V]) readingContext(
+	shared context.Context, l *loadBatch[K, V],
+) (ctx context.Context, stop func()) {
+	ctx, stop = shared, func() {}
 	if c.cfg.LoadTimeout != Forever {
 		timed, cancel := context.WithTimeoutCause(ctx, c.cfg.LoadTimeout, ErrLoadTimeout)
 		ending := context.AfterFunc(timed, func() { c.endAll(l) })

@@ -42,6 +42,7 @@ func (c *Cache[K, V]) find(ctx context.Context, q lookup[K, V]) (w lookupResult[
 	now := time.Now()
 	trusted := c.look(now)
 	epoch, at := c.readPosition()
+	ended, outer := ctx.Err(), outerLoad(ctx) // a context may be anything, so it is asked before the shard is locked
 
 	s := c.shard(q.key)
 	s.mu.Lock()
@@ -49,8 +50,8 @@ func (c *Cache[K, V]) find(ctx context.Context, q lookup[K, V]) (w lookupResult[
 	if q.mode == readCached && trusted != trustNothing && c.lookup(s, q.key, epoch, c.clock(elapsed.At(now)), trusted, &w) {
 		return w, nil
 	}
-	if err := ctx.Err(); err != nil {
-		return w, err // a context that has ended starts nothing
+	if ended != nil {
+		return w, ended // a context that has ended starts nothing
 	}
 	if trusted == trustFresh {
 		s.counts.misses++
@@ -59,7 +60,6 @@ func (c *Cache[K, V]) find(ctx context.Context, q lookup[K, V]) (w lookupResult[
 	}
 
 	// Wait for a call that is under way, or is about to begin.
-	outer := outerLoad(ctx)
 	k := s.loads[q.key]
 	if k != nil {
 		for _, f := range [...]*call[K, V]{k.current, k.next} {
@@ -86,7 +86,7 @@ func (c *Cache[K, V]) find(ctx context.Context, q lookup[K, V]) (w lookupResult[
 	}
 	next := k != nil && k.running >= maxCallsPerKey && outer == nil
 	if w.batch = q.filling; next || q.filling == nil || q.filling.trusted != (trusted == trustFresh) {
-		w.batch = c.newBatch(ctx, trusted == trustFresh)
+		w.batch = c.newBatch(ctx, outer, trusted == trustFresh)
 		if q.permits != nil {
 			w.batch.permits = q.permits
 		}
@@ -162,10 +162,11 @@ func (c *Cache[K, V]) lookup(s *shard[K, V], key K, epoch uint32, now int64, t t
 	}
 
 	if c.cfg.StaleOnError == 0 || e.absent() || e.extra != nil && !e.extra.alive() {
-		c.remove(s, key)
 		if e.epoch == epoch && e.expires <= now {
+			c.remove(s, key, EvictedExpired)
 			s.counts.evictedExpired++
 		} else {
+			c.remove(s, key, EvictedInvalidated)
 			s.counts.evictedInvalidated++
 		}
 	}

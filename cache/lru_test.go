@@ -253,7 +253,7 @@ func TestLRU_CostIsOfAllShards(t *testing.T) {
 		v, err := c.Get(t.Context(), most+1)
 		require.NoError(t, err)
 		require.Equal(t, most+1, v)
-		_, ok := peek(c, most + 1)
+		_, ok := peek(c, most+1)
 		require.False(t, ok)
 		require.EqualValues(t, 1, c.Stats().RefusedFills["cost"])
 		require.Equal(t, 1, c.Stats().Entries, "nothing had to go for it")

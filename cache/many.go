@@ -8,6 +8,20 @@ import (
 // what is missing is loaded with it, at most MaxBatch keys at once; otherwise each key is loaded by itself. If something
 // could not be loaded, the map has the rest, and the error is a *KeysError that names the keys.
 func (c *Cache[K, V]) GetMany(ctx context.Context, keys []K) (map[K]V, error) {
+	values, failed := c.getMany(ctx, keys)
+	if failed != nil {
+		return values, failed
+	}
+	return values, nil
+}
+
+// loadAll is GetMany for its effect on the cache.
+func (c *Cache[K, V]) loadAll(ctx context.Context, keys []K) *KeysError[K] {
+	_, failed := c.getMany(ctx, keys)
+	return failed
+}
+
+func (c *Cache[K, V]) getMany(ctx context.Context, keys []K) (map[K]V, *KeysError[K]) {
 	m := many[K, V]{
 		c: c, ctx: ctx, asked: c.tags.count.Load(),
 		values: make(map[K]V, len(keys)), waits: make(map[K]*call[K, V]),
@@ -20,10 +34,7 @@ func (c *Cache[K, V]) GetMany(ctx context.Context, keys []K) (map[K]V, error) {
 		m.lookup(rest)
 		rest = m.wait()
 	}
-	if m.failed != nil {
-		return m.values, m.failed
-	}
-	return m.values, nil
+	return m.values, m.failed
 }
 
 // many is one GetMany.

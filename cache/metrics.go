@@ -14,6 +14,7 @@ type metrics struct {
 	requests, loads, waiters, loadsRestarted, refused, evictions, invalidations, resets *prometheus.Desc
 	entries, absent, cost, loading, remembered, fresh, tier, tierDeletes, codecErrors   *prometheus.Desc
 	auditChecks, auditStale, auditNines                                                 *prometheus.Desc
+	peeks, refreshes, foreignKeys, callbackPanics, hiddenTx                             *prometheus.Desc
 }
 
 // metricFunc sends one value of a description.
@@ -43,18 +44,23 @@ func newMetrics(name string) *metrics {
 		evictions:      desc("evictions_total", "Entries that went, by reason.", "reason"),
 		invalidations: desc("invalidations_total", "Keys, tags and whole topics that events named, by where they were published, "+
 			"what they named, and whether something of it was held.", "source", "scope", "effect"),
-		resets:      desc("resets_total", "Times all was distrusted, by reason.", "reason"),
-		entries:     desc("entries", "Values held."),
-		absent:      desc("absent_entries", "Keys held as known not to exist."),
-		cost:        desc("cost", "Sum of the costs of what is held, in the unit of Config.Cost."),
-		loading:     desc("loading_keys", "Keys being loaded."),
-		remembered:  desc("remembered_invalidations", "Recent invalidations that values read elsewhere are compared with."),
-		fresh:       desc("fresh", "1 if what is held may be served, 0 if the bus is not fresh."),
-		tier:        desc("tier_requests_total", "Calls of the tier by operation and result.", "operation", "result"),
-		tierDeletes: desc("tier_deletes_dropped_total", "Keys that were not deleted from the tier; harmless."),
-		codecErrors: desc("codec_errors_total", "Values that the codec could not encode or decode."),
-		auditChecks: desc("audit_checks_total", "Entries that the auditor compared with what the loader read, by result.", "result"),
-		auditStale:  desc("audit_stale_total", "Entries found to differ from the database for longer than a bound.", "bound"),
+		resets:         desc("resets_total", "Times all was distrusted, by reason.", "reason"),
+		entries:        desc("entries", "Values held."),
+		absent:         desc("absent_entries", "Keys held as known not to exist."),
+		cost:           desc("cost", "Sum of the costs of what is held, in the unit of Config.Cost."),
+		loading:        desc("loading_keys", "Keys being loaded."),
+		remembered:     desc("remembered_invalidations", "Recent invalidations that values read elsewhere are compared with."),
+		fresh:          desc("fresh", "1 if what is held may be served, 0 if the bus is not fresh."),
+		tier:           desc("tier_requests_total", "Calls of the tier by operation and result.", "operation", "result"),
+		tierDeletes:    desc("tier_deletes_dropped_total", "Keys that were not deleted from the tier; harmless."),
+		codecErrors:    desc("codec_errors_total", "Values that the codec could not encode or decode."),
+		peeks:          desc("peeks_total", "Calls of Peek by what they found: value, absent, nothing.", "found"),
+		refreshes:      desc("refreshes_total", "Loads begun ahead of the end of a TTL."),
+		foreignKeys:    desc("foreign_keys_total", "Strings of events that no key of this cache can have: a writer spells keys differently."),
+		callbackPanics: desc("callback_panics_total", "Panics of functions of Config other than the loader."),
+		hiddenTx:       desc("hidden_transactions_total", "Times a loader looked in its context for its caller's transaction."),
+		auditChecks:    desc("audit_checks_total", "Entries that the auditor compared with what the loader read, by result.", "result"),
+		auditStale:     desc("audit_stale_total", "Entries found to differ from the database for longer than a bound.", "bound"),
 		auditNines: desc("audit_nines", "Minus the decimal logarithm of the part of audited entries that were stale beyond a bound; "+
 			"as if one were, if none was.", "bound"),
 	}
@@ -67,7 +73,8 @@ func (c *Cache[K, V]) Describe(ch chan<- *prometheus.Desc) {
 	m.lag.Describe(ch)
 	for _, d := range []*prometheus.Desc{
 		m.requests, m.loads, m.waiters, m.loadsRestarted, m.refused, m.evictions, m.invalidations, m.resets, m.entries, m.absent,
-		m.cost, m.loading, m.remembered, m.fresh, m.tier, m.tierDeletes, m.codecErrors, m.auditChecks, m.auditStale, m.auditNines,
+		m.cost, m.loading, m.remembered, m.fresh, m.tier, m.tierDeletes, m.codecErrors, m.peeks, m.refreshes, m.foreignKeys,
+		m.callbackPanics, m.hiddenTx, m.auditChecks, m.auditStale, m.auditNines,
 	} {
 		ch <- d
 	}
@@ -96,6 +103,13 @@ func (c *Cache[K, V]) Collect(ch chan<- prometheus.Metric) {
 	counter(m.loads, s.panics.Load(), "panic")
 	counter(m.loads, s.canceled.Load(), "canceled")
 	counter(m.waiters, n.joined)
+	for found, name := range [...]string{"value", "absent", "nothing"} {
+		counter(m.peeks, s.peeks[found].Load(), name)
+	}
+	counter(m.refreshes, s.refreshes.Load())
+	counter(m.foreignKeys, s.foreignKeys.Load())
+	counter(m.callbackPanics, s.callbackPanics.Load())
+	counter(m.hiddenTx, s.hiddenTx.Load())
 	counter(m.loadsRestarted, s.loadsRestarted.Load())
 	for i, why := range refusals {
 		counter(m.refused, s.fills[i].Load(), string(why))

@@ -26,6 +26,7 @@ type extra struct {
 	marks []*tagMark
 	cost  int64
 	err   error // of an absent key: what the loader said
+	brief bool  // it lives too shortly to be refreshed ahead of its end
 }
 
 // alive reports whether none of the tags has been invalidated.
@@ -63,7 +64,8 @@ type shard[K comparable, V any] struct {
 	loads    map[K]*keyCalls[K, V]
 	counts   counts
 	current  held // what is from the newest epoch that this shard knows
-	dropping bool // an eviction is not for want of room
+	dropping bool // an eviction is not for want of room, but for this reason
+	why      EvictReason
 	epoch    uint32
 	now      int64 // with epoch: what an eviction takes for expired
 
@@ -184,7 +186,8 @@ func (c *Cache[K, V]) hit(key K) *entry[K, V] {
 	hash, s := c.locate(key)
 	epoch := c.epoch.Load()
 	e := s.table.find(hash, key)
-	if e == nil || !e.live(epoch, c.clock(now)) {
+	at := c.clock(now)
+	if e == nil || !e.live(epoch, at) {
 		return nil
 	}
 
@@ -194,6 +197,9 @@ func (c *Cache[K, V]) hit(key K) *entry[K, V] {
 		s.mu.Lock()
 		s.queueOf(e).touch(e)
 		s.mu.Unlock()
+	}
+	if e.expires-at < c.refreshAhead {
+		c.refresh(e)
 	}
 	return e
 }
@@ -216,17 +222,33 @@ func (c *Cache[K, V]) forgotten(s *shard[K, V], hash uint64, e *entry[K, V]) {
 		c.cost.Add(-x.cost)
 		c.tags.release(x.marks)
 	}
+	if c.evictions.call != nil {
+		c.evictions.add(e, s.reason(e))
+	}
 	c.names.index.remove(e.key)
 }
 
+// reason returns why an entry goes, with the shard locked.
+func (s *shard[K, V]) reason(e *entry[K, V]) EvictReason {
+	switch {
+	case s.dropping:
+		return s.why
+	case e.live(s.epoch, s.now):
+		return EvictedForRoom
+	case e.expires <= s.now:
+		return EvictedExpired
+	}
+	return EvictedInvalidated
+}
+
 // remove drops a key's entry, with the shard locked, and reports whether there was one.
-func (c *Cache[K, V]) remove(s *shard[K, V], key K) bool {
+func (c *Cache[K, V]) remove(s *shard[K, V], key K, why EvictReason) bool {
 	hash := s.table.hash(key)
 	e := s.table.find(hash, key)
 	if e == nil {
 		return false
 	}
-	s.dropping = true
+	s.dropping, s.why = true, why
 	s.queueOf(e).remove(e)
 	c.forgotten(s, hash, e)
 	s.dropping = false
@@ -236,7 +258,7 @@ func (c *Cache[K, V]) remove(s *shard[K, V], key K) bool {
 // put stores an entry, with the shard locked, in place of what is held of the key, and reports whether it is kept: it is
 // not if it costs more than all may together. The caller calls trim when it has unlocked the shard.
 func (c *Cache[K, V]) put(s *shard[K, V], e *entry[K, V], now int64) bool {
-	c.remove(s, e.key)
+	c.remove(s, e.key, EvictedReplaced)
 	if x := e.extra; x != nil && c.cfg.MaxCost > 0 && x.cost > c.cfg.MaxCost {
 		c.tags.release(x.marks)
 		c.stats.refused(refusedCost)
@@ -279,7 +301,7 @@ func (c *Cache[K, V]) purge() {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		s.dropping, s.epoch = true, c.epoch.Load()
+		s.dropping, s.why, s.epoch = true, EvictedCleared, c.epoch.Load()
 		for s.values.evictOne(nil) || s.absent.evictOne(nil) { //nolint:revive // until there is none
 		}
 		s.dropping = false

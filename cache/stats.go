@@ -32,6 +32,15 @@ type Stats struct {
 	LoadsCanceled  int64 // nobody waited any more, or the cache was closed
 	LoadsRestarted int64 // readers who were given an answer that a tag had made invalid before they asked
 
+	Refreshes          int64 // loads that RefreshAhead has begun
+	PeeksHeld          int64 // calls of Peek that found a value
+	PeeksAbsent        int64 // that found that the key does not exist
+	PeeksUnknown       int64 // that found nothing
+	ForeignKeys        int64 // strings of events that no key of this cache can have
+	CallbackPanics     int64 // of functions of Config, or of those that take too long where the bus waits for them
+	HiddenTransactions int64 // times a loader looked for its caller's transaction
+	EvictionsDropped   int64 // values that OnEvict was not called for
+
 	RefusedFills map[string]int64 // loaded and not stored: invalidated, epoch, snapshot, uncertain, position, cost
 
 	EvictedCapacity    int64
@@ -92,8 +101,8 @@ var reasons = [...]bus.Reason{
 
 // counters are those of the long ways; a hit counts in its shard.
 type counters struct {
-	loads, notFound, loadErrors, timeouts, panics, canceled        atomic.Int64
-	loadsRestarted, cleared, callbackPanics, foreignKeys, hiddenTx atomic.Int64
+	loads, notFound, loadErrors, timeouts, panics, canceled                                     atomic.Int64
+	loadsRestarted, cleared, callbackPanics, foreignKeys, hiddenTx, refreshes, evictionsDropped atomic.Int64
 
 	peeks         [3]atomic.Int64 // by what was held
 	fills         [len(refusals)]atomic.Int64
@@ -168,6 +177,9 @@ func (c *Cache[K, V]) Stats() Stats {
 		TierHits:   s.tierHits.Load(), TierMisses: s.tierMisses.Load(), TierRefused: s.tierRefused.Load(),
 		TierErrors: s.tierErrors.Load(), TierSkipped: s.tierSkipped.Load(), TierSets: s.tierSets.Load(),
 		TierDeletes: s.tierDeletes.Load(), TierDeletesDropped: s.tierDropped.Load(), CodecErrors: s.codecErrors.Load(),
+		Refreshes: s.refreshes.Load(), PeeksHeld: s.peeks[peekedValue].Load(), PeeksAbsent: s.peeks[peekedAbsent].Load(),
+		PeeksUnknown: s.peeks[peekedNothing].Load(), ForeignKeys: s.foreignKeys.Load(),
+		CallbackPanics: s.callbackPanics.Load(), HiddenTransactions: s.hiddenTx.Load(), EvictionsDropped: s.evictionsDropped.Load(),
 		Audit: c.audit.snapshot(),
 	}
 	for i, why := range refusals {

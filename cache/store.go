@@ -79,8 +79,9 @@ func (c *Cache[K, V]) store(s *shard[K, V], f *call[K, V], o *outcome[V], e cand
 		epoch = c.epoch.Load()
 	}
 	var x *extra
-	if len(marks) > 0 || e.cost > 0 || o.err != nil {
-		x = &extra{marks: marks, cost: e.cost, err: o.err}
+	brief := int64(e.ttl) < 2*c.refreshAhead
+	if len(marks) > 0 || e.cost > 0 || o.err != nil || brief {
+		x = &extra{marks: marks, cost: e.cost, err: o.err, brief: brief}
 	}
 	stored := &entry[K, V]{key: f.key, value: o.loaded.Value, expires: e.expiry(), extra: x, epoch: epoch}
 	return c.put(s, stored, e.now) || c.tier != nil

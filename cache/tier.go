@@ -156,7 +156,7 @@ func (c *Cache[K, V]) fromTier(l *loadBatch[K, V]) (rest int) {
 		return len(l.calls)
 	}
 	for _, f := range l.calls {
-		e, v, ok := c.tier.get(l.ctx, f.name)
+		e, v, ok := c.tier.get(l.shared, f.name)
 		if !ok || !c.finish(f, outcome[V]{loaded: Loaded[V]{Value: v, TTL: c.remaining(e), Tags: e.tags}, tiered: e}) {
 			rest++
 		}
@@ -190,7 +190,7 @@ func (c *Cache[K, V]) toTier(l *loadBatch[K, V], f *call[K, V], o outcome[V]) {
 		topic: c.topic, name: f.name, epoch: f.place.epoch, at: at, extras: extras, tags: o.loaded.Tags,
 		expires: time.Now().Add(ttl).UnixMilli(),
 	}
-	c.tier.set(context.WithoutCancel(l.ctx), e, o.loaded.Value, ttl)
+	c.tier.set(context.WithoutCancel(l.shared), e, o.loaded.Value, ttl)
 }
 
 // maxTierTTL bounds what lies in a tier if the cache's TTL is Forever.
