@@ -101,12 +101,15 @@ func (c *Cache[K, V]) everything() bus.Event { return bus.Event{Topic: c.topic, 
 func (c *Cache[K, V]) note(tx any) func(bus.Event, error) error {
 	return func(e bus.Event, err error) error {
 		t, ok := tx.(hook.Invalidator)
+		ok = ok && !reflect.ValueOf(t).IsNil()
 		switch {
-		case !ok || reflect.ValueOf(t).IsNil():
-			return fmt.Errorf("%w: it is a %T", ErrForeignTx, tx)
-		case err != nil:
+		case err != nil && ok:
 			t.Refuse(hook.Token{}, err)
 			return err
+		case err != nil:
+			return err
+		case !ok:
+			return fmt.Errorf("%w: it is a %T", ErrForeignTx, tx)
 		case e.All:
 			t.InvalidateAll(e.Topic)
 		default:
