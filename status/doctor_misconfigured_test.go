@@ -135,6 +135,8 @@ func TestDoctorMisconfigured(t *testing.T) {
 			says: []string{"EXECUTE ON function identity"}, hint: "AppRole"},
 		{name: "a sequence less", made: "REVOKE ALL ON SEQUENCE pgcoherence.lease_token FROM $role", check: "grants", level: status.LevelFail,
 			says: []string{"USAGE ON sequence lease_token"}, hint: "AppRole"},
+		{name: "newer tables", made: "INSERT INTO pgcoherence.migration (component, version, name) VALUES ('lock', 99, 'from the future')", check: "schema", level: status.LevelWarn,
+			says: []string{"The tables of lock are newer"}, hint: "rolling deploy"},
 		{name: "no schema", made: "DROP SCHEMA pgcoherence CASCADE", check: "schema", level: status.LevelFail,
 			says: []string{"missing or too old"}, hint: "Migrate"},
 	} {
