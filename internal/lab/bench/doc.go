@@ -38,6 +38,10 @@
 //     memory disk a flush costs nothing. "2ms" is the same with flushes that
 //     take 2 ms longer, as on a managed disk: commit_delay makes the one who
 //     flushes for all wait that long first.
+//   - "floor" is the cheapest log row that there can be, "floor_lazy" the same with
+//     BEGIN sent together with the update, as the library does. server_us and
+//     client_us are the processor time of a commit on both sides, where the
+//     server's processes are seen from here.
 //   - The pods of confirm and fanout are buses in this one process, so what all
 //     of them decode and deliver is paid by the same processors as the server.
 //     Both commands therefore also show a simpler way of doing the same on the

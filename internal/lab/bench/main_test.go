@@ -32,9 +32,11 @@ func TestCommands(t *testing.T) {
 			Rounds: 2, Pace: pace{10 * time.Millisecond, 100 * time.Millisecond}, Warmup: 30 * time.Millisecond, Writers: []int{1, 4},
 		})
 		require.NoError(t, err)
-		requireResults(t, r, "write.ratio.ssd", "write.ratio.2ms", "write.ratio.floor", "write.vs_notify.2ms",
-			"write.ratio.ssd.1", "write.ratio.2ms.1", "write.ratio.floor.1", "write.vs_notify.2ms.1")
-		require.Len(t, r.rows, 1+2*2*4, "a header, and disks by writers by variants")
+		requireResults(t, r, "write.server_us", "write.client_us", "write.server_us.floor", "write.client_us.floor",
+			"write.server_us.floor_lazy", "write.client_us.floor_lazy", "write.server_us.bare", "write.client_us.bare",
+			"write.ratio.ssd", "write.ratio.2ms", "write.ratio.floor", "write.ratio.floor_lazy", "write.vs_notify.2ms",
+			"write.ratio.ssd.1", "write.ratio.2ms.1", "write.ratio.floor.1", "write.ratio.floor_lazy.1", "write.vs_notify.2ms.1")
+		require.Len(t, r.rows, 1+2*2*5, "a header, and disks by writers by variants")
 	})
 	t.Run("delay", func(t *testing.T) {
 		r, err := measureDelay(t.Context(), delayPlan{Rate: 100, Length: 300 * time.Millisecond, Unaware: 5, Pods: 2})

@@ -19,19 +19,37 @@ type pace struct{ lead, length time.Duration }
 // slot runs one variant for a while and answers its transactions per second.
 // The garbage of others is collected before.
 func slot(ctx context.Context, v variant, writers int, p pace) (rate float64, err error) {
+	rate, _, err = slotCost(ctx, v, writers, p, nil)
+	return rate, err
+}
+
+// slotCost also measures the processor time of a commit, unless cpu is nil.
+func slotCost(ctx context.Context, v variant, writers int, p pace, cpu *processor) (rate float64, each work, err error) {
 	if err := v.start(ctx); err != nil {
-		return 0, err
+		return 0, work{}, err
 	}
 	runtime.GC()
 	var commits int64
+	contention := func(ctx context.Context) error {
+		rate, commits, err = contend(ctx, v, writers, p)
+		return err
+	}
 	// The label tells the variants apart in a profile of the whole run.
 	pprof.Do(ctx, pprof.Labels("variant", v.name()), func(ctx context.Context) {
-		rate, commits, err = contend(ctx, v, writers, p)
+		if cpu == nil {
+			err = contention(ctx)
+			return
+		}
+		each, err = cpu.during(func() error { return contention(ctx) })
 	})
 	if err == nil && rate == 0 {
 		err = errors.New(v.name() + ": no commit in a whole slot")
 	}
-	return rate, errors.Join(err, v.stop(ctx, commits))
+	if commits > 0 {
+		each.server /= time.Duration(commits)
+		each.client /= time.Duration(commits)
+	}
+	return rate, each, errors.Join(err, v.stop(ctx, commits))
 }
 
 // contend lets writers commit one transaction after the other until the time is

@@ -44,7 +44,7 @@ var disks = []disk{
 func writeCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "write",
-		Short: "transactions per second: bare, with NOTIFY, with the cheapest log row, with the bus",
+		Short: "transactions per second: bare, with NOTIFY, with the cheapest log rows, with the bus",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			plan := longWrite
@@ -92,7 +92,7 @@ func measureDisk(ctx context.Context, s *server, d disk, plan writePlan, rates r
 	}
 	defer pool.Close()
 	own := &ours{pool: pool}
-	variants := []variant{&bare{pool}, &notify{pool: pool, connect: s.connect}, &floor{pool}, own}
+	variants := []variant{&bare{pool}, &notify{pool: pool, connect: s.connect}, &floor{pool}, newFloorLazy(pool), own}
 	for _, v := range variants { // also prepares the statements on every connection
 		if _, err := slot(ctx, v, most, pace{0, plan.Warmup}); err != nil {
 			return oursTotal{}, err
@@ -102,6 +102,11 @@ func measureDisk(ctx context.Context, s *server, d disk, plan writePlan, rates r
 		return oursTotal{}, err
 	}
 	own.total = oursTotal{}
+	// Where the server's processes are not seen from here there are only rates.
+	cpu := (*processor)(nil)
+	if p, err := s.processor(ctx); err == nil {
+		cpu = &p
+	}
 	for round := range plan.Rounds {
 		// The dead rows of the round before are removed now and not by an
 		// autovacuum in the middle of one.
@@ -111,11 +116,14 @@ func measureDisk(ctx context.Context, s *server, d disk, plan writePlan, rates r
 		for _, writers := range plan.Writers {
 			for i := range variants {
 				v := variants[(i+round)%len(variants)]
-				rate, err := slot(ctx, v, writers, plan.Pace)
+				rate, each, err := slotCost(ctx, v, writers, plan.Pace, cpu)
 				if err != nil {
 					return oursTotal{}, err
 				}
 				rates.add(d.name, writers, v.name(), rate)
+				if cpu != nil {
+					rates.addCost(d.name, writers, v.name(), each)
+				}
 			}
 		}
 	}
