@@ -7,14 +7,13 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
-var _ hook.Hinter = (*Postgres)(nil)
-
 // hintPrefix begins a payload that is a hint: a version that no message has, the topic, and the key.
 const hintPrefix = "0 hint "
 
 // HintTo implements hook.Hinter. It is bounded by what bounds announcements: where they are so many that the pods hold
 // theirs back, no hints are sent.
-func (p *Postgres) HintTo(_ hook.Token, topic string) (channel, prefix string, ok bool) {
+func (i insider) HintTo(topic string) (channel, prefix string, ok bool) {
+	p := i.p
 	if p.State() != Live || strings.Contains(topic, " ") || p.applier.status().heard.pace.hold(time.Now()) > 0 {
 		return "", "", false
 	}

@@ -44,7 +44,7 @@ func TestHint(t *testing.T) {
 	slow := quick("slow")
 	slow.AnnounceInterval = time.Second
 	sender := prepare(t, pool, slow)
-	_, _, ok := sender.HintTo(hook.Token{}, "item")
+	_, _, ok := hinter(t, sender).HintTo("item")
 	require.False(t, ok, "not before it is live")
 	sender.run(t)
 	sender.waitReady(t)
@@ -54,7 +54,7 @@ func TestHint(t *testing.T) {
 	t.Cleanup(other.Subscribe("other", &elsewhere))
 	eventually(t, func() bool { return sender.State() == bus.Live && other.State() == bus.Live }, "live")
 
-	channel, prefix, ok := sender.HintTo(hook.Token{}, "item")
+	channel, prefix, ok := hinter(t, sender).HintTo("item")
 	require.True(t, ok)
 	before := other.Stats()
 	for _, payload := range []string{"0 hint", "0 hint ", "0 hint item", "0 hint nobody a", prefix + "a", prefix + "b c"} {
@@ -69,6 +69,13 @@ func TestHint(t *testing.T) {
 	require.NoError(t, pool.QueryRow(t.Context(), "SELECT count(*) FROM pgcoherence.event").Scan(&rows))
 	require.Zero(t, rows)
 	require.Equal(t, before.Forged, other.Stats().Forged)
-	_, _, ok = sender.HintTo(hook.Token{}, "two words")
+	_, _, ok = hinter(t, sender).HintTo("two words")
 	require.False(t, ok, "the topic ends at a space")
+}
+
+func hinter(t *testing.T, p *pod) hook.Hinter {
+	t.Helper()
+	h, ok := p.Internal(hook.Token{}).(hook.Hinter)
+	require.True(t, ok)
+	return h
 }

@@ -53,14 +53,14 @@ func TestIndependent(t *testing.T) {
 
 			if name == "usual" {
 				eventually(t, func() bool { return p.State() == bus.Stale }, "freshness waits for it")
-				require.False(t, p.ProvenSince(hook.Token{}, blocked))
+				require.False(t, p.Internal(hook.Token{}).ProvenSince(blocked))
 			} else {
-				eventually(t, func() bool { return p.ProvenSince(hook.Token{}, blocked) }, "freshness does not wait for it")
+				eventually(t, func() bool { return p.Internal(hook.Token{}).ProvenSince(blocked) }, "freshness does not wait for it")
 				require.True(t, p.Fresh())
 			}
 
 			close(release)
-			eventually(t, func() bool { return p.ProvenSince(hook.Token{}, blocked) && got.has("first") }, "proven in the end")
+			eventually(t, func() bool { return p.Internal(hook.Token{}).ProvenSince(blocked) && got.has("first") }, "proven in the end")
 			eventually(t, func() bool { return len(got.reasons()) > 0 && got.reasons()[0] == bus.ReasonOverflow }, "its queue was full")
 		})
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgcoherence/pgcoherence/bus/watch"
-	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/ownconn"
 )
 
@@ -75,10 +74,6 @@ func NewPostgres(pool *pgxpool.Pool, cfg *Config) (*Postgres, error) {
 	p.staged.Store(binary.LittleEndian.Uint32(p.id[12:]))
 	return p, nil
 }
-
-// Weaken switches guards of the protocol off, before Run, for tests that have to show that they are needed. Only this
-// module can call it.
-func (p *Postgres) Weaken(_ hook.Token, g hook.Guards) { p.guards = g }
 
 // ID returns the random id of this pod.
 func (p *Postgres) ID() string { return p.env.ID() }

@@ -9,27 +9,41 @@ import (
 )
 
 var (
-	_ hook.Source = (*Postgres)(nil)
-	_ hook.Source = (*Local)(nil)
+	_ hook.Door     = (*Postgres)(nil)
+	_ hook.Door     = (*Local)(nil)
+	_ hook.Hinter   = insider{}
+	_ hook.Weakener = insider{}
 )
 
-// FreshAge implements hook.Source, like the methods below; only this module can call them.
-func (p *Postgres) FreshAge(_ hook.Token, now elapsed.Instant) time.Duration {
-	return p.applier.fresh.ageAt(now)
+// Internal is for this module alone: nobody else can name its parameter.
+func (p *Postgres) Internal(hook.Token) hook.Source { return insider{p} }
+
+// Internal is for this module alone: nobody else can name its parameter.
+func (l *Local) Internal(hook.Token) hook.Source { return localInsider{l} }
+
+// insider is a bus as this module's own caches, stores and fault tests see it.
+type insider struct{ p *Postgres }
+
+// Weaken implements hook.Weakener.
+func (i insider) Weaken(g hook.Guards) { i.p.guards = g }
+
+// FreshAge implements hook.Source.
+func (i insider) FreshAge(now elapsed.Instant) time.Duration {
+	return i.p.applier.fresh.ageAt(now)
 }
 
 // StaleAfter implements hook.Source.
-func (p *Postgres) StaleAfter(hook.Token) time.Duration { return p.cfg.StaleAfter }
+func (i insider) StaleAfter() time.Duration { return i.p.cfg.StaleAfter }
 
 // ProvenSince implements hook.Source.
-func (p *Postgres) ProvenSince(_ hook.Token, t time.Time) bool {
-	proven := p.applier.fresh.proven.Load()
+func (i insider) ProvenSince(t time.Time) bool {
+	proven := i.p.applier.fresh.proven.Load()
 	return proven != nil && proven.at.After(t)
 }
 
 // Position implements hook.Source.
-func (p *Postgres) Position(hook.Token) (epoch string, applied position.Snapshot, ok bool) {
-	if at := p.applier.fresh.place.Load(); at != nil && at.epoch != "" {
+func (i insider) Position() (epoch string, applied position.Snapshot, ok bool) {
+	if at := i.p.applier.fresh.place.Load(); at != nil && at.epoch != "" {
 		return at.epoch, at.applied, true
 	}
 	return "", position.Snapshot{}, false
@@ -39,26 +53,29 @@ func (p *Postgres) Position(hook.Token) (epoch string, applied position.Snapshot
 // is from after them. False also if that is not known: the receipt is of another epoch or of a commit whose answer was
 // lost. The zero Receipt is applied. It takes one atomic load.
 func (p *Postgres) Applied(r Receipt) bool {
-	epoch, applied, ok := p.Position(hook.Token{})
+	epoch, applied, ok := insider{p}.Position()
 	return r.IsZero() || ok && r.xid != 0 && r.epoch == epoch && applied.Sees(r.xid)
 }
 
 // Extend implements hook.Source.
-func (p *Postgres) Extend(_ hook.Token, window time.Duration) error { return p.lease.extend(window) }
+func (i insider) Extend(window time.Duration) error { return i.p.lease.extend(window) }
+
+// localInsider is the same of a Local bus.
+type localInsider struct{ l *Local }
 
 // FreshAge implements hook.Source: a Local bus is always in sync.
-func (l *Local) FreshAge(hook.Token, elapsed.Instant) time.Duration { return 0 }
+func (i localInsider) FreshAge(elapsed.Instant) time.Duration { return 0 }
 
 // StaleAfter implements hook.Source.
-func (l *Local) StaleAfter(hook.Token) time.Duration { return DefaultStaleAfter }
+func (i localInsider) StaleAfter() time.Duration { return DefaultStaleAfter }
 
 // ProvenSince implements hook.Source.
-func (l *Local) ProvenSince(hook.Token, time.Time) bool { return true }
+func (i localInsider) ProvenSince(time.Time) bool { return true }
 
 // Position implements hook.Source: everything up to the last transaction.
-func (l *Local) Position(hook.Token) (epoch string, applied position.Snapshot, ok bool) {
-	next := l.xid.Load() + 1
-	return l.epoch, position.Snapshot{Xmin: next, Xmax: next}, true
+func (i localInsider) Position() (epoch string, applied position.Snapshot, ok bool) {
+	next := i.l.xid.Load() + 1
+	return i.l.epoch, position.Snapshot{Xmin: next, Xmax: next}, true
 }
 
 // Applied says whether the receipt is one of this bus.
@@ -67,4 +84,4 @@ func (l *Local) Applied(r Receipt) bool {
 }
 
 // Extend implements hook.Source: there is nobody whose Confirm could be wrong.
-func (l *Local) Extend(hook.Token, time.Duration) error { return nil }
+func (i localInsider) Extend(time.Duration) error { return nil }

@@ -14,8 +14,8 @@ import (
 )
 
 var (
-	_ hook.Source = (*bus.Postgres)(nil)
-	_ hook.Source = (*bus.Local)(nil)
+	_ hook.Door = (*bus.Postgres)(nil)
+	_ hook.Door = (*bus.Local)(nil)
 )
 
 // xids are the transactions of all deliveries of a key.
@@ -65,10 +65,10 @@ func TestPositionCoversReceipts(t *testing.T) {
 	a, b := start(t, pool, quick("a")), prepare(t, pool, quick("b"))
 	token := hook.Token{}
 
-	_, _, ok := b.Position(token)
+	_, _, ok := b.Internal(token).Position()
 	require.False(t, ok, "no position before Run")
 	require.True(t, b.Applied(bus.Receipt{}))
-	require.Less(t, b.FreshAge(token, elapsed.Now()), time.Duration(0))
+	require.Less(t, b.Internal(token).FreshAge(elapsed.Now()), time.Duration(0))
 
 	receipt, err := a.Publish(t.Context(), bus.Event{Topic: "item", Keys: []string{"1"}})
 	require.NoError(t, err)
@@ -76,13 +76,13 @@ func TestPositionCoversReceipts(t *testing.T) {
 	b.run(t)
 	b.waitReady(t)
 	eventually(t, func() bool { return a.Applied(receipt) && b.Applied(receipt) }, "applied")
-	epoch, at, ok := b.Position(token)
+	epoch, at, ok := b.Internal(token).Position()
 	require.True(t, ok)
 	require.Equal(t, b.Stats().Epoch, epoch)
 	require.NotZero(t, at.Xmax)
-	require.True(t, b.ProvenSince(token, time.Now().Add(-time.Minute)))
-	require.False(t, b.ProvenSince(token, time.Now().Add(time.Minute)))
-	require.Equal(t, 3*time.Second, b.StaleAfter(token))
+	require.True(t, b.Internal(token).ProvenSince(time.Now().Add(-time.Minute)))
+	require.False(t, b.Internal(token).ProvenSince(time.Now().Add(time.Minute)))
+	require.Equal(t, 3*time.Second, b.Internal(token).StaleAfter())
 
 	// A transaction that has not committed is not covered, and holds up nothing but itself.
 	open, err := pool.Begin(t.Context())
@@ -93,14 +93,14 @@ func TestPositionCoversReceipts(t *testing.T) {
 	later, err := a.Publish(t.Context(), bus.Event{Topic: "item", Keys: []string{"2"}})
 	require.NoError(t, err)
 	eventually(t, func() bool { return b.Applied(later) }, "the later one is applied")
-	_, at, _ = b.Position(token)
+	_, at, _ = b.Internal(token).Position()
 	require.False(t, at.Sees(xid))
 
 	other := bus.Receipt{}
 	require.NoError(t, other.UnmarshalText([]byte("0123456789abcdef:1")))
 	require.False(t, b.Applied(other), "of another epoch")
 	b.stop()
-	_, _, ok = b.Position(token)
+	_, _, ok = b.Internal(token).Position()
 	require.False(t, ok, "no position after Run")
 }
 
@@ -110,12 +110,12 @@ func TestExtendKeepsToThePodLease(t *testing.T) {
 	_, pool := setup(t)
 	token := hook.Token{}
 	early := prepare(t, pool, quick("early"))
-	require.NoError(t, early.Extend(token, 2*time.Second), "the pod lease is not known yet")
+	require.NoError(t, early.Internal(token).Extend(2*time.Second), "the pod lease is not known yet")
 	require.ErrorIs(t, early.Run(t.Context()), bus.ErrConfig)
 
 	late := start(t, pool, quick("late"))
-	require.NoError(t, late.Extend(token, 1500*time.Millisecond), "3 s and 1.5 s are 0.9 of 5 s")
-	err := late.Extend(token, 1501*time.Millisecond)
+	require.NoError(t, late.Internal(token).Extend(1500*time.Millisecond), "3 s and 1.5 s are 0.9 of 5 s")
+	err := late.Internal(token).Extend(1501 * time.Millisecond)
 	require.ErrorIs(t, err, bus.ErrConfig)
 	require.ErrorContains(t, err, "1.501s")
 	require.ErrorContains(t, err, "pod lease")
@@ -127,14 +127,14 @@ func TestLocalPosition(t *testing.T) {
 	other := bus.NewLocal()
 	receipt, err := l.Publish(t.Context(), bus.Event{Topic: "item", All: true})
 	require.NoError(t, err)
-	epoch, at, ok := l.Position(token)
+	epoch, at, ok := l.Internal(token).Position()
 	require.True(t, ok)
 	require.True(t, strings.HasPrefix(receipt.String(), epoch+":"))
 	require.True(t, at.Sees(1))
 	require.False(t, at.Sees(2))
 	require.True(t, l.Applied(receipt))
 	require.False(t, other.Applied(receipt), "two buses have nothing to do with each other")
-	require.Zero(t, l.FreshAge(token, elapsed.Now()))
-	require.NoError(t, l.Extend(token, time.Hour))
-	require.True(t, l.ProvenSince(token, time.Now()))
+	require.Zero(t, l.Internal(token).FreshAge(elapsed.Now()))
+	require.NoError(t, l.Internal(token).Extend(time.Hour))
+	require.True(t, l.Internal(token).ProvenSince(time.Now()))
 }

@@ -154,7 +154,7 @@ func (c *Cache[K, V]) attach() error {
 		c.serveFor = c.cfg.WhenStale.window
 	}
 	window := max(c.serveFor, c.cfg.StaleOnError)
-	c.source, _ = c.bus.(hook.Source)
+	c.source = hook.SourceOf(c.bus)
 	if c.source == nil {
 		switch {
 		case c.cfg.Tier != nil:
@@ -166,9 +166,9 @@ func (c *Cache[K, V]) attach() error {
 		}
 		return nil
 	}
-	c.staleAfter = c.source.StaleAfter(hook.Token{})
+	c.staleAfter = c.source.StaleAfter()
 	if window > 0 {
-		if err := c.source.Extend(hook.Token{}, window); err != nil {
+		if err := c.source.Extend(window); err != nil {
 			return fmt.Errorf("%w: WhenStale and StaleOnError: %w", ErrConfig, err)
 		}
 	}
@@ -212,7 +212,7 @@ func (c *Cache[K, V]) trustAt(now elapsed.Instant) trust {
 		}
 		return trustNothing
 	}
-	age := c.source.FreshAge(hook.Token{}, now)
+	age := c.source.FreshAge(now)
 	switch {
 	case age < 0:
 		return trustNothing
@@ -234,7 +234,7 @@ type place struct {
 
 func (c *Cache[K, V]) position() (p place) {
 	if c.source != nil {
-		p.epoch, p.at, p.ok = c.source.Position(hook.Token{})
+		p.epoch, p.at, p.ok = c.source.Position()
 	}
 	if c.tier != nil {
 		p.mark = c.history.Mark()

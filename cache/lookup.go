@@ -7,7 +7,6 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
-	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
 // lookup is what is looked for.
@@ -178,7 +177,7 @@ func (c *Cache[K, V]) look(now time.Time) trust {
 	at := elapsed.At(now)
 	t := c.trustAt(at)
 	if c.cfg.StaleOnError > 0 {
-		if age := c.source.FreshAge(hook.Token{}, at); age >= 0 {
+		if age := c.source.FreshAge(at); age >= 0 {
 			c.suspect.seen(now.Add(-age))
 		}
 	}
@@ -196,7 +195,7 @@ func (c *Cache[K, V]) staleFallback(key K) (v V, ok bool) {
 	}
 	now := time.Now()
 	at := elapsed.At(now)
-	age := c.source.FreshAge(hook.Token{}, at) // before the lookup
+	age := c.source.FreshAge(at) // before the lookup
 	epoch := c.epoch.Load()
 	e := c.peek(key)
 	if e == nil || e.absent() || e.expires <= c.clock(at)-int64(window) || e.extra != nil && !e.extra.alive() {

@@ -171,6 +171,8 @@ type fake struct {
 
 var _ hook.Source = (*fake)(nil)
 
+func (f *fake) Internal(hook.Token) hook.Source { return f }
+
 func newFake() *fake {
 	return &fake{epoch: "e1", at: position.Snapshot{Xmin: 100, Xmax: 100}, proven: time.Now().Add(time.Hour), next: 100}
 }
@@ -237,21 +239,21 @@ func (f *fake) Fresh() bool {
 
 func (f *fake) State() bus.State { return bus.Live }
 
-func (f *fake) FreshAge(hook.Token, elapsed.Instant) time.Duration {
+func (f *fake) FreshAge(elapsed.Instant) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.age
 }
 
-func (f *fake) StaleAfter(hook.Token) time.Duration { return bus.DefaultStaleAfter }
+func (f *fake) StaleAfter() time.Duration { return bus.DefaultStaleAfter }
 
-func (f *fake) ProvenSince(_ hook.Token, t time.Time) bool {
+func (f *fake) ProvenSince(t time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.proven.After(t)
 }
 
-func (f *fake) Position(hook.Token) (string, position.Snapshot, bool) {
+func (f *fake) Position() (string, position.Snapshot, bool) {
 	f.mu.Lock()
 	epoch, at, ok, during := f.epoch, f.at, !f.noPosition, f.during
 	f.during = nil
@@ -262,7 +264,7 @@ func (f *fake) Position(hook.Token) (string, position.Snapshot, bool) {
 	return epoch, at, ok
 }
 
-func (f *fake) Extend(_ hook.Token, window time.Duration) error {
+func (f *fake) Extend(window time.Duration) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.extended = max(f.extended, window)

@@ -145,11 +145,11 @@ func (c *core) handed(ctx context.Context, id string, hinted bool) {
 
 // hintTo is where the hint of a hand-over goes to; nil if there is no such way at the moment.
 func (c *core) hintTo() (channel, prefix *string, ok bool) {
-	h, ok := c.bus.(hook.Hinter)
+	h, ok := hook.SourceOf(c.bus).(hook.Hinter)
 	if !ok {
 		return nil, nil, false
 	}
-	to, begin, ok := h.HintTo(hook.Token{}, Topic)
+	to, begin, ok := h.HintTo(Topic)
 	if !ok {
 		return nil, nil, false
 	}

@@ -46,8 +46,8 @@ type parcel struct {
 }
 
 var (
-	_ bus.Bus     = (*Bus)(nil)
-	_ hook.Source = (*Bus)(nil)
+	_ bus.Bus   = (*Bus)(nil)
+	_ hook.Door = (*Bus)(nil)
 )
 
 func newBus(c *Cluster) *Bus { return &Bus{cluster: c, topics: map[string][]*subscription{}} }
@@ -119,39 +119,45 @@ func (b *Bus) Applied(r bus.Receipt) bool {
 	return ok && err == nil && at.applied.Sees(xid)
 }
 
-// FreshAge implements hook.Source, like the methods below; only this module can call them.
-func (b *Bus) FreshAge(_ hook.Token, now elapsed.Instant) time.Duration {
-	if since := b.staleSince.Load(); since != nil {
+// Internal is for this module alone: nobody else can name its parameter.
+func (b *Bus) Internal(hook.Token) hook.Source { return insider{b} }
+
+// insider is the bus as this module's own caches see it.
+type insider struct{ b *Bus }
+
+// FreshAge implements hook.Source.
+func (i insider) FreshAge(now elapsed.Instant) time.Duration {
+	if since := i.b.staleSince.Load(); since != nil {
 		return bus.DefaultStaleAfter + max(now.Since(elapsed.At(*since)), 0)
 	}
 	return 0
 }
 
 // StaleAfter implements hook.Source.
-func (b *Bus) StaleAfter(hook.Token) time.Duration { return bus.DefaultStaleAfter }
+func (i insider) StaleAfter() time.Duration { return bus.DefaultStaleAfter }
 
 // ProvenSince implements hook.Source.
-func (b *Bus) ProvenSince(_ hook.Token, t time.Time) bool {
-	for _, since := range []*time.Time{b.staleSince.Load(), b.unproven.Load()} {
+func (i insider) ProvenSince(t time.Time) bool {
+	for _, since := range []*time.Time{i.b.staleSince.Load(), i.b.unproven.Load()} {
 		if since != nil && !since.After(t) {
 			return false
 		}
 	}
-	return len(b.at.Load().applied.Xip) == 0
+	return len(i.b.at.Load().applied.Xip) == 0
 }
 
 // Position implements hook.Source.
-func (b *Bus) Position(hook.Token) (epoch string, applied position.Snapshot, ok bool) {
-	at := b.at.Load()
+func (i insider) Position() (epoch string, applied position.Snapshot, ok bool) {
+	at := i.b.at.Load()
 	return at.epoch, at.applied, true
 }
 
 // Extend implements hook.Source.
-func (b *Bus) Extend(hook.Token, time.Duration) error { return nil }
+func (i insider) Extend(time.Duration) error { return nil }
 
 // place notes how far the pod is. The cluster's lock is held.
 func (b *Bus) place() {
-	epoch, applied, _ := b.cluster.log.Position(hook.Token{})
+	epoch, applied, _ := b.cluster.log.Internal(hook.Token{}).Position()
 	for _, waits := range b.inbox {
 		applied.Xip = append(applied.Xip, waits.delivery.XIDs...)
 	}

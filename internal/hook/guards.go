@@ -26,3 +26,8 @@ type Guards struct {
 	// FreshWithoutBeat: whatever arrives proves freshness as of its arrival.
 	FreshWithoutBeat bool
 }
+
+// Weakener is a Source whose bus has guards. Weaken switches them off, before Run.
+type Weakener interface {
+	Weaken(g Guards)
+}

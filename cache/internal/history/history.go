@@ -94,7 +94,7 @@ func (h *History) Recent(name string) (last time.Time, xids []uint64) {
 
 // checkpoint remembers the bus' position. The lock is held.
 func (h *History) checkpoint() {
-	_, at, ok := h.source.Position(hook.Token{})
+	_, at, ok := h.source.Position()
 	if !ok {
 		return
 	}

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
 
@@ -82,10 +81,10 @@ func (h *History) ready() bool {
 	}
 
 	// Until then, what was delivered before may not be in the position yet.
-	if !h.source.ProvenSince(hook.Token{}, h.since) {
+	if !h.source.ProvenSince(h.since) {
 		return false
 	}
-	_, at, ok := h.source.Position(hook.Token{})
+	_, at, ok := h.source.Position()
 	if ok {
 		h.known, h.base = true, at.Stamp()
 	}
@@ -101,7 +100,7 @@ func (h *History) covers(at position.Snapshot) bool {
 func (h *History) checkRecord(r *record, v *View) Conflict {
 	// Once the bus is in sync as of then, the outcome is known and was delivered.
 	if !r.uncertain.IsZero() {
-		if !h.source.ProvenSince(hook.Token{}, r.uncertain) {
+		if !h.source.ProvenSince(r.uncertain) {
 			return Uncertain
 		}
 		r.unknown, r.uncertain = later(r.unknown, r.uncertain), time.Time{}
@@ -112,10 +111,10 @@ func (h *History) checkRecord(r *record, v *View) Conflict {
 
 	// Whichever transaction it was, the position sees it once the bus is in sync as of then.
 	if !r.unknown.IsZero() && !v.Covered {
-		if !h.source.ProvenSince(hook.Token{}, r.unknown) {
+		if !h.source.ProvenSince(r.unknown) {
 			return Behind
 		}
-		_, at, ok := h.source.Position(hook.Token{})
+		_, at, ok := h.source.Position()
 		if !ok {
 			return Behind
 		}

@@ -98,7 +98,9 @@ func newPod(ctx context.Context, cfg podConfig) (*pod, error) {
 		p.close()
 		return nil, err
 	}
-	p.bus.Weaken(hook.Token{}, cfg.Guards)
+	if w, ok := p.bus.Internal(hook.Token{}).(hook.Weakener); ok {
+		w.Weaken(cfg.Guards)
+	}
 	var b bus.Bus = p.bus
 	if !cfg.Direct {
 		b = queuedBus{p.bus, p.trouble}
