@@ -21,7 +21,7 @@ COUNT     ?= 20
 MATRIX    ?= 14 15 16 17 18
 FUZZTIME  ?= 20s
 ENDURANCE ?= 10m
-BENCHES   ?= write delay catchup confirm fanout hit fill memory stale tier session lock
+BENCHES   ?= write delay catchup confirm idle fanout hit fill memory stale tier session lock
 ARGS      ?=
 
 # Where the matrix puts its servers. Not the user's cache: under root the server

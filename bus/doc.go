@@ -40,6 +40,20 @@
 //     Publish takes one.
 //   - After Commit, Publish or Staged.Committed this pod's own subscribers have the event, or have it in their queue.
 //
+// # Cost when nothing happens
+//
+// A pod writes its row once per BeatInterval, and one of them sweeps for all. With the defaults, all pods of a cluster
+// together cost a day (internal/lab/bench, command idle):
+//
+//	pods   statements   WAL       transaction ids
+//	3      1.4 million  52 MB     0.5 million
+//	10     2.0 million  150 MB    1.1 million
+//	100    9.8 million  2.1 GB    8.9 million
+//
+// Statements are constant texts without comments, prepared once for each connection, so they have few entries in
+// pg_stat_statements; the name of a pod is in application_name only. BeatInterval and SweepInterval lower the cost in
+// proportion.
+//
 // # Limits
 //
 //   - An event says that something changed, not what. Events of different transactions may arrive in any order, and

@@ -5,6 +5,7 @@
 //	go run -C internal/lab/bench . delay   [-short] [-json FILE] [-rate N]
 //	go run -C internal/lab/bench . catchup [-short] [-json FILE]
 //	go run -C internal/lab/bench . confirm [-short] [-json FILE]
+//	go run -C internal/lab/bench . idle [-short] [-json FILE]
 //	go run -C internal/lab/bench . fanout  [-short] [-json FILE] [-rate N] [-pods N]
 //	go run -C internal/lab/bench . lock    [-short] [-json FILE]
 //	go run -C internal/lab/bench . hit     [-short] [-json FILE]

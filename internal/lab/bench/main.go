@@ -31,7 +31,7 @@ type options struct {
 func execute(ctx context.Context, args []string, out io.Writer) error {
 	var o options
 	root := newRoot(&o)
-	root.AddCommand(writeCommand(&o), delayCommand(&o), catchupCommand(&o), confirmCommand(&o), fanoutCommand(&o), lockCommand(&o),
+	root.AddCommand(writeCommand(&o), delayCommand(&o), catchupCommand(&o), confirmCommand(&o), idleCommand(&o), fanoutCommand(&o), lockCommand(&o),
 		hitCommand(&o), ratioCommand(&o), fillCommand(&o), memoryCommand(&o), staleCommand(&o), tierCommand(&o), sessionCommand(&o))
 	root.SetOut(out)
 	root.SetArgs(doubleDashes(root, args))

@@ -43,6 +43,11 @@ func TestCommands(t *testing.T) {
 		require.NoError(t, err)
 		requireResults(t, r, "delay.p50_ms", "delay.p99_ms", "delay.ratio_raw_notify", "delay.ratio_raw_notify_return")
 	})
+	t.Run("idle", func(t *testing.T) {
+		r, err := measureIdle(t.Context(), idlePlan{Pods: []int{2}, Settle: 500 * time.Millisecond, Length: 2 * time.Second})
+		require.NoError(t, err)
+		requireResults(t, r, "idle.statements_per_day.2", "idle.wal_mb_per_day.2", "idle.xids_per_day.2")
+	})
 	t.Run("confirm", func(t *testing.T) {
 		r, err := measureConfirm(t.Context(), confirmPlan{Lease: 600 * time.Millisecond, Points: []confirmPoint{{2, 4, 2}, {3, 2, 1}}})
 		require.NoError(t, err)
