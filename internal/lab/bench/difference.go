@@ -17,7 +17,8 @@ import (
 
 // sessionSettings are those of the bus' own connections that matter to the
 // planner. A test compares them with the bus' source.
-const sessionSettings = `SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off`
+const sessionSettings = `SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_indexscan = on; SET enable_indexonlyscan = on; ` +
+	`SET enable_tidscan = on; SET enable_nestloop = on; SET enable_sort = on; SET jit = off`
 
 // difference is the bus' statement for what was missed, with its parameters.
 type difference struct {
