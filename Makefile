@@ -100,6 +100,10 @@ test-container: ## run the bus suite against a container, through testcontainers
 	TESTCONTAINERS_RYUK_DISABLED="$${TESTCONTAINERS_RYUK_DISABLED:-true}" \
 		go test $(RACE) -count=1 ./bus/...
 
+.PHONY: test-suites
+test-suites: ## run scs' and gorilla's own test suites, from the module cache, against our stores
+	go run ./internal/lab/suites
+
 .PHONY: test-long
 test-long: prepare ## mixed writers under random connection kills, for ENDURANCE=10m
 	go test $(RACE) -count=1 -v -timeout 0 ./bus -run Endurance -endurance $(ENDURANCE)

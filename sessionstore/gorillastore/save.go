@@ -63,8 +63,8 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.S
 	}
 	now := &loaded{token: s.Token(session.ID), user: got.User, data: v.data, cookie: true, options: *session.Options}
 	session.Values[loadedKey{}] = now
-	if !v.unchanged {
-		sendStamp(w, session, got)
+	if !v.unchanged && now.token == v.token {
+		sendStamp(w, session, got) // under a new token no pod has it in memory
 	}
 	if l != nil && l.cookie && l.token == v.token && now.token == v.token && l.options == now.options {
 		return nil // the browser has it, or a later one that must not be replaced

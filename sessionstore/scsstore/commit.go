@@ -53,8 +53,8 @@ func (s *Store) CommitCtx(ctx context.Context, token string, b []byte, expiry ti
 	for errors.Is(err, sessionstore.ErrConflict) && ctx.Err() == nil {
 		got, err = write(ctx, key, &f, remaining) // many write at once: all of it is kept, whatever it takes
 	}
-	if err == nil && got != nil {
-		s.wrote(ctx, got)
+	if err == nil && got != nil && f.from != nil && f.from.token == digestOf(key) {
+		s.wrote(ctx, got) // under a new token no pod has it in memory
 	}
 	return problem.Hide("scsstore", s.settle(err))
 }
@@ -185,10 +185,16 @@ func (s *Store) logIn(ctx context.Context, f *frame, o *commitOptions) (err erro
 	return err
 }
 
+// minIdle is the shortest idle timeout that sessionstore takes. scs takes any.
+const minIdle = 10 * time.Millisecond
+
 func (s *Store) options(ctx context.Context, remaining time.Duration) *commitOptions {
 	o := &commitOptions{Remaining: remaining, Policy: sessionstore.Policy{Idle: s.manager.IdleTimeout}}
-	if o.Policy.Idle == 0 {
+	switch {
+	case o.Policy.Idle == 0:
 		o.Policy.Idle = sessionstore.NoIdle
+	case o.Policy.Idle < minIdle:
+		o.Policy.Idle = minIdle
 	}
 	if s.cfg.Device != nil {
 		o.Device = s.cfg.Device(ctx)
