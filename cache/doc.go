@@ -1,9 +1,12 @@
 // Package cache keeps what a pod has read from Postgres in its memory, and drops it when any pod, or any other writer,
-// says that it is no longer valid.
+// commits a change. In front of a function that reads by key it is one line, whatever the function reads with:
 //
-//	users, err := cache.New(b, "users", cache.Func(loadUser), nil) // func loadUser(context.Context, int64) (User, error)
-//	…
-//	user, err := users.Get(ctx, id)
+//	users, err := cache.New(b, "users", cache.Func(repo.User), nil) // func (r *Repo) User(ctx context.Context, id int64) (User, error)
+//	user, err := users.Get(ctx, id)                                 // instead of repo.User(ctx, id)
+//
+// The function reads from a pool (*pgxpool.Pool, *sql.DB, *gorm.DB), passes ctx on, and returns pgx.ErrNoRows, sql.ErrNoRows or
+// ErrNotFound for a key that does not exist. What it returns is shared by all readers: the key must contain everything that the
+// value depends on, such as the tenant, and nobody may change the value.
 //
 // Writers say what they change in the transaction that changes it:
 //
@@ -24,10 +27,17 @@
 //
 // # Loads
 //
-// Readers of one key share a load. Each leaves at its own deadline, and the load ends when the last has left, or after
-// LoadTimeout. A panic of the loader is a *PanicError for all who wait. That a key does not exist is an answer, too:
-// the loader returns ErrNotFound, and for NegativeTTL nobody asks the database again. GetMany reads many keys at once, with
-// a BatchLoader in one go. After a reset, when all pods' caches are empty, LoadConcurrency bounds the loads.
+// Readers of one key share a load. Each leaves at its own deadline; the load goes on until LoadTimeout and fills the cache
+// (CancelAbandoned ends it with its last reader). At most two loads of one key run at once, however often it is invalidated and
+// however many readers want it fresh, and LoadConcurrency bounds all loads together. A load within a load waits for no permit,
+// if the loader passes its context on. A panic of the loader is a *PanicError for all who wait. That a key does not exist is
+// held for NegativeTTL. GetMany reads many keys at once, with a BatchLoader in one go; Warm does so before a pod is ready.
+//
+// A load is not its reader's: it has the values of the context of the reader that began it, for traces, but no deadline, and no
+// transaction or connection that is in it. LoadContext chooses what else it sees.
+//
+// When the database fails, StaleOnError serves what is held for a bounded time; when it hangs, SoftTimeout says after how long.
+// Loads of a key that fails are not repeated before FailureBackoff. RefreshAhead loads what is in use before its TTL ends.
 //
 // # Standbys
 //
@@ -53,6 +63,9 @@
 //   - A hit takes no lock (with EvictLRU it takes one), reads the clock once, and allocates nothing. A reset and an
 //     invalidation of all or of a tag take the same time however much is held. There is no goroutine in the background.
 //   - Nothing of a tier's troubles reaches a reader.
+//   - A function of Config that panics, blocks, ends its goroutine or uses the cache costs its caller an error at most: none is
+//     called under a lock.
+//   - A key that cannot be sent makes the commit fail that InvalidateTx was called in.
 //
 // # Limits
 //
@@ -61,14 +74,23 @@
 //     there is one shard, and both are exact. MaxCost is one bound for all shards.
 //   - Invalidated entries are never served, but by tag, or when all is invalid, their memory is used again only as other
 //     entries come.
+//   - A reader within a transaction gets what is committed, not what the transaction has changed: read that from the
+//     transaction. A transaction is found in a context by the methods Commit and Rollback of its type, or of a field of it;
+//     what hides it better, such as a client made of a transaction, is for LoadContext to leave out.
+//   - What a loader takes from its context beside the key decides for all readers what they get: a user's rights, a tenant,
+//     settings for row level security. Make it part of the key, or leave it out by LoadContext.
+//   - A key must be spelled as Postgres prints the column. Integers, byte arrays and UUIDs are read in every spelling; two
+//     strings that Postgres takes for the same value, such as a UUID in upper case, are two keys. KeyColumn checks what can be
+//     checked, and ForeignKeys counts what no key of the cache can be.
 //   - That a key does not exist is held too, so whoever inserts has to invalidate.
-//   - A load that asks for its own key is an error (ErrCycle); two that wait for each other's end with LoadTimeout.
+//   - A load that asks for its own key is an error (ErrCycle); two that wait for each other's end with LoadTimeout. So do loads
+//     that read other keys without passing their context on, when together they take all permits.
 //   - A standby must follow the primary that the bus writes to. After a failover one that still follows the old primary must be
 //     fenced off: its snapshots are of another history.
 //   - While the bus is not fresh, a loader that answers from a standby although WantPrimary says otherwise is believed, and
 //     what it answers is not stored.
 //   - A tier's values expire by the pods' clocks: where these differ, so do the expiries. What is invalid does not depend on it.
-//   - A tier's value from before the oldest invalidation that is remembered (Config.InvalidationHistory), or that the log still held when
-//     this pod started, is not used.
+//   - A tier's value from before the oldest invalidation that is remembered (Config.InvalidationHistory), or that
+//     the log still held when this pod started, is not used.
 //   - A loader must read from the database after it was called. What it keeps by itself, nobody can invalidate.
 package cache

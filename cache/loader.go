@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
-// Loader reads what the cache does not hold. It is called for many keys at a time, but not for one key twice, as long as
-// nothing invalidates it meanwhile. ctx carries the values of the call that began the load, LoadTimeout, and nothing of
-// that call's deadline; it ends when nobody waits any more.
+// Loader reads what the cache does not hold. It is called for many keys at a time, and for one key at most twice: once for
+// those who asked before an invalidation, and once for those who asked after it. ctx carries values of the context of the
+// reader that began the load, see Config.LoadContext, and LoadTimeout, but no deadline or transaction of that reader's. Pass
+// it on to what the loader calls, other caches included: loads within loads are found by it.
 //
-// A key that does not exist is an error that is or wraps ErrNotFound; Tags and TTL count with it as well. After any other
-// error nothing is stored. A panic becomes a *PanicError for all who wait.
+// A key that does not exist is an error that is or wraps ErrNotFound, or that Config.NotFound knows; Tags and TTL count with it
+// as well. After any other error nothing is stored. A panic becomes a *PanicError for all who wait.
 type Loader[K comparable, V any] interface {
 	Load(ctx context.Context, key K) (Loaded[V], error)
 }

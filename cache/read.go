@@ -17,11 +17,15 @@ const (
 	readFresh           // from a load that begins now
 )
 
-// Get answers the value of a key, from the cache or by loading it. A key that does not exist is an error that is
+// Get returns the value of a key, from the cache or by loading it. For a key that does not exist it returns an error that is
 // ErrNotFound. Other errors are the loader's, *PanicError, ErrLoadTimeout, ErrBehind, ErrKey, ErrClosed, or that of ctx, at
-// whose end the caller leaves; the load goes on if others wait for it.
+// whose end the reader leaves; the load goes on. A ctx that has ended still gets what is held.
 //
-// Values are shared unless the cache has a Clone: do not change them.
+// While the bus is not fresh, which is so in an outage of the database, every Get loads, and so returns the loader's error:
+// see ServeFor and StaleOnError.
+//
+// Values are shared unless the cache has a Clone: do not change them. And do not write them back: between Get and the write the
+// row may have changed. Read what is to be changed in the transaction that changes it, FOR UPDATE.
 func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
 	if c.names.hostile {
 		if err := c.names.checkKey(key); err != nil {
@@ -35,13 +39,14 @@ func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
 	return c.get(ctx, key, readCached)
 }
 
-// GetFresh loads a value and never waits for a load that began before it: what it answers was in the database when
-// GetFresh was called, or later. It never comes from a tier or a standby.
+// GetFresh loads a value and never waits for a load that began before it: what it returns was in the database when GetFresh
+// was called, or later. It never comes from a tier or a standby. Many at once share: two loads run, and all others wait for
+// the next.
 func (c *Cache[K, V]) GetFresh(ctx context.Context, key K) (V, error) {
 	return c.get(ctx, key, readFresh)
 }
 
-// GetAfter answers a value from after the transaction of a receipt, which may be another pod's. If its events have
+// GetAfter returns a value from after the transaction of a receipt, which may be another pod's. If its events have
 // been applied here it is Get, otherwise GetFresh.
 func (c *Cache[K, V]) GetAfter(ctx context.Context, key K, r bus.Receipt) (V, error) {
 	if c.applied != nil && c.applied(r) || r.IsZero() {

@@ -107,7 +107,9 @@ func TestInvalidate_EveryWay(t *testing.T) {
 		"StageTagsSQL": func() error {
 			return stagedSQL(func(tx *sql.Tx) (*bus.Staged, error) { return c.StageTagsSQL(ctx, tx, "x") })
 		},
-		"StageAllSQL":       func() error { return stagedSQL(func(tx *sql.Tx) (*bus.Staged, error) { return c.StageAllSQL(ctx, tx) }) },
+		"StageAllSQL": func() error {
+			return stagedSQL(func(tx *sql.Tx) (*bus.Staged, error) { return c.StageAllSQL(ctx, tx) })
+		},
 		"InvalidateSQL":     func() error { return inSQL(func(s *bus.Staging) error { return c.InvalidateSQL(s, "a") }) },
 		"InvalidateTagsSQL": func() error { return inSQL(func(s *bus.Staging) error { return c.InvalidateTagsSQL(s, "x") }) },
 		"InvalidateAllSQL":  func() error { return inSQL(func(s *bus.Staging) error { return c.InvalidateAllSQL(s) }) },
