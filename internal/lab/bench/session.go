@@ -87,6 +87,9 @@ func measureSession(ctx context.Context, plan sessionPlan) (_ *report, err error
 	if err := measureSessionRevokes(ctx, r, plan, pods); err != nil {
 		return nil, fmt.Errorf("revoke: %w", err)
 	}
+	if err := measureSessionWrites(ctx, r, pods.all); err != nil {
+		return nil, fmt.Errorf("writes: %w", err)
+	}
 	if err := fillSessions(ctx, pods.all[0], plan); err != nil {
 		return nil, fmt.Errorf("rows: %w", err)
 	}

@@ -23,7 +23,7 @@ func TestSessionCommand(t *testing.T) {
 	}
 	for _, want := range []string{
 		"session.get_ns", "session.get_p99_ns", "session.ratio.scsstore", "session.ratio.pgxstore", "session.ratio.map",
-		"session.statements_per_request", "session.revoke_p50_ms", "session.revoke_p99_ms", "session.confirm_p50_ms",
+		"session.statements_per_request", "session.merge_kept.12", "session.read_your_writes_misses", "session.revoke_p50_ms", "session.revoke_p99_ms", "session.confirm_p50_ms",
 		"session.cold_ratio", "session.list_ms", "session.sweep_wait_ms", "session.cut_off_served_ms", "session.cut_off_confirm_ms",
 	} {
 		require.True(t, names[want], want)
