@@ -57,6 +57,7 @@ type confirmation struct {
 	epoch   string
 	after   position.Stamp // every position has to reach this
 	since   time.Time      // when the snapshot was asked for; zero: not yet
+	lease   time.Duration  // for how long a pod can at most trust its cache, as of then
 }
 
 // confirmations are the Confirms that wait, passed from their goroutines to the control loop.

@@ -50,12 +50,14 @@ func newControl(
 	pruner := &pruner{env: e, liveness: c.liveness}
 	reader := &reader{env: e, applier: applier, liveness: c.liveness}
 	c.heartbeat = &heartbeat{
-		env: e, applier: applier, health: health, liveness: c.liveness, succeeded: dialer.succeeded, keep: pruner.keep,
+		env: e, applier: applier, health: health, liveness: c.liveness, succeeded: dialer.succeeded, keep: pruner.keep, started: time.Now(),
 	}
+	c.reaper.setPods = c.heartbeat.setPods
 	c.announcer = &announcer{env: e, applier: applier, health: health, notifier: notifier, outbox: outbox}
 	confirmer := &confirmer{env: e, confirms: confirms}
 	sweeper := &sweeper{
-		env: e, applier: applier, health: health, liveness: c.liveness, notifier: notifier, request: &confirmer.request,
+		env: e, applier: applier, health: health, liveness: c.liveness, notifier: notifier, count: c.reaper.count,
+		request: &confirmer.request,
 	}
 
 	// In order of urgency: the order is part of the protocol. Nothing is done before this pod's row is committed; a

@@ -70,16 +70,22 @@ func (c *confirmer) run(ctx context.Context, conn *pgx.Conn, st status) error {
 	if time.Since(c.request.sent) > askAgain {
 		c.request.pending = true
 	}
-	if st.epoch == "" || time.Since(st.epochSince) < c.lease.get() && !c.guards.ConfirmWithoutEpochWait {
-		return nil // a pod may still trust what it held in an epoch whose end we did not see
+	if st.epoch == "" {
+		return nil
 	}
 
-	least, synced, err := c.positions(ctx, conn, st.epoch)
-	if err != nil || !synced {
+	// A pod may still trust what it holds from an epoch whose end nobody here has seen, and have no row in this one. It
+	// cannot if this epoch is older than a pod lease, whoever has watched it for that long.
+	all, err := c.positions(ctx, conn, st.epoch)
+	if err != nil || !all.synced {
 		return err
 	}
+	watched := max(st.watched(time.Now()), all.watched)
+	if watched < c.lease.get() && !c.guards.ConfirmWithoutEpochWait {
+		return nil
+	}
 	c.confirms.settle(func(w *confirmation) bool {
-		ok := !w.since.IsZero() && w.epoch == st.epoch && least.AtLeast(w.after)
+		ok := !w.since.IsZero() && w.epoch == st.epoch && all.least.AtLeast(w.after) && (watched >= w.lease || c.guards.ConfirmWithoutEpochWait)
 		if ok {
 			w.done <- nil
 		}
@@ -98,8 +104,9 @@ func (c *confirmer) begin(ctx context.Context, conn *pgx.Conn, begin []*confirma
 	var identity *string
 	var current string
 	var status []*string
+	var leaseMillis int64
 	c.stats.statements.Add(1)
-	if err := conn.QueryRow(ctx, c.sql.confirm, xids).Scan(&identity, &current, &status); err != nil {
+	if err := conn.QueryRow(ctx, c.sql.confirm, xids).Scan(&identity, &current, &status, &leaseMillis); err != nil {
 		return err
 	}
 	snapshot, err := position.ParseSnapshot(current)
@@ -107,7 +114,7 @@ func (c *confirmer) begin(ctx context.Context, conn *pgx.Conn, begin []*confirma
 		return err
 	}
 
-	lease := c.lease.get()
+	lease := max(c.lease.get(), milliseconds(leaseMillis))
 	refused := make(map[*confirmation]error)
 	for i, w := range begin {
 		switch {
@@ -116,7 +123,7 @@ func (c *confirmer) begin(ctx context.Context, conn *pgx.Conn, begin []*confirma
 		case w.receipt.xid == 0 || status[i] == nil || *status[i] != "committed" || !snapshot.Sees(w.receipt.xid):
 			refused[w] = fmt.Errorf("%w: transaction %d has not committed", ErrUnconfirmed, w.receipt.xid)
 		default:
-			w.epoch, w.after, w.since = w.receipt.epoch, snapshot.Stamp(), time.Now()
+			w.epoch, w.after, w.since, w.lease = w.receipt.epoch, snapshot.Stamp(), time.Now(), lease
 			w.begun <- lease // counted from after the snapshot: later, and so safe
 		}
 	}
@@ -130,22 +137,31 @@ func (c *confirmer) begin(ctx context.Context, conn *pgx.Conn, begin []*confirma
 	return nil
 }
 
-// positions returns the least position of all pods. It is not synced if one of them is in another epoch.
-func (c *confirmer) positions(ctx context.Context, conn *pgx.Conn, epoch string) (least position.Stamp, synced bool, err error) {
+// podPositions is what the rows of all pods say.
+type podPositions struct {
+	least   position.Stamp // the least position
+	synced  bool           // all are in the epoch
+	watched time.Duration  // the longest time for which one of them has watched the epoch
+}
+
+// positions reads the rows of all pods.
+func (c *confirmer) positions(ctx context.Context, conn *pgx.Conn, epoch string) (all podPositions, err error) {
 	query := c.sql.positions
 	if c.guards.ConfirmByClock {
 		query += " " + sqltext.Render("WHERE beat_at > clock_timestamp() - (SELECT pod_lease FROM /*schema*/pgcoherence.setting)", c.cfg.Schema)
 	}
 	c.stats.statements.Add(1)
-	rows, err := conn.Query(ctx, query)
+	rows, err := conn.Query(ctx, query, epoch)
 	if err != nil {
-		return least, false, fmt.Errorf("read positions: %w", err)
+		return all, fmt.Errorf("read positions: %w", err)
 	}
 
-	var of, xmaxText string
-	var n int64
-	first, synced := true, true
-	_, err = pgx.ForEachRow(rows, []any{&of, &xmaxText, &n}, func() error {
+	var same bool
+	var xmaxText string
+	var n, watched int64
+	count := 0
+	all.synced = true
+	_, err = pgx.ForEachRow(rows, []any{&same, &xmaxText, &n, &watched}, func() error {
 		xmax, err := strconv.ParseUint(xmaxText, 10, 64)
 		if err != nil {
 			return err
@@ -154,14 +170,18 @@ func (c *confirmer) positions(ctx context.Context, conn *pgx.Conn, epoch string)
 		if c.guards.ConfirmByNumber {
 			stamp.Xmax = math.MaxUint64 // count answers, whatever they say
 		}
-		if first || least.AtLeast(stamp) {
-			least, first = stamp, false
+		if count++; count == 1 || all.least.AtLeast(stamp) {
+			all.least = stamp
 		}
-		synced = synced && of == epoch
+		all.synced = all.synced && same
+		if same {
+			all.watched = max(all.watched, time.Duration(min(max(watched, 0), maxPodLease.Milliseconds()))*time.Millisecond)
+		}
 		return nil
 	})
 	if err != nil {
-		return least, false, fmt.Errorf("read positions: %w", err)
+		return all, fmt.Errorf("read positions: %w", err)
 	}
-	return least, synced && !first, nil
+	all.synced = all.synced && count > 0
+	return all, nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"time"
 
@@ -19,16 +20,20 @@ type heartbeat struct {
 	applier   *applier
 	health    *health
 	liveness  *liveness
-	succeeded func() // the connection is of use
+	succeeded func() // the connection has served to prove that this pod is in sync
 	keep      func(at time.Time, epoch string, s position.Snapshot)
 
+	started    time.Time
 	registered bool
+	place      *string // where the last beat has left the row; nil: not known
+	misfit     bool    // this pod does not keep to the pod lease, and has said so
 	next       time.Time
+	session    time.Time // when it began
 	requested  time.Time // last beat on request: requests are coalesced
 }
 
 // connected begins a new session: the pod's row may be gone.
-func (h *heartbeat) connected(now time.Time) { h.registered, h.next = false, now }
+func (h *heartbeat) connected(now time.Time) { h.registered, h.next, h.session = false, now, now }
 
 func (h *heartbeat) registerDue(now time.Time, _ status) time.Time {
 	if h.registered {
@@ -40,12 +45,21 @@ func (h *heartbeat) registerDue(now time.Time, _ status) time.Time {
 // register commits this pod's row: a pod trusts nothing before.
 func (h *heartbeat) register(ctx context.Context, conn *pgx.Conn, _ status) error {
 	h.stats.statements.Add(1)
-	if _, err := conn.Exec(ctx, h.sql.register, h.ID(), h.storable(h.cfg.Name), h.info()); err != nil {
+	var others int64
+	err := conn.QueryRow(ctx, h.sql.register, h.ID(), h.storable(h.cfg.Name), h.info(), h.lease.trusts().Milliseconds(),
+		h.lease.get().Milliseconds()).Scan(&others)
+	if err != nil {
 		return err
 	}
-	h.registered, h.next = true, time.Now()
-	h.succeeded()
+	h.registered, h.next, h.place = true, time.Now(), nil
+	h.setPods(others + 1)
 	return nil
+}
+
+// setPods notes how many pods there are, this one included.
+func (h *heartbeat) setPods(n int64) {
+	h.pods.Store(n)
+	h.applier.setPodCount(n)
 }
 
 // info is what the row says beside the position, as JSON.
@@ -73,15 +87,27 @@ func (h *heartbeat) beat(ctx context.Context, conn *pgx.Conn, _ status) error {
 	st := h.applier.status() // from after the request was taken
 
 	var current string
-	var identity *string
-	var pods int64
+	var identity, place *string
 	var databaseNow time.Time
 	var queueUsage float64
+	var allowed *int64
+	var wait int64
 	sent := time.Now()
+	watched := st.watched(sent)
+	if h.guards.VouchByUptime {
+		watched = sent.Sub(h.started)
+	}
 	h.stats.statements.Add(1)
-	err := conn.QueryRow(ctx, h.sql.beat, h.ID(), st.epoch, fmt.Sprint(st.position.Xmax),
-		int64(st.position.InProgress), h.info()).Scan(&current, &identity, &pods, &databaseNow, &queueUsage)
+	err := conn.QueryRow(ctx, h.sql.beat, h.ID(), st.epoch, fmt.Sprint(st.position.Xmax), int64(st.position.InProgress),
+		h.info(), watched.Milliseconds(), h.lease.trusts().Milliseconds(), h.lease.get().Milliseconds(), h.place).
+		Scan(&current, &identity, &place, &databaseNow, &queueUsage, &allowed, &wait)
 	if errors.Is(err, pgx.ErrNoRows) {
+		if h.place != nil { // VACUUM FULL moves rows: look for it by its id, at once
+			h.place = nil
+			h.requests.beat.Store(true)
+			h.next = time.Now()
+			return nil
+		}
 		h.log.WarnContext(ctx, "this pod's row is gone: registering again")
 		h.registered = false
 		return nil
@@ -91,13 +117,14 @@ func (h *heartbeat) beat(ctx context.Context, conn *pgx.Conn, _ status) error {
 	}
 	answered := time.Now()
 
-	h.next = sent.Add(h.cfg.BeatInterval)
-	h.pods.Store(pods)
-	h.applier.setPodCount(pods)
+	h.next, h.place = sent.Add(h.cfg.BeatInterval), place
+	h.checkLease(ctx, allowed, wait)
 	h.stats.queue.Store(math.Float64bits(queueUsage))
 	h.applier.fresh.offset.Store(int64(databaseNow.Sub(sent.Add(answered.Sub(sent) / 2))))
 	h.stats.beats.Add(1)
-	h.succeeded()
+	if h.applier.fresh.provenSince(h.session) {
+		h.succeeded()
+	}
 
 	answer, err := position.ParseSnapshot(current)
 	if err != nil {
@@ -112,4 +139,19 @@ func (h *heartbeat) beat(ctx context.Context, conn *pgx.Conn, _ status) error {
 		h.requests.read.Store(true) // the first proof need not wait for a mark
 	}
 	return nil
+}
+
+// checkLease notes the pod lease as it is now. Whatever somebody has made of it, Confirm waits for what pods say that they
+// need; but a pod that needs more than it should has to be put right.
+func (h *heartbeat) checkLease(ctx context.Context, allowed *int64, wait int64) {
+	lease := milliseconds(wait)
+	if allowed != nil {
+		lease = milliseconds(*allowed)
+	}
+	err := h.lease.set(lease, milliseconds(wait))
+	if err != nil && !h.misfit {
+		h.log.ErrorContext(ctx, "this pod trusts its caches for longer than the pod lease allows: confirmations wait for it; "+
+			"restart it with a shorter StaleAfter, or raise the lease with SetPodLease", slog.Any("error", err))
+	}
+	h.misfit = err != nil
 }

@@ -20,6 +20,7 @@ type liveness struct {
 	lostSince     time.Time // the listening connection is down; zero: it is not
 	upSince       time.Time // it is up and has caught up; zero: it does not
 	nextReconnect time.Time
+	readFailures  int    // reads of the difference in a row that failed
 	probe         bool   // send a message to hear it
 	probeSent     uint64 // its number; 0: none is on its way
 }
@@ -45,11 +46,25 @@ func (l *liveness) observe(now time.Time, st status) {
 	case !listening || !l.silentSince.IsZero():
 		state = CatchingUp
 	}
+	if l.looping(now) {
+		state = CatchingUp
+	}
 	l.health.set(state)
 	if state != CatchingUp && l.health.isFresh() {
 		l.health.setReady()
 	}
 }
+
+// looping reports whether the bus only seems to work: it resets again and again, or cannot read the log.
+func (l *liveness) looping(now time.Time) bool {
+	return l.readFailures >= failuresInLoop || l.stats.resetLog.since(now.Add(-loopTime)) >= resetsInLoop
+}
+
+const (
+	failuresInLoop = 3
+	resetsInLoop   = 4
+	loopTime       = 10 * time.Second
+)
 
 // checkSilence notices that nothing arrives although the connection is up: a beat was answered, and its proof does not
 // come.

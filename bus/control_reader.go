@@ -37,12 +37,13 @@ func (r *reader) run(ctx context.Context, conn *pgx.Conn, _ status) error {
 	d, err := logReader{r.env}.read(ctx, conn, r.applier.base(), r.timeouts >= 2)
 	if err != nil {
 		r.requests.read.Store(true)
+		r.liveness.readFailures++
 		if errors.Is(err, context.DeadlineExceeded) {
 			r.timeouts++ // too much for this line: give up on the details and reset
 		}
 		return err
 	}
-	r.timeouts = 0
+	r.timeouts, r.liveness.readFailures = 0, 0
 	catchUp{r.applier}.apply(d)
 	return nil
 }

@@ -14,8 +14,11 @@ type reaper struct {
 	*env
 	liveness *liveness
 
-	next time.Time
-	seen map[string]seenBeat
+	setPods func(int64)
+
+	next   time.Time
+	seen   map[string]seenBeat
+	looked time.Time
 }
 
 type seenBeat struct {
@@ -23,7 +26,7 @@ type seenBeat struct {
 	since time.Time
 }
 
-// due is twice per lease.
+// due is twice per lease, and at least every other beat: the pod that sweeps counts the pods for all.
 func (r *reaper) due(now time.Time, st status) time.Time {
 	if !r.liveness.cleansUp(st) {
 		return never(now)
@@ -31,9 +34,17 @@ func (r *reaper) due(now time.Time, st status) time.Time {
 	return r.next
 }
 
+// count returns how many pods were there at the last look; 0 if this pod has not looked lately.
+func (r *reaper) count() int64 {
+	if time.Since(r.looked) > 2*r.lease.get() {
+		return 0
+	}
+	return int64(len(r.seen))
+}
+
 func (r *reaper) run(ctx context.Context, conn *pgx.Conn, _ status) error {
 	now, lease := time.Now(), r.lease.get()
-	r.next = now.Add(lease / 2)
+	r.next = now.Add(min(lease/2, 2*r.cfg.BeatInterval))
 
 	ids, beats, err := r.findDead(ctx, conn, now, lease)
 	if err != nil || len(ids) == 0 {
@@ -64,13 +75,18 @@ func (r *reaper) findDead(ctx context.Context, conn *pgx.Conn, now time.Time, le
 	seen := make(map[string]seenBeat)
 	var id string
 	var beat int64
-	_, err = pgx.ForEachRow(rows, []any{&id, &beat}, func() error {
+	var trusts *int64
+	_, err = pgx.ForEachRow(rows, []any{&id, &beat, &trusts}, func() error {
 		s, ok := r.seen[id]
 		if !ok || s.beat != beat {
 			s = seenBeat{beat, now}
 		}
 		seen[id] = s
-		if now.Sub(s.since) > lease && id != r.ID() {
+		limit := lease
+		if trusts != nil {
+			limit = max(limit, milliseconds(*trusts)*10/9)
+		}
+		if now.Sub(s.since) > limit && id != r.ID() {
 			ids, beats = append(ids, id), append(beats, beat)
 		}
 		return nil
@@ -78,6 +94,7 @@ func (r *reaper) findDead(ctx context.Context, conn *pgx.Conn, now time.Time, le
 	if err != nil {
 		return nil, nil, fmt.Errorf("read beats: %w", err)
 	}
-	r.seen = seen
+	r.seen, r.looked = seen, now
+	r.setPods(int64(len(seen)))
 	return ids, beats, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,14 +22,16 @@ type sweeper struct {
 	health   *health
 	liveness *liveness
 	notifier notifier
+	count    func() int64 // pods, as this pod has counted them
 	request  *beatRequest // of confirmations: the next mark asks all pods to beat
 
-	since time.Time // when this pod began to wait for marks
-	after time.Duration
-	last  time.Time        // last sweep of this pod
-	mark  time.Time        // last mark of this pod
-	found time.Time        // last sweep that found something
-	took  [2]time.Duration // the last reads: a long transaction with many events makes each one read them all
+	since   time.Time // when this pod began to wait for marks
+	after   time.Duration
+	last    time.Time        // last sweep of this pod
+	mark    time.Time        // last mark of this pod
+	found   time.Time        // last sweep that found something
+	unaware time.Time        // last sweep that found an event without a name, of a writer that announces nothing
+	took    [2]time.Duration // the last reads: a long transaction with many events makes each one read them all
 }
 
 // quietMark is how often a mark goes out when there is nothing to say: beats are proven by marks.
@@ -80,7 +83,7 @@ func (s *sweeper) turn(st status) time.Time {
 // interval is how often the sweeping pod sweeps; at most a quarter of the time is spent reading. One slow read alone is a
 // busy machine's, and waiting four times as long would only add to the delay.
 func (s *sweeper) interval(st status) time.Duration {
-	return max(st.heard.pace.sweepEvery(time.Now(), s.found), 4*min(s.took[0], s.took[1]))
+	return max(st.heard.pace.sweepEvery(time.Now(), s.found, s.unaware), 4*min(s.took[0], s.took[1]))
 }
 
 // run sweeps, and with it asks all pods to beat if a confirmation waits for that.
@@ -120,12 +123,15 @@ func (s *sweeper) sweep(ctx context.Context, conn *pgx.Conn, st status, ask bool
 	unannounced := s.applier.unannounced(d.events)
 	if len(unannounced) > 0 {
 		s.found = time.Now()
+		if slices.ContainsFunc(unannounced, func(e wire.Event) bool { return !e.HasID }) {
+			s.unaware = s.found
+		}
 	}
 	if len(unannounced) == 0 && !ask && time.Since(s.mark) < s.quietMark() {
 		return false, nil
 	}
 
-	mark := &wire.Mark{From: base.Base.Stamp(), To: d.head.Current.Stamp()}
+	mark := &wire.Mark{From: base.Base.Stamp(), To: d.head.Current.Stamp(), Pods: s.count()}
 	if s.guards.SweepFromOwn {
 		mark.From = position.Stamp{}
 	}

@@ -31,7 +31,7 @@ func (r *registry) hint(payload string) bool {
 	if !ok {
 		return false
 	}
-	for _, s := range (*r.topics.Load())[topic] {
+	for _, s := range r.of(topic) {
 		if h, ok := s.subscriber.(hook.Hinted); ok {
 			h.Hint(hook.Token{}, key)
 		}

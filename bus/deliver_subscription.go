@@ -197,14 +197,17 @@ func (s *subscription) call(f func()) (panicked bool) {
 	return false
 }
 
-// end drops what waits; no barrier waits for this subscription any more.
-func (s *subscription) end() {
+// end drops what waits; no barrier waits for this subscription any more. It reports whether one did.
+func (s *subscription) end() (behind bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.gone {
-		s.gone, s.behind, s.queue = true, false, nil
-		close(s.goneNow)
+	if s.gone {
+		return false
 	}
+	behind = s.behind
+	s.gone, s.behind, s.queue = true, false, nil
+	close(s.goneNow)
+	return behind
 }
 
 func newSubscription(r *registry, topic string, subscriber Subscriber, limit int) *subscription {

@@ -26,15 +26,14 @@ type dialer struct {
 }
 
 const (
-	firstRetry   = 20 * time.Millisecond
-	slowestRetry = 750 * time.Millisecond
-	quietFor     = time.Minute
+	firstRetry = 20 * time.Millisecond
+	quietFor   = time.Minute
 )
 
 func newDialer(p *Postgres, purpose string) *dialer {
 	return &dialer{
 		env: p.env, connections: p.connections, purpose: purpose, timeout: p.cfg.ConnectTimeout,
-		backoff: backoff.Backoff{Base: firstRetry, Max: slowestRetry},
+		backoff: backoff.Backoff{Base: firstRetry, Max: max(p.cfg.MaxBackoff, firstRetry)},
 	}
 }
 

@@ -18,7 +18,7 @@ func Queries(schema string) map[string]string {
 		"beat": q.beat, "beats": q.beats, "confirm": q.confirm, "history": q.history, "positions": q.positions, "create_epoch": q.createEpoch, "deregister": q.deregister,
 		"difference": q.difference, "difference_topics": q.differenceTopics, "insert_event": q.insertEvent,
 		"insert_events": q.insertEvents, "lease": q.lease, "notify": q.notify, "pods": q.pods, "prune": q.prune,
-		"privileges": q.privileges, "reap": q.reap, "register": q.register, "transaction": q.transaction,
+		"privileges": q.privileges, "pruned": q.pruned, "keep": q.keep, "kept": q.kept, "reap": q.reap, "register": q.register, "transaction": q.transaction,
 	}
 }
 
@@ -88,3 +88,10 @@ func (p *Postgres) Difference(ctx context.Context, conn *pgx.Conn, base string) 
 
 // EventsOf returns what a transaction would publish.
 func EventsOf(t *LocalTx) []Event { return t.scope.events.events }
+
+// WatchedFor makes believe that the pod has watched its epoch for longer.
+func (p *Postgres) WatchedFor(d time.Duration) {
+	p.applier.mu.Lock()
+	defer p.applier.mu.Unlock()
+	p.applier.since = p.applier.since.Add(-d)
+}

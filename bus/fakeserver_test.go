@@ -168,27 +168,36 @@ func (c *fakeConn) answer(sql string) []pgproto3.BackendMessage {
 		return row(column{oidInt4, 99})
 	case strings.Contains(sql, "-- What the role may not do"):
 		return row(column{oidTextArray, "{}"})
-	case strings.Contains(sql, "pod_lease"):
-		return row(column{oidFloat8, 5})
+	case strings.Contains(sql, "-- The pod lease that this pod"):
+		return row(column{oidInt8, 5000}, column{oidInt8, 5000})
+	case strings.Contains(sql, "-- $1 id, $2 name, $3 info"):
+		return row(column{oidInt8, s.pods - 1})
 	case strings.HasPrefix(sql, "listen "):
 		s.listeners[c] = true
 		return done("LISTEN")
 	case strings.Contains(sql, firstOfDifference):
 		s.differences.Add(1)
 		return row(column{oidText, s.epoch}, column{oidBytea, `\x00`}, column{oidText, nil}, column{oidText, s.snapshot()}, column{oidTimestamptz, now},
-			column{oidXID8, nil}, column{oidInt4, nil}, column{oidText, nil}, column{oidTextArray, nil}, column{oidBool, nil}, column{oidTimestamptz, nil})
+			column{oidXID8, nil}, column{oidInt4, nil}, column{oidText, nil}, column{oidTextArray, nil}, column{oidBool, nil}, column{oidTimestamptz, nil}, column{oidInt8, nil})
 	case strings.Contains(sql, "-- The beat"):
 		s.beats.Add(1)
-		answer := row(column{oidText, s.snapshot()}, column{oidText, s.epoch}, column{oidInt8, s.pods}, column{oidTimestamptz, now}, column{oidFloat8, 0.25})
+		answer := row(column{oidText, s.snapshot()}, column{oidText, s.epoch}, column{oidText, "(0,1)"}, column{oidTimestamptz, now},
+			column{oidFloat8, 0.25}, column{oidInt8, 5000}, column{oidInt8, 5000})
 		s.xid++
 		return answer
 	case strings.Contains(sql, "-- Sends payloads"):
 		s.notifies.Add(1)
 		return row(column{oidTextArray, "{}"}, column{oidInt8, s.deliver(sql)})
 	case strings.Contains(sql, "SELECT id::text, beat"):
-		return row(column{oidText, "x"}, column{oidInt8, 1})
+		answer := row(column{oidText, "0"}, column{oidInt8, s.beats.Load()}, column{oidInt8, 3000})
+		done := answer[len(answer)-1]
+		answer = answer[:len(answer)-1]
+		for i := 1; i < s.pods; i++ {
+			answer = append(answer, row(column{oidText, i}, column{oidInt8, s.beats.Load()}, column{oidInt8, 3000})[1])
+		}
+		return append(answer, done)
 	}
-	return done("DO 0") // register, deregister, prune
+	return done("DO 0") // deregister, prune
 }
 
 func (s *fakeServer) snapshot() string { return fmt.Sprintf("%d:%d:", s.xid, s.xid) }

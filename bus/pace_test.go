@@ -49,7 +49,7 @@ func TestPaceQuiet(t *testing.T) {
 		turn := max(p.turn(), DefaultAnnounceInterval)
 		now := p.flow(paceStart, 100, turn) // half of what makes it hold
 		require.Zero(t, p.hold(now), pods)
-		require.Equal(t, DefaultSweepInterval, p.sweepEvery(now, time.Time{}), pods)
+		require.Equal(t, DefaultSweepInterval, p.sweepEvery(now, time.Time{}, time.Time{}), pods)
 	}
 }
 
@@ -59,7 +59,7 @@ func TestPaceFew(t *testing.T) {
 	p := crowd(9)
 	now := p.flow(paceStart, 10_000, 100*time.Microsecond)
 	require.Zero(t, p.hold(now))
-	require.Equal(t, DefaultSweepInterval, p.sweepEvery(now, now), "not even if the sweep found something")
+	require.Equal(t, DefaultSweepInterval, p.sweepEvery(now, now, time.Time{}), "not even if the sweep found something")
 }
 
 // TestPaceBusy: many announcements make every pod hold, and the sweeper hurry. It goes on as long as the flow, although
@@ -76,12 +76,12 @@ func TestPaceBusy(t *testing.T) {
 			p.mark(now)
 			p.heard(now, 4)
 			require.Positive(t, p.hold(now.Add(turn-1)), pods)
-			require.Equal(t, turn, p.sweepEvery(now.Add(turn-1), now), pods)
+			require.Equal(t, turn, p.sweepEvery(now.Add(turn-1), now, time.Time{}), pods)
 		}
-		require.Equal(t, turn, p.sweepEvery(now.Add(idleTurns*turn-1), now), pods)
+		require.Equal(t, turn, p.sweepEvery(now.Add(idleTurns*turn-1), now, time.Time{}), pods)
 		now = now.Add(time.Second + idleTurns*turn)
 		require.Zero(t, p.hold(now), "%d pods: quiet again", pods)
-		require.Equal(t, DefaultSweepInterval, p.sweepEvery(now, now.Add(-idleTurns*turn)), pods)
+		require.Equal(t, DefaultSweepInterval, p.sweepEvery(now, now.Add(-idleTurns*turn), time.Time{}), pods)
 	}
 }
 
@@ -143,4 +143,21 @@ func TestSpared(t *testing.T) {
 	require.Equal(t, 1, savedNotifies(&wire.Message{Groups: groups}))
 	require.Equal(t, 3, savedNotifies(&wire.Message{Groups: groups, Mark: &wire.Mark{}}))
 	require.Zero(t, savedNotifies(&wire.Message{Groups: groups[2:], Mark: &wire.Mark{}}), "of triggers: no pod announces them")
+}
+
+// While writers are at work that announce nothing, the sweep is more frequent, but not on a server with many pods.
+func TestPaceOfUnawareWriters(t *testing.T) {
+	t.Parallel()
+	now := paceStart
+	for pods, want := range map[int64]time.Duration{
+		1: unawareSweep, 9: unawareSweep, 40: unawareSweep, 50: 25 * time.Millisecond, 200: DefaultSweepInterval, 1000: DefaultSweepInterval,
+	} {
+		p := crowd(pods)
+		require.Equal(t, DefaultSweepInterval, p.sweepEvery(now, time.Time{}, time.Time{}), "%d pods, idle", pods)
+		require.Equal(t, want, p.sweepEvery(now, now.Add(-time.Hour), now.Add(-unawareMemory/2)), "%d pods", pods)
+		require.Equal(t, DefaultSweepInterval, p.sweepEvery(now, now.Add(-time.Hour), now.Add(-unawareMemory)), "%d pods, a while later", pods)
+	}
+	p := crowd(3)
+	p.sweep = 5 * time.Millisecond
+	require.Equal(t, p.sweep, p.sweepEvery(now, now, now), "never less often than SweepInterval")
 }

@@ -61,9 +61,9 @@ func TestPlansStayOnIndex(t *testing.T) {
 	var epoch string
 	require.NoError(t, conn.QueryRow(ctx, "SELECT id FROM pgcoherence.epoch").Scan(&epoch))
 	for name, args := range map[string][]any{
-		"difference":        {xmax, []string{"3", "5"}, 10001},
+		"difference":        {xmax, []string{"3", "5"}, 10001, 1 << 24},
 		"difference_topics": {xmax, []string{"3", "5"}},
-		"prune":             {"3:3:", epoch, 5000, "3", []string{}},
+		"prune":             {"3:3:", epoch, 5000, "3", []string{}, "3", []string{}, "0"},
 	} {
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
 			_, err := conn.Exec(ctx, "SET plan_cache_mode = "+mode)

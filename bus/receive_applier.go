@@ -46,6 +46,14 @@ type status struct {
 	heard      heard
 }
 
+// watched returns for how long this pod has watched the epoch; 0 without one.
+func (st status) watched(now time.Time) time.Duration {
+	if st.epoch == "" {
+		return 0
+	}
+	return max(now.Sub(st.epochSince), 0)
+}
+
 func (a *applier) status() status {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -24,10 +24,19 @@ type difference struct {
 	secret   []byte
 	now      time.Time // the database's clock
 	events   []wire.Event
-	overflow bool // there were more than the limit
+	bytes    int64 // of the events, as the log counts them
+	overflow bool  // there were more than the limit
+	// unreadable counts events whose keys cannot be read: each stands for its whole topic.
+	unreadable int64
 }
 
-var errNoEpoch = errors.New("bus: the log has no epoch")
+var (
+	errNoEpoch   = errors.New("bus: the log has no epoch")
+	errForeigner = errors.New("bus: the log was written in another database and is being emptied")
+)
+
+// maxCatchUpBytes bounds what one read of the difference takes in memory, as MaxCatchUp bounds its events.
+const maxCatchUpBytes = 16 << 20
 
 // epochID is the short form of an identity: what payloads carry.
 func epochID(identity string) string {
@@ -39,7 +48,7 @@ func epochID(identity string) string {
 type logReader struct{ *env }
 
 // read reads what base.Base does not see. Without a base, or with headOnly, it reads only the head, which is all that a
-// reset needs. A log without an epoch, as after a crash, gets a new one.
+// reset needs. A log without an epoch, as after a crash, gets a new one, and one from another database is emptied first.
 func (r logReader) read(ctx context.Context, conn *pgx.Conn, base position.Difference, headOnly bool) (*difference, error) {
 	d, err := r.query(ctx, conn, r.sql.difference, base, headOnly)
 	if !errors.Is(err, errNoEpoch) {
@@ -47,8 +56,12 @@ func (r logReader) read(ctx context.Context, conn *pgx.Conn, base position.Diffe
 	}
 
 	r.stats.statements.Add(1)
-	if _, err := conn.Exec(ctx, r.sql.createEpoch); err != nil {
+	var done bool
+	if err := conn.QueryRow(ctx, r.sql.createEpoch).Scan(&done); err != nil {
 		return nil, fmt.Errorf("bus: create epoch: %w", err)
+	}
+	if !done {
+		return nil, errForeigner
 	}
 	return r.query(ctx, conn, r.sql.difference, base, headOnly)
 }
@@ -67,7 +80,7 @@ func (r logReader) query(
 	}
 	args := []any{strconv.FormatUint(xmax, 10), decimal(inProgress)}
 	if sql == r.sql.difference {
-		args = append(args, limit)
+		args = append(args, limit, maxCatchUpBytes)
 	}
 
 	r.stats.statements.Add(1)
@@ -99,7 +112,9 @@ func (r logReader) query(
 		return nil, errors.New("bus: read difference: no head")
 	}
 
-	if len(d.events) > r.cfg.MaxCatchUp && sql == r.sql.difference {
+	r.stats.unreadable.Add(d.unreadable)
+	d.dropDoubleNames()
+	if sql == r.sql.difference && (len(d.events) > r.cfg.MaxCatchUp || d.bytes > maxCatchUpBytes) {
 		d.overflow = true
 	}
 	if headOnly {
@@ -113,7 +128,7 @@ func (d *difference) scanHead(rows pgx.Rows) error {
 	var current string
 	var secret []byte
 	var now time.Time
-	if err := rows.Scan(&identity, &secret, &pruned, &current, &now, nil, nil, nil, nil, nil, nil); err != nil {
+	if err := rows.Scan(&identity, &secret, &pruned, &current, &now, nil, nil, nil, nil, nil, nil, nil); err != nil {
 		return fmt.Errorf("bus: read difference: %w", err)
 	}
 	if identity == nil {
@@ -132,29 +147,58 @@ func (d *difference) scanHead(rows pgx.Rows) error {
 	return nil
 }
 
+// scanEvent reads a row of the log. Whatever a writer has put there, the statement has made readable.
 func (d *difference) scanEvent(rows pgx.Rows) error {
 	var e wire.Event
 	var xid *uint64
 	var n *int32
-	var at time.Time
-	if err := rows.Scan(nil, nil, nil, nil, nil, &xid, &n, &e.Topic, &e.Keys, &e.All, &at); err != nil {
+	var topic *string
+	var keys *[]string
+	var at *time.Time
+	if err := rows.Scan(nil, nil, nil, nil, nil, &xid, &n, &topic, &keys, &e.All, &at, &d.bytes); err != nil {
 		return fmt.Errorf("bus: read difference: %w", err)
 	}
+
 	if xid != nil {
 		e.ID.XID = *xid
 	}
-	if n != nil {
+	if n != nil && xid != nil {
 		e.ID.N, e.HasID = *n, true
 	}
-	e.At = at.UnixMicro()
-	if len(e.Topic) == 0 || len(e.Topic) > MaxTopicLen {
-		e.Keys, e.All = nil, false // nobody can publish this with us, and nobody can be subscribed to it
+	if at != nil {
+		e.At = at.UnixMicro()
+	}
+	switch {
+	case topic == nil: // no cache can be subscribed to it
+		d.unreadable++
+		e.All = false
+	case keys == nil:
+		d.unreadable++
+		e.Topic, e.All = *topic, true
+	default:
+		e.Topic, e.Keys = *topic, *keys
 	}
 	if !allKeys(e.Keys, utf8.ValidString) {
 		e.Keys, e.All = nil, true // in a database without an encoding, any bytes can be keys
 	}
 	d.events = append(d.events, e)
 	return nil
+}
+
+// dropDoubleNames takes the name from events that share one. Ours never do, but a writer can put any number into a row,
+// and two events of one name would be taken for one.
+func (d *difference) dropDoubleNames() {
+	seen := make(map[position.EventID]int, len(d.events))
+	for i, e := range d.events {
+		if !e.HasID {
+			continue
+		}
+		if first, ok := seen[e.ID]; ok {
+			d.events[first].HasID, d.events[i].HasID = false, false
+			continue
+		}
+		seen[e.ID] = i
+	}
 }
 
 func decimal(xids []uint64) []string {

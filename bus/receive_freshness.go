@@ -45,6 +45,12 @@ func (f *freshness) publish(track *position.Tracker, proven time.Time) {
 	}
 }
 
+// provenSince reports whether a beat that was sent after t is proven.
+func (f *freshness) provenSince(t time.Time) bool {
+	proven := f.proven.Load()
+	return proven != nil && proven.at.After(t)
+}
+
 // age is how long ago the newest proven beat was sent; negative if nothing is proven.
 func (f *freshness) age() time.Duration { return f.ageAt(elapsed.At(time.Now())) }
 

@@ -89,12 +89,16 @@ func (r *historyReader) read(ctx context.Context, topic string, limit int) (*his
 	h := &history{}
 	var identity, pruned *string
 	var xid *uint64
-	var keys []string
+	var keys *[]string
 	var whole *bool
 	_, err = pgx.ForEachRow(rows, []any{&identity, &pruned, &xid, &keys, &whole}, func() (err error) {
 		switch {
 		case xid != nil && whole != nil:
-			h.events = append(h.events, hook.Past{XID: *xid, Keys: keys, All: *whole})
+			past := hook.Past{XID: *xid, All: *whole || keys == nil}
+			if keys != nil {
+				past.Keys = *keys
+			}
+			h.events = append(h.events, past)
 			keys = nil // the next row gets a slice of its own
 			return nil
 		case identity == nil:

@@ -22,6 +22,9 @@ type listener struct {
 	registry *registry
 	dialer   *dialer
 
+	up     time.Time // when it had last caught up
+	proven bool      // a beat was proven since
+
 	mu      sync.Mutex
 	session *session // nil while there is none
 }
@@ -72,7 +75,9 @@ func (l *listener) lost(ctx context.Context, err error) {
 	if l.requests.listening.Swap(false) {
 		l.log.InfoContext(ctx, "listening connection lost", slog.Any("error", err))
 		l.requests.signal()
-		return // the first attempt to come back is at once
+		if l.checkProof(); l.proven {
+			return // it was of use: the first attempt to come back is at once
+		}
 	}
 	l.dialer.failed(ctx, err)
 }
@@ -111,7 +116,7 @@ func (l *listener) HandleBacklog(ctx context.Context, _ string, conn *pgx.Conn) 
 	if s != nil {
 		_ = s.net.SetDeadline(time.Time{})
 	}
-	l.dialer.succeeded()
+	l.up, l.proven = time.Now(), false
 	l.requests.set(&l.requests.listening)
 	return nil
 }
@@ -128,12 +133,22 @@ func (l *listener) catchUp(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
+// checkProof lets the backoff start over once the connection has served to prove that this pod is in sync: that it was made
+// shows little.
+func (l *listener) checkProof() {
+	if !l.proven && !l.up.IsZero() && l.applier.fresh.provenSince(l.up) {
+		l.proven = true
+		l.dialer.succeeded()
+	}
+}
+
 // HandleNotification implements pgxlisten.Handler.
 func (l *listener) HandleNotification(_ context.Context, n *pgconn.Notification, _ *pgx.Conn) error {
 	if l.registry.hint(n.Payload) {
 		return nil
 	}
 	todo := receiver{l.applier}.receive(n.Payload)
+	l.checkProof()
 	if todo.read {
 		l.requests.set(&l.requests.read)
 	}

@@ -39,6 +39,10 @@ const (
 	holdThreshold = 2
 	// paceMemory is how long an announcement is remembered: the count fades to 1/e in it.
 	paceMemory = 200 * time.Millisecond
+	// unawareSweep is how often the sweeper looks while writers are at work that announce nothing, and unawareMemory for
+	// how long after the last event of one.
+	unawareSweep  = 20 * time.Millisecond
+	unawareMemory = 10 * time.Second
 	// idleTurns is for how many turns the sweeper goes on after it last found something.
 	idleTurns = 10
 )
@@ -96,10 +100,20 @@ func (p pace) hold(now time.Time) time.Duration {
 	return p.maxHold() / 2
 }
 
-// sweepEvery is how often the sweeping pod sweeps that last found something at a time, zero for never.
-func (p pace) sweepEvery(now, found time.Time) time.Duration {
+// sweepEvery is how often the sweeping pod sweeps. found is when it last found an event, unaware when it last found one of
+// a writer that announces nothing, such as a trigger or psql; zero for never.
+//
+// While such writers are at work only the sweep is quick for them, so it comes more often for as long as they may well go
+// on. (Measured with one of them, the median and the 99th percentile from before its COMMIT, in milliseconds: 60 and 100
+// before, 12 and 21 so. A sweep costs 0.5 ms of a processor; while nobody writes it is as rare as before.) Each sweep that
+// finds something is one NOTIFY, so its rate is bounded by the number of pods as that of all turns is.
+func (p pace) sweepEvery(now, found, unaware time.Time) time.Duration {
+	every := p.sweep
 	if t := p.turn(); t > 0 && (p.flows(now) || now.Sub(found) < idleTurns*t) {
-		return t
+		every = t
 	}
-	return p.sweep
+	if !unaware.IsZero() && now.Sub(unaware) < unawareMemory {
+		every = min(every, max(unawareSweep, time.Duration(p.pods)*turnPerPod))
+	}
+	return every
 }

@@ -37,6 +37,19 @@ func (l *resetLog) note(r Reason, at time.Time) {
 	l.last = append(l.last, ResetRecord{at, r})
 }
 
+// since returns how many of the last resets came after t, the first position not counted.
+func (l *resetLog) since(t time.Time) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, r := range l.last {
+		if r.Reason != ReasonStart && r.At.After(t) {
+			n++
+		}
+	}
+	return n
+}
+
 func (l *resetLog) recent() []ResetRecord {
 	l.mu.Lock()
 	defer l.mu.Unlock()

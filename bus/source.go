@@ -37,8 +37,7 @@ func (i insider) StaleAfter() time.Duration { return i.p.cfg.StaleAfter }
 
 // ProvenSince implements hook.Source.
 func (i insider) ProvenSince(t time.Time) bool {
-	proven := i.p.applier.fresh.proven.Load()
-	return proven != nil && proven.at.After(t)
+	return i.p.applier.fresh.provenSince(t)
 }
 
 // Position implements hook.Source.

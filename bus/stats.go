@@ -32,6 +32,7 @@ type Stats struct {
 	Malformed  int64         // payloads on our channel that are not ours
 	Forged     int64         // payloads of our epoch with a bad authentication code
 	Unknown    int64         // payloads of another version or epoch
+	Unreadable int64         // events in the log with keys or a topic that cannot be read; they count as the whole topic
 	Dropped    int64         // own announcements left to the sweep
 	Pruned     int64         // events deleted from the log
 	Reaped     int64         // rows of dead pods deleted
@@ -47,7 +48,7 @@ type Stats struct {
 // counters are the moving parts of Stats.
 type counters struct {
 	published, announced, swept, received, caughtUp, notifies, marks, sweeps, beats, gaps, polls, reconnects, resets,
-	overflows, panics, malformed, forged, unknown, dropped, pruned, reaped, uncertain, statements, transitions atomic.Int64
+	overflows, panics, malformed, forged, unknown, unreadable, dropped, pruned, reaped, uncertain, statements, transitions atomic.Int64
 	lastReset atomic.Pointer[Reason]
 	resetLog  resetLog
 	delays    delays
@@ -61,7 +62,7 @@ func (c *counters) snapshot() Stats {
 		CaughtUp: c.caughtUp.Load(), Notifies: c.notifies.Load(), Marks: c.marks.Load(), Sweeps: c.sweeps.Load(),
 		Beats: c.beats.Load(), Gaps: c.gaps.Load(), Polls: c.polls.Load(), Reconnects: c.reconnects.Load(),
 		Resets: c.resets.Load(), Overflows: c.overflows.Load(), Panics: c.panics.Load(), Malformed: c.malformed.Load(),
-		Forged: c.forged.Load(), Unknown: c.unknown.Load(), Dropped: c.dropped.Load(), Pruned: c.pruned.Load(),
+		Forged: c.forged.Load(), Unknown: c.unknown.Load(), Unreadable: c.unreadable.Load(), Dropped: c.dropped.Load(), Pruned: c.pruned.Load(),
 		Reaped: c.reaped.Load(), Uncertain: c.uncertain.Load(), Statements: c.statements.Load(),
 		Transitions: c.transitions.Load(), FreshAge: -1, QueueUsage: math.Float64frombits(c.queue.Load()),
 	}

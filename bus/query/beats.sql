@@ -1,1 +1,2 @@
-SELECT id::text, beat FROM /*schema*/pgcoherence.pod
+-- The beats of all pods, and for how long each goes on trusting its caches.
+SELECT id::text, beat, trusts_ms FROM /*schema*/pgcoherence.pod

@@ -1,5 +1,2 @@
--- Whoever finds no epoch makes one; the second to try changes nothing.
-INSERT INTO /*schema*/pgcoherence.epoch (prepared)
-SELECT coalesce(array_agg(transaction), '{}') FROM pg_prepared_xact()
-WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-ON CONFLICT (one) DO NOTHING
+-- Makes an epoch where there is none, and empties a log that is not from here. False: it is not empty yet.
+SELECT /*schema*/pgcoherence.begin_epoch()

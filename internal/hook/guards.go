@@ -21,6 +21,8 @@ type Guards struct {
 	ConfirmByClock bool
 	// ConfirmWithoutEpochWait: a confirmation trusts positions in an epoch it has only just begun to watch.
 	ConfirmWithoutEpochWait bool
+	// VouchByUptime: a pod vouches for the age of its epoch by how long it runs.
+	VouchByUptime bool
 	// NamesOutliveEpoch: an event that was named in one epoch is announced and remembered under that name in the next.
 	NamesOutliveEpoch bool
 	// FreshWithoutBeat: whatever arrives proves freshness as of its arrival.

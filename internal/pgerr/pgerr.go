@@ -61,6 +61,9 @@ func IsInUse(err error) bool { return is(err, "55006") }
 // IsUnknownStatement reports whether a prepared statement does not exist, as after DISCARD ALL or behind a pooler.
 func IsUnknownStatement(err error) bool { return is(err, "26000") }
 
+// IsCanceled reports whether the server has ended the statement, because of a time-out or on request.
+func IsCanceled(err error) bool { return is(err, "57014") }
+
 // IsQueueFull reports whether NOTIFY failed because the server's notification queue is full.
 func IsQueueFull(err error) bool { return is(err, "54000") }
 

@@ -34,7 +34,7 @@ const (
 // weakness switches one rule off; the model must then find a violation.
 type weakness struct {
 	announceInvisible, markWithoutFrom, markWithoutEvents, ignorePruned, ignoreEpoch, cursorOnly, freshWithoutBeat,
-	confirmWithoutWait, confirmByCount, namesOutliveEpoch bool
+	confirmWithoutWait, confirmByCount, namesOutliveEpoch, vouchByUptime bool
 }
 
 type modelEvent struct {
@@ -58,9 +58,10 @@ type modelConn struct {
 }
 
 type modelRow struct {
-	epoch string
-	at    position.Stamp
-	beats int
+	epoch   string
+	at      position.Stamp
+	beats   int
+	watched int // for how long the pod had watched the epoch at its last beat
 }
 
 type modelWrite struct {
@@ -127,6 +128,8 @@ type modelPod struct {
 		epoch             string
 		sent, answerAt    int
 		taken, stillAlive bool
+		watched           int
+		watchedOf         string
 	}
 	confirms []*modelConfirm
 	weakAt   int // freshWithoutBeat: when anything last arrived
@@ -478,7 +481,9 @@ func (m *model) stepBeat(p *modelPod) {
 				epoch             string
 				sent, answerAt    int
 				taken, stillAlive bool
-			}{sent: m.now, answerAt: m.now + 1 + m.r.IntN(4), stillAlive: true}
+				watched           int
+				watchedOf         string
+			}{watched: m.now - p.epochSince, watchedOf: p.track.Epoch(), sent: m.now, answerAt: m.now + 1 + m.r.IntN(4), stillAlive: true}
 		}
 		return
 	}
@@ -493,7 +498,13 @@ func (m *model) stepBeat(p *modelPod) {
 			p.registered, p.beat = false, nil
 			return
 		}
-		row.epoch, row.at, row.beats = p.track.Epoch(), p.track.Position(), row.beats+1
+		row.epoch, row.at, row.beats, row.watched = p.track.Epoch(), p.track.Position(), row.beats+1, b.watched
+		if row.epoch != b.watchedOf {
+			row.watched = 0
+		}
+		if m.weak.vouchByUptime {
+			row.watched = m.now
+		}
 		m.end(m.begin())
 		b.answerAt = m.now + m.r.IntN(20)
 		return
@@ -585,7 +596,7 @@ func (m *model) stepConfirms(p *modelPod, control bool) {
 			return m.confirm(c)
 		}
 		if !control || p.track.Epoch() != m.epoch() || c.epoch != m.epoch() ||
-			m.now-p.epochSince < modelLease && !m.weak.confirmWithoutWait {
+			m.watched(p) < modelLease && !m.weak.confirmWithoutWait {
 			return false
 		}
 		for id, row := range m.rows {
@@ -599,6 +610,17 @@ func (m *model) stepConfirms(p *modelPod, control bool) {
 		}
 		return m.confirm(c)
 	})
+}
+
+// watched is for how long some pod is known to have watched this epoch: what matters is that it is older than a lease.
+func (m *model) watched(p *modelPod) int {
+	longest := m.now - p.epochSince
+	for _, row := range m.rows {
+		if row.epoch == m.epoch() {
+			longest = max(longest, row.watched)
+		}
+	}
+	return longest
 }
 
 func (m *model) confirm(c *modelConfirm) bool {
@@ -735,6 +757,7 @@ func TestModel(t *testing.T) {
 		"fresh without beat":             {weakness{freshWithoutBeat: true}, 0},
 		"confirmed without epoch wait":   {weakness{confirmWithoutWait: true}, 0},
 		"confirmed by count":             {weakness{confirmByCount: true}, 0},
+		"vouched by uptime":              {weakness{vouchByUptime: true}, 390},
 		"names outlive their epoch":      {weakness{namesOutliveEpoch: true}, 160},
 	} {
 		t.Run("without: "+name, func(t *testing.T) {

@@ -59,6 +59,8 @@ func (g *Group) Transactions() []uint64 {
 type Mark struct {
 	From position.Stamp `json:"from"`
 	To   position.Stamp `json:"to"`
+	// Pods is how many pods there are, as the one that sweeps has counted them; 0 if it has not.
+	Pods int64 `json:"n,omitempty"`
 }
 
 // Event is one event to announce.

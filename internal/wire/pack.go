@@ -10,7 +10,7 @@ const (
 	// overhead is version, epoch, authentication code and the spaces between.
 	overhead = 2 + EpochIDLen + 1 + 1 + 16
 	// tail is the room kept for the end of a body: closing brackets, a mark and a question.
-	tail = len(`]}],"m":{"from":"18446744073709551615.4294967295","to":"18446744073709551615.4294967295"},"ask":true}`) + 32
+	tail = len(`]}],"m":{"from":"18446744073709551615.4294967295","to":"18446744073709551615.4294967295","n":9223372036854775807},"ask":true}`) + 32
 )
 
 // Pack writes events, and after them the mark if there is one, into as few payloads as needed; nil events and a nil
@@ -228,7 +228,11 @@ func separate(b []byte) []byte {
 func appendMark(b []byte, m Mark) []byte {
 	quote := func(b []byte, s position.Stamp) []byte { return strconv.AppendQuote(b, s.String()) }
 	b = quote(append(b, `"m":{"from":`...), m.From)
-	return append(quote(append(b, `,"to":`...), m.To), '}')
+	b = quote(append(b, `,"to":`...), m.To)
+	if m.Pods > 0 {
+		b = strconv.AppendInt(append(b, `,"n":`...), m.Pods, 10)
+	}
+	return append(b, '}')
 }
 
 func appendItem(list, item []byte) []byte {

@@ -109,8 +109,15 @@ func (c *cluster) String() string {
 		s.Published, s.Announced, s.Notifies, strings.Join(swept, ", "))
 }
 
+// stopPods stops the pods alone.
+func (c *cluster) stopPods() error {
+	pods := c.all()
+	c.listeners, c.publisher = nil, nil
+	return stopAll(pods)
+}
+
 func (c *cluster) stop() error {
-	errs := []error{stopAll(c.all())}
+	errs := []error{c.stopPods()}
 	for _, pool := range c.pools {
 		pool.Close()
 	}

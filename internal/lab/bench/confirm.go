@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
 	"github.com/pgcoherence/pgcoherence/bus"
@@ -135,6 +136,14 @@ func measureConfirmPoint(ctx context.Context, r *report, both *pair, lease time.
 		return err
 	}
 	n := strconv.Itoa(point.Pods)
+	if point.Pods == firstPods {
+		first, err := c.first(ctx, pool, cfg, firstStarts)
+		if err != nil {
+			return err
+		}
+		fs := percentileRow(r, n+" pods: the first Confirm of one that has just started", "confirm.first."+n, first)
+		r.result("confirm.first_ms", fs[0])
+	}
 	values := percentileRow(r, n+" pods: Confirm, one at a time", "confirm.one."+n, one)
 	percentileRow(r, n+" pods: Confirm, "+strconv.Itoa(atOnce)+" at once", "confirm.together."+n, many)
 	percentileRow(r, n+" pods: NOTIFY and "+n+" rows by hand", "confirm.hand."+n, baseline)
@@ -144,6 +153,32 @@ func measureConfirmPoint(ctx context.Context, r *report, both *pair, lease time.
 		r.Counts["trouble with "+n+" pods"] = trouble
 	}
 	return nil
+}
+
+const (
+	firstPods   = 3  // the cluster that confirm.first_ms is of
+	firstStarts = 10 // pods that start, one after the other
+)
+
+// first is how long the first confirmation of a pod takes that has just joined.
+func (c *confirmer) first(ctx context.Context, pool *pgxpool.Pool, cfg bus.Config, starts int) (took []float64, err error) {
+	for i := range starts {
+		cfg.Name = "late " + strconv.Itoa(i)
+		late, err := startPod(ctx, pool, cfg, nil)
+		if err != nil {
+			return nil, err
+		}
+		receipt, err := late.Publish(ctx, bus.Event{Topic: topic, Keys: []string{"late"}})
+		begin := time.Now()
+		if err == nil {
+			err = late.Confirm(ctx, receipt)
+		}
+		took = append(took, time.Since(begin).Seconds()*1e3)
+		if err := errors.Join(err, late.stop()); err != nil {
+			return nil, err
+		}
+	}
+	return took, nil
 }
 
 // alternate lets confirmations and the baseline take turns.

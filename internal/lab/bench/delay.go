@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/pgcoherence/pgcoherence/bus"
 )
 
 // delayPlan is how much the command delay measures.
@@ -17,6 +19,7 @@ type delayPlan struct {
 	Length  time.Duration // of the events that are announced, and of the raw ones
 	Unaware int           // events that nobody announces
 	Pods    int           // that listen; one more publishes
+	Idle    time.Duration // how long an idle pod is watched
 }
 
 func delayCommand(o *options) *cobra.Command {
@@ -26,9 +29,9 @@ func delayCommand(o *options) *cobra.Command {
 		Short: "from Commit's return until the last of three pods was told, beside a raw NOTIFY",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			plan := delayPlan{Rate: rate, Length: 10 * time.Second, Unaware: 100, Pods: 3}
+			plan := delayPlan{Rate: rate, Length: 10 * time.Second, Unaware: 300, Pods: 3, Idle: 20 * time.Second}
 			if o.short {
-				plan.Length, plan.Unaware = 5*time.Second, 40
+				plan.Length, plan.Unaware, plan.Idle = 5*time.Second, 120, 8*time.Second
 			}
 			if rate < 1 || rate > 10_000 {
 				return fmt.Errorf("delay: -rate is %d: want 1 to 10000", rate)
@@ -79,7 +82,50 @@ func measureDelay(ctx context.Context, plan delayPlan) (_ *report, err error) {
 		r.Counts["trouble"] = trouble
 	}
 	reportDelays(r, pods.announced, raw.noted, pods.swept)
+
+	if err := pods.stopPods(); err != nil {
+		return nil, err
+	}
+	idle, err := measureSweepIdle(ctx, s, time.Second, plan.Idle)
+	if err != nil {
+		return nil, err
+	}
+	r.result("delay.sweep_idle_percent", idle)
 	return r, nil
+}
+
+// measureSweepIdle is how much of a processor an idle pod takes for its sweeps, here and in the server together: what it
+// takes beyond a pod that sweeps a fifth as often.
+func measureSweepIdle(ctx context.Context, s *server, quiet, length time.Duration) (float64, error) {
+	cpu, err := s.processor(ctx)
+	if err != nil {
+		return 0, err
+	}
+	percent := func(interval time.Duration) (_ float64, err error) {
+		pool, err := s.pool(ctx, 1, nil)
+		if err != nil {
+			return 0, err
+		}
+		defer pool.Close()
+		p, err := startPod(ctx, pool, bus.Config{Name: "idle", SweepInterval: interval}, nil)
+		if err != nil {
+			return 0, err
+		}
+		defer func() { err = errors.Join(err, p.stop()) }()
+		sleep(ctx, quiet)
+		done, err := cpu.during(func() error {
+			sleep(ctx, length)
+			return ctx.Err()
+		})
+		return 100 * (done.server + done.client).Seconds() / length.Seconds(), err
+	}
+
+	usual, err := percent(bus.DefaultSweepInterval)
+	if err != nil {
+		return 0, err
+	}
+	rare, err := percent(5 * bus.DefaultSweepInterval)
+	return max(usual-rare, 0) * 5 / 4, err
 }
 
 // publishBoth sends events through the bus and raw ones at the same rate, each
@@ -122,14 +168,18 @@ func reportDelays(r *report, announced, raw, swept *arrivals) {
 	r.row(append([]any{"ms until the last pod was told", "events"}, percentileHeads...)...)
 	fromReturn, fromCall := announced.delays()
 	rawReturn, rawCall := raw.delays()
-	sweptReturn, _ := swept.delays()
+	sweptReturn, sweptCall := swept.delays()
 	ours := percentileRow(r, "bus, from Commit's return", "delay.bus", fromReturn)
 	percentileRow(r, "bus, from before Begin", "delay.bus_call", fromCall)
 	base := percentileRow(r, "raw NOTIFY, from its return", "delay.raw", rawReturn)
 	roundTrip := percentileRow(r, "raw NOTIFY, from before it", "delay.raw_call", rawCall)
 	percentileRow(r, "unaware writer, from its return", "delay.swept", sweptReturn)
+	// The first one comes after a quiet spell: the sweep does not know yet that somebody writes.
+	sql := percentileRow(r, "unaware writer, from before COMMIT", "delay.sql", sweptCall[1:])
 	r.result("delay.p50_ms", ours[0])
 	r.result("delay.p99_ms", ours[2])
+	r.result("delay.sql_p50_ms", sql[0])
+	r.result("delay.sql_p99_ms", sql[2])
 	r.result("delay.ratio_raw_notify", ours[0]/roundTrip[0])
 	r.result("delay.ratio_raw_notify_return", ours[0]/base[0])
 }
