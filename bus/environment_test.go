@@ -256,7 +256,7 @@ func TestAppRoleGetsFunctions(t *testing.T) {
 
 	var denied []string
 	require.NoError(t, owner.QueryRow(t.Context(), `SELECT coalesce(array_agg(oid::regprocedure::text), '{}') FROM pg_proc
-		WHERE pronamespace = 'pgcoherence'::regnamespace AND prorettype <> 'trigger'::regtype AND NOT has_function_privilege($1, oid, 'EXECUTE')`,
+		WHERE pronamespace = 'pgcoherence'::regnamespace AND prokind = 'f' AND prorettype <> 'trigger'::regtype AND NOT has_function_privilege($1, oid, 'EXECUTE')`,
 		config.ConnConfig.User).Scan(&denied))
 	require.Empty(t, denied, "functions that AppRole was not granted")
 }

@@ -54,6 +54,7 @@ func TestNamesEndWithTheirEpoch(t *testing.T) {
 	standby, err := primary.Standby(ctx)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = standby.Close() })
+	pool.Reset() // the primary was restarted
 	after, err := pgxpool.New(ctx, standby.DSN(""))
 	require.NoError(t, err)
 	t.Cleanup(after.Close)

@@ -146,7 +146,7 @@ const (
 )
 
 const (
-	firstOfDifference = "-- Everything that became visible"
+	firstOfDifference = "AS now_at"
 	slowRead          = 200 * time.Millisecond
 )
 
@@ -160,17 +160,21 @@ func (c *fakeConn) answer(sql string) []pgproto3.BackendMessage {
 		return []pgproto3.BackendMessage{&pgproto3.CommandComplete{CommandTag: []byte(tag)}}
 	}
 	switch {
-	case strings.Contains(sql, "-- What kind of server"):
-		return row(column{oidBool, "f"}, column{oidBool, "f"}, column{oidInt4, 7}, column{oidInt4, 180000})
+	case strings.Contains(sql, "pg_is_in_recovery"):
+		return row(column{oidBool, "f"}, column{oidBool, "f"}, column{oidInt4, 7})
+	case strings.HasPrefix(sql, `NOTIFY "pgcoherence:probe"`): // a connection sees whether notifications get out of the driver
+		return append([]pgproto3.BackendMessage{&pgproto3.NotificationResponse{PID: 7, Channel: "pgcoherence:probe"}}, done("NOTIFY")...)
+	case strings.Contains(sql, "set_config"):
+		return row(column{oidText, "x"})
 	case strings.HasPrefix(sql, "SET "):
 		return done("SET")
 	case strings.Contains(sql, "max(version)"):
-		return row(column{oidInt4, 99})
-	case strings.Contains(sql, "-- What the role may not do"):
-		return row(column{oidTextArray, "{}"})
-	case strings.Contains(sql, "-- The pod lease that this pod"):
+		return row(column{oidInt4, 99}, column{oidBool, "f"}, column{oidText, "me"})
+	case strings.Contains(sql, "has_table_privilege"):
+		return row(column{oidTextArray, "{}"}, column{oidTextArray, "{}"}, column{oidText, "me"})
+	case strings.Contains(sql, "SELECT ceil(1000 * extract(epoch FROM greatest("):
 		return row(column{oidInt8, 5000}, column{oidInt8, 5000})
-	case strings.Contains(sql, "-- $1 id, $2 name, $3 info"):
+	case strings.Contains(sql, "AS other WHERE other.id <>"):
 		return row(column{oidInt8, s.pods - 1})
 	case strings.HasPrefix(sql, "listen "):
 		s.listeners[c] = true
@@ -179,15 +183,17 @@ func (c *fakeConn) answer(sql string) []pgproto3.BackendMessage {
 		s.differences.Add(1)
 		return row(column{oidText, s.epoch}, column{oidBytea, `\x00`}, column{oidText, nil}, column{oidText, s.snapshot()}, column{oidTimestamptz, now},
 			column{oidXID8, nil}, column{oidInt4, nil}, column{oidText, nil}, column{oidTextArray, nil}, column{oidBool, nil}, column{oidTimestamptz, nil}, column{oidInt8, nil})
-	case strings.Contains(sql, "-- The beat"):
+	case strings.Contains(sql, "SET beat = beat %"):
 		s.beats.Add(1)
 		answer := row(column{oidText, s.snapshot()}, column{oidText, s.epoch}, column{oidText, "(0,1)"}, column{oidTimestamptz, now},
 			column{oidFloat8, 0.25}, column{oidInt8, 5000}, column{oidInt8, 5000})
 		s.xid++
 		return answer
-	case strings.Contains(sql, "-- Sends payloads"):
+	case strings.Contains(sql, "pg_notify("):
 		s.notifies.Add(1)
 		return row(column{oidTextArray, "{}"}, column{oidInt8, s.deliver(sql)})
+	case strings.Contains(sql, "claimed"):
+		return row(column{oidInt8, 1}, column{oidInt8, 0}, column{oidText, nil})
 	case strings.Contains(sql, "SELECT id::text, beat"):
 		answer := row(column{oidText, "0"}, column{oidInt8, s.beats.Load()}, column{oidInt8, 3000})
 		done := answer[len(answer)-1]

@@ -8,7 +8,7 @@ SELECT array(SELECT privilege || ' ON ' || name
              WHERE NOT has_table_privilege(to_regclass('/*schema*/pgcoherence.' || name), privilege)
              UNION ALL
              SELECT 'EXECUTE ON FUNCTION ' || name
-             FROM (VALUES ('identity()')) AS need (name)
+             FROM (VALUES ('identity()'), ('server_id()'), ('database_id()'), ('begin_epoch()'), ('pod_lease_ms()')) AS need (name)
              WHERE NOT has_function_privilege(to_regprocedure('/*schema*/pgcoherence.' || name), 'EXECUTE')),
        array(SELECT c.relname::text FROM pg_class AS c
              WHERE c.relnamespace = to_regnamespace('/*schema*/pgcoherence') AND c.relrowsecurity
