@@ -58,8 +58,17 @@ func (c *Codec) Decode(payload string) (*Message, error) {
 	if !hmac.Equal([]byte(mac), []byte(c.sign(signed))) {
 		return nil, ErrMAC
 	}
+
+	body := signed[len(version)+len(epoch)+2:]
+	if m, ok := readPlain(body); ok {
+		return m, nil
+	}
+	return readJSON(body)
+}
+
+func readJSON(body string) (*Message, error) {
 	var m Message
-	if err := json.Unmarshal([]byte(signed[len(version)+len(epoch)+2:]), &m); err != nil {
+	if err := json.Unmarshal([]byte(body), &m); err != nil {
 		return nil, ErrMalformed
 	}
 	return &m, nil
