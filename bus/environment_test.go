@@ -67,6 +67,34 @@ func TestEnvironments(t *testing.T) {
 	}
 }
 
+// Behind a pooler in transaction mode the settings of a session are not ours to make. The texts that statements return
+// are all the same what they have to be.
+func TestFormatsBehindPgBouncer(t *testing.T) {
+	t.Parallel()
+	db, admin := setup(t)
+	for _, setting := range environments["formats"] {
+		_, err := admin.Exec(t.Context(), fmt.Sprintf("ALTER DATABASE %q SET %s", db.Name, setting))
+		require.NoError(t, err)
+	}
+	through := pgbouncer(t, db)
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
+		config, err := pgxpool.ParseConfig(through)
+		require.NoError(t, err)
+		config.ConnConfig.DefaultQueryExecMode = mode
+		pool, err := pgxpool.NewWithConfig(t.Context(), config)
+		require.NoError(t, err)
+		t.Cleanup(pool.Close)
+		cfg := quick("pooled")
+		cfg.Mode = bus.Poll
+		p := start(t, pool, cfg)
+		_, err = pool.Exec(t.Context(), "SELECT pgcoherence.invalidate('item', $1)", mode.String())
+		require.NoError(t, err)
+		eventually(t, func() bool { return p.has(mode.String()) }, "read")
+		_, err = p.Pods(t.Context())
+		require.NoError(t, err)
+	}
+}
+
 // checkWorks runs two buses over a pool, and checks every statement that they have: those of the pool, too, unless the
 // pool is of no use for writing.
 func checkWorks(t *testing.T, config *pgxpool.Config, publishes bool) {
