@@ -88,7 +88,7 @@ func (h *heartbeat) beat(ctx context.Context, conn *pgx.Conn, _ status) error {
 
 	var current string
 	var identity, place *string
-	var databaseNow time.Time
+	var databaseNow int64 // in microseconds
 	var queueUsage float64
 	var allowed *int64
 	var wait int64
@@ -120,7 +120,7 @@ func (h *heartbeat) beat(ctx context.Context, conn *pgx.Conn, _ status) error {
 	h.next, h.place = sent.Add(h.cfg.BeatInterval), place
 	h.checkLease(ctx, allowed, wait)
 	h.stats.queue.Store(math.Float64bits(queueUsage))
-	h.applier.fresh.offset.Store(int64(databaseNow.Sub(sent.Add(answered.Sub(sent) / 2))))
+	h.applier.fresh.offset.Store(int64(time.UnixMicro(databaseNow).Sub(sent.Add(answered.Sub(sent) / 2))))
 	h.stats.beats.Add(1)
 	if h.applier.fresh.provenSince(h.session) {
 		h.succeeded()

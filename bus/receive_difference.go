@@ -126,16 +126,21 @@ func (r logReader) query(
 func (d *difference) scanHead(rows pgx.Rows) error {
 	var identity, pruned *string
 	var current string
-	var secret []byte
-	var now time.Time
+	var secret *string
+	var now int64
 	if err := rows.Scan(&identity, &secret, &pruned, &current, &now, nil, nil, nil, nil, nil, nil, nil); err != nil {
 		return fmt.Errorf("bus: read difference: %w", err)
 	}
 	if identity == nil {
 		return errNoEpoch
 	}
-	d.identity, d.head.Epoch, d.secret, d.now = *identity, epochID(*identity), secret, now
+	d.identity, d.head.Epoch, d.now = *identity, epochID(*identity), time.UnixMicro(now)
 	var err error
+	if secret != nil {
+		if d.secret, err = hex.DecodeString(*secret); err != nil {
+			return fmt.Errorf("bus: read difference: secret: %w", err)
+		}
+	}
 	if d.head.Current, err = position.ParseSnapshot(current); err != nil {
 		return err
 	}
@@ -154,7 +159,7 @@ func (d *difference) scanEvent(rows pgx.Rows) error {
 	var n *int32
 	var topic *string
 	var keys *[]string
-	var at *time.Time
+	var at *int64
 	if err := rows.Scan(nil, nil, nil, nil, nil, &xid, &n, &topic, &keys, &e.All, &at, &d.bytes); err != nil {
 		return fmt.Errorf("bus: read difference: %w", err)
 	}
@@ -166,7 +171,7 @@ func (d *difference) scanEvent(rows pgx.Rows) error {
 		e.ID.N, e.HasID = *n, true
 	}
 	if at != nil {
-		e.At = at.UnixMicro()
+		e.At = *at
 	}
 	switch {
 	case topic == nil: // no cache can be subscribed to it

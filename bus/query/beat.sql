@@ -10,7 +10,7 @@ SET beat = beat % 4611686018427387904 + 1, beat_at = clock_timestamp(), epoch = 
     info = $5::text::jsonb, watched_ms = $6, trusts_ms = $7, lease_ms = $8
 WHERE id = $1::text::uuid
   AND ctid = coalesce($9::text::tid, (SELECT own.ctid FROM /*schema*/pgcoherence.pod AS own WHERE own.id = $1::text::uuid))
-RETURNING pg_current_snapshot()::text, /*schema*/pgcoherence.identity(), ctid::text, clock_timestamp(),
+RETURNING pg_current_snapshot()::text, /*schema*/pgcoherence.identity(), ctid::text, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
           pg_notification_queue_usage(),
           (SELECT ceil(1000 * extract(epoch FROM least(pod_lease, interval '1 hour')))::bigint FROM /*schema*/pgcoherence.setting),
           /*schema*/pgcoherence.pod_lease_ms()
