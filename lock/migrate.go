@@ -74,7 +74,8 @@ GRANT EXECUTE ON FUNCTION /*schema*/pgcoherence.raise_incarnation, /*schema*/pgc
     /*schema*/pgcoherence.next_waiter, /*schema*/pgcoherence.is_queued, /*schema*/pgcoherence.may_take,
     /*schema*/pgcoherence.leave_queue, /*schema*/pgcoherence.leave_queues, /*schema*/pgcoherence.tell_heir,
     /*schema*/pgcoherence.lease_try, /*schema*/pgcoherence.lease_claim, /*schema*/pgcoherence.lease_enqueue,
-    /*schema*/pgcoherence.lease_give TO %[1]s;`
+    /*schema*/pgcoherence.lease_give, /*schema*/pgcoherence.lease_acquire, /*schema*/pgcoherence.lease_leave,
+    /*schema*/pgcoherence.lease_renew, /*schema*/pgcoherence.lease_release, /*schema*/pgcoherence.lease_guard TO %[1]s;`
 
 	readerGrants = `
 GRANT USAGE ON SCHEMA /*schema*/pgcoherence TO %[1]s;

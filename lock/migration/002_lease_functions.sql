@@ -412,3 +412,129 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- Leases for every language. The functions below are for clients that speak SQL: psql, Python, Java and others. They
+-- contend with the processes of the Go package for the same keys, in the same queues. Each call is a transaction of its own
+-- (autocommit), but for lease_guard.
+
+-- lease_acquire takes a lease: token is the fencing token, or null if it was not to be had; then holder says who has it, and
+-- retry_in after how long to ask again. With a waiter, an id that the client makes for each wish (gen_random_uuid()), the
+-- client enters the queue and keeps its place by asking again with the same id, at least once in two seconds; when it is its
+-- turn it gets the lease. LISTEN pgcoherence_lease brings the id as soon as that is so. An answer that was lost is asked for
+-- again with the same id. lease_leave leaves the queue. Without a waiter nothing is waited for.
+CREATE FUNCTION /*schema*/pgcoherence.lease_acquire(key text, owner text, ttl interval, waiter uuid DEFAULT NULL, meta jsonb DEFAULT NULL,
+    OUT token bigint, OUT holder text, OUT retry_in interval)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off SET jit = off
+AS $$
+#variable_conflict use_variable
+DECLARE
+    id  uuid := coalesce(waiter, gen_random_uuid());
+    t   record;
+    q   record;
+    alive interval := interval '5 s';
+BEGIN
+    IF key IS NULL OR key = '' OR octet_length(key) > 1024 THEN
+        RAISE EXCEPTION 'lease key: want 1 to 1024 bytes' USING ERRCODE = '22023';
+    END IF;
+    IF ttl IS NULL OR ttl < interval '1 s' OR ttl > interval '24 h' THEN
+        RAISE EXCEPTION 'lease ttl: % is not from 1 s to 24 h', ttl USING ERRCODE = '22023';
+    END IF;
+    IF owner IS NULL OR octet_length(owner) > 200 OR octet_length(meta::text) > 8192 THEN
+        RAISE EXCEPTION 'lease owner: want at most 200 bytes; meta: at most 8192' USING ERRCODE = '22023';
+    END IF;
+
+    -- The common case: the key is known, free, and has no queue.
+    UPDATE /*schema*/pgcoherence.lease AS r
+    SET token = nextval('/*schema*/pgcoherence.lease_token'), grant_id = id, owner = owner, meta = meta,
+        since = clock_timestamp(), expires_at = clock_timestamp() + ttl, next_until = NULL, rev = r.rev + (random() < 0.015625)::integer
+    WHERE r.ctid = (
+        SELECT f.ctid FROM /*schema*/pgcoherence.lease AS f
+        WHERE f.key || '' = key AND f.expires_at <= clock_timestamp() AND NOT f.queued AND f.next_id IS NULL
+          AND f.rev >= (SELECT m.rev FROM /*schema*/pgcoherence.lease AS m WHERE m.key || '' = key ORDER BY m.rev DESC LIMIT 1)
+          AND EXISTS (SELECT FROM /*schema*/pgcoherence.incarnation AS i
+                      WHERE i.one AND i.server = pg_postmaster_start_time() AND i.database = current_database()
+                        AND i.relation = f.tableoid)
+        FOR UPDATE SKIP LOCKED
+    )
+    RETURNING r.token INTO token;
+    IF token IS NOT NULL THEN
+        RETURN;
+    END IF;
+
+    SELECT * INTO t FROM /*schema*/pgcoherence.lease_try(key, id, owner, ttl, meta, alive);
+    IF t.placed IS NULL THEN
+        PERFORM /*schema*/pgcoherence.raise_incarnation(false, 'another server');
+        SELECT * INTO t FROM /*schema*/pgcoherence.lease_try(key, id, owner, ttl, meta, alive);
+    END IF;
+    IF t.granted IS NOT NULL THEN
+        token := t.granted;
+        RETURN;
+    END IF;
+    IF t.held THEN
+        holder := t.owner;
+    END IF;
+    retry_in := interval '250 ms';
+    IF waiter IS NOT NULL THEN
+        UPDATE /*schema*/pgcoherence.lease_waiter AS w SET seen_at = clock_timestamp() WHERE w.id = waiter AND w.key = key;
+        IF NOT FOUND THEN
+            SELECT * INTO q FROM /*schema*/pgcoherence.lease_enqueue(key, waiter, owner, NULL, NULL, 'pgcoherence_lease', '');
+            IF q.free THEN
+                retry_in := interval '0';
+            END IF;
+        END IF;
+        UPDATE /*schema*/pgcoherence.lease AS r SET next_until = clock_timestamp() + interval '2 s'
+        WHERE r.key || '' = key AND r.next_id = waiter
+          AND r.rev >= (SELECT m.rev FROM /*schema*/pgcoherence.lease AS m WHERE m.key || '' = key ORDER BY m.rev DESC LIMIT 1);
+    END IF;
+END
+$$;
+
+-- lease_leave leaves a queue, and gives back what the waiter may have been granted meanwhile.
+CREATE FUNCTION /*schema*/pgcoherence.lease_leave(key text, waiter uuid) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+AS $$
+BEGIN
+    PERFORM /*schema*/pgcoherence.leave_queues(ARRAY[key], ARRAY[waiter], interval '5 s', interval '2 s', '', NULL);
+END
+$$;
+
+-- lease_renew makes a lease last for ttl from now on, and returns whether it was still held. Call it every third of the TTL;
+-- false: stop, it is lost.
+CREATE FUNCTION /*schema*/pgcoherence.lease_renew(key text, token bigint, ttl interval) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off SET jit = off
+AS $$
+#variable_conflict use_variable
+BEGIN
+    UPDATE /*schema*/pgcoherence.lease AS r SET expires_at = clock_timestamp() + ttl
+    WHERE r.key || '' = key AND r.token = token AND r.expires_at > clock_timestamp()
+      AND r.rev >= (SELECT m.rev FROM /*schema*/pgcoherence.lease AS m WHERE m.key || '' = key ORDER BY m.rev DESC LIMIT 1);
+    RETURN FOUND;
+END
+$$;
+
+-- lease_release gives a lease up and hands it to whoever has waited longest, and returns whether it was still held by this
+-- token.
+CREATE FUNCTION /*schema*/pgcoherence.lease_release(key text, token bigint) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM /*schema*/pgcoherence.lease_give(key, token, interval '0', interval '5 s', interval '2 s', '', NULL));
+END
+$$;
+
+-- lease_guard ties the transaction it is called in to a lease: if it returns and the transaction commits, nobody else was
+-- granted the lease before that. It raises 55000 if the token does not hold the lease.
+CREATE FUNCTION /*schema*/pgcoherence.lease_guard(key text, token bigint) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off SET jit = off
+AS $$
+#variable_conflict use_variable
+BEGIN
+    PERFORM FROM /*schema*/pgcoherence.lease AS r
+    WHERE r.key || '' = key AND r.token = token AND r.expires_at > clock_timestamp()
+      AND r.rev >= (SELECT m.rev FROM /*schema*/pgcoherence.lease AS m WHERE m.key || '' = key ORDER BY m.rev DESC LIMIT 1)
+    FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'lease %, token %, is not held', left(key, 80), token USING ERRCODE = '55000';
+    END IF;
+END
+$$;
