@@ -31,8 +31,9 @@ type leaving struct {
 }
 
 const (
-	leaveBatch   = 200 // ids in a statement
-	leaveSenders = 2   // statements at once: one that is stuck does not hold up the next
+	leaveBatch   = 200                  // ids in a statement
+	leaveSenders = 2                    // statements at once: one that is stuck does not hold up the next
+	leaveGather  = 5 * time.Millisecond // between two of a sender: nobody is handed anything who gives up soon
 )
 
 // add has ids leave the queues of keys, soon.
@@ -70,6 +71,7 @@ func (l *leaves) send() {
 			return
 		}
 		l.c.leave(batch)
+		time.Sleep(leaveGather)
 	}
 }
 

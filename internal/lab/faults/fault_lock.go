@@ -15,6 +15,11 @@ func lockFaults() []fault {
 		lock := quickLock
 		return fault{name: name, about: about, plan: p, inject: inject, lock: &lock}
 	}
+	inSQL := func(name, about string, p plan, inject func(context.Context, *scene) error) fault {
+		f := row(name, about+", half of the clients by the SQL functions", p, inject)
+		f.lock.sql = true
+		return f
+	}
 	lossy := row("lock-failover", "leases: failover to a standby that lacks the last grants and writes", plan{proxied: true}, failOver)
 	lossy.lock.lossy = true
 	return []fault{
@@ -29,6 +34,10 @@ func lockFaults() []fault {
 		row("lock-restart", "leases: Postgres stops in order and starts again", plan{},
 			func(ctx context.Context, s *scene) error { return s.server.Restart(ctx, pgtest.Fast) }),
 		lossy,
+		inSQL("lock-sql", "leases: pg_terminate_backend, any connection again and again, then all at once", plan{}, terminate("true")),
+		inSQL("lock-sql-sigkill", "leases: SIGKILL of holders, three times", plan{}, killHolders),
+		inSQL("lock-sql-sigstop", "leases: SIGSTOP of holders beyond the TTL, four times, and on", plan{}, stopHolders(4)),
+		row("lock-giving-up", "leases: 180 contenders in three pods wait for one lease for 50 ms each", plan{}, giveUp),
 	}
 }
 

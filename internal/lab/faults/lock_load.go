@@ -60,6 +60,14 @@ func (l *lockLoad) stop() {
 	l.wg.Wait()
 }
 
+// resume lets everybody work again after a stop.
+func (l *lockLoad) resume(ctx context.Context) {
+	l.ctx, l.cancel = context.WithCancel(ctx)
+	for _, m := range l.s.pods() {
+		l.drive(m)
+	}
+}
+
 func (l *lockLoad) now() time.Duration { return time.Since(l.begun) }
 
 func (l *lockLoad) add(op lockOp) {
@@ -121,7 +129,7 @@ func (l *lockLoad) work(m *member, client int) {
 }
 
 func (l *lockLoad) acquire(m *member, client int, key string) (token int64, ok bool) {
-	w := Wish{Key: key}
+	w := Wish{Key: key, SQL: l.plan.sql && client%2 == 0}
 	if rand.IntN(3) > 0 {
 		w.For = lockWait
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ type holder struct {
 	locker *lock.Locker
 
 	mu     sync.Mutex
-	leases map[int64]*lock.Lease // by token
+	leases map[int64]heldLease // by token
 }
 
 func newHolder(p *pod) (*holder, error) {
@@ -38,7 +39,7 @@ func newHolder(p *pod) (*holder, error) {
 		Owner: p.cfg.Name, Options: lock.Options{TTL: p.cfg.Lock.TTL}, ClaimTTL: 500 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	})
-	return &holder{Service: Service{p}, locker: l, leases: map[int64]*lock.Lease{}}, err
+	return &holder{Service: Service{p}, locker: l, leases: map[int64]heldLease{}}, err
 }
 
 // run runs the bus and the Locker until the pod's context ends.
@@ -51,7 +52,7 @@ func (h *holder) run() error {
 	return errors.Join(busErr, err)
 }
 
-func (h *holder) lease(token int64) *lock.Lease {
+func (h *holder) lease(token int64) heldLease {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.leases[token]
@@ -61,6 +62,7 @@ func (h *holder) lease(token int64) *lock.Lease {
 type Wish struct {
 	Key string
 	For time.Duration // how long to wait for it; 0: not at all
+	SQL bool          // by the SQL functions, as clients in other languages do it
 }
 
 // Claim is what a pod knows of a lease.
@@ -73,16 +75,20 @@ type Claim struct {
 
 // Acquire takes a lease, or answers that it did not get it.
 func (h *holder) Acquire(w Wish, out *Claim) error {
-	var lease *lock.Lease
+	ctx, cancel := context.WithTimeout(h.p.ctx, cmp.Or(w.For, writeTimeout))
+	defer cancel()
+	var lease heldLease
 	var err error
-	if w.For == 0 {
-		ctx, cancel := context.WithTimeout(h.p.ctx, writeTimeout)
-		defer cancel()
-		lease, err = h.locker.TryAcquire(ctx, w.Key)
+	if w.SQL {
+		lease, err = h.acquireSQL(ctx, w.Key, w.For > 0)
 	} else {
-		ctx, cancel := context.WithTimeout(h.p.ctx, w.For)
-		defer cancel()
-		lease, err = h.locker.Acquire(ctx, w.Key)
+		var l *lock.Lease
+		if w.For == 0 {
+			l, err = h.locker.TryAcquire(ctx, w.Key)
+		} else {
+			l, err = h.locker.Acquire(ctx, w.Key)
+		}
+		lease = goLease{l}
 	}
 	if err != nil {
 		var held *lock.HeldError
@@ -99,8 +105,8 @@ func (h *holder) Acquire(w Wish, out *Claim) error {
 }
 
 // claimOf asks first for how long the lease is valid: a pause after that makes the claim shorter, never longer.
-func claimOf(l *lock.Lease) Claim {
-	c := Claim{Token: l.Token(), ValidFor: l.ValidFor(), Alive: l.Context().Err() == nil}
+func claimOf(l heldLease) Claim {
+	c := Claim{Token: l.Token(), ValidFor: l.ValidFor(), Alive: l.Alive()}
 	if l.Err() != nil {
 		c.ValidFor = 0
 	}
@@ -177,7 +183,7 @@ func (h *holder) Add(a Addition, out *Added) error {
 	return nil
 }
 
-func (h *holder) write(ctx context.Context, tx pgx.Tx, lease *lock.Lease, a Addition, elements []int64) error {
+func (h *holder) write(ctx context.Context, tx pgx.Tx, lease heldLease, a Addition, elements []int64) error {
 	if !h.p.cfg.Lock.Unguarded {
 		if err := lease.Guard(ctx, tx); err != nil {
 			return err

@@ -20,6 +20,7 @@ type lockPlan struct {
 	keys      int
 	ttl       time.Duration
 	unguarded bool // writes do without Guard: what a control switches off
+	sql       bool // half of the clients use the SQL functions
 	// lossy: the fault loses the last commits, with grants and writes among them. Then pods may rely on a lease for up
 	// to its TTL after somebody else was granted it, and what was answered in the lossy time may be lost.
 	lossy bool
