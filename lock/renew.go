@@ -81,6 +81,7 @@ func (h *heartbeat) beat(ctx context.Context, k *link) time.Time {
 		}
 		locked = locked || some
 	}
+	h.c.metrics.beatTook.Store(int64(time.Since(now)))
 	h.retryAt, h.failing = time.Time{}, false
 	if locked {
 		h.retryAt = time.Now().Add(lockedRetry)

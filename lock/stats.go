@@ -1,5 +1,7 @@
 package lock
 
+import "time"
+
 // Stats is a snapshot of what a Locker has done and how it stands. Counts are since New.
 type Stats struct {
 	Running          bool
@@ -16,6 +18,9 @@ type Stats struct {
 	GuardsRefused    int64
 	Heartbeats       int64 // statements that renewed leases
 	HeartbeatsFailed int64 // of those, and of those that keep waiters in the queue
+
+	// HeartbeatTook is how long the last renewal of all leases that were due took, in however many statements.
+	HeartbeatTook time.Duration
 }
 
 // Stats tells what this Locker, and all made of it by With, have done. It asks nobody.
@@ -24,6 +29,7 @@ func (l *Locker) Stats() Stats {
 	s := Stats{
 		Token: c.seen.Load(), Tries: m.tries.Load(), Claims: m.claims.Load(), Handed: m.handed.Load(), Unpublished: m.unpublished.Load(), Raised: m.raised.Load(),
 		Stolen: m.stolen.Load(), GuardsRefused: m.refused.Load(), Heartbeats: m.beats.Load(), HeartbeatsFailed: m.beatsFailed.Load(),
+		HeartbeatTook: time.Duration(m.beatTook.Load()),
 	}
 	s.Incarnation = Incarnation(s.Token)
 	c.mu.Lock()

@@ -17,6 +17,8 @@ type lockPlan struct {
 	Pairs   lockPairs
 	HandOff handOffPlan
 	Guards  guardPlan
+	Beats   beatPlan
+	Old     time.Duration // the age of the snapshot under which leases are handed around
 }
 
 // lockPairs is how often leases that nobody else wants are taken and released.
@@ -31,11 +33,13 @@ var (
 		lockPairs{Rounds: 7, Pace: pace{250 * time.Millisecond, 700 * time.Millisecond}, Clients: []int{1, 16, 32}},
 		handOffPlan{Rounds: 4, Contenders: 32, Pods: 4, Hold: 2 * time.Millisecond, Pace: pace{time.Second, 2500 * time.Millisecond}},
 		guardPlan{Rounds: 9, Clients: 16, Pace: pace{150 * time.Millisecond, 600 * time.Millisecond}},
+		beatPlan{Leases: 10_000, Beats: 20, TTL: 3 * time.Second}, time.Minute,
 	}
 	shortLock = lockPlan{
 		lockPairs{Rounds: 3, Pace: pace{120 * time.Millisecond, 180 * time.Millisecond}, Clients: []int{1, 16, 32}},
 		handOffPlan{Rounds: 1, Contenders: 32, Pods: 4, Hold: 2 * time.Millisecond, Pace: pace{300 * time.Millisecond, 900 * time.Millisecond}},
 		guardPlan{Rounds: 5, Clients: 16, Pace: pace{50 * time.Millisecond, 220 * time.Millisecond}},
+		beatPlan{Leases: 2000, Beats: 7, TTL: lock.MinTTL}, 3 * time.Second,
 	}
 )
 
@@ -99,6 +103,12 @@ func measureLock(ctx context.Context, plan lockPlan) (_ *report, err error) {
 	}
 	if err := measureGuards(ctx, r, pool, plan.Guards); err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
+	}
+	if err := measureBeats(ctx, r, pool, plan.Beats); err != nil {
+		return nil, fmt.Errorf("heartbeat: %w", err)
+	}
+	if err := measureUnderSnapshot(ctx, r, s, plan.HandOff, plan.Old); err != nil {
+		return nil, fmt.Errorf("old snapshot: %w", err)
 	}
 	return r, nil
 }

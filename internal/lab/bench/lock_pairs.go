@@ -44,7 +44,7 @@ func (p *pairs) transact(ctx context.Context, id int64) error {
 const lockBase, lockOurs = "sql", "ours"
 
 func measurePairs(ctx context.Context, r *report, pool *pgxpool.Pool, peers *lockPeers, plan lockPairs) error {
-	sides := append([]lockSide{&lockSQL{pool, false}, &lockSQL{pool, true}, &lockLease{pool: pool}}, peers.sides...)
+	sides := append([]lockSide{&lockSQL{pool, false}, &lockSQL{pool, true}, &lockLease{pool: pool}, &lockFunctions{pool}}, peers.sides...)
 	rates := rateTable{}
 	for round := range plan.Rounds {
 		if _, err := pool.Exec(ctx, `VACUUM bare_lease, pgcoherence.lease`); err != nil {
@@ -80,6 +80,13 @@ func measurePairs(ctx context.Context, r *report, pool *pgxpool.Pool, peers *loc
 				waits, err := rates.ratio("lock", clients, lockOurs, lockBase+".waits")
 				if err != nil {
 					return err
+				}
+				functions, err := rates.ratio("lock", clients, lockFunctionsName, lockOurs)
+				if err != nil {
+					return err
+				}
+				if clients == min(sqlClients, plan.Clients[len(plan.Clients)-1]) {
+					r.result("lock.sql_ratio", summarize(functions).Value)
 				}
 				for _, f := range []figure{
 					newFigure("lock.ratio.sql."+strconv.Itoa(clients), "ratio", ratio),

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
+	"github.com/pgcoherence/pgcoherence/lock"
 )
 
 // TestLock runs the measurement with next to no data, like TestCommands.
@@ -20,10 +21,12 @@ func TestLock(t *testing.T) {
 		lockPairs{Rounds: 2, Pace: p, Clients: []int{1, 4}},
 		handOffPlan{Rounds: 1, Contenders: 6, Pods: 3, Hold: time.Millisecond, Pace: pace{100 * time.Millisecond, 500 * time.Millisecond}},
 		guardPlan{Rounds: 2, Clients: 4, Pace: p},
+		beatPlan{Leases: 50, Beats: 2, TTL: lock.MinTTL}, 200 * time.Millisecond,
 	})
 	require.NoError(t, err)
 	requireResults(t, r, "lock.ratio.sql.1", "lock.ratio.sql_waits.1", "lock.ratio.sql.4", "lock.ratio.sql_waits.4",
-		"lock.handoff_p50_ms", "lock.tries_per_grant", "lock.guard_cost")
+		"lock.handoff_p50_ms", "lock.tries_per_grant", "lock.guard_cost", "lock.heartbeat_ms.50", "lock.handoffs_under_snapshot_ratio",
+		"lock.sql_ratio")
 	titles := map[any]int{}
 	for _, row := range r.rows {
 		if len(row) > 1 {
