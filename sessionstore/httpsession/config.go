@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/sessionstore"
@@ -91,10 +92,9 @@ func (c *Config) validate() error {
 	if len(c.Name) > 32 {
 		return fmt.Errorf("%w: Name: %d bytes, at most 32", ErrConfig, len(c.Name))
 	}
-	for _, b := range []byte(c.Name) {
-		if !('a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || b == '_') {
-			return fmt.Errorf("%w: Name: %q has other characters than letters, digits and _", ErrConfig, c.Name)
-		}
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+	if strings.Trim(c.Name, allowed) != "" {
+		return fmt.Errorf("%w: Name: %q has other characters than letters, digits and _", ErrConfig, c.Name)
 	}
 	switch {
 	case c.SameSite == http.SameSiteNoneMode && c.Insecure:

@@ -161,11 +161,19 @@ func (b *browser) request(method, path string) *http.Request {
 	return r
 }
 
+// reply is what a browser gets.
+type reply struct {
+	status  int
+	header  http.Header
+	body    string
+	cookies []*http.Cookie
+}
+
 // receive takes the cookies of a response.
-func (b *browser) receive(response *http.Response) {
+func (b *browser) receive(r reply) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, c := range response.Cookies() {
+	for _, c := range r.cookies {
 		if c.MaxAge < 0 {
 			delete(b.cookies, c.Name)
 			continue
@@ -175,25 +183,23 @@ func (b *browser) receive(response *http.Response) {
 }
 
 // late sends a request and returns its response, which arrives when arrive is called.
-func (b *browser) late(p *pod, method, path string) (response *http.Response, arrive func()) {
+func (b *browser) late(p *pod, method, path string) (r reply, arrive func()) {
 	w := httptest.NewRecorder()
 	p.handler.ServeHTTP(w, b.request(method, path))
-	response = w.Result()
-	return response, func() { b.receive(response) }
+	r = reply{status: w.Code, header: w.Header(), body: strings.TrimSpace(w.Body.String())}
+	for _, line := range w.Header().Values("Set-Cookie") {
+		c, err := http.ParseSetCookie(line)
+		if err == nil {
+			r.cookies = append(r.cookies, c)
+		}
+	}
+	return r, func() { b.receive(r) }
 }
 
 func (b *browser) do(p *pod, method, path string) (status int, body string) {
-	response, arrive := b.late(p, method, path)
+	r, arrive := b.late(p, method, path)
 	arrive()
-	var text strings.Builder
-	buffer := make([]byte, 1<<10)
-	for {
-		n, err := response.Body.Read(buffer)
-		text.Write(buffer[:n])
-		if err != nil {
-			return response.StatusCode, strings.TrimSpace(text.String())
-		}
-	}
+	return r.status, r.body
 }
 
 func (b *browser) fine(p *pod, method, path string) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -94,7 +95,7 @@ func (c *Client) Begin(w http.ResponseWriter, r *http.Request, o *BeginOptions) 
 func (c *Client) Start(w http.ResponseWriter, r *http.Request) {
 	address, err := c.Begin(w, r, &BeginOptions{ReturnTo: r.FormValue("return_to")})
 	if err != nil {
-		c.cfg.Logger.WarnContext(r.Context(), "login not begun", "error", err)
+		c.cfg.Logger.WarnContext(r.Context(), "login not begun", slog.Any("error", err))
 		status, message := Describe(err)
 		http.Error(w, message, status)
 		return
