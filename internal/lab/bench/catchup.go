@@ -140,7 +140,7 @@ func (r *reader) sample(ctx context.Context, s *server, d difference) error {
 // read answers the milliseconds until the last row was there.
 func (d difference) read(ctx context.Context, conn *pgx.Conn) (float64, error) {
 	begin := time.Now()
-	rows, err := conn.Query(ctx, d.sql, d.xmax, d.inProgress, bus.DefaultMaxCatchUp+1)
+	rows, err := conn.Query(ctx, d.sql, d.xmax, d.inProgress, bus.DefaultMaxCatchUp+1, readBytes)
 	if err != nil {
 		return 0, fmt.Errorf("read difference: %w", err)
 	}

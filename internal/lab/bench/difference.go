@@ -20,6 +20,9 @@ import (
 const sessionSettings = `SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_indexscan = on; SET enable_indexonlyscan = on; ` +
 	`SET enable_tidscan = on; SET enable_nestloop = on; SET enable_sort = on; SET jit = off`
 
+// readBytes is the statement's limit of bytes, which nothing here reaches.
+const readBytes = 1 << 30
+
 // difference is the bus' statement for what was missed, with its parameters.
 type difference struct {
 	sql        string
@@ -116,8 +119,8 @@ func (d difference) explain(ctx context.Context, conn *pgx.Conn) (string, error)
 		}
 		// The values are numbers that the server made.
 		var text []byte
-		err := conn.QueryRow(ctx, fmt.Sprintf(`EXPLAIN (FORMAT JSON) EXECUTE difference ('%s', '{%s}', %d)`,
-			d.xmax, strings.Join(d.inProgress, ","), 1000), pgx.QueryExecModeSimpleProtocol).Scan(&text)
+		err := conn.QueryRow(ctx, fmt.Sprintf(`EXPLAIN (FORMAT JSON) EXECUTE difference ('%s', '{%s}', %d, %d)`,
+			d.xmax, strings.Join(d.inProgress, ","), 1000, readBytes), pgx.QueryExecModeSimpleProtocol).Scan(&text)
 		if err != nil {
 			return "", fmt.Errorf("explain: %w", err)
 		}
