@@ -13,26 +13,27 @@ import (
 
 // sessionPlan is how much the command session measures.
 type sessionPlan struct {
-	Rounds   int           // of reads from memory
-	Reads    int           // of one session in a round, for the slow sides a hundredth
-	Rotation int           // sessions that take turns
-	Mix      time.Duration // of creations, reads and uses together
-	Clients  int
-	Revokes  int
-	Rows     int // sessions in the table
-	Cold     int // reads of sessions that no memory holds
-	Lists    int
-	Expired  int // rows for the sweep
+	Rounds    int           // of reads from memory
+	Reads     int           // of one session in a round, for the slow sides a hundredth
+	Rotation  int           // sessions that take turns
+	Mix       time.Duration // of creations, reads and uses together
+	Clients   int
+	Revokes   int
+	Rows      int // sessions in the table
+	Cold      int // reads of sessions that no memory holds
+	Lists     int
+	Expired   int // rows for the sweep
+	SweepRows int // sessions in the table that the sweep looks after
 }
 
 var (
 	longSession = sessionPlan{
 		Rounds: 9, Reads: 300_000, Rotation: 10_000, Mix: 15 * time.Second, Clients: 64, Revokes: 400,
-		Rows: 1_000_000, Cold: 6_000, Lists: 300, Expired: 100_000,
+		Rows: 1_000_000, Cold: 6_000, Lists: 300, Expired: 100_000, SweepRows: 10_000_000,
 	}
 	shortSession = sessionPlan{
 		Rounds: 3, Reads: 100_000, Rotation: 10_000, Mix: 3 * time.Second, Clients: 64, Revokes: 100,
-		Rows: 60_000, Cold: 1_500, Lists: 60, Expired: 30_000,
+		Rows: 60_000, Cold: 1_500, Lists: 60, Expired: 30_000, SweepRows: 300_000,
 	}
 )
 
@@ -98,6 +99,9 @@ func measureSession(ctx context.Context, plan sessionPlan) (_ *report, err error
 	}
 	if err := measureSessionSweep(ctx, r, plan, pods.all[0]); err != nil {
 		return nil, fmt.Errorf("sweep: %w", err)
+	}
+	if err := measureSessionSweepCost(ctx, r, plan, pods.all[0]); err != nil {
+		return nil, fmt.Errorf("sweep of many: %w", err)
 	}
 	if err := measureSessionCut(ctx, r, pods); err != nil { // the last: pod c is of no use afterwards
 		return nil, fmt.Errorf("cut off: %w", err)
