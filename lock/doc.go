@@ -29,6 +29,17 @@
 // overs pass by it; a new token is written only under FOR UPDATE, which is refused for as long as a guarded transaction is
 // open. No clock takes part in that.
 //
+// Elections are leases with names. [Election.Run] calls a function for each term, [Election.RunCallbacks] has the shape of
+// client-go; [Election.Leads] asks nobody, [Election.IsLeader] asks the database. A service that routes to the leader only,
+// as by a readiness gate or a label that the leader sets on its own pod in OnStartedLeading and removes in OnStoppedLeading,
+// has it answer a probe:
+//
+//	mux.HandleFunc("/leader", func(w http.ResponseWriter, r *http.Request) {
+//		if leads, err := election.IsLeader(r.Context()); err != nil || !leads {
+//			w.WriteHeader(http.StatusServiceUnavailable)
+//		}
+//	})
+//
 // Which one to use: where the lease only saves work that would otherwise be done twice, the context of Do is enough.
 // Where two owners at once would do damage, guard the transactions if what is to be protected lies in this database, and
 // else let the other system refuse tokens smaller than the largest it has seen.
@@ -38,17 +49,24 @@
 //   - A transaction that was guarded, and commits, has committed before anybody else was granted the lease; whatever
 //     stood still meanwhile, and whatever the clocks say. At READ COMMITTED, REPEATABLE READ and SERIALIZABLE.
 //   - Tokens only grow, over all keys of a schema: over crashes, restarts, failovers and restored backups. A token is an
-//     incarnation, 15 bits, and a sequence, 48 bits; a grant is made only while the incarnation's row describes the
-//     server process, database and table it is made in, and else a new one is begun. A process that gets a token smaller
-//     than one it has had begins a new one too.
+//     incarnation, 24 bits, and a sequence, 39 bits; a grant is made only while the incarnation's row describes the
+//     server process, database and table it is made in, and else a new one is begun: the minutes since the beginning of
+//     2026, or one more than the last. A process that gets a token smaller than one it has had begins a new one too.
 //   - A lease's context ends before another process can be granted the lease, unless it was taken by Steal, or the clocks
 //     of the two machines run at rates that differ by more than a tenth (for a TTL of up to 20 s; 2 s for longer ones).
 //     Elapsed time is the larger of monotonic and wall clock.
-//   - First come, first served. A waiter that dies delays the others by ClaimTTL at most, and an owner that dies by its TTL.
+//   - First come, first served; but a waiter whose context ends within 15 ms is passed over, because what it is handed
+//     would come too late. A process with waiters that dies delays a queue by ClaimTTL, however many of its waiters are in
+//     it, and an owner that dies by its TTL.
+//   - Contexts bound calls: Acquire and its like return when ctx ends, at most 50 ms later where a claim is under way. The
+//     statement that is under way goes on to its end, within 15 s, and is then undone: what was cancelled does not happen
+//     later.
 //   - Statements whose answer was lost are asked again by the id of the grant: nothing is held that nobody knows of for
 //     longer than its TTL.
-//   - An idle Locker sends nothing but a look for rows to delete every five minutes. One that holds leases sends one
-//     statement per third of the shortest TTL, one with waiters one a second.
+//   - An idle Locker sends nothing but looks for rows to delete every five minutes. One that holds leases sends one
+//     statement for each thousand of them per third of the shortest TTL, one with waiters one a second.
+//   - Clients in any language that call the SQL functions of the schema contend for the same keys in the same queues; see
+//     the directory clients.
 //
 // # Limits
 //
@@ -61,9 +79,13 @@
 //   - Under asynchronous replication a failover can lose the newest grants. Their guarded transactions are lost with them,
 //     and the tokens that follow are larger. An old primary that nobody stops goes on granting: fence it, as Patroni and
 //     its like do, or replicate synchronously, and then it grants nothing.
-//   - Two servers that begin from the same copy begin incarnations of the same number: two standbys promoted one after the
-//     other, the first of them thrown away; or a primary that was restarted, and lost before its standby heard of anything
-//     it did since. A process that saw the first one's tokens notices; otherwise call RaiseIncarnation.
+//   - Two servers that begin from the same copy within the same minute begin the same incarnation, and one whose clock is
+//     behind by more than the time since the last incarnation can begin a smaller one than was seen. A process that saw
+//     larger tokens notices; otherwise call RaiseIncarnation. The same holds for a restore while processes of the previous
+//     version, which round incarnations up to the next multiple of 512 minutes, still run.
+//   - A guard inside a savepoint ends when the savepoint is rolled back, and the transaction is not told. Guard the outer
+//     transaction, at its end, or guard it again; a savepoint that is released keeps its guard.
+//   - Tokens are 64-bit integers beyond 2⁵³: JavaScript's numbers cannot hold them.
 //   - A grant is on the server's disk, and on its synchronous standbys, before Acquire returns; Release does not wait for
 //     that. If the server fails within about half a second after it and nobody was granted the lease since, the lease can
 //     be there again, without an owner, until its TTL is over.

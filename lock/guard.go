@@ -10,7 +10,7 @@ import (
 )
 
 // Guard ties a transaction to the lease: if it returns nil and the transaction commits, nobody else was granted the
-// lease before that. Call it first in the transaction, or at any time before the commit, once. The transaction has to be
+// lease before that. Call it first in the transaction, or at any time before the commit. The transaction has to be
 // one of the database of the Locker's pool; elsewhere the error is ErrNotGuarded or ErrSchema.
 //
 // A row lock excludes, and no clock: until the transaction ends, the database lets nobody change the lease's token. The
@@ -19,6 +19,9 @@ import (
 // REPEATABLE READ and SERIALIZABLE; at the latter two a lease that was taken over since the transaction's snapshot gives
 // a serialization failure (SQLSTATE 40001), and one that was granted or renewed after it may guard nothing: then begin
 // anew. After an error the transaction can only be rolled back.
+//
+// A guard inside a savepoint (a pgx.Tx that was begun on another one is a savepoint) IS GONE when the savepoint is rolled
+// back, and nothing tells the outer transaction. Guard the outermost transaction. Guarding again is cheap and allowed.
 func (l *Lease) Guard(ctx context.Context, tx pgx.Tx) error {
 	if err := l.Err(); err != nil {
 		return err
@@ -30,7 +33,8 @@ func (l *Lease) Guard(ctx context.Context, tx pgx.Tx) error {
 	return l.guarded(tx.QueryRow(ctx, l.locker.c.sql.guard, l.key, l.token, l.id, l.database).Scan(&one))
 }
 
-// GuardSQL is Guard for database/sql. The driver must speak Postgres' own placeholders, $1, as pgx' and pq do.
+// GuardSQL is Guard for database/sql. The driver must speak Postgres' own placeholders, $1, as pgx' and pq do. What Guard
+// says of savepoints holds for those that SQL sets by itself.
 func (l *Lease) GuardSQL(ctx context.Context, tx *sql.Tx) error {
 	if err := l.Err(); err != nil {
 		return err

@@ -168,6 +168,7 @@ func stayUp(ctx context.Context, db *database, o options, out io.Writer) error {
 	for _, p := range c.members {
 		fmt.Fprintf(out, "   worker %s: process %d\n", p.Name, p.PID())
 	}
+	fmt.Fprintln(out, "   one in Python beside them: python3 examples/worker/worker.py DSN")
 	for {
 		select {
 		case <-ctx.Done():
