@@ -86,7 +86,7 @@ func checkWriters[K comparable](t *testing.T, k *keyRig, column, literal string,
 			return err
 		},
 		"trigger": func() error {
-			_, err := k.pool.Exec(t.Context(), "SET bytea_output = 'escape'; UPDATE "+table+" SET v = v + 1")
+			_, err := k.pool.Exec(t.Context(), "BEGIN; SET LOCAL bytea_output = 'escape'; UPDATE "+table+" SET v = v + 1; COMMIT")
 			return err
 		},
 		"function": func() error {
@@ -95,7 +95,7 @@ func checkWriters[K comparable](t *testing.T, k *keyRig, column, literal string,
 		},
 		"function in an old session": func() error {
 			_, err := k.pool.Exec(t.Context(),
-				fmt.Sprintf("SET bytea_output = 'escape'; SELECT pgcoherence.invalidate('%s', id::text) FROM %[1]s", table))
+				fmt.Sprintf("BEGIN; SET LOCAL bytea_output = 'escape'; SELECT pgcoherence.invalidate('%s', id::text) FROM %[1]s; COMMIT", table))
 			return err
 		},
 	} {
