@@ -86,7 +86,7 @@ func (s *subscriber[K, V]) Invalidate(d bus.Delivery) {
 			c.stats.invalidated(from, scopeKey, false)
 		}
 		if d.Local {
-			c.tier.forget(t.name)
+			c.tier.forget(c.tierEpoch(c.position().epoch), t.name)
 		}
 	}
 }

@@ -43,7 +43,7 @@ type Cache[K comparable, V any] struct {
 	dirty        atomic.Bool   // something was stored since the last clearing; for the policy Clear
 	permits      chan struct{} // one for each load that may run
 	failures     *failures[K]
-	tier         *tier[V]
+	tier         *tier[K, V]
 	stats        counters
 	hits         hitCounter
 	cost         atomic.Int64  // of all that is held, if MaxCost is set
@@ -115,7 +115,9 @@ func New[K comparable, V any](b bus.Bus, topic string, load Loader[K, V], cfg *C
 	}
 	c.metrics = newMetrics(cmp.Or(c.cfg.Name, topic))
 	if c.cfg.Tier != nil {
-		c.tier = newTier(c)
+		if c.tier, err = newTier(c); err != nil {
+			return nil, err
+		}
 	}
 	c.history.Reset(begun) // what comes after Subscribe is told
 	if c.tier != nil {

@@ -141,8 +141,16 @@ type Config[K comparable, V any] struct {
 	Tier Tier
 	// TierTimeout bounds each call of Tier. Defaults to DefaultTierTimeout.
 	TierTimeout time.Duration
-	// Codec is how values become bytes for Tier. Defaults to JSON.
+	// Codec is how values become bytes for Tier. Defaults to JSON; see also Compressed.
 	Codec Codec[V]
+	// TierVersion is the version of what Codec writes. Values of another one are never read, so while a new version of the
+	// program is rolled out the old one does not read what it does not understand, and the new one no fields that are
+	// missing. Set it if Codec looks at more than the type, and change it with what it writes. Defaults to a hash of V's
+	// shape: the names, types and tags of fields, nested ones included.
+	TierVersion string
+	// TierAbsent: that a key does not exist is stored in Tier, too, for NegativeTTL. It is worth it if many pods ask for the
+	// same absent keys, and not if anybody can make up keys: each would be a write. Defaults to false.
+	TierAbsent bool
 
 	// InvalidationHistory is how many of the recent invalidations are remembered. Values from a standby or a tier that were read
 	// before the oldest of them are refused. Defaults to DefaultInvalidationHistory, with a Tier to DefaultTierInvalidationHistory.
@@ -228,6 +236,8 @@ func (c *Config[K, V]) validate() error {
 	switch {
 	case c.Eviction > EvictLRU:
 		return fmt.Errorf("%w: Eviction: unknown strategy %d", ErrConfig, c.Eviction)
+	case c.TierAbsent && c.NoNegative:
+		return fmt.Errorf("%w: TierAbsent: absent keys are not kept with NoNegative", ErrConfig)
 	case c.Jitter > 1 || math.IsNaN(c.Jitter):
 		return fmt.Errorf("%w: Jitter: %v is more than 1", ErrConfig, c.Jitter)
 	case c.MaxCost < 0:

@@ -22,7 +22,7 @@ type deletes struct {
 }
 
 // forget has a key deleted, soon and perhaps.
-func (t *tier[V]) forget(name string) {
+func (t *tier[K, V]) forget(epoch, name string) {
 	if t == nil {
 		return
 	}
@@ -33,7 +33,7 @@ func (t *tier[V]) forget(name string) {
 		t.stats.tierDropped.Add(1)
 		return
 	}
-	d.keys = append(d.keys, t.key(name))
+	d.keys = append(d.keys, t.names.key(epoch, name))
 	if !d.busy {
 		d.busy = true
 		t.working.add(1)
@@ -42,7 +42,7 @@ func (t *tier[V]) forget(name string) {
 }
 
 // work works the keys off and ends.
-func (t *tier[V]) work() {
+func (t *tier[K, V]) work() {
 	defer t.working.add(-1)
 	d := &t.deletes
 	for {

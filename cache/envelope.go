@@ -9,13 +9,19 @@ import (
 
 // envelopeVersion is the first byte of what lies in a tier. What has another one is of another version of this package,
 // and a miss.
-const envelopeVersion = 1
+const envelopeVersion = 2
+
+// envelopeAbsent is the flag, in the second byte, of a key that does not exist. Other flags are of another version.
+const envelopeAbsent = 1
 
 var errEnvelope = errors.New("cache: not a value of this cache")
 
 // envelope is what lies in a tier: a value and from when it is.
 type envelope struct {
 	topic, name string            // whose value it is: what lies under a wrong key is a miss
+	proof       string            // the key itself, where the name may be that of several: see keyProof
+	program     string            // what made the value: see tierNames
+	absent      bool              // the key does not exist; there is no value
 	epoch       string            // of the log
 	at          position.Snapshot // what it was read in, or an earlier one
 	extras      []uint64          // transactions that are seen beside
@@ -26,10 +32,14 @@ type envelope struct {
 
 // bytes are the envelope's: varints, and strings with their length before them; ascending numbers as differences.
 func (e *envelope) bytes() []byte {
-	b := make([]byte, 1, 64+len(e.topic)+len(e.name)+len(e.value))
-	b[0] = envelopeVersion
+	b := make([]byte, 2, 96+len(e.topic)+len(e.name)+len(e.value))
+	if b[0] = envelopeVersion; e.absent {
+		b[1] = envelopeAbsent
+	}
 	b = appendText(b, e.topic)
 	b = appendText(b, e.name)
+	b = appendText(b, e.proof)
+	b = appendText(b, e.program)
 	b = appendText(b, e.epoch)
 	b = binary.AppendUvarint(b, e.at.Xmin)
 	b = binary.AppendUvarint(b, e.at.Xmax-e.at.Xmin)
@@ -57,11 +67,13 @@ func appendText(b []byte, s string) []byte {
 
 // parseEnvelope reads what bytes wrote. Value shares the data's memory.
 func parseEnvelope(data []byte) (*envelope, error) {
-	if len(data) == 0 || data[0] != envelopeVersion {
+	if len(data) < 2 || data[0] != envelopeVersion || data[1]&^envelopeAbsent != 0 {
 		return nil, errEnvelope
 	}
-	r := &envelopeReader{rest: data[1:]}
-	e := &envelope{topic: r.text(), name: r.text(), epoch: r.text()}
+	r := &envelopeReader{rest: data[2:]}
+	e := &envelope{
+		absent: data[1] == envelopeAbsent, topic: r.text(), name: r.text(), proof: r.text(), program: r.text(), epoch: r.text(),
+	}
 	e.at.Xmin = r.number()
 	e.at.Xmax = e.at.Xmin + r.number()
 	r.bad = r.bad || e.at.Xmax < e.at.Xmin

@@ -11,9 +11,9 @@ import (
 func TestEnvelope_RoundTrip(t *testing.T) {
 	t.Parallel()
 	for _, e := range []envelope{
-		{topic: "users", name: "a", epoch: "e", at: position.Snapshot{Xmin: 5, Xmax: 5}, expires: 7, value: []byte("1")},
+		{topic: "users", name: "a", proof: "p\x00", program: "json", epoch: "e", at: position.Snapshot{Xmin: 5, Xmax: 5}, expires: 7, value: []byte("1")},
 		{
-			topic: "t", name: "", epoch: "e", at: position.Snapshot{Xmin: 5, Xmax: 90, Xip: []uint64{5, 17, 89}},
+			absent: true, topic: "t", name: "", epoch: "e", at: position.Snapshot{Xmin: 5, Xmax: 90, Xip: []uint64{5, 17, 89}},
 			extras: []uint64{100, 92}, tags: []string{"x", "", "y"}, expires: -1, value: []byte{},
 		},
 	} {
@@ -33,7 +33,7 @@ func FuzzEnvelope(f *testing.F) {
 		f.Add(good[:n])
 	}
 	f.Add(good)
-	f.Add([]byte{envelopeVersion, 0, 0, 0, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+	f.Add([]byte{envelopeVersion, 0, 0, 0, 0, 0, 0, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		e, err := parseEnvelope(data)
 		if err != nil {

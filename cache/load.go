@@ -36,7 +36,7 @@ func (c *Cache[K, V]) run(l *loadBatch[K, V]) {
 		return
 	}
 	l.shared = ctx
-	if c.fromTier(l) == 0 || !l.awaitPermit() || !l.begin() {
+	if c.usesTier(l) && c.fromTier(l.shared, l.calls) == 0 || !l.awaitPermit() || !l.begin() {
 		return // its calls have ended, or its context has
 	}
 	calls := c.startReading(l)
@@ -99,7 +99,9 @@ func (c *Cache[K, V]) runOne(ctx context.Context, l *loadBatch[K, V], f *call[K,
 			continue
 		}
 		if c.finish(f, o) {
-			c.toTier(l, f, o)
+			if v, ok := c.seal(f, &o); ok {
+				c.toTier(l, v)
+			}
 		}
 		return
 	}
@@ -107,6 +109,8 @@ func (c *Cache[K, V]) runOne(ctx context.Context, l *loadBatch[K, V], f *call[K,
 
 // runBatch calls the loader for many keys, and once more for those of which a standby was behind.
 func (c *Cache[K, V]) runBatch(ctx context.Context, l *loadBatch[K, V], calls []*call[K, V]) {
+	var written []sealed[K, V] // to the tier, when all readers have their values
+	defer func() { c.toTier(l, written...) }()
 	for len(calls) > 0 {
 		keys := make([]K, len(calls))
 		for i, f := range calls {
@@ -130,7 +134,9 @@ func (c *Cache[K, V]) runBatch(ctx context.Context, l *loadBatch[K, V], calls []
 				continue
 			}
 			if c.finish(f, o) {
-				c.toTier(l, f, o)
+				if v, ok := c.seal(f, &o); ok {
+					written = append(written, v)
+				}
 			}
 		}
 		calls, ctx = again, wantPrimary(ctx)

@@ -45,6 +45,7 @@ type many[K comparable, V any] struct {
 	values  map[K]V
 	waits   map[K]*call[K, V]
 	filling *loadBatch[K, V]
+	single  []*loadBatch[K, V] // of one key each, which are looked up in the tier together
 	permits chan struct{}
 	failed  *KeysError[K]
 }
@@ -72,7 +73,7 @@ func (m *many[K, V]) fail(key K, err error) {
 
 // lookup looks all keys up, and begins the loads of what is not held.
 func (m *many[K, V]) lookup(keys []K) {
-	defer m.launch()
+	defer m.launchAll()
 	for _, key := range keys {
 		name, err := m.c.names.name(key)
 		if err != nil {
@@ -128,7 +129,9 @@ func (m *many[K, V]) one(key K, name string) {
 			m.launch()
 			m.filling = w.batch
 		}
-		if m.c.batch == nil || len(m.filling.calls) >= m.c.cfg.MaxBatch {
+		if m.c.batch == nil && m.c.usesTier(m.filling) {
+			m.single, m.filling = append(m.single, m.filling), nil
+		} else if m.c.batch == nil || len(m.filling.calls) >= m.c.cfg.MaxBatch {
 			m.launch()
 		}
 	}
@@ -140,6 +143,13 @@ func (m *many[K, V]) launch() {
 		m.c.launch(m.filling)
 		m.filling = nil
 	}
+}
+
+// launchAll starts all that was recorded.
+func (m *many[K, V]) launchAll() {
+	m.launch()
+	m.c.launchTogether(m.single)
+	m.single = nil
 }
 
 // wait waits for all, and returns which have to be asked for again.

@@ -2,10 +2,9 @@ package cache
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -24,16 +23,37 @@ type Tier interface {
 	Delete(ctx context.Context, keys ...string) error
 }
 
+// BulkTier is a Tier that reads and writes many keys at once; GetMany then uses it. Both methods are called with up to
+// tierBatch keys and one deadline for all of them.
+type BulkTier interface {
+	Tier
+	// GetMany returns the values of keys, in their order; nil is a miss. What it returns with an error counts.
+	GetMany(ctx context.Context, keys []string) ([][]byte, error)
+	// SetMany stores values. If it fails, some may be stored.
+	SetMany(ctx context.Context, items []TierItem) error
+}
+
+// TierItem is a value for a BulkTier.
+type TierItem struct {
+	Key   string
+	Value []byte
+	TTL   time.Duration
+}
+
 const (
 	tierFailures = 5           // in a row, and the tier is left alone
 	tierPause    = time.Second // for so long
+	tierBatch    = 1000        // keys in one call of a BulkTier
 	maxTierKey   = 200         // longer keys are hashed
 )
 
 // tier is a Tier with what keeps its troubles from the readers.
-type tier[V any] struct {
+type tier[K comparable, V any] struct {
 	Tier
-	topic   string
+	bulk    BulkTier // nil: it is none
+	names   *tierNames
+	proof   keyProof[K]
+	absent  bool // absent keys are stored, too
 	timeout time.Duration
 	codec   Codec[V]
 	stats   *counters
@@ -42,10 +62,20 @@ type tier[V any] struct {
 	working *workers
 }
 
-func newTier[K comparable, V any](c *Cache[K, V]) *tier[V] {
-	t := &tier[V]{
-		Tier: c.cfg.Tier, topic: c.topic, timeout: c.cfg.TierTimeout, codec: c.cfg.Codec, stats: &c.stats, working: &c.working,
+func newTier[K comparable, V any](c *Cache[K, V]) (*tier[K, V], error) {
+	proof, err := newKeyProof(c.names)
+	if err != nil {
+		return nil, err
 	}
+	version := c.cfg.TierVersion
+	if version == "" {
+		version = shapeOf(reflect.TypeFor[V]())
+	}
+	t := &tier[K, V]{
+		Tier: c.cfg.Tier, names: newTierNames(c.topic, codecName(c.cfg.Codec), version), proof: proof, absent: c.cfg.TierAbsent,
+		timeout: c.cfg.TierTimeout, codec: c.cfg.Codec, stats: &c.stats, working: &c.working,
+	}
+	t.bulk, _ = c.cfg.Tier.(BulkTier)
 	t.breaker = gobreaker.NewCircuitBreaker[[]byte](gobreaker.Settings{
 		Name:        c.topic,
 		Timeout:     tierPause,
@@ -57,20 +87,11 @@ func newTier[K comparable, V any](c *Cache[K, V]) *tier[V] {
 			return err == nil || errors.Is(err, ErrTierMiss)
 		},
 	})
-	return t
-}
-
-// key is a key's name in the tier.
-func (t *tier[V]) key(name string) string {
-	if len(name) > maxTierKey {
-		sum := sha256.Sum256([]byte(name))
-		name = "~" + hex.EncodeToString(sum[:]) // no short name begins like this: see keyPrefix
-	}
-	return t.topic + ":" + name
+	return t, nil
 }
 
 // call calls the tier, unless it is left alone, within the deadline. A panic is an error like any other.
-func (t *tier[V]) call(ctx context.Context, f func(context.Context) ([]byte, error)) ([]byte, error) {
+func (t *tier[K, V]) call(ctx context.Context, f func(context.Context) ([]byte, error)) ([]byte, error) {
 	return t.breaker.Execute(func() (data []byte, err error) {
 		ctx, cancel := context.WithTimeout(ctx, t.timeout)
 		defer cancel()
@@ -83,35 +104,98 @@ func (t *tier[V]) call(ctx context.Context, f func(context.Context) ([]byte, err
 	})
 }
 
-// get is what the tier holds of a key, if that is ours and has not expired.
-func (t *tier[V]) get(ctx context.Context, name string) (*envelope, V, bool) {
-	var none V
-	data, err := t.call(ctx, func(ctx context.Context) ([]byte, error) { return t.Get(ctx, t.key(name)) })
+// found is what a tier holds of a key.
+type tierFound[V any] struct {
+	envelope *envelope // nil: nothing that counts
+	value    V
+}
+
+// get looks one key up.
+func (t *tier[K, V]) get(ctx context.Context, key K, name, epoch string) (f tierFound[V]) {
+	data, err := t.call(ctx, func(ctx context.Context) ([]byte, error) { return t.Get(ctx, t.names.key(epoch, name)) })
 	switch {
 	case errors.Is(err, ErrTierMiss):
 		t.stats.tierMisses.Add(1)
-		return nil, none, false
-	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
-		t.stats.tierSkipped.Add(1)
-		return nil, none, false
 	case err != nil:
-		t.stats.tierErrors.Add(1)
-		return nil, none, false
+		t.countFailure(err, 1)
+	default:
+		return t.open(key, name, epoch, data)
 	}
-	e, err := parseEnvelope(data)
-	if err != nil || e.topic != t.topic || e.name != name || e.expires <= time.Now().UnixMilli() {
-		t.stats.tierMisses.Add(1)
-		return nil, none, false
-	}
-	v, err := t.decode(e.value)
-	if err != nil {
-		t.stats.codecErrors.Add(1)
-		return nil, none, false
-	}
-	return e, v, true
+	return f
 }
 
-func (t *tier[V]) decode(data []byte) (v V, err error) {
+// getMany looks many keys up, in as few calls as there can be, and within one deadline. Of a Tier that is no BulkTier it
+// asks for one after the other until that has passed.
+func (t *tier[K, V]) getMany(ctx context.Context, keys []K, names []string, epoch string) (found []tierFound[V]) {
+	found = make([]tierFound[V], len(keys))
+	if t.bulk == nil {
+		ctx, cancel := context.WithTimeout(ctx, t.timeout)
+		defer cancel()
+		for i := 0; i < len(keys) && ctx.Err() == nil; i++ {
+			found[i] = t.get(ctx, keys[i], names[i], epoch)
+		}
+		return found
+	}
+
+	tierKeys := make([]string, len(names))
+	for i, name := range names {
+		tierKeys[i] = t.names.key(epoch, name)
+	}
+	var values [][]byte
+	_, err := t.call(ctx, func(ctx context.Context) (_ []byte, err error) {
+		values, err = t.bulk.GetMany(ctx, tierKeys)
+		return nil, err
+	})
+	if err != nil {
+		t.countFailure(err, 1)
+	}
+	for i, data := range values[:min(len(values), len(keys))] {
+		switch {
+		case data != nil:
+			found[i] = t.open(keys[i], names[i], epoch, data)
+		case err == nil:
+			t.stats.tierMisses.Add(1)
+		}
+	}
+	return found
+}
+
+// countFailure counts a call that failed, or was not made.
+func (t *tier[K, V]) countFailure(err error, n int64) {
+	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
+		t.stats.tierSkipped.Add(n)
+	} else {
+		t.stats.tierErrors.Add(n)
+	}
+}
+
+// open reads what was found under a key. Whatever is not of this key, this program and this log, or has expired, is a miss.
+func (t *tier[K, V]) open(key K, name, epoch string, data []byte) (f tierFound[V]) {
+	e, err := parseEnvelope(data)
+	proof, proofErr := t.proofOf(key)
+	if err != nil || proofErr != nil || e.topic != t.names.topic || e.name != name || e.proof != proof ||
+		e.program != t.names.program || epoch != "" && e.epoch != epoch || e.absent && !t.absent || e.expires <= time.Now().UnixMilli() {
+		t.stats.tierMisses.Add(1)
+		return f
+	}
+	if !e.absent {
+		if f.value, err = t.decode(e.value); err != nil {
+			t.stats.codecErrors.Add(1)
+			return tierFound[V]{}
+		}
+	}
+	f.envelope = e
+	return f
+}
+
+func (t *tier[K, V]) proofOf(key K) (string, error) {
+	if t.proof == nil {
+		return "", nil
+	}
+	return t.proof(key)
+}
+
+func (t *tier[K, V]) decode(data []byte) (v V, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("cache: codec panicked: %v", p)
@@ -120,7 +204,7 @@ func (t *tier[V]) decode(data []byte) (v V, err error) {
 	return t.codec.Unmarshal(data)
 }
 
-func (t *tier[V]) encode(v V) (data []byte, err error) {
+func (t *tier[K, V]) encode(v V) (data []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("cache: codec panicked: %v", p)
@@ -129,69 +213,50 @@ func (t *tier[V]) encode(v V) (data []byte, err error) {
 	return t.codec.Marshal(v)
 }
 
-// set stores a value.
-func (t *tier[V]) set(ctx context.Context, e *envelope, v V, ttl time.Duration) {
-	var err error
-	if e.value, err = t.encode(v); err != nil {
-		t.stats.codecErrors.Add(1)
-		return
-	}
-	_, err = t.call(ctx, func(ctx context.Context) ([]byte, error) {
-		return nil, t.Set(ctx, t.key(e.name), e.bytes(), ttl)
-	})
-	switch {
-	case err == nil:
-		t.stats.tierSets.Add(1)
-	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
-		t.stats.tierSkipped.Add(1)
-	default:
-		t.stats.tierErrors.Add(1)
-	}
+// sealed is what goes to the tier.
+type sealed[K comparable, V any] struct {
+	*envelope
+	key       K
+	tierEpoch string
+	value     V
+	ttl       time.Duration
 }
 
-// fromTier looks in the tier for what a batch is to read, and returns how many calls have not ended by that. They are
-// recorded, so an invalidation that comes meanwhile counts against what the tier had.
-func (c *Cache[K, V]) fromTier(l *loadBatch[K, V]) (rest int) {
-	if c.tier == nil || l.noTier || !l.trusted {
-		return len(l.calls)
-	}
-	for _, f := range l.calls {
-		e, v, ok := c.tier.get(l.shared, f.name)
-		if !ok || !c.finish(f, outcome[V]{loaded: Loaded[V]{Value: v, TTL: c.remaining(e), Tags: e.tags}, tiered: e}) {
-			rest++
+// set stores values, in as few calls as there can be.
+func (t *tier[K, V]) set(ctx context.Context, values []sealed[K, V]) {
+	items := make([]TierItem, 0, len(values))
+	for _, v := range values {
+		var err error
+		if v.proof, err = t.proofOf(v.key); err == nil && !v.absent {
+			v.envelope.value, err = t.encode(v.value)
 		}
+		if err != nil {
+			t.stats.codecErrors.Add(1)
+			continue
+		}
+		items = append(items, TierItem{Key: t.names.key(v.tierEpoch, v.name), Value: v.bytes(), TTL: v.ttl})
 	}
-	return rest
-}
 
-// remaining is how long a tier's value may still be kept: a hit does not prolong its life.
-func (c *Cache[K, V]) remaining(e *envelope) time.Duration {
-	return min(max(time.Until(time.UnixMilli(e.expires)), time.Millisecond), c.cfg.TTL)
+	for len(items) > 0 {
+		if ctx.Err() != nil {
+			t.stats.tierSkipped.Add(int64(len(items)))
+			return
+		}
+		n := 1
+		if t.bulk != nil {
+			n = min(len(items), tierBatch)
+		}
+		_, err := t.call(ctx, func(ctx context.Context) ([]byte, error) {
+			if n == 1 {
+				return nil, t.Set(ctx, items[0].Key, items[0].Value, items[0].TTL)
+			}
+			return nil, t.bulk.SetMany(ctx, items[:n])
+		})
+		if err == nil {
+			t.stats.tierSets.Add(int64(n))
+		} else {
+			t.countFailure(err, 1)
+		}
+		items = items[n:]
+	}
 }
-
-// toTier stores what a load has read. Whatever was invalidated since it began, the envelope says that it is from before.
-func (c *Cache[K, V]) toTier(l *loadBatch[K, V], f *call[K, V], o outcome[V]) {
-	if c.tier == nil || o.err != nil {
-		return
-	}
-	if c.weak.LabelLate {
-		time.Sleep(labelLate)
-	}
-	at, extras, ok := c.label(f, &o)
-	if !ok {
-		return
-	}
-	ttl := c.cfg.TTL
-	if o.loaded.TTL > 0 {
-		ttl = o.loaded.TTL
-	}
-	ttl = min(ttl, maxTierTTL)
-	e := &envelope{
-		topic: c.topic, name: f.name, epoch: f.place.epoch, at: at, extras: extras, tags: o.loaded.Tags,
-		expires: time.Now().Add(ttl).UnixMilli(),
-	}
-	c.tier.set(context.WithoutCancel(l.shared), e, o.loaded.Value, ttl)
-}
-
-// maxTierTTL bounds what lies in a tier if the cache's TTL is Forever.
-const maxTierTTL = 30 * 24 * time.Hour

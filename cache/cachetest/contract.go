@@ -31,6 +31,7 @@ func TierContract(t TB, make func() cache.Tier) {
 		{"entries expire", checkExpiry},
 		{"a time to live has to be positive", checkTTL},
 		{"many keys are deleted at once", checkManyKeys},
+		{"many keys are read and set at once", checkBulk},
 		{"an ended context is an error and no miss", checkContext},
 		{"many use it at a time", checkConcurrent},
 		{"after Close all is an error", checkClose},
@@ -192,6 +193,72 @@ func checkManyKeys(ctx context.Context, tier cache.Tier, prefix string) error {
 		}
 	}
 	return wantValue(ctx, tier, rest, []byte(rest))
+}
+
+// checkBulk checks a tier that is a cache.BulkTier.
+func checkBulk(ctx context.Context, tier cache.Tier, prefix string) error {
+	bulk, ok := tier.(cache.BulkTier)
+	if !ok {
+		return nil
+	}
+	if values, err := bulk.GetMany(ctx, nil); err != nil || len(values) != 0 {
+		return fmt.Errorf("GetMany of nothing = %d values, %w", len(values), orNil(err))
+	}
+	if err := bulk.SetMany(ctx, nil); err != nil {
+		return fmt.Errorf("SetMany of nothing: %w", err)
+	}
+
+	var keys []string
+	var items []cache.TierItem
+	for i := range 1200 {
+		key := fmt.Sprintf("%s%d", prefix, i)
+		if keys = append(keys, key); i%3 != 0 {
+			items = append(items, cache.TierItem{Key: key, Value: []byte(key), TTL: time.Hour})
+		}
+	}
+	items[0].Value, items[1].Value = nil, []byte("OK")
+	keys = append(keys, keys[1], keys[0]) // what is asked for twice is answered twice
+	if err := bulk.SetMany(ctx, items); err != nil {
+		return err
+	}
+	values, err := bulk.GetMany(ctx, keys)
+	if err != nil || len(values) != len(keys) {
+		return fmt.Errorf("GetMany of %d keys = %d values, %w", len(keys), len(values), orNil(err))
+	}
+	want := map[string][]byte{}
+	for _, item := range items {
+		want[item.Key] = append([]byte{}, item.Value...)
+	}
+	for i, key := range keys {
+		if (values[i] == nil) != (want[key] == nil) || !bytes.Equal(values[i], want[key]) {
+			return fmt.Errorf("GetMany: %q for %.60q; want %q", values[i], key, want[key])
+		}
+		if len(values[i]) > 0 {
+			values[i][0] = '!' // they are the caller's
+		}
+	}
+	if err := errors.Join(wantValue(ctx, tier, keys[4], []byte(keys[4])), wantMiss(ctx, tier, keys[3])); err != nil {
+		return err
+	}
+
+	// One bad item does not keep the others from being stored, and is an error.
+	bad := []cache.TierItem{{Key: keys[3], Value: []byte("v"), TTL: 0}, {Key: keys[6], Value: []byte("v"), TTL: time.Hour}}
+	if bulk.SetMany(ctx, bad) == nil {
+		return errors.New("SetMany without a time to live is no error")
+	}
+	if err := errors.Join(wantMiss(ctx, tier, keys[3]), wantValue(ctx, tier, keys[6], []byte("v"))); err != nil {
+		return err
+	}
+
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := bulk.GetMany(ended, keys); !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("GetMany with an ended context: %w", orNil(err))
+	}
+	if err := bulk.SetMany(ended, items); !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("SetMany with an ended context: %w", orNil(err))
+	}
+	return nil
 }
 
 func checkContext(ctx context.Context, tier cache.Tier, prefix string) error {

@@ -31,7 +31,7 @@ type memoryEntry struct {
 	expires time.Time
 }
 
-var _ cache.Tier = (*MemoryTier)(nil)
+var _ cache.BulkTier = (*MemoryTier)(nil)
 
 // NewMemoryTier makes an empty MemoryTier.
 func NewMemoryTier() *MemoryTier { return &MemoryTier{entries: map[string]memoryEntry{}} }
@@ -39,18 +39,36 @@ func NewMemoryTier() *MemoryTier { return &MemoryTier{entries: map[string]memory
 // Get implements cache.Tier.
 func (m *MemoryTier) Get(ctx context.Context, key string) (value []byte, err error) {
 	err = m.do(ctx, func() error {
-		e, ok := m.entries[key]
-		if !ok {
+		if value = m.find(key); value == nil {
 			return cache.ErrTierMiss
 		}
-		if !time.Now().Before(e.expires) {
-			delete(m.entries, key)
-			return cache.ErrTierMiss
-		}
-		value = append([]byte{}, e.value...)
 		return nil
 	})
 	return value, err
+}
+
+// GetMany implements cache.BulkTier.
+func (m *MemoryTier) GetMany(ctx context.Context, keys []string) (values [][]byte, err error) {
+	err = m.do(ctx, func() error {
+		for _, key := range keys {
+			values = append(values, m.find(key))
+		}
+		return nil
+	})
+	return values, err
+}
+
+// find returns a copy of a value; nil: there is none. The lock is held.
+func (m *MemoryTier) find(key string) []byte {
+	e, ok := m.entries[key]
+	switch {
+	case !ok:
+		return nil
+	case !time.Now().Before(e.expires):
+		delete(m.entries, key)
+		return nil
+	}
+	return append([]byte{}, e.value...)
 }
 
 // Set implements cache.Tier.
@@ -61,6 +79,20 @@ func (m *MemoryTier) Set(ctx context.Context, key string, value []byte, ttl time
 	return m.do(ctx, func() error {
 		m.entries[key] = memoryEntry{bytes.Clone(value), time.Now().Add(ttl)}
 		return nil
+	})
+}
+
+// SetMany implements cache.BulkTier.
+func (m *MemoryTier) SetMany(ctx context.Context, items []cache.TierItem) error {
+	return m.do(ctx, func() (err error) {
+		for _, item := range items {
+			if item.TTL <= 0 {
+				err = ErrTTL
+				continue
+			}
+			m.entries[item.Key] = memoryEntry{bytes.Clone(item.Value), time.Now().Add(item.TTL)}
+		}
+		return err
 	})
 }
 

@@ -1,7 +1,6 @@
 package redistier
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -110,33 +109,26 @@ func (t *Tier) Get(ctx context.Context, key string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redistier: get: %w", err)
 	}
-	value, err := message.AsBytes()
+	value, err := valueOf(&message)
 	if err != nil {
-		return nil, fmt.Errorf("redistier: get: %w", asProtocol(err))
-	}
-	if len(value) == 2 {
-		value = bytes.Clone(value) // rueidis has one "OK" for all, in memory that cannot be written
+		return nil, fmt.Errorf("redistier: get: %w", err)
 	}
 	return value, nil
 }
 
 // Set stores a value for ttl, which is rounded up to whole milliseconds. The value can be changed afterwards.
 func (t *Tier) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
-	if ttl <= 0 {
-		return fmt.Errorf("%w: %v", ErrTTL, ttl)
-	}
-	if len(value) > t.cfg.MaxValueSize {
-		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(value), t.cfg.MaxValueSize)
+	if err := t.refuses(value, ttl); err != nil {
+		return err
 	}
 	key = t.cfg.KeyPrefix + key
 	text := string(value) // a copy: a caller that leaves may change the value before it is sent
-	ms := int64((ttl-1)/time.Millisecond) + 1
 	ctx, cancel := t.bounded(ctx)
 	defer cancel()
 	to, err := t.connected(ctx, t.lane(key))
 	var result rueidis.RedisResult
 	if err == nil {
-		result, err = to.one(ctx, to.client.B().Set().Key(key).Value(text).PxMilliseconds(ms).Build())
+		result, err = to.one(ctx, to.client.B().Set().Key(key).Value(text).PxMilliseconds(milliseconds(ttl)).Build())
 	}
 	if err == nil {
 		err = wantText(result, "OK")

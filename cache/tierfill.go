@@ -1,0 +1,155 @@
+package cache
+
+import (
+	"context"
+	"time"
+)
+
+// usesTier reports whether a batch may be answered from the tier.
+func (c *Cache[K, V]) usesTier(l *loadBatch[K, V]) bool {
+	return c.tier != nil && !l.noTier && l.trusted
+}
+
+// fromTier looks in the tier for what batches are to read, and returns how many of their calls have not ended by that. They
+// are recorded, so an invalidation that comes meanwhile counts against what the tier had.
+func (c *Cache[K, V]) fromTier(ctx context.Context, calls []*call[K, V]) (rest int) {
+	for len(calls) > 0 {
+		n := min(len(calls), tierBatch)
+		rest += c.fromTierAtOnce(ctx, calls[:n])
+		calls = calls[n:]
+	}
+	return rest
+}
+
+func (c *Cache[K, V]) fromTierAtOnce(ctx context.Context, calls []*call[K, V]) (rest int) {
+	epoch := c.tierEpoch(calls[0].place.epoch)
+	asked, keys, names := calls[:0:0], make([]K, 0, len(calls)), make([]string, 0, len(calls))
+	for _, f := range calls {
+		// A position that another call does not share is rare: the log began anew a moment ago.
+		if !f.place.ok || c.tierEpoch(f.place.epoch) != epoch {
+			rest++
+			continue
+		}
+		asked, keys, names = append(asked, f), append(keys, f.key), append(names, f.name)
+	}
+
+	var found []tierFound[V]
+	switch len(asked) {
+	case 0:
+		return rest
+	case 1:
+		found = []tierFound[V]{c.tier.get(ctx, keys[0], names[0], epoch)}
+	default:
+		found = c.tier.getMany(ctx, keys, names, epoch)
+	}
+	for i, f := range asked {
+		e := found[i].envelope
+		if e == nil {
+			rest++
+			continue
+		}
+		o := outcome[V]{loaded: Loaded[V]{Value: found[i].value, TTL: c.remaining(e), Tags: e.tags}, tiered: e}
+		if e.absent {
+			o.err = ErrNotFound
+		}
+		if !c.finish(f, o) {
+			rest++
+		}
+	}
+	return rest
+}
+
+// tierEpoch is the epoch by which values in the tier are told apart; empty: they are not.
+func (c *Cache[K, V]) tierEpoch(epoch string) string {
+	if c.weak.AnyEpoch {
+		return ""
+	}
+	return epoch
+}
+
+// remaining is how long a tier's value may still be kept: a hit does not prolong its life.
+func (c *Cache[K, V]) remaining(e *envelope) time.Duration {
+	most := c.cfg.TTL
+	if e.absent {
+		most = c.cfg.NegativeTTL
+	}
+	return min(max(time.Until(time.UnixMilli(e.expires)), time.Millisecond), most)
+}
+
+// seal returns what goes to the tier of what a load has read, if anything does. Whatever was invalidated since it began, the
+// envelope says that it is from before.
+func (c *Cache[K, V]) seal(f *call[K, V], o *outcome[V]) (v sealed[K, V], ok bool) {
+	if c.tier == nil || o.err != nil && !(c.tier.absent && o.absent()) {
+		return v, false
+	}
+	if c.weak.LabelLate {
+		time.Sleep(labelLate)
+	}
+	at, extras, ok := c.label(f, o)
+	if !ok {
+		return v, false
+	}
+
+	ttl := c.cfg.TTL
+	if o.absent() {
+		ttl = c.cfg.NegativeTTL
+	}
+	if o.loaded.TTL > 0 {
+		ttl = o.loaded.TTL
+	}
+	ttl = min(ttl, maxTierTTL)
+	return sealed[K, V]{key: f.key, tierEpoch: c.tierEpoch(f.place.epoch), value: o.loaded.Value, ttl: ttl, envelope: &envelope{
+		topic: c.topic, name: f.name, program: c.tier.names.program, absent: o.err != nil,
+		epoch: f.place.epoch, at: at, extras: extras, tags: o.loaded.Tags, expires: time.Now().Add(ttl).UnixMilli(),
+	}}, true
+}
+
+// toTier stores what loads have read. Their readers have it already. Of many values into a Tier that takes them one by one,
+// those are left out for which there is no time.
+func (c *Cache[K, V]) toTier(l *loadBatch[K, V], values ...sealed[K, V]) {
+	if len(values) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.shared), writeBackTimeouts*c.cfg.TierTimeout)
+	defer cancel()
+	defer context.AfterFunc(c.life, cancel)()
+	c.tier.set(ctx, values)
+}
+
+// writeBackTimeouts is how many times TierTimeout the values of one batch may take.
+const writeBackTimeouts = 20
+
+// maxTierTTL bounds what is in a tier if the cache's TTL is Forever.
+const maxTierTTL = 30 * 24 * time.Hour
+
+// launchTogether starts batches of one key each: what the tier has of them is read at once.
+func (c *Cache[K, V]) launchTogether(batches []*loadBatch[K, V]) {
+	if len(batches) < 2 {
+		for _, l := range batches {
+			c.launch(l)
+		}
+		return
+	}
+	c.working.add(1)
+	go func() {
+		defer c.working.add(-1)
+		defer func() { // the codec may have ended the goroutine
+			for _, l := range batches {
+				l.noTier = true
+				c.launch(l)
+			}
+		}()
+		shared, err := c.shareContext(batches[0])
+		if err != nil {
+			return // each load says so itself
+		}
+		ctx, cancel := context.WithCancel(context.WithoutCancel(shared))
+		defer cancel()
+		defer context.AfterFunc(c.life, cancel)()
+		calls := make([]*call[K, V], len(batches))
+		for i, l := range batches {
+			calls[i] = l.calls[0]
+		}
+		c.fromTier(ctx, calls)
+	}()
+}
