@@ -86,7 +86,9 @@ type Config[K comparable, V any] struct {
 	// Defaults to nothing: not checked.
 	KeyColumn string
 	// KeyString is the text of a key in events and tiers. Needed for keys that are no strings, integers, byte arrays, or
-	// byte arrays that marshal to text. Equal keys must give equal texts.
+	// byte arrays that marshal to text. Equal keys must give equal texts, and other keys other texts: an event that names a text
+	// invalidates all keys that have it, and a tier keeps the value of only one of them. Use JoinKey for keys of several
+	// parts: with "a"+":"+"b" one key's parts can give the text of another's.
 	KeyString func(K) string
 	// ParseKey is the inverse of KeyString. Without it the cache keeps the text of every key beside it, which takes memory.
 	// It is called with whatever others send on the topic.

@@ -51,6 +51,17 @@
 // snapshot it is, and a pod takes it only if that sees all that was invalidated there as far as this pod knows. So the tier may
 // lose, delay or keep what it likes, be flushed or fail over; correctness does not need its deletes, its clock or its scripts.
 //
+// A key in a tier is
+//
+//	database : topic : program : key
+//
+// where database is a digest of the log that the bus reads, and program one of the codec and of the shape of the values' type
+// (Config.TierVersion). So two databases on one Redis do not overwrite each other's values, and while a new version of a
+// program is rolled out, old and new read each other's values only if they look the same. Every value also repeats its key,
+// in an encoding that does not depend on KeyString.
+//
+// A BulkTier is asked for all keys of a GetMany at once. Values reach their readers before they are written to the tier.
+//
 // # Guarantees
 //
 //   - After Commit, Publish or Invalidate returned nil, no Get of this pod that begins later answers what was before.
