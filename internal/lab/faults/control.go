@@ -69,6 +69,10 @@ func controls() []control {
 			name: "ConfirmWithoutEpochWait", about: "a pod is cut off while a new log begins that does not know of it",
 			plan: plan{proxied: true, paths: []string{"tx"}}, inject: forgotten,
 		}},
+		{guards: hook.Guards{VouchByUptime: true}, fault: fault{
+			name: "VouchByUptime", about: "the same, and pods vouch for the new log by how long they run",
+			plan: plan{proxied: true, paths: []string{"tx"}}, inject: forgotten,
+		}},
 		{guards: hook.Guards{FreshWithoutBeat: true}, fault: fault{
 			name: "FreshWithoutBeat", about: "notifications fall into a black hole, everything else arrives",
 			plan:   plan{proxied: true, tune: func(_ int, c *podConfig) { c.Timing.Probe = 3 * time.Second }},
