@@ -11,11 +11,11 @@ import (
 // Confirm waits until no request that starts after it returned can be served what the receipt's events made invalid, by
 // any pod. It returns nil when every pod has applied the events, or when one pod lease has passed, after which no pod
 // that has not can still be fresh. So a pod that died, hangs or is cut off delays it by at most the pod lease. On a
-// cluster in which all is well it takes a few milliseconds; in the first pod lease after this bus started or the log
-// began anew it takes that long.
+// cluster in which all is well it takes a few milliseconds, also for a pod that has just started; in the first pod lease of
+// an epoch, as after a crash of the server, it takes that long.
 //
-// A zero receipt is confirmed at once. ErrUnconfirmed: the receipt's transaction did not commit, or the log has begun
-// anew since. ErrNotRunning: Run has not been called or has ended. Otherwise the error is that of ctx. Any goroutine may
+// A zero receipt is confirmed at once. ErrUnconfirmed: the receipt's transaction did not commit, or the log's epoch has
+// changed since. ErrNotRunning: Run has not been called or has ended. Otherwise the error is that of ctx. Any goroutine may
 // call it; it uses no connection of the pool.
 func (p *Postgres) Confirm(ctx context.Context, r Receipt) error {
 	if r.IsZero() {

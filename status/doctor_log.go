@@ -28,7 +28,7 @@ func (d *doctor) log(ctx context.Context) {
 
 	length := time.Duration(lease * float64(time.Second))
 	if d.cfg.StaleAfter > length*9/10 {
-		d.note("lease", LevelFail, "Raise pod_lease in the table setting, or lower StaleAfter.",
+		d.note("lease", LevelFail, "Raise the lease with SetPodLease or CALL pgcoherence.set_pod_lease, or lower StaleAfter.",
 			"A pod trusts its caches for %v, which is more than 0.9 of the pod lease of %v.", d.cfg.StaleAfter, length)
 		return
 	}
