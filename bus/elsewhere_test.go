@@ -66,13 +66,13 @@ func TestLogFromElsewhere(t *testing.T) {
 
 	for name, there := range map[string]func(t *testing.T) *pgxpool.Pool{
 		"to lower transaction ids": func(t *testing.T) *pgxpool.Pool {
-			_, err := lowPool.Exec(ctx, "CREATE DATABASE arrived")
+			_, err := lowPool.Exec(ctx, "CREATE DATABASE arrived TEMPLATE template0")
 			require.NoError(t, err)
 			copyByDump(t, high.DSN(""), low.DSN("arrived"))
 			return open(low, "arrived")
 		},
 		"to lower transaction ids, nothing pruned": func(t *testing.T) *pgxpool.Pool {
-			_, err := lowPool.Exec(ctx, "CREATE DATABASE unpruned")
+			_, err := lowPool.Exec(ctx, "CREATE DATABASE unpruned TEMPLATE template0")
 			require.NoError(t, err)
 			copyByDump(t, high.DSN(""), low.DSN("unpruned"))
 			pool := open(low, "unpruned")
@@ -82,14 +82,14 @@ func TestLogFromElsewhere(t *testing.T) {
 			return pool
 		},
 		"to higher transaction ids": func(t *testing.T) *pgxpool.Pool {
-			_, err := highPool.Exec(ctx, "CREATE DATABASE arrived")
+			_, err := highPool.Exec(ctx, "CREATE DATABASE arrived TEMPLATE template0")
 			require.NoError(t, err)
 			copyByDump(t, low.DSN(""), high.DSN("arrived"))
 			return open(high, "arrived")
 		},
 		"as a template": func(t *testing.T) *pgxpool.Pool {
 			other := open(low, "template1")
-			_, err := lowPool.Exec(ctx, "CREATE DATABASE original")
+			_, err := lowPool.Exec(ctx, "CREATE DATABASE original TEMPLATE template0")
 			require.NoError(t, err)
 			copyByDump(t, high.DSN(""), low.DSN("original"))
 			_, err = other.Exec(ctx, "CREATE DATABASE clone TEMPLATE original")
