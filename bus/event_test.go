@@ -35,7 +35,7 @@ var many = map[string]func(tx *bus.LocalTx, n int){
 
 // TestInvalidateIsLinear: what many invalidations of one transaction allocate grows with their number, and not with its
 // square. It runs alone, since it counts the allocations of the process.
-func TestInvalidateIsLinear(t *testing.T) { //nolint:paralleltest // counts the allocations of the process
+func TestInvalidateIsLinear(t *testing.T) {
 	for name, invalidate := range many {
 		t.Run(name, func(t *testing.T) {
 			each := func(n int) float64 {

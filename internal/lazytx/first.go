@@ -15,7 +15,7 @@ import (
 // Exec implements pgx.Tx.
 func (t *Tx) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
 	if t.inner == nil {
-		tag, err, done := t.execFirst(ctx, sql, args)
+		tag, done, err := t.execFirst(ctx, sql, args)
 		if done {
 			return tag, err
 		}
@@ -29,7 +29,7 @@ func (t *Tx) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandT
 // Query implements pgx.Tx.
 func (t *Tx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	if t.inner == nil {
-		rows, err, done := t.queryFirst(ctx, sql, args)
+		rows, done, err := t.queryFirst(ctx, sql, args)
 		if done {
 			return rows, err
 		}
@@ -43,7 +43,7 @@ func (t *Tx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, erro
 // QueryRow implements pgx.Tx.
 func (t *Tx) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	if t.inner == nil {
-		rows, err, done := t.queryFirst(ctx, sql, args)
+		rows, done, err := t.queryFirst(ctx, sql, args)
 		switch {
 		case done && err != nil:
 			return failedRows{err}
@@ -59,52 +59,52 @@ func (t *Tx) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 
 // execFirst executes the first statement together with BEGIN. If done is false nothing has happened, and the usual way
 // remains.
-func (t *Tx) execFirst(ctx context.Context, sql string, args []any) (tag pgconn.CommandTag, err error, done bool) { //nolint:revive // err is not about done
+func (t *Tx) execFirst(ctx context.Context, sql string, args []any) (tag pgconn.CommandTag, done bool, err error) {
 	text, values, ok := t.pipelined(ctx, sql, args)
 	if !ok || len(values) == 0 { // without arguments pgx uses the simple protocol
-		return tag, nil, false
+		return tag, false, nil
 	}
-	f, err, done := t.send(ctx, sql, args, text, values, func(want, got int) error {
+	f, done, err := t.send(ctx, sql, args, text, values, func(int, int) error {
 		return errors.New("mismatched param and argument count")
 	})
 	if err != nil || !done {
-		return tag, err, done
+		return tag, done, err
 	}
 	if f.results.NextResult() {
 		tag, _ = f.results.ResultReader().Close()
 	}
 	err = f.end(tag)
-	return tag, err, true
+	return tag, true, err
 }
 
 // queryFirst is the same for a query. A server's error comes from the rows.
-func (t *Tx) queryFirst(ctx context.Context, sql string, args []any) (rows *firstRows, err error, done bool) { //nolint:revive // err is not about done
+func (t *Tx) queryFirst(ctx context.Context, sql string, args []any) (rows *firstRows, done bool, err error) {
 	text, values, ok := t.pipelined(ctx, sql, args)
 	if !ok {
-		return nil, nil, false
+		return nil, false, nil
 	}
-	f, err, done := t.send(ctx, sql, args, text, values, func(want, got int) error {
+	f, done, err := t.send(ctx, sql, args, text, values, func(want, got int) error {
 		return fmt.Errorf("expected %d arguments, got %d", want, got)
 	})
 	if !done {
-		return nil, nil, false
+		return nil, false, nil
 	}
 	if err != nil {
 		rows = &firstRows{Rows: failedRows{err}, closed: true, err: err}
 		if f != nil {
 			err = nil // pgx finds what went wrong on the way when the rows are read
 		}
-		return rows, err, true
+		return rows, true, err
 	}
 	rows = &firstRows{first: f}
 	if !f.results.NextResult() {
 		rows.closed = true
 		rows.err = f.end(pgconn.CommandTag{})
 		rows.Rows = failedRows{rows.err}
-		return rows, nil, true
+		return rows, true, nil
 	}
 	rows.Rows = pgx.RowsFromResultReader(t.conn.TypeMap(), f.results.ResultReader())
-	return rows, nil, true
+	return rows, true, nil
 }
 
 // pipelined reports whether a first statement can go with BEGIN, and returns it with named arguments resolved.
@@ -150,19 +150,19 @@ type first struct {
 // BEGIN has not been run and nothing has happened; then f is nil if nothing was sent either.
 func (t *Tx) send(
 	ctx context.Context, sql string, args []any, text string, values []any, mismatch func(want, got int) error,
-) (f *first, err error, done bool) { //nolint:revive // err is not about done
+) (f *first, done bool, err error) {
 	s, pg := t.session, t.conn.PgConn()
 	var sd *pgconn.StatementDescription
 	if s.mode != pgx.QueryExecModeExec {
 		if sd, err = s.describe(ctx, t.conn, text); err != nil {
-			return nil, err, !t.canRepeat(err)
+			return nil, !t.canRepeat(err), err
 		}
 		if len(sd.ParamOIDs) != len(values) {
-			return nil, mismatch(len(sd.ParamOIDs), len(values)), true
+			return nil, true, mismatch(len(sd.ParamOIDs), len(values))
 		}
 	}
 	if err = s.builder.Build(t.conn.TypeMap(), sd, values); err != nil {
-		return nil, err, true
+		return nil, true, err
 	}
 
 	b := &pgconn.Batch{}
@@ -196,11 +196,11 @@ func (t *Tx) send(
 		if pgerr.IsUnknownStatement(err) {
 			s.forgetAll()
 		}
-		return f, err, !t.canRepeat(err)
+		return f, !t.canRepeat(err), err
 	}
 	endBegin(tag, nil)
 	t.adopt()
-	return f, nil, true
+	return f, true, nil
 }
 
 // canRepeat reports whether the usual way remains after an error before BEGIN has run: the server has refused and the
