@@ -20,6 +20,7 @@ import (
 type sealedTier struct {
 	cache.Tier
 	aead atomic.Pointer[cipher.AEAD] // nil until the database has been asked for the key
+	open bool                        // see Weaken
 }
 
 var errTierKey = errors.New("sessionstore: key of the tier is too short")
@@ -45,6 +46,9 @@ func (t *sealedTier) setKey(secret []byte) error {
 
 // Get implements cache.Tier. What does not open is a miss, and counted as unreadable by the cache.
 func (t *sealedTier) Get(ctx context.Context, key string) ([]byte, error) {
+	if t.open {
+		return t.Tier.Get(ctx, key)
+	}
 	aead := t.aead.Load()
 	if aead == nil {
 		return nil, cache.ErrTierMiss
@@ -65,6 +69,9 @@ func (t *sealedTier) Get(ctx context.Context, key string) ([]byte, error) {
 
 // Set implements cache.Tier.
 func (t *sealedTier) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if t.open {
+		return t.Tier.Set(ctx, key, value, ttl)
+	}
 	aead := t.aead.Load()
 	if aead == nil {
 		return nil // nothing is stored that others could not trust

@@ -14,6 +14,9 @@ func (a *adapter[T]) Weaken(guards hook.SessionGuards, caches hook.CacheGuards) 
 	s := a.s
 	s.weak = guards
 	s.rows.Weaken(hook.Token{}, caches)
+	if s.tier != nil {
+		s.tier.open = guards.TierOpen
+	}
 	if guards.SaveEnded {
 		s.sql.save = withoutLine(s.sql.save, "s.gen = ")
 	}

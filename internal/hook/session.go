@@ -12,6 +12,8 @@ type SessionGuards struct {
 	TakeAgain bool
 	// KeepExpired: what is in memory does not expire.
 	KeepExpired bool
+	// TierOpen: rows lie in a tier as they are, and whatever lies there is taken.
+	TierOpen bool
 	// Graceful: a token that was replaced goes on for an hour, whatever grace was asked for.
 	Graceful bool
 }

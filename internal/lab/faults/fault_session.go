@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/internal/hook"
@@ -33,6 +34,8 @@ func sessionFaults() []fault {
 		row("session-postmaster-sigkill", "SIGKILL of all of Postgres, recovery", plan{}, crashed),
 		skewed,
 		row("session-redis-restored", "old values come back in the Redis behind the stores, again and again", plan{tier: redisTier}, restoreOften),
+		row("session-redis-forged", "somebody writes other users' names into the Redis behind the stores, and moves values to other keys",
+			plan{tier: redisTier}, forgeOften),
 		row("session-redis-crash", "SIGKILL of all of Postgres: Redis holds values from before the new log", plan{tier: redisTier}, refusing(crashed)),
 	}
 }
@@ -81,8 +84,43 @@ func sessionControls() []control {
 			func(t *sessionTally) count { return t.overdue })),
 		guard(hook.SessionGuards{Graceful: true}, row("Graceful", "tokens that somebody may have planted are used after the login", plan{}, lasting,
 			func(t *sessionTally) count { return t.mixed })),
+		guard(hook.SessionGuards{TierOpen: true}, row("TierOpen", "somebody writes other users' names into the Redis behind the stores",
+			plan{tier: redisTier}, forgeOften, func(t *sessionTally) count { return t.mixed })),
 		late, fresh, snapshot, tells,
 	}
+}
+
+// forgeOften writes another user's name into whatever lies in Redis, and swaps values, again and again.
+func forgeOften(ctx context.Context, s *scene) error {
+	const forge = `local n, last, before = 0, nil, nil
+		for _, key in ipairs(redis.call('KEYS', ARGV[1] .. '*')) do
+			local value = redis.call('GET', key)
+			local forged, hits = string.gsub(value, '"user":"user%-%d', '"user":"user-' .. ARGV[2])
+			if hits == 0 and last and tonumber(ARGV[2]) % 2 == 0 then
+				redis.call('SET', last, value, 'KEEPTTL')
+				forged = before
+			end
+			redis.call('SET', key, forged, 'KEEPTTL')
+			last, before, n = key, value, n + 1
+		end
+		return n`
+	written := 0
+	for end := time.Now().Add(s.options.duration); time.Now().Before(end); {
+		n, err := s.redis.script(ctx, forge, ours, strconv.Itoa(written%10))
+		if err != nil {
+			return err
+		}
+		written += n
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	if written == 0 {
+		return errors.New("nothing lay in Redis to be forged")
+	}
+	s.healed()
+	s.note("%d forged values written", written)
+	return nil
 }
 
 // blink cuts the listening connections of two pods off for a little less than StaleAfter, again and again: they are fresh
