@@ -141,8 +141,8 @@ func row(columns ...column) []pgproto3.BackendMessage {
 }
 
 const (
-	oidBool, oidBytea, oidInt8, oidInt4, oidText, oidFloat8        = 16, 17, 20, 23, 25, 701
-	oidTextArray, oidTimestamptz, oidXID8                   uint32 = 1009, 1184, 5069
+	oidBool, oidInt8, oidInt4, oidText, oidFloat8        = 16, 20, 23, 25, 701
+	oidTextArray, oidXID8                         uint32 = 1009, 5069
 )
 
 const (
@@ -155,7 +155,7 @@ func (c *fakeConn) answer(sql string) []pgproto3.BackendMessage {
 	s := c.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now().UTC().Format("2006-01-02 15:04:05.999999+00")
+	now := time.Now().UnixMicro()
 	done := func(tag string) []pgproto3.BackendMessage {
 		return []pgproto3.BackendMessage{&pgproto3.CommandComplete{CommandTag: []byte(tag)}}
 	}
@@ -181,11 +181,11 @@ func (c *fakeConn) answer(sql string) []pgproto3.BackendMessage {
 		return done("LISTEN")
 	case strings.Contains(sql, firstOfDifference):
 		s.differences.Add(1)
-		return row(column{oidText, s.epoch}, column{oidBytea, `\x00`}, column{oidText, nil}, column{oidText, s.snapshot()}, column{oidTimestamptz, now},
-			column{oidXID8, nil}, column{oidInt4, nil}, column{oidText, nil}, column{oidTextArray, nil}, column{oidBool, nil}, column{oidTimestamptz, nil}, column{oidInt8, nil})
+		return row(column{oidText, s.epoch}, column{oidText, "00"}, column{oidText, nil}, column{oidText, s.snapshot()}, column{oidInt8, now},
+			column{oidXID8, nil}, column{oidInt4, nil}, column{oidText, nil}, column{oidTextArray, nil}, column{oidBool, nil}, column{oidInt8, nil}, column{oidInt8, nil})
 	case strings.Contains(sql, "SET beat = beat %"):
 		s.beats.Add(1)
-		answer := row(column{oidText, s.snapshot()}, column{oidText, s.epoch}, column{oidText, "(0,1)"}, column{oidTimestamptz, now},
+		answer := row(column{oidText, s.snapshot()}, column{oidText, s.epoch}, column{oidText, "(0,1)"}, column{oidInt8, now},
 			column{oidFloat8, 0.25}, column{oidInt8, 5000}, column{oidInt8, 5000})
 		s.xid++
 		return answer
