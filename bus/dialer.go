@@ -83,11 +83,12 @@ func (d *dialer) report(ctx context.Context, message string, err error) {
 		return
 	}
 	attrs := []slog.Attr{slog.String("connection", d.purpose), slog.Any("error", err)}
-	if !isPermanent(err) {
-		d.log.LogAttrs(ctx, slog.LevelWarn, message, attrs...)
-		return
+	level := slog.LevelWarn
+	if isPermanent(err) {
+		level = slog.LevelError
+		attrs = append(attrs, slog.String("remedy", remedy(err)))
 	}
-	d.log.LogAttrs(ctx, slog.LevelError, message, append(attrs, slog.String("remedy", remedy(err)))...)
+	d.log.LogAttrs(ctx, level, message, attrs...) //nolint:sloglint // each caller passes a constant
 }
 
 // worthSaying notes an error, and reports whether it is news.

@@ -30,8 +30,10 @@ type pgxStatements struct{ *bus.Tx }
 
 func (s pgxStatements) invalidate(key string) { s.Invalidate("item", key) }
 func (s pgxStatements) read(q string) (text string, err error) {
-	return text, s.QueryRow(context.Background(), q).Scan(&text)
+	err = s.QueryRow(context.Background(), q).Scan(&text)
+	return text, err
 }
+
 func (s pgxStatements) write(q string) error { _, err := s.Exec(context.Background(), q); return err }
 
 type sqlStatements struct {
@@ -41,9 +43,10 @@ type sqlStatements struct {
 
 func (s sqlStatements) invalidate(key string) { s.staging.Invalidate("item", key) }
 func (s sqlStatements) read(q string) (text string, err error) {
-	return text, s.QueryRow(q).Scan(&text)
+	err = s.QueryRow(q).Scan(&text)
+	return text, err
 }
-func (s sqlStatements) write(q string) error { _, err := s.Tx.Exec(q); return err }
+func (s sqlStatements) write(q string) error { _, err := s.Exec(q); return err }
 
 func runners(t *testing.T, pool *pgxpool.Pool) (*pod, map[string]runner) {
 	t.Helper()

@@ -12,19 +12,17 @@ import (
 // loop whenever something may have been missed.
 type catchUp struct{ *applier }
 
-// apply applies a difference, or resets all subscribers if it cannot be applied; then it returns why.
-func (c catchUp) apply(d *difference) Reason {
-	reason := c.applyLocked(d)
-	switch reason {
+// apply applies a difference, or resets all subscribers if it cannot be applied.
+func (c catchUp) apply(d *difference) {
+	switch reason := c.applyLocked(d); reason {
 	case "":
-		return ""
+		return
 	case ReasonStart:
 		c.log.Debug("first position")
 	default:
 		c.log.Warn("all subscribers reset", slog.String("reason", string(reason)))
 	}
 	c.requests.set(&c.requests.beat) // a reset takes the proof away: seek the next at once
-	return reason
 }
 
 func (c catchUp) applyLocked(d *difference) Reason {

@@ -17,8 +17,8 @@ type txKey struct{}
 
 // state is how some applications keep a transaction in a context.
 type state struct {
-	Tx    pgx.Tx
-	depth int
+	Tx pgx.Tx
+	_  int
 }
 
 // repository reads through the transaction in the context, if there is one, as repositories do.

@@ -63,7 +63,7 @@ func TestKeyProof(t *testing.T) {
 	type pair struct{ a, b string }
 	type rich struct {
 		A int8
-		b any
+		b any //nolint:unused // part of the type's shape
 		C [2]bool
 		_ int
 		d netip.Addr
@@ -73,9 +73,22 @@ func TestKeyProof(t *testing.T) {
 	zero := 0.0
 	for _, keys := range [][]any{
 		{pair{"a", "b"}, pair{"ab", ""}, pair{"", "ab"}, pair{"a\x00", "b"}, pair{"a", "\x00b"}, pair{}},
-		{rich{}, rich{A: 1}, rich{A: -1}, rich{C: [2]bool{true}}, rich{C: [2]bool{false, true}}, rich{T: at}, rich{T: at.Add(1)},
-			rich{d: netip.MustParseAddr("::1")}, rich{d: netip.MustParseAddr("1.2.3.4")}},
-		{1.5, -1.5, 0.0, 1e300}, {uint8(1), uint8(2)}, {complex(1, 2), complex(2, 1)}, {"", "a", "aa"}, {[2]string{"a", "b"}, [2]string{"ab", ""}},
+		{
+			rich{},
+			rich{A: 1},
+			rich{A: -1},
+			rich{C: [2]bool{true}},
+			rich{C: [2]bool{false, true}},
+			rich{T: at},
+			rich{T: at.Add(1)},
+			rich{d: netip.MustParseAddr("::1")},
+			rich{d: netip.MustParseAddr("1.2.3.4")},
+		},
+		{1.5, -1.5, 0.0, 1e300},
+		{uint8(1), uint8(2)},
+		{complex(1, 2), complex(2, 1)},
+		{"", "a", "aa"},
+		{[2]string{"a", "b"}, [2]string{"ab", ""}},
 	} {
 		seen := map[string]any{}
 		for _, key := range keys {

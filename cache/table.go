@@ -75,7 +75,7 @@ func (t *table[K, V]) find(hash uint64, key K) *entry[K, V] {
 	groups := *t.groups.Load()
 	tag := tagOf(hash)
 	at := home(hash, len(groups))
-	for range len(groups) {
+	for range groups {
 		g := &groups[at]
 		tags := g.tags.Load()
 		for match := withTag(tags, tag); match != 0; match &= match - 1 {
@@ -139,7 +139,7 @@ func occupy[K comparable, V any](groups []group[K, V], hash uint64, e *entry[K, 
 func (t *table[K, V]) remove(hash uint64, e *entry[K, V]) bool {
 	groups := *t.groups.Load()
 	at := home(hash, len(groups))
-	for range len(groups) {
+	for range groups {
 		g := &groups[at]
 		tags := g.tags.Load()
 		for slot := range groupSize {
@@ -194,10 +194,4 @@ func (t *table[K, V]) all(yield func(*entry[K, V]) bool) {
 			}
 		}
 	}
-}
-
-// clear takes all out. The shard is locked.
-func (t *table[K, V]) clear() {
-	t.live, t.used = 0, 0
-	t.groups.Store(newGroups[K, V](1))
 }

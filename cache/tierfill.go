@@ -79,7 +79,7 @@ func (c *Cache[K, V]) remaining(e *envelope) time.Duration {
 // seal returns what goes to the tier of what a load has read, if anything does. Whatever was invalidated since it began, the
 // envelope says that it is from before.
 func (c *Cache[K, V]) seal(f *call[K, V], o *outcome[V]) (v sealed[K, V], ok bool) {
-	if c.tier == nil || o.err != nil && !(c.tier.absent && o.absent()) {
+	if c.tier == nil || o.err != nil && (!c.tier.absent || !o.absent()) {
 		return v, false
 	}
 	if c.weak.LabelLate {

@@ -167,7 +167,9 @@ func TestTierKey_NotInjective(t *testing.T) {
 // A key that means something in this process only cannot be told from others in a tier.
 func TestTierKey_NotPortable(t *testing.T) {
 	t.Parallel()
-	type pointing struct{ p *int }
+	type pointing struct {
+		p *int //nolint:unused // part of the type's shape
+	}
 	cfg := &cache.Config[pointing, int]{KeyString: func(pointing) string { return "x" }, Tier: newTier()}
 	_, err := cache.New(newFake(), "item", cache.Func(func(context.Context, pointing) (int, error) { return 1, nil }), cfg)
 	require.ErrorIs(t, err, cache.ErrConfig)
@@ -176,7 +178,7 @@ func TestTierKey_NotPortable(t *testing.T) {
 	at := time.Now()
 	type timed struct {
 		at time.Time
-		n  any
+		n  any //nolint:unused // part of the type's shape
 	}
 	ok := &cache.Config[timed, int]{KeyString: func(k timed) string { return k.at.Format(time.RFC3339Nano) }, Tier: newTier()}
 	c := open(t, newFake(), cache.Func(func(context.Context, timed) (int, error) { return 1, nil }), ok)

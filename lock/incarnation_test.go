@@ -200,7 +200,6 @@ func cutOff(t *testing.T, pool *pgxpool.Pool) {
 type copyOf struct {
 	sequence, minutes int64
 	n                 int
-	restore           string
 }
 
 func backup(t *testing.T, pool *pgxpool.Pool) (c copyOf) {

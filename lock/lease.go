@@ -36,8 +36,10 @@ type Lease struct {
 }
 
 func newLease(a *attempt, token int64, database string, sent time.Time) *Lease {
-	l := &Lease{locker: a.Locker, key: a.key, id: a.id, token: token, database: database, granted: sent, sent: sent, waited: a.queued && !a.unknown,
-		releasing: make(chan struct{}, 1)}
+	l := &Lease{
+		locker: a.Locker, key: a.key, id: a.id, token: token, database: database, granted: sent, sent: sent, waited: a.queued && !a.unknown,
+		releasing: make(chan struct{}, 1),
+	}
 	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(a.values))
 	l.mu.Lock() // the timer may fire at once
 	defer l.mu.Unlock()

@@ -312,11 +312,12 @@ func TestOldStatementMovesNobodyElsesRow(t *testing.T) {
 		if err := conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid); err != nil {
 			return err
 		}
+		statement := v1(t, "revoke_others")
 		go func() {
 			defer conn.Release()
 			var tag string
 			var moved bool
-			_ = conn.QueryRow(ctx, v1(t, "revoke_others"), first, second).Scan(&tag, &moved)
+			_ = conn.QueryRow(ctx, statement, first, second).Scan(&tag, &moved)
 			done <- moved
 		}()
 		// It has found the row as mallory's, and waits for this transaction.

@@ -143,7 +143,10 @@ func operations() []operation {
 			}
 			_, err = p.Adapter(hook.Token{}).Commit(t.Context(), s.any(), cart{}, &commitOptions{
 				MustExist: true, Login: l, Authenticated: true,
-				Merge: func(now cart) (cart, error) { return now, add(name)(&now) },
+				Merge: func(now cart) (cart, error) {
+					err := add(name)(&now)
+					return now, err
+				},
 			})
 			if err == nil {
 				s.wrote(name)
@@ -152,7 +155,10 @@ func operations() []operation {
 		}},
 		{"import", func(t *testing.T, p *pod, s *subject, name string) error {
 			_, err := p.Adapter(hook.Token{}).Commit(t.Context(), s.token, cart{}, &commitOptions{
-				MustExist: true, Merge: func(now cart) (cart, error) { return now, add(name)(&now) },
+				MustExist: true, Merge: func(now cart) (cart, error) {
+					err := add(name)(&now)
+					return now, err
+				},
 			})
 			if err == nil {
 				s.wrote(name)

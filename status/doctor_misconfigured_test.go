@@ -86,59 +86,109 @@ func TestDoctorMisconfigured(t *testing.T) {
 		says   []string
 		hint   string
 	}{
-		{name: "statement_timeout of the role", made: "ALTER ROLE $role SET statement_timeout = '50ms'", check: "settings", level: status.LevelFail,
-			says: []string{"statement_timeout is 50ms", "set on the role $role"}, hint: "ALTER ROLE $role RESET statement_timeout"},
-		{name: "statement_timeout of the database", made: "ALTER DATABASE $database SET statement_timeout = '2s'", check: "settings", level: status.LevelWarn,
-			says: []string{"statement_timeout is 2000ms", "set on the database"}, hint: "RESET statement_timeout"},
-		{name: "statement_timeout of the role in the database", made: "ALTER ROLE $role IN DATABASE $database SET statement_timeout = '100ms'", check: "settings", level: status.LevelFail,
-			says: []string{"set on the role $role in the database"}, hint: "IN DATABASE"},
-		{name: "statement_timeout of the client", params: map[string]string{"statement_timeout": "50"}, check: "settings", level: status.LevelFail,
-			says: []string{"sent by the client"}, hint: "RuntimeParams"},
-		{name: "lock_timeout", made: "ALTER ROLE $role SET lock_timeout = '1ms'", check: "settings", level: status.LevelWarn,
-			says: []string{"lock_timeout is 1ms"}, hint: "ALTER ROLE $role RESET lock_timeout"},
-		{name: "idle_session_timeout", made: "ALTER DATABASE $database SET idle_session_timeout = '5s'", check: "settings", level: status.LevelWarn,
-			says: []string{"idle_session_timeout is 5000ms", "between requests"}, hint: "ALTER DATABASE"},
-		{name: "idle_in_transaction_session_timeout", made: "ALTER ROLE $role SET idle_in_transaction_session_timeout = '10ms'", check: "settings", level: status.LevelWarn,
-			says: []string{"idle_in_transaction_session_timeout is 10ms"}, hint: "RESET"},
-		{name: "session_replication_role", made: "ALTER ROLE $role SET session_replication_role = replica", check: "settings", level: status.LevelFail,
-			says: []string{"triggers do not fire"}, hint: "RESET session_replication_role"},
-		{name: "synchronous_commit", made: "ALTER ROLE $role SET synchronous_commit = off", check: "settings", level: status.LevelWarn,
-			says: []string{"fencing token"}, hint: "RESET synchronous_commit"},
-		{name: "serializable by default", made: "ALTER DATABASE $database SET default_transaction_isolation = serializable", check: "settings", level: status.LevelWarn,
-			says: []string{"default_transaction_isolation is serializable"}, hint: "RESET default_transaction_isolation"},
+		{
+			name: "statement_timeout of the role", made: "ALTER ROLE $role SET statement_timeout = '50ms'", check: "settings", level: status.LevelFail,
+			says: []string{"statement_timeout is 50ms", "set on the role $role"}, hint: "ALTER ROLE $role RESET statement_timeout",
+		},
+		{
+			name: "statement_timeout of the database", made: "ALTER DATABASE $database SET statement_timeout = '2s'", check: "settings", level: status.LevelWarn,
+			says: []string{"statement_timeout is 2000ms", "set on the database"}, hint: "RESET statement_timeout",
+		},
+		{
+			name: "statement_timeout of the role in the database", made: "ALTER ROLE $role IN DATABASE $database SET statement_timeout = '100ms'", check: "settings", level: status.LevelFail,
+			says: []string{"set on the role $role in the database"}, hint: "IN DATABASE",
+		},
+		{
+			name: "statement_timeout of the client", params: map[string]string{"statement_timeout": "50"}, check: "settings", level: status.LevelFail,
+			says: []string{"sent by the client"}, hint: "RuntimeParams",
+		},
+		{
+			name: "lock_timeout", made: "ALTER ROLE $role SET lock_timeout = '1ms'", check: "settings", level: status.LevelWarn,
+			says: []string{"lock_timeout is 1ms"}, hint: "ALTER ROLE $role RESET lock_timeout",
+		},
+		{
+			name: "idle_session_timeout", made: "ALTER DATABASE $database SET idle_session_timeout = '5s'", check: "settings", level: status.LevelWarn,
+			says: []string{"idle_session_timeout is 5000ms", "between requests"}, hint: "ALTER DATABASE",
+		},
+		{
+			name: "idle_in_transaction_session_timeout", made: "ALTER ROLE $role SET idle_in_transaction_session_timeout = '10ms'", check: "settings", level: status.LevelWarn,
+			says: []string{"idle_in_transaction_session_timeout is 10ms"}, hint: "RESET",
+		},
+		{
+			name: "session_replication_role", made: "ALTER ROLE $role SET session_replication_role = replica", check: "settings", level: status.LevelFail,
+			says: []string{"triggers do not fire"}, hint: "RESET session_replication_role",
+		},
+		{
+			name: "synchronous_commit", made: "ALTER ROLE $role SET synchronous_commit = off", check: "settings", level: status.LevelWarn,
+			says: []string{"fencing token"}, hint: "RESET synchronous_commit",
+		},
+		{
+			name: "serializable by default", made: "ALTER DATABASE $database SET default_transaction_isolation = serializable", check: "settings", level: status.LevelWarn,
+			says: []string{"default_transaction_isolation is serializable"}, hint: "RESET default_transaction_isolation",
+		},
 
-		{name: "read-only role", made: "ALTER ROLE $role SET default_transaction_read_only = on", check: "primary", level: status.LevelFail,
-			says: []string{"transactions are read-only", "set on the role $role"}, hint: "ALTER ROLE $role RESET default_transaction_read_only"},
-		{name: "read-only database", made: "ALTER DATABASE $database SET default_transaction_read_only = on", check: "primary", level: status.LevelFail,
-			says: []string{"set on the database"}, hint: "ALTER DATABASE"},
+		{
+			name: "read-only role", made: "ALTER ROLE $role SET default_transaction_read_only = on", check: "primary", level: status.LevelFail,
+			says: []string{"transactions are read-only", "set on the role $role"}, hint: "ALTER ROLE $role RESET default_transaction_read_only",
+		},
+		{
+			name: "read-only database", made: "ALTER DATABASE $database SET default_transaction_read_only = on", check: "primary", level: status.LevelFail,
+			says: []string{"set on the database"}, hint: "ALTER DATABASE",
+		},
 
-		{name: "connection limit of the role", made: "ALTER ROLE $role CONNECTION LIMIT 4", check: "connections", level: status.LevelWarn,
-			says: []string{"limit of the role"}, hint: "ALTER ROLE … CONNECTION LIMIT"},
-		{name: "connection limit of the role, reached", made: "ALTER ROLE $role CONNECTION LIMIT 1", check: "reachable", level: status.LevelFail,
-			says: []string{"the bus cannot"}, hint: "ALTER ROLE … CONNECTION LIMIT"},
-		{name: "connection limit of the database", made: "ALTER DATABASE $database CONNECTION LIMIT 5", check: "connections", level: status.LevelWarn,
-			says: []string{"limit of the database"}, hint: "ALTER DATABASE … CONNECTION LIMIT"},
+		{
+			name: "connection limit of the role", made: "ALTER ROLE $role CONNECTION LIMIT 4", check: "connections", level: status.LevelWarn,
+			says: []string{"limit of the role"}, hint: "ALTER ROLE … CONNECTION LIMIT",
+		},
+		{
+			name: "connection limit of the role, reached", made: "ALTER ROLE $role CONNECTION LIMIT 1", check: "reachable", level: status.LevelFail,
+			says: []string{"the bus cannot"}, hint: "ALTER ROLE … CONNECTION LIMIT",
+		},
+		{
+			name: "connection limit of the database", made: "ALTER DATABASE $database CONNECTION LIMIT 5", check: "connections", level: status.LevelWarn,
+			says: []string{"limit of the database"}, hint: "ALTER DATABASE … CONNECTION LIMIT",
+		},
 
-		{name: "logged event table", made: "ALTER TABLE pgcoherence.event SET LOGGED", check: "tables", level: status.LevelFail,
-			says: []string{"LOGGED: event"}, hint: "SET UNLOGGED"},
-		{name: "unlogged leases", made: "ALTER TABLE pgcoherence.lease SET UNLOGGED", check: "tables", level: status.LevelFail,
-			says: []string{"UNLOGGED: lease"}, hint: "SET LOGGED"},
-		{name: "a dropped table", made: "DROP TABLE pgcoherence.pod CASCADE", check: "tables", level: status.LevelFail,
-			says: []string{"bus", "one table is not there: pod"}, hint: "bus.Migrate"},
-		{name: "row level security on the log", made: "ALTER TABLE pgcoherence.event ENABLE ROW LEVEL SECURITY", check: "tables", level: status.LevelFail,
-			says: []string{"Row level security", "event"}, hint: "DISABLE ROW LEVEL SECURITY"},
-		{name: "row level security on sessions", made: "ALTER TABLE pgcoherence.session ENABLE ROW LEVEL SECURITY", check: "tables", level: status.LevelFail,
-			says: []string{"session"}, hint: "DISABLE ROW LEVEL SECURITY"},
-		{name: "a right less", made: "REVOKE DELETE ON pgcoherence.event FROM $role", check: "grants", level: status.LevelFail,
-			says: []string{"DELETE ON event"}, hint: "AppRole"},
-		{name: "a function less", made: "REVOKE EXECUTE ON FUNCTION pgcoherence.identity() FROM PUBLIC, $role", check: "grants", level: status.LevelFail,
-			says: []string{"EXECUTE ON function identity"}, hint: "AppRole"},
-		{name: "a sequence less", made: "REVOKE ALL ON SEQUENCE pgcoherence.lease_token FROM $role", check: "grants", level: status.LevelFail,
-			says: []string{"USAGE ON sequence lease_token"}, hint: "AppRole"},
-		{name: "newer tables", made: "INSERT INTO pgcoherence.migration (component, version, name) VALUES ('lock', 99, 'from the future')", check: "schema", level: status.LevelWarn,
-			says: []string{"The tables of lock are newer"}, hint: "rolling deploy"},
-		{name: "no schema", made: "DROP SCHEMA pgcoherence CASCADE", check: "schema", level: status.LevelFail,
-			says: []string{"missing or too old"}, hint: "Migrate"},
+		{
+			name: "logged event table", made: "ALTER TABLE pgcoherence.event SET LOGGED", check: "tables", level: status.LevelFail,
+			says: []string{"LOGGED: event"}, hint: "SET UNLOGGED",
+		},
+		{
+			name: "unlogged leases", made: "ALTER TABLE pgcoherence.lease SET UNLOGGED", check: "tables", level: status.LevelFail,
+			says: []string{"UNLOGGED: lease"}, hint: "SET LOGGED",
+		},
+		{
+			name: "a dropped table", made: "DROP TABLE pgcoherence.pod CASCADE", check: "tables", level: status.LevelFail,
+			says: []string{"bus", "one table is not there: pod"}, hint: "bus.Migrate",
+		},
+		{
+			name: "row level security on the log", made: "ALTER TABLE pgcoherence.event ENABLE ROW LEVEL SECURITY", check: "tables", level: status.LevelFail,
+			says: []string{"Row level security", "event"}, hint: "DISABLE ROW LEVEL SECURITY",
+		},
+		{
+			name: "row level security on sessions", made: "ALTER TABLE pgcoherence.session ENABLE ROW LEVEL SECURITY", check: "tables", level: status.LevelFail,
+			says: []string{"session"}, hint: "DISABLE ROW LEVEL SECURITY",
+		},
+		{
+			name: "a right less", made: "REVOKE DELETE ON pgcoherence.event FROM $role", check: "grants", level: status.LevelFail,
+			says: []string{"DELETE ON event"}, hint: "AppRole",
+		},
+		{
+			name: "a function less", made: "REVOKE EXECUTE ON FUNCTION pgcoherence.identity() FROM PUBLIC, $role", check: "grants", level: status.LevelFail,
+			says: []string{"EXECUTE ON function identity"}, hint: "AppRole",
+		},
+		{
+			name: "a sequence less", made: "REVOKE ALL ON SEQUENCE pgcoherence.lease_token FROM $role", check: "grants", level: status.LevelFail,
+			says: []string{"USAGE ON sequence lease_token"}, hint: "AppRole",
+		},
+		{
+			name: "newer tables", made: "INSERT INTO pgcoherence.migration (component, version, name) VALUES ('lock', 99, 'from the future')", check: "schema", level: status.LevelWarn,
+			says: []string{"The tables of lock are newer"}, hint: "rolling deploy",
+		},
+		{
+			name: "no schema", made: "DROP SCHEMA pgcoherence CASCADE", check: "schema", level: status.LevelFail,
+			says: []string{"missing or too old"}, hint: "Migrate",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -89,28 +89,48 @@ type settingRule struct {
 
 // The rules, by how much harm they do.
 var settingRules = []settingRule{
-	{"session_replication_role", LevelFail, is("replica"),
-		"Ordinary triggers do not fire on the pool's connections; those of a watched table do, as long as they are ENABLE ALWAYS"},
-	{"statement_timeout", LevelFail, shorter(time.Second),
-		"Statements end before a busy server can run them: commits, session writes and locks fail"},
-	{"statement_timeout", LevelWarn, within(time.Second, 5*time.Second),
-		"It is shorter than what this library allows a statement, so that writes fail on a server that is slow for a moment"},
-	{"lock_timeout", LevelWarn, shorter(time.Second),
-		"A transaction that meets another one on the same row fails instead of waiting for its turn"},
-	{"idle_in_transaction_session_timeout", LevelWarn, shorter(time.Second),
-		"A transaction in which the application pauses is ended"},
-	{"transaction_timeout", LevelWarn, shorter(5 * time.Second),
-		"Transactions end while they still work"},
-	{"idle_session_timeout", LevelWarn, shorter(time.Minute),
-		"The server closes the pool's connections between requests; set MaxConnIdleTime of the pool below it"},
-	{"synchronous_commit", LevelWarn, func(d *doctor, s setting) bool {
-		return s.value == "off" && slices.Contains(d.cfg.Components, ComponentLock)
+	{
+		"session_replication_role", LevelFail, is("replica"),
+		"Ordinary triggers do not fire on the pool's connections; those of a watched table do, as long as they are ENABLE ALWAYS",
 	},
-		"A crash of the server can issue a fencing token twice"},
-	{"default_transaction_isolation", LevelWarn, func(_ *doctor, s setting) bool { return s.value != "read committed" },
-		"Statements that meet on the same row are repeated until they do not: locks and sessions work, but slowly under contention"},
-	{"max_notify_queue_pages", LevelWarn, func(_ *doctor, s setting) bool { n, err := strconv.Atoi(s.value); return err == nil && n < 1024 },
-		"The notification queue is full soon when a listener hangs, and then every NOTIFY on the server fails"},
+	{
+		"statement_timeout", LevelFail, shorter(time.Second),
+		"Statements end before a busy server can run them: commits, session writes and locks fail",
+	},
+	{
+		"statement_timeout", LevelWarn, within(time.Second, 5*time.Second),
+		"It is shorter than what this library allows a statement, so that writes fail on a server that is slow for a moment",
+	},
+	{
+		"lock_timeout", LevelWarn, shorter(time.Second),
+		"A transaction that meets another one on the same row fails instead of waiting for its turn",
+	},
+	{
+		"idle_in_transaction_session_timeout", LevelWarn, shorter(time.Second),
+		"A transaction in which the application pauses is ended",
+	},
+	{
+		"transaction_timeout", LevelWarn, shorter(5 * time.Second),
+		"Transactions end while they still work",
+	},
+	{
+		"idle_session_timeout", LevelWarn, shorter(time.Minute),
+		"The server closes the pool's connections between requests; set MaxConnIdleTime of the pool below it",
+	},
+	{
+		"synchronous_commit", LevelWarn, func(d *doctor, s setting) bool {
+			return s.value == "off" && slices.Contains(d.cfg.Components, ComponentLock)
+		},
+		"A crash of the server can issue a fencing token twice",
+	},
+	{
+		"default_transaction_isolation", LevelWarn, func(_ *doctor, s setting) bool { return s.value != "read committed" },
+		"Statements that meet on the same row are repeated until they do not: locks and sessions work, but slowly under contention",
+	},
+	{
+		"max_notify_queue_pages", LevelWarn, func(_ *doctor, s setting) bool { n, err := strconv.Atoi(s.value); return err == nil && n < 1024 },
+		"The notification queue is full soon when a listener hangs, and then every NOTIFY on the server fails",
+	},
 }
 
 func is(value string) func(*doctor, setting) bool {

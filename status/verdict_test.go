@@ -55,13 +55,15 @@ func TestVerdict(t *testing.T) {
 			[]func(*status.Report){func(r *status.Report) {
 				r.Bus.Fresh, r.Bus.State, r.PodsError, r.Bus.LastError = false, "stale", "timeout", "connection refused"
 			}},
-			status.ToneBad, "The database does not respond, and this pod does not trust its caches", []string{"connection refused", "timeout"},
+			status.ToneBad, "The database does not respond, and this pod does not trust its caches",
+			[]string{"connection refused", "timeout"},
 		},
 		"closed, and the database is well": {
 			[]func(*status.Report){func(r *status.Report) {
 				r.Bus.Fresh, r.Bus.State, r.Bus.LastError = false, bus.Closed.String(), "password authentication failed"
 			}},
-			status.ToneBad, "This pod's bus has ended", []string{"password authentication failed"},
+			status.ToneBad, "This pod's bus has ended",
+			[]string{"password authentication failed"},
 		},
 		"only the list is missing": {
 			[]func(*status.Report){func(r *status.Report) { r.PodsError = "pool exhausted" }}, status.ToneWarn, "The list of pods cannot be read", []string{"pool exhausted"},
@@ -71,15 +73,18 @@ func TestVerdict(t *testing.T) {
 		},
 		"two are lost": {
 			[]func(*status.Report){pod(1, status.ConditionLost), pod(2, status.ConditionLost)},
-			status.ToneBad, "2 of 3 pods are lost, and nothing took their place", []string{"web-b, web-c"},
+			status.ToneBad, "2 of 3 pods are lost, and nothing took their place",
+			[]string{"web-b, web-c"},
 		},
 		"crashed and replaced": {
 			[]func(*status.Report){pod(1, status.ConditionLost), func(r *status.Report) { r.Pods[1].ReplacedBy, r.Pods[1].BeatAgeSeconds = "web-d", 15.4 }},
-			status.ToneWarn, "1 pod crashed and was replaced, the last one 15s ago", []string{"web-b"},
+			status.ToneWarn, "1 pod crashed and was replaced, the last one 15s ago",
+			[]string{"web-b"},
 		},
 		"one lost, one replaced": {
 			[]func(*status.Report){pod(1, status.ConditionLost), pod(2, status.ConditionLost), func(r *status.Report) { r.Pods[2].ReplacedBy = "web-d" }},
-			status.ToneBad, "1 of 2 pods is lost, and nothing took its place", []string{"web-b", "1 pod crashed and was replaced, the last one 0s ago"},
+			status.ToneBad, "1 of 2 pods is lost, and nothing took its place",
+			[]string{"web-b", "1 pod crashed and was replaced, the last one 0s ago"},
 		},
 		"another is stale": {
 			[]func(*status.Report){pod(1, status.ConditionStale)}, status.ToneBad, "1 of 3 pods is not trusting its caches", []string{"web-b"},
@@ -89,7 +94,8 @@ func TestVerdict(t *testing.T) {
 		},
 		"the worst wins": {
 			[]func(*status.Report){pod(1, status.ConditionDegraded), pod(2, status.ConditionLost)},
-			status.ToneBad, "1 of 3 pods is lost, and nothing took its place", []string{"web-c", "1 of 3 pods is catching up or polling"},
+			status.ToneBad, "1 of 3 pods is lost, and nothing took its place",
+			[]string{"web-c", "1 of 3 pods is catching up or polling"},
 		},
 		"reset in a loop": {
 			[]func(*status.Report){func(r *status.Report) {
@@ -109,11 +115,13 @@ func TestVerdict(t *testing.T) {
 		},
 		"the queue fills": {
 			[]func(*status.Report){func(r *status.Report) { r.Bus.QueueUsage = 0.2 }},
-			status.ToneWarn, "The server's notification queue is 20.00 % full", []string{"status.Doctor names who holds it"},
+			status.ToneWarn, "The server's notification queue is 20.00 % full",
+			[]string{"status.Doctor names who holds it"},
 		},
 		"the queue is nearly full": {
 			[]func(*status.Report){func(r *status.Report) { r.Bus.QueueUsage = 0.6 }},
-			status.ToneBad, "The server's notification queue is 60.00 % full", []string{"status.Doctor names who holds it"},
+			status.ToneBad, "The server's notification queue is 60.00 % full",
+			[]string{"status.Doctor names who holds it"},
 		},
 		"Redis is away": {
 			[]func(*status.Report){func(r *status.Report) {

@@ -43,7 +43,8 @@ func makeSchema(ctx context.Context, pool *pgxpool.Pool) error {
 func setup(t testing.TB) (*pgtest.DB, *pgxpool.Pool) {
 	t.Helper()
 	db := pgtest.New(t, template)
-	return db, db.Pool(t)
+	pool := db.Pool(t)
+	return db, pool
 }
 
 type installer interface {

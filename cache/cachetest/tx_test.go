@@ -27,7 +27,7 @@ func TestTx(t *testing.T) {
 	for _, b := range pods.Buses() {
 		c, err := cache.New(b, "users", cache.Func(func(context.Context, string) (int, error) { return value, nil }), nil)
 		require.NoError(t, err)
-		defer c.Close()
+		t.Cleanup(func() { _ = c.Close() })
 		caches = append(caches, c)
 	}
 	read := func() (values []int) {

@@ -26,7 +26,7 @@ func (r *firstRows) Close() {
 	}
 	r.closed = true
 	r.Rows.Close()
-	r.err = r.first.end(r.Rows.CommandTag())
+	r.err = r.first.end(r.CommandTag())
 	if err := r.Rows.Err(); err != nil {
 		r.err = err // it came first
 	}

@@ -23,7 +23,7 @@ func Compact(sql string) string {
 	for sql != "" {
 		n := token(sql)
 		switch text := sql[:n]; {
-		case strings.HasPrefix(text, "--"), strings.HasPrefix(text, "/*"), strings.Contains(" \t\n\r\f\v", text):
+		case strings.HasPrefix(text, "--"), strings.HasPrefix(text, "/*"), isBlank(text):
 			space = true
 		default:
 			emit(text)
@@ -108,3 +108,6 @@ func block(sql string) int {
 	}
 	return len(sql)
 }
+
+// isBlank reports whether a token is white space, of which each is a token of its own.
+func isBlank(token string) bool { return strings.TrimLeft(token, " \t\n\r\f\v") == "" }

@@ -117,25 +117,33 @@ const (
 )
 
 var situations = []situation{
-	{name: "in-sync", set: func(*scene) {}, tone: "ok", text: "All 3 pods are in sync", colour: white,
-		shown: `document.querySelectorAll('.tag').length === 1 && document.querySelector('.tag').textContent === "this pod"`},
+	{
+		name: "in-sync", set: func(*scene) {}, tone: "ok", text: "All 3 pods are in sync", colour: white,
+		shown: `document.querySelectorAll('.tag').length === 1 && document.querySelector('.tag').textContent === "this pod"`,
+	},
 	{name: "lost", set: func(s *scene) {
 		s.cluster.Pods = s.cluster.Pods[:2]
 		s.cluster.Departed = []bus.DepartedPod{{Pod: pod("p7dlr", 26*time.Hour, 40*time.Second), Lost: true}}
 	}, tone: "bad", text: "1 of 3 pods is lost, and nothing took its place", colour: red, shown: `document.querySelectorAll('.pod[data-condition="lost"]').length === 1`},
-	{name: "replaced", set: func(s *scene) {
-		s.cluster.Departed = []bus.DepartedPod{{Pod: pod("p7dlr", 26*time.Hour, 15*time.Second), Lost: true}}
-		s.cluster.Pods[2] = pod("t5vbn", 9*time.Second, 0)
-	}, tone: "warn", text: "1 pod crashed and was replaced, the last one 15s ago", colour: amber,
-		shown: `document.querySelector('.pod[data-condition="replaced"] .pod-facts').textContent.includes("t5vbn took its place")`},
+	{
+		name: "replaced", set: func(s *scene) {
+			s.cluster.Departed = []bus.DepartedPod{{Pod: pod("p7dlr", 26*time.Hour, 15*time.Second), Lost: true}}
+			s.cluster.Pods[2] = pod("t5vbn", 9*time.Second, 0)
+		}, tone: "warn", text: "1 pod crashed and was replaced, the last one 15s ago", colour: amber,
+		shown: `document.querySelector('.pod[data-condition="replaced"] .pod-facts').textContent.includes("t5vbn took its place")`,
+	},
 	{name: "left", set: func(s *scene) {
 		s.cluster.Departed = []bus.DepartedPod{{Pod: pod("p7dlr", 26*time.Hour, 15*time.Second)}}
 		s.cluster.Pods = s.cluster.Pods[:2]
 	}, tone: "ok", text: "All 2 pods are in sync", colour: white, shown: `document.querySelectorAll('.pod[data-condition="left"]').length === 1`},
-	{name: "another-is-stale", set: func(s *scene) { s.cluster.Pods[1].State = "stale" }, tone: "bad", text: "1 of 3 pods is not trusting its caches", colour: red,
-		shown: `document.querySelectorAll('.pod[data-condition="stale"]').length === 1`},
-	{name: "polling", set: func(s *scene) { s.cluster.Pods[1].State = "polling" }, tone: "warn", text: "1 of 3 pods is catching up or polling", colour: amber,
-		shown: `document.querySelectorAll('.pod[data-condition="degraded"]').length === 1`},
+	{
+		name: "another-is-stale", set: func(s *scene) { s.cluster.Pods[1].State = "stale" }, tone: "bad", text: "1 of 3 pods is not trusting its caches", colour: red,
+		shown: `document.querySelectorAll('.pod[data-condition="stale"]').length === 1`,
+	},
+	{
+		name: "polling", set: func(s *scene) { s.cluster.Pods[1].State = "polling" }, tone: "warn", text: "1 of 3 pods is catching up or polling", colour: amber,
+		shown: `document.querySelectorAll('.pod[data-condition="degraded"]').length === 1`,
+	},
 	{name: "stale", set: func(s *scene) {
 		s.fresh, s.stats.State, s.stats.FreshAge = false, bus.Stale, 8*time.Second
 		s.cluster.Pods[0].State = "stale"
@@ -155,10 +163,14 @@ var situations = []situation{
 		}
 		s.stats.Resets = 7
 	}, tone: "bad", text: "This pod was reset 7 times in a minute", colour: red, shown: `document.querySelectorAll("#resets li").length > 0`},
-	{name: "queue", set: func(s *scene) { s.stats.QueueUsage = 0.31 }, tone: "warn", text: "The server's notification queue is 31.00 % full", colour: amber,
-		shown: `document.getElementById("tile-queue").parentElement.dataset.tone === "warn"`},
-	{name: "redis-away", set: func(*scene) {}, tier: errors.New("refused"), tone: "warn", text: "The second level of the cache users does not respond", colour: amber,
-		shown: `document.querySelector('#caches .state[data-tone="bad"]').textContent.includes("away")`},
+	{
+		name: "queue", set: func(s *scene) { s.stats.QueueUsage = 0.31 }, tone: "warn", text: "The server's notification queue is 31.00 % full", colour: amber,
+		shown: `document.getElementById("tile-queue").parentElement.dataset.tone === "warn"`,
+	},
+	{
+		name: "redis-away", set: func(*scene) {}, tier: errors.New("refused"), tone: "warn", text: "The second level of the cache users does not respond", colour: amber,
+		shown: `document.querySelector('#caches .state[data-tone="bad"]').textContent.includes("away")`,
+	},
 }
 
 // TestSituations shows each situation to a browser: the sentence and the colour of the table, on a desktop and a phone,

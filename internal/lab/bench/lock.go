@@ -33,13 +33,15 @@ var (
 		lockPairs{Rounds: 7, Pace: pace{250 * time.Millisecond, 700 * time.Millisecond}, Clients: []int{1, 16, 32}},
 		handOffPlan{Rounds: 4, Contenders: 32, Pods: 4, Hold: 2 * time.Millisecond, Pace: pace{time.Second, 2500 * time.Millisecond}},
 		guardPlan{Rounds: 9, Clients: 16, Pace: pace{150 * time.Millisecond, 600 * time.Millisecond}},
-		beatPlan{Leases: 10_000, Beats: 20, TTL: 3 * time.Second}, time.Minute,
+		beatPlan{Leases: 10_000, Beats: 20, TTL: 3 * time.Second},
+		time.Minute,
 	}
 	shortLock = lockPlan{
 		lockPairs{Rounds: 3, Pace: pace{120 * time.Millisecond, 180 * time.Millisecond}, Clients: []int{1, 16, 32}},
 		handOffPlan{Rounds: 1, Contenders: 32, Pods: 4, Hold: 2 * time.Millisecond, Pace: pace{300 * time.Millisecond, 900 * time.Millisecond}},
 		guardPlan{Rounds: 5, Clients: 16, Pace: pace{50 * time.Millisecond, 220 * time.Millisecond}},
-		beatPlan{Leases: 2000, Beats: 7, TTL: lock.MinTTL}, 3 * time.Second,
+		beatPlan{Leases: 2000, Beats: 7, TTL: lock.MinTTL},
+		3 * time.Second,
 	}
 )
 

@@ -21,7 +21,8 @@ func TestLock(t *testing.T) {
 		lockPairs{Rounds: 2, Pace: p, Clients: []int{1, 4}},
 		handOffPlan{Rounds: 1, Contenders: 6, Pods: 3, Hold: time.Millisecond, Pace: pace{100 * time.Millisecond, 500 * time.Millisecond}},
 		guardPlan{Rounds: 2, Clients: 4, Pace: p},
-		beatPlan{Leases: 50, Beats: 2, TTL: lock.MinTTL}, 200 * time.Millisecond,
+		beatPlan{Leases: 50, Beats: 2, TTL: lock.MinTTL},
+		200 * time.Millisecond,
 	})
 	require.NoError(t, err)
 	requireResults(t, r, "lock.ratio.sql.1", "lock.ratio.sql_waits.1", "lock.ratio.sql.4", "lock.ratio.sql_waits.4",
