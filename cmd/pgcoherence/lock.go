@@ -78,7 +78,9 @@ func (r *runner) run(ctx context.Context) error {
 		go func() { ended <- locker.Run(running) }()
 		defer func() {
 			stop()
-			<-ended
+			if err := <-ended; err != nil {
+				r.app.note("pgcoherence: renewing leases: %v", err)
+			}
 		}()
 		return r.hold(ctx, locker)
 	})

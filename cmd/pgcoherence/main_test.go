@@ -131,7 +131,7 @@ func (f *fixture) startPod(ts *testscript.TestScript, _ bool, args []string) {
 	go func() { ended <- b.Run(ctx) }()
 	ts.Defer(func() {
 		stop()
-		<-ended
+		ts.Check(<-ended)
 	})
 	select {
 	case <-b.Ready():

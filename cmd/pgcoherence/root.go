@@ -107,7 +107,7 @@ func (a *app) withRunningBus(ctx context.Context, f func(context.Context, *pgxpo
 		defer func() {
 			stop()
 			if ended != nil {
-				<-ended
+				<-ended //nolint:errcheck // nil, for its context has ended
 			}
 		}()
 

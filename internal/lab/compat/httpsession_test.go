@@ -163,7 +163,12 @@ func TestHTTPSessionInFrameworks(t *testing.T) {
 			server := httptest.NewServer(handler)
 			t.Cleanup(server.Close)
 			var cookies []*http.Cookie
-			send := func(method, path, site string) *http.Response {
+			type received struct {
+				status  int
+				cookies []*http.Cookie
+				body    io.Reader
+			}
+			send := func(method, path, site string) received {
 				r, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, http.NoBody)
 				require.NoError(t, err)
 				for _, c := range cookies {
@@ -175,34 +180,34 @@ func TestHTTPSessionInFrameworks(t *testing.T) {
 				response, err := server.Client().Do(r)
 				require.NoError(t, err)
 				t.Cleanup(func() { _ = response.Body.Close() })
-				return response
+				return received{response.StatusCode, response.Cookies(), response.Body}
 			}
 
-			require.Equal(t, http.StatusUnauthorized, send("GET", "/account", "").StatusCode)
-			require.Equal(t, http.StatusForbidden, send("POST", "/login?user=ann", "cross-site").StatusCode)
+			require.Equal(t, http.StatusUnauthorized, send("GET", "/account", "").status)
+			require.Equal(t, http.StatusForbidden, send("POST", "/login?user=ann", "cross-site").status)
 			login := send("POST", "/login?user=ann", "same-origin")
-			require.Equal(t, http.StatusOK, login.StatusCode)
-			cookies = login.Cookies()
+			require.Equal(t, http.StatusOK, login.status)
+			cookies = login.cookies
 			require.Len(t, cookies, 1)
 			require.True(t, strings.HasPrefix(cookies[0].Name, "__Host-session-"))
 
 			account := send("GET", "/account", "")
-			require.Equal(t, http.StatusOK, account.StatusCode)
-			body, err := io.ReadAll(account.Body)
+			require.Equal(t, http.StatusOK, account.status)
+			body, err := io.ReadAll(account.body)
 			require.NoError(t, err)
 			require.Equal(t, "ann dark", string(body))
 
 			stream := send("GET", "/stream", "")
 			line := make([]byte, 5)
-			_, err = io.ReadFull(stream.Body, line)
+			_, err = io.ReadFull(stream.body, line)
 			require.NoError(t, err)
 			require.Equal(t, "open\n", string(line), "flushed while the handler runs")
 			_, err = store.RevokeUser(t.Context(), "ann")
 			require.NoError(t, err)
-			rest, err := io.ReadAll(stream.Body)
+			rest, err := io.ReadAll(stream.body)
 			require.NoError(t, err)
 			require.Equal(t, sessionstore.ErrRevoked.Error(), string(rest))
-			require.Equal(t, http.StatusUnauthorized, send("GET", "/account", "").StatusCode)
+			require.Equal(t, http.StatusUnauthorized, send("GET", "/account", "").status)
 		})
 	}
 }
