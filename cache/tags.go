@@ -90,22 +90,24 @@ func (b *tagBook) acquire(since *loadStart, tags []string) (marks []*tagMark, ok
 	if len(tags) == 0 {
 		return nil, true
 	}
+	if len(tags) > 1 { // one tag twice counts once
+		tags = slices.Compact(slices.Sorted(slices.Values(tags)))
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.lateLocked(since, tags) {
 		return nil, false
 	}
 
-	for _, tag := range tags {
+	marks = make([]*tagMark, len(tags))
+	for i, tag := range tags {
 		m := b.marks[tag]
 		if m == nil {
 			m = &tagMark{name: tag}
 			b.marks[tag] = m
 		}
-		if !slices.Contains(marks, m) {
-			m.refs++
-			marks = append(marks, m)
-		}
+		m.refs++
+		marks[i] = m
 	}
 	return marks, true
 }

@@ -1,0 +1,39 @@
+package cache
+
+import (
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A tag that is given twice counts once, and what was acquired is released to the last.
+func TestTagBook_Acquire(t *testing.T) {
+	t.Parallel()
+	b := newTagBook()
+	tags := []string{"x", "y", "x", "", "x"}
+	for i := range 20_000 { // many are linear: this would take minutes otherwise
+		tags = append(tags, strconv.Itoa(i))
+	}
+	given := append([]string(nil), tags...)
+	start := b.begin()
+	marks, ok := b.acquire(start, tags)
+	require.True(t, ok)
+	require.Equal(t, given, tags, "the caller's slice is left alone")
+	require.Len(t, marks, 20_003)
+	again, ok := b.acquire(start, []string{"x"})
+	require.True(t, ok)
+	require.Equal(t, 2, again[0].refs)
+
+	require.True(t, b.invalidate("y"))
+	for _, m := range marks {
+		require.Equal(t, m.name == "y", m.dead.Load())
+	}
+	_, ok = b.acquire(start, []string{"z", "y"})
+	require.False(t, ok, "it was invalidated since the load began")
+	b.end(start)
+	b.release(marks)
+	require.Len(t, b.marks, 1)
+	b.release(again)
+	require.Empty(t, b.marks)
+}
