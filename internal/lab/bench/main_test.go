@@ -39,9 +39,10 @@ func TestCommands(t *testing.T) {
 		require.Len(t, r.rows, 1+2*2*5, "a header, and disks by writers by variants")
 	})
 	t.Run("delay", func(t *testing.T) {
-		r, err := measureDelay(t.Context(), delayPlan{Rate: 100, Length: 300 * time.Millisecond, Unaware: 5, Pods: 2})
+		r, err := measureDelay(t.Context(), delayPlan{Rate: 100, Length: 300 * time.Millisecond, Unaware: 5, Pods: 2, Idle: 200 * time.Millisecond})
 		require.NoError(t, err)
-		requireResults(t, r, "delay.p50_ms", "delay.p99_ms", "delay.ratio_raw_notify", "delay.ratio_raw_notify_return")
+		requireResults(t, r, "delay.p50_ms", "delay.p99_ms", "delay.sql_p50_ms", "delay.sql_p99_ms",
+			"delay.ratio_raw_notify", "delay.ratio_raw_notify_return", "delay.sweep_idle_percent")
 	})
 	t.Run("idle", func(t *testing.T) {
 		r, err := measureIdle(t.Context(), idlePlan{Pods: []int{2}, Settle: 500 * time.Millisecond, Length: 2 * time.Second})
@@ -51,8 +52,8 @@ func TestCommands(t *testing.T) {
 	t.Run("confirm", func(t *testing.T) {
 		r, err := measureConfirm(t.Context(), confirmPlan{Lease: 600 * time.Millisecond, Points: []confirmPoint{{2, 4, 2}, {3, 2, 1}}})
 		require.NoError(t, err)
-		requireResults(t, r, "confirm.p50_ms.2", "confirm.p50_ms.3")
-		require.Len(t, r.rows, 1+2*3, "a header, and points by ways")
+		requireResults(t, r, "confirm.p50_ms.2", "confirm.first_ms", "confirm.p50_ms.3")
+		require.Len(t, r.rows, 1+2*3+1, "a header, points by ways, and the first of a pod")
 	})
 	t.Run("fanout", func(t *testing.T) {
 		requireProc(t)
