@@ -2,6 +2,8 @@ package status
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,8 +90,8 @@ func selfFacts(r *Report) (facts []fact) {
 	case usage >= 0.1:
 		facts = append(facts, fact{ToneWarn, "The server's notification queue is " + percent(usage) + " full", []string{"status.Doctor names who holds it"}})
 	}
-	for topic, c := range r.Caches {
-		if c.Type == "hybrid" && !c.RedisAvailable {
+	for _, topic := range slices.Sorted(maps.Keys(r.Caches)) {
+		if c := r.Caches[topic]; c.Type == "hybrid" && !c.RedisAvailable {
 			facts = append(facts, fact{ToneWarn, fmt.Sprintf("The second level of the cache %s does not respond", topic), nil})
 		}
 	}
