@@ -1,0 +1,261 @@
+package docs_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/internal/lab/docs"
+	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
+	"github.com/pgcoherence/pgcoherence/lock"
+	"github.com/pgcoherence/pgcoherence/sessionstore"
+)
+
+func TestMain(m *testing.M) {
+	code := pgtest.Main(m).Run()
+	if built.directory != "" {
+		_ = os.RemoveAll(built.directory)
+	}
+	os.Exit(code)
+}
+
+// TestLinks: every relative link leads to a file, every anchor to a heading, and every page of docs can be found.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	r, pages := open(t)
+	require.Empty(t, list(docs.CheckLinks(r, pages)))
+	require.Empty(t, list(docs.CheckReach(pages, "docs")))
+}
+
+// TestGo: every block of Go compiles.
+func TestGo(t *testing.T) {
+	t.Parallel()
+	_, pages := open(t)
+	problems, err := docs.CheckGo(t.Context(), ".", manual(pages))
+	require.NoError(t, err)
+	require.Empty(t, list(problems))
+}
+
+// TestBlocks: SQL and shell run, in the order of the page and on a database of its own; the rest parses.
+func TestBlocks(t *testing.T) {
+	t.Parallel()
+	r, pages := open(t)
+	commands, directory := program(t, r)
+	for _, page := range manual(pages) {
+		t.Run(page.Path, func(t *testing.T) {
+			t.Parallel()
+			require.Empty(t, list(runner(t, commands, directory).Check(t.Context(), page)))
+		})
+	}
+}
+
+// TestPromQL: Prometheus can read every line of PromQL.
+func TestPromQL(t *testing.T) {
+	t.Parallel()
+	_, pages := open(t)
+	require.NoError(t, promtool(t, docs.Rules(manual(pages))))
+}
+
+// TestNames: what pages name in code type exists.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	r, pages := open(t)
+	commands, _ := program(t, r)
+	words := foreign(t)
+	var problems []docs.Problem
+	for _, page := range manual(pages) {
+		problems = append(problems, docs.CheckSpans(r, commands, words, page)...)
+	}
+	require.Empty(t, list(problems))
+}
+
+// TestWords: docs keep to their own glossary.
+func TestWords(t *testing.T) {
+	t.Parallel()
+	r, pages := open(t)
+	glossary, err := r.Read("docs/glossary.md")
+	require.NoError(t, err)
+	words := docs.ListedWords(glossary)
+	require.Greater(t, len(words), 10, "the glossary's list is not found")
+	var problems []docs.Problem
+	for _, page := range manual(pages) {
+		if page.Path != "docs/glossary.md" {
+			problems = append(problems, docs.CheckWords(page, words)...)
+		}
+	}
+	require.Empty(t, list(problems))
+}
+
+// TestImages: every SVG file of docs is sound, and some page shows it.
+func TestImages(t *testing.T) {
+	t.Parallel()
+	_, pages := open(t)
+	shown := map[string]bool{}
+	for _, page := range pages {
+		for _, link := range page.Links {
+			shown[path.Join(path.Dir(page.Path), link.Target)] = true
+		}
+	}
+	files, err := filepath.Glob("../../../docs/images/*.svg")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.NoError(t, docs.CheckSVG(content), file)
+		require.True(t, shown["docs/images/"+filepath.Base(file)], "%s is shown nowhere", file)
+	}
+}
+
+func open(t *testing.T) (*docs.Repository, []*docs.Page) {
+	t.Helper()
+	r, err := docs.Open(t.Context(), "../../..")
+	require.NoError(t, err)
+	pages, err := r.Pages()
+	require.NoError(t, err)
+	require.Greater(t, len(manual(pages)), 10)
+	return r, pages
+}
+
+// manual is the pages under docs.
+func manual(pages []*docs.Page) []*docs.Page {
+	var under []*docs.Page
+	for _, page := range pages {
+		if strings.HasPrefix(page.Path, "docs/") {
+			under = append(under, page)
+		}
+	}
+	return under
+}
+
+// list writes problems one on a line, for a failing test to show.
+func list(problems []docs.Problem) string {
+	var b strings.Builder
+	for _, problem := range problems {
+		b.WriteString("\n" + problem.String())
+	}
+	return b.String()
+}
+
+// foreign reads the names of other projects.
+func foreign(t *testing.T) map[string]bool {
+	t.Helper()
+	content, err := os.ReadFile("testdata/foreign.txt")
+	require.NoError(t, err)
+	words := map[string]bool{}
+	for line := range strings.Lines(string(content)) {
+		if word, _, _ := strings.Cut(strings.TrimSpace(line), " #"); word != "" && !strings.HasPrefix(word, "#") {
+			words[strings.TrimSpace(word)] = true
+		}
+	}
+	return words
+}
+
+var built struct {
+	sync.Once
+	directory string
+	err       error
+}
+
+// program builds the command line once, and returns its directory.
+func program(t *testing.T, r *docs.Repository) (*docs.Commands, string) {
+	t.Helper()
+	built.Do(func() {
+		//nolint:usetesting // all tests of this binary share it; TestMain removes it
+		if built.directory, built.err = os.MkdirTemp("", "pgcoherence-docs"); built.err != nil {
+			return
+		}
+		build := exec.Command("go", "build", "-C", "../../../cmd/pgcoherence", "-o", filepath.Join(built.directory, "pgcoherence"), ".")
+		if out, err := build.CombinedOutput(); err != nil {
+			built.err = err
+			t.Log(string(out))
+		}
+	})
+	require.NoError(t, built.err)
+	return docs.NewCommands(context.Background(), r, filepath.Join(built.directory, "pgcoherence")), built.directory
+}
+
+// runner makes a Runner with a database of its own, which has all tables of the library and those of testdata/tables.sql.
+func runner(t *testing.T, commands *docs.Commands, directory string) *docs.Runner {
+	t.Helper()
+	db := pgtest.New(t, &pgtest.Template{Name: "docs", Make: makeTables})
+	return &docs.Runner{
+		Absent: absent(t, "psql"), DSN: db.DSN, Commands: commands, Timeout: 20 * time.Second, Dir: t.TempDir(),
+		Env: append(os.Environ(),
+			"PATH="+directory+":"+os.Getenv("PATH"), "DATABASE_URL="+db.DSN, "PGCOHERENCE_DATABASE_URL="+db.DSN, "NO_COLOR=1"),
+	}
+}
+
+// absent returns which programs are not on this machine. It says so loudly, and fails in CI.
+func absent(t *testing.T, programs ...string) []string {
+	t.Helper()
+	return slices.DeleteFunc(programs, func(program string) bool {
+		_, err := exec.LookPath(program)
+		if err == nil {
+			return true
+		}
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%s is not on this machine, and CI has to test with it", program)
+		}
+		t.Logf("*** NOT TESTED: blocks that need %s (Debian: apt-get install postgresql-client)", program)
+		return false
+	})
+}
+
+func makeTables(ctx context.Context, dsn string) error {
+	pool, err := pgxpool.New(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	for _, migrate := range []func() error{
+		func() error { return bus.Migrate(ctx, pool, nil) },
+		func() error { return lock.Migrate(ctx, pool, nil) },
+		func() error { return sessionstore.Migrate(ctx, pool, nil) },
+		func() error {
+			tables, err := os.ReadFile("testdata/tables.sql")
+			if err != nil {
+				return err
+			}
+			_, err = pool.Exec(ctx, string(tables))
+			return err
+		},
+	} {
+		if err := migrate(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// promtool checks rules. Where it is not installed the test says so loudly, and fails in CI.
+func promtool(t *testing.T, rules []byte) error {
+	t.Helper()
+	require.NotEmpty(t, rules, "no PromQL found")
+	name, err := exec.LookPath("promtool")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("promtool is not on this machine, and CI has to test with it")
+		}
+		t.Skip("*** NOT TESTED: promtool is not on this machine (Debian: apt-get install prometheus)")
+	}
+	file := filepath.Join(t.TempDir(), "rules.yml")
+	require.NoError(t, os.WriteFile(file, rules, 0o600))
+	out, err := exec.CommandContext(t.Context(), name, "check", "rules", file).CombinedOutput()
+	if err != nil {
+		t.Log(string(bytes.TrimSpace(out)))
+	}
+	return err
+}
