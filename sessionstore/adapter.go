@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -171,4 +172,9 @@ func (a *adapter[T]) Each(ctx context.Context, fn func(*Session[T]) error) error
 		}
 	}
 	return explain("each", rows.Err())
+}
+
+// SweepTurn does what Run does after each interval, at once and without rests: for measurements.
+func (a *adapter[T]) SweepTurn(ctx context.Context, interval time.Duration) error {
+	return a.s.sweep(ctx, 0, &walk{share: float64(interval) / float64(walkPeriod)})
 }

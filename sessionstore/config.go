@@ -139,11 +139,12 @@ type Config[T any] struct {
 	// DefaultTouchAge.
 	TouchAge time.Duration
 
-	// SweepInterval is how often Run looks for rows to delete; one pod of all does. Defaults to DefaultSweepInterval;
+	// SweepInterval is how often Run looks for rows to delete; one pod of all does. A session that was used and then left
+	// alone is deleted up to a day after it has expired, the others after an hour. Defaults to DefaultSweepInterval;
 	// negative: this one never does.
 	SweepInterval time.Duration
-	// SweepBatch is how many rows are deleted, or looked at, in one transaction; who writes to one that is being deleted
-	// waits for the rest of them. Defaults to DefaultSweepBatch.
+	// SweepBatch is how many rows are deleted, or changed, in one transaction; who writes to one that is being deleted waits
+	// for the rest of them. Defaults to DefaultSweepBatch.
 	SweepBatch int
 
 	// BindGrace is how long a context of Bind goes on when neither the bus nor the database can tell that its session is

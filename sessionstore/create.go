@@ -70,7 +70,7 @@ func (s *Store[T]) CreateAnonymous(ctx context.Context, data T, o *CreateOptions
 }
 
 func (s *Store[T]) create(ctx context.Context, n *newcomer[T]) (token string, got *Session[T], err error) {
-	if s.cfg.MaxPerUser > 0 || n.o.SID != "" || n.login.rowless() {
+	if s.cfg.MaxPerUser > 0 || n.o.SID != "" {
 		var receipt bus.Receipt
 		receipt, err = s.inTx(ctx, func(tx pgx.Tx, c *changes) error {
 			got, err = s.insert(ctx, tx, n, c)
@@ -172,7 +172,7 @@ type writer interface {
 	execer
 }
 
-// insert puts the row in. Without a transaction there is nothing to publish: no limit, no first login.
+// insert puts the row in. Without a transaction it is one statement: no limit, no provider's session.
 func (s *Store[T]) insert(ctx context.Context, db writer, n *newcomer[T], c *changes) (*Session[T], error) {
 	if n.login.user != "" && s.weak.LoginLate {
 		var err error
@@ -180,8 +180,10 @@ func (s *Store[T]) insert(ctx context.Context, db writer, n *newcomer[T], c *cha
 			return nil, err
 		}
 	}
-	if err := s.enterUser(ctx, db, n.login); err != nil {
-		return nil, err
+	if n.o.SID != "" || s.cfg.MaxPerUser > 0 {
+		if err := s.enterUser(ctx, db, n.login); err != nil { // else the statement below does it
+			return nil, err
+		}
 	}
 	if n.o.SID != "" {
 		if _, err := db.Exec(ctx, s.sql.lockSID, n.o.Issuer, n.o.SID, false); err != nil {
@@ -193,6 +195,7 @@ func (s *Store[T]) insert(ctx context.Context, db writer, n *newcomer[T], c *cha
 			return nil, err
 		}
 	}
+
 	asked := s.cfg.now()
 	got := &Session[T]{Data: n.data, Version: 1}
 	var authenticated *time.Time
@@ -200,7 +203,7 @@ func (s *Store[T]) insert(ctx context.Context, db writer, n *newcomer[T], c *cha
 	err := db.QueryRow(ctx, s.sql.create, first[:], second[:], n.id.String(), n.login.user, n.login.gen, n.lastWrite.String(),
 		n.envelope, n.wrapped, n.policy.idleMicros(), n.policy.Absolute.Microseconds(),
 		authenticatedMicros(n.o.Unauthenticated, n.o.AuthenticatedAgo),
-		n.o.Issuer, n.o.SID, n.o.Device.text(), n.renewed, string(ReasonLogout)).
+		n.o.Issuer, n.o.SID, n.o.Device.text(), n.renewed, string(ReasonLogout), n.login.rowless()).
 		Scan(&got.CreatedAt, &authenticated, &got.RotatedAt, &got.LastSeen, &got.ExpiresAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, ErrLoginEnded
@@ -229,13 +232,10 @@ func (s *Store[T]) insert(ctx context.Context, db writer, n *newcomer[T], c *cha
 	return got, nil
 }
 
-// enterUser makes the row of a user who logs in for the first time.
+// enterUser makes the row of a user who logs in for the first time. Users come before providers' sessions, as everywhere.
 func (s *Store[T]) enterUser(ctx context.Context, db execer, login Login) error {
 	if !login.rowless() {
 		return nil
-	}
-	if _, err := db.Exec(ctx, s.sql.lockLogin, login.user, "login"); err != nil {
-		return explain("begin session", err)
 	}
 	if _, err := db.Exec(ctx, s.sql.enterUser, login.user, login.gen); err != nil {
 		return explain("begin session", err)

@@ -2,7 +2,7 @@
 // a logout is heard by all pods at once.
 //
 //	store, err := sessionstore.New[Data](bus, pool, nil)
-//	go store.Run(ctx)
+//	go func() { ended <- store.Run(ctx) }() // an error, such as a missing schema, ends the program
 //	…
 //	login, err := store.BeginLogin(ctx, user)              // before the password is checked
 //	…
@@ -29,7 +29,8 @@
 // time, and one whose response was lost, are all given the same new token. The old one works until the new one is first
 // used, and then for its grace.
 //
-// The sweep goes by a time in each row at which it can be over for an hour, so it reads what is due and not the table.
+// The sweep finds by indexes what is past its deadline, was ended, or was never used. What was used and then left alone it
+// finds by reading the table once a day, a part each minute, without writing to sessions in use.
 //
 // Deadlines are the database's. A row is read together with how long it has left, and a pod counts that down from the
 // moment before it asked; what it finds to have expired it asks for again. Uses are written when the last known one is a

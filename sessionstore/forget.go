@@ -26,7 +26,7 @@ func (s *Store[T]) forgetUser(ctx context.Context, user string) func(pgx.Tx, *ch
 		if err := checkUser(user); err != nil {
 			return 0, err
 		}
-		if _, err := tx.Exec(ctx, s.sql.lockLogin, user, "forget"); err != nil {
+		if _, err := tx.Exec(ctx, s.sql.lockLogin, user); err != nil {
 			return 0, explain("forget user", err)
 		}
 
@@ -63,7 +63,7 @@ func (s *Store[T]) RevokeAllTx(ctx context.Context, tx pgx.Tx) error {
 
 func (s *Store[T]) revokeAll(ctx context.Context) func(pgx.Tx, *changes) (int, error) {
 	return func(tx pgx.Tx, c *changes) (int, error) {
-		if _, err := tx.Exec(ctx, s.sql.lockLogin, "", "end all"); err != nil {
+		if _, err := tx.Exec(ctx, s.sql.lockLogin, ""); err != nil {
 			return 0, explain("revoke all", err)
 		}
 		if _, err := tx.Exec(ctx, s.sql.revokeAllFloor); err != nil {

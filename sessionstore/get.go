@@ -36,7 +36,7 @@ func (s *Store[T]) Look(ctx context.Context, token string) (*Session[T], error) 
 
 // Touch counts as a use, like Get, and does not decode the data.
 func (s *Store[T]) Touch(ctx context.Context, token string) error {
-	_, _, err := s.row(ctx, token, read{use: true})
+	_, _, _, err := s.row(ctx, token, read{use: true})
 	return err
 }
 
@@ -48,11 +48,11 @@ type read struct {
 }
 
 func (s *Store[T]) get(ctx context.Context, token string, how read) (*Session[T], error) {
-	p, r, err := s.row(ctx, token, how)
+	p, r, elapsed, err := s.row(ctx, token, how)
 	if err != nil {
 		return nil, err
 	}
-	got, err := s.session(r, &p.secret, r.elapsed())
+	got, err := s.session(r, &p.secret, elapsed)
 	if err != nil {
 		s.stats.got(err)
 		return nil, err
@@ -60,9 +60,9 @@ func (s *Store[T]) get(ctx context.Context, token string, how read) (*Session[T]
 	return got, nil
 }
 
-func (s *Store[T]) row(ctx context.Context, token string, how read) (p present, r *row[T], err error) {
+// row is the valid row of a token, and what has elapsed since it was read.
+func (s *Store[T]) row(ctx context.Context, token string, how read) (p present, r *row[T], elapsed time.Duration, err error) {
 	if p, err = s.present(token); err == nil {
-		var elapsed time.Duration
 		if how.fresh {
 			r, elapsed, err = s.findFresh(ctx, &p)
 		} else {
@@ -82,9 +82,9 @@ func (s *Store[T]) row(ctx context.Context, token string, how read) (p present, 
 	}
 	s.stats.got(err)
 	if err != nil {
-		return p, nil, err
+		return p, nil, 0, err
 	}
-	return p, r, nil
+	return p, r, elapsed, nil
 }
 
 // GetTx is the session of a token as the caller's transaction sees it, past all memory. It does not count as a use.

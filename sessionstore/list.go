@@ -69,33 +69,51 @@ type Exported struct {
 	RevokedBy    string    `json:"revoked_by,omitempty"` // of WithActor
 }
 
-// Export writes all sessions there are, one JSON object of Exported a line, oldest first, those included that are over and
-// not yet deleted: for audits. There is nothing in it by which a session could be used or its data read. It reads one
-// consistent state and holds a connection until w has taken all.
+// exportPage is how many sessions Export reads at once.
+const exportPage = 500
+
+// Export writes all sessions there are, one JSON object of Exported a line, in the order of their public ids, which begin
+// with the time of their making; those included that are over and not yet deleted: for audits. There is nothing in it by
+// which a session could be used or its data read. It reads page by page and keeps neither a connection nor a snapshot
+// while w takes them: what begins or ends meanwhile may or may not be in it.
 func (s *Store[T]) Export(ctx context.Context, w io.Writer) error {
-	rows, err := s.pool.Query(ctx, s.sql.export)
-	if err != nil {
-		return explain("export", err)
-	}
-	defer rows.Close()
 	enc := json.NewEncoder(w)
-	for rows.Next() {
-		var e Exported
+	after, key := uuid.Nil, []byte{}
+	for {
+		page, last, err := s.exportPage(ctx, after, key)
+		if err != nil {
+			return explain("export", err)
+		}
+		for _, e := range page {
+			if err := enc.Encode(e); err != nil {
+				return fmt.Errorf("sessionstore: export: %w", err)
+			}
+		}
+		if len(page) < exportPage {
+			return nil
+		}
+		after, key = page[len(page)-1].ID, last
+	}
+}
+
+// exportPage reads the sessions after that of an id and a key, and returns the key of the last one.
+func (s *Store[T]) exportPage(ctx context.Context, after uuid.UUID, key []byte) (page []Exported, last []byte, err error) {
+	rows, err := s.pool.Query(ctx, s.sql.export, after.String(), key, exportPage)
+	if err != nil {
+		return nil, nil, err
+	}
+	page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (e Exported, err error) {
 		var revoked, ended *time.Time
 		var outdated bool
 		var endedBy string
-		if err := e.scan(rows, &revoked, &e.RevokeReason, &outdated, &ended, &e.RevokedBy, &endedBy); err != nil {
-			return explain("export", err)
-		}
+		err = e.scan(row, &revoked, &e.RevokeReason, &outdated, &ended, &e.RevokedBy, &endedBy, &last)
 		switch {
 		case revoked != nil:
 			e.RevokedAt = revoked.UTC()
 		case outdated && ended != nil:
 			e.RevokedAt, e.RevokeReason, e.RevokedBy = ended.UTC(), ReasonUser, endedBy
 		}
-		if err := enc.Encode(e); err != nil {
-			return fmt.Errorf("sessionstore: export: %w", err)
-		}
-	}
-	return explain("export", rows.Err())
+		return e, err
+	})
+	return page, last, err
 }

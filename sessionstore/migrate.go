@@ -69,7 +69,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON /*schema*/pgcoherence.session, /*schema*
 GRANT SELECT, INSERT, UPDATE, DELETE ON /*schema*/pgcoherence.session_user TO %[1]s;
 GRANT SELECT, DELETE ON /*schema*/pgcoherence.session_forgotten TO %[1]s;
 GRANT SELECT, UPDATE ON /*schema*/pgcoherence.session_state, /*schema*/pgcoherence.session_sweep TO %[1]s;
-GRANT EXECUTE ON FUNCTION /*schema*/pgcoherence.next_generation() TO %[1]s;
+GRANT EXECUTE ON FUNCTION /*schema*/pgcoherence.next_generation(), /*schema*/pgcoherence.session_enter(text, bigint) TO %[1]s;
 GRANT SELECT ON /*schema*/pgcoherence.migration TO %[1]s;`
 
 const readerGrants = `

@@ -149,6 +149,28 @@ func TestExport(t *testing.T) {
 	require.True(t, all[2].AuthenticatedAt.IsZero())
 }
 
+// Export reads page by page: every session is in it once, also where two have one public id.
+func TestExportPages(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	_, p := one(t, nil)
+	_, err := p.pool.Exec(ctx, `INSERT INTO pgcoherence.session (key, proof, id, last_write, data, expires_at, revoked_at, user_id)
+		SELECT substr(sha256(i::text::bytea), 1, 16), substr(sha256(i::text::bytea), 17, 16), lpad(to_hex(i / 3), 32, '0')::uuid, gen_random_uuid(),
+			'', clock_timestamp() + interval '1 day', clock_timestamp(), i::text
+		FROM generate_series(1, 1500) AS i`)
+	require.NoError(t, err)
+	var text bytes.Buffer
+	require.NoError(t, p.Export(ctx, &text))
+	users, last := map[string]bool{}, ""
+	for dec := json.NewDecoder(&text); dec.More(); {
+		var e sessionstore.Exported
+		require.NoError(t, dec.Decode(&e))
+		require.LessOrEqual(t, last, e.ID.String())
+		users[e.User], last = true, e.ID.String()
+	}
+	require.Len(t, users, 1500)
+}
+
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

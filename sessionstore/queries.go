@@ -11,15 +11,15 @@ var queryFiles embed.FS
 
 // queries are the statements of the store, rendered for one schema.
 type queries struct {
-	generation, enterUser, loginStands, lockUser, lockSID                                                                        string
-	get, getLocked, create, save, touch, rotate, firstUse                                                                        string
-	lockLogin, forgetUser, forgetAbsent, forgetSessions, revokeAllFloor, revokeAllUsers, revokeAllOthers, setDevice, setPolicy   string
-	revoke, revokeID, revokeUser, revokeOthers, revokeSID, logoutSID, evict                                                      string
-	count, list, bound, export, tierKey                                                                                          string
-	put, take                                                                                                                    string
-	sweepLock, sweepBegin, sweepExpired, sweepOneTime, sweepLogouts, sweepForgotten, sweepDue, sweepNew, sweepDelete, sweepLater string
-	sweepUsers, sweepEnded, sweepOrphans, sweepUsersDone, sweepPages, sweepEnd                                                   string
-	adopt, remember, remembers                                                                                                   string
+	generation, enterUser, loginStands, lockUser, lockSID                                                                                      string
+	get, getLocked, create, save, touch, rotate, firstUse                                                                                      string
+	lockLogin, forgetUser, forgetAbsent, forgetSessions, revokeAllFloor, revokeAllUsers, revokeAllOthers, setDevice, setPolicy                 string
+	revoke, revokeID, revokeUser, revokeOthers, revokeSID, logoutSID, evict                                                                    string
+	count, list, bound, export, tierKey                                                                                                        string
+	put, take                                                                                                                                  string
+	sweepLock, sweepBegin, sweepExpired, sweepOneTime, sweepLogouts, sweepForgotten, sweepDue, sweepWalk, sweepWalked, sweepDelete, sweepLater string
+	sweepUsers, sweepEnded, sweepOrphans, sweepUsersDone, sweepPages, sweepEnd                                                                 string
+	adopt, remember, remembers                                                                                                                 string
 }
 
 func loadQueries(schema string) *queries {
@@ -34,7 +34,7 @@ func loadQueries(schema string) *queries {
 		setDevice: load("set_device"), setPolicy: load("set_policy"),
 		count: load("count"), list: load("list"), bound: load("bound"), export: load("export"),
 		sweepLock: load("sweep_lock"), sweepBegin: load("sweep_begin"), sweepExpired: load("sweep_expired"), sweepOneTime: load("sweep_one_time"), sweepLogouts: load("sweep_logouts"),
-		sweepForgotten: load("sweep_forgotten"), sweepDue: load("sweep_due"), sweepNew: load("sweep_new"), sweepDelete: load("sweep_delete"), sweepLater: load("sweep_later"),
+		sweepForgotten: load("sweep_forgotten"), sweepDue: load("sweep_due"), sweepWalk: load("sweep_walk"), sweepWalked: load("sweep_walked"), sweepDelete: load("sweep_delete"), sweepLater: load("sweep_later"),
 		sweepUsers: load("sweep_users"), sweepEnded: load("sweep_ended"), sweepOrphans: load("sweep_orphans"), sweepUsersDone: load("sweep_users_done"), sweepPages: load("sweep_pages"), sweepEnd: load("sweep_end"),
 		put: load("put"), take: load("take"), tierKey: load("tier_key"), remember: load("remember"), remembers: load("remembers"), adopt: load("adopt"),
 	}

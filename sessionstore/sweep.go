@@ -3,14 +3,17 @@ package sessionstore
 import (
 	"context"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// The sweep deletes what is over for an hour, a batch in each transaction. Every statement reads an index from where
-// something is to be done: a table of millions costs what changes in it, and not what is in it.
+// The sweep deletes what is over for an hour, a batch in each transaction. Most of it is found by indexes: sessions past
+// their deadlines, those that were ended, and those that were never used. A session that was used and then left alone is
+// in no index, because each use would have to change it. Such are found by a walk, which reads the table once a day, each
+// sweep its part, and writes nothing to sessions in use. So a table of millions costs what changes in it.
 
 // batch is what one transaction of a sweep does. more: there may be another.
 type batch func(ctx context.Context, tx pgx.Tx) (more bool, err error)
@@ -19,7 +22,15 @@ const (
 	// restFactor is how many times as long as a batch a sweep of Run rests after it.
 	restFactor = 19
 	// samplePages is in how many pages of the table valid sessions are counted, about twenty in each.
-	samplePages = 250
+	samplePages = 100
+	// walkPeriod is how long the walk takes through a table.
+	walkPeriod = 24 * time.Hour
+	// walkLeast is how many pages the walk reads in each sweep at least, so that small tables are read as a whole.
+	walkLeast = 64
+	// walkBatch is how many pages it reads in one transaction.
+	walkBatch = 128
+	// walkMissed is how much of the walk one sweep catches up with at most, after a time without one; or two intervals.
+	walkMissed = time.Hour
 	// sweepUsers is of how many users the sessions are emptied in one transaction.
 	sweepUsers = 50
 )
@@ -54,8 +65,10 @@ func rest(ctx context.Context, d time.Duration) bool {
 // sweepInTurn sweeps unless another pod has done so a short while ago.
 func (s *Store[T]) sweepInTurn(ctx context.Context) error {
 	var due bool
-	var active int64
-	if err := s.pool.QueryRow(ctx, s.sql.sweepBegin, (s.cfg.SweepInterval/2).Microseconds()).Scan(&due, &active); err != nil {
+	var active, ago int64
+	missed := max(2*s.cfg.SweepInterval, walkMissed)
+	err := s.pool.QueryRow(ctx, s.sql.sweepBegin, (s.cfg.SweepInterval/2).Microseconds(), missed.Microseconds()).Scan(&due, &ago, &active)
+	if err != nil {
 		return explain("sweep", err)
 	}
 	if active >= 0 {
@@ -64,22 +77,22 @@ func (s *Store[T]) sweepInTurn(ctx context.Context) error {
 	if !due {
 		return nil
 	}
-	return s.sweep(ctx, restFactor)
+	return s.sweep(ctx, restFactor, &walk{share: float64(micros(ago)) / float64(walkPeriod)})
 }
 
 // Sweep deletes now what Run would in its course: sessions an hour after they were over, one-time values that nobody took.
-// It returns when all of it is done, or another pod is at it.
-func (s *Store[T]) Sweep(ctx context.Context) error { return s.sweep(ctx, 0) }
+// It reads the whole table of sessions, and returns when all of it is done, or another pod is at it.
+func (s *Store[T]) Sweep(ctx context.Context) error { return s.sweep(ctx, 0, &walk{share: 1}) }
 
-func (s *Store[T]) sweep(ctx context.Context, rests time.Duration) error {
+func (s *Store[T]) sweep(ctx context.Context, rests time.Duration, w *walk) error {
 	for _, b := range []batch{
 		s.deleting(s.sql.sweepExpired, sweptExpired),
 		s.deleting(s.sql.sweepOneTime, sweptOneTime),
 		s.deleting(s.sql.sweepLogouts, sweptLogout),
 		s.deleting(s.sql.sweepForgotten, sweptLogout),
 		s.emptying,
-		s.examining(s.sql.sweepDue),
-		s.examining(s.sql.sweepNew),
+		s.examiningDue,
+		s.walking(w),
 		s.counting,
 	} {
 		mine, err := s.sweepBatches(ctx, b, rests)
@@ -127,51 +140,91 @@ func (s *Store[T]) deleting(sql string, what int) batch {
 	}
 }
 
-// examining deletes those of the rows that a statement locks which are over, and says when to look at the others again.
-func (s *Store[T]) examining(sql string) batch {
-	return func(ctx context.Context, tx pgx.Tx) (bool, error) {
-		rows, err := tx.Query(ctx, sql, s.cfg.SweepBatch)
+// examiningDue looks up the rows whose time for that has come.
+func (s *Store[T]) examiningDue(ctx context.Context, tx pgx.Tx) (more bool, err error) {
+	n, err := s.examine(ctx, tx, s.sql.sweepDue, s.cfg.SweepBatch)
+	return n == s.cfg.SweepBatch, err
+}
+
+// walk is the part of the table that a sweep reads.
+type walk struct {
+	share float64 // of the table
+	begun bool
+	left  int64 // pages
+}
+
+// walking reads some pages of the table, from where the last sweep has ended.
+func (s *Store[T]) walking(w *walk) batch {
+	return func(ctx context.Context, tx pgx.Tx) (more bool, err error) {
+		var pages, from int64
+		if err := tx.QueryRow(ctx, s.sql.sweepPages).Scan(&pages, &from); err != nil {
+			return false, err
+		}
+		if !w.begun {
+			w.begun, w.left = true, min(max(int64(math.Ceil(w.share*float64(pages))), walkLeast), pages)
+		}
+		if from >= pages {
+			from = 0 // around, or the table has become smaller
+		}
+		to := min(from+min(w.left, walkBatch), pages)
+		n, err := s.examine(ctx, tx, s.sql.sweepWalk, from, to, s.cfg.SweepBatch)
 		if err != nil {
 			return false, err
 		}
-		over := map[string]int64{}
-		var dead, alive [][]byte
-		var k []byte
-		var why string
-		_, err = pgx.ForEachRow(rows, []any{&k, &why}, func() error {
-			own := append([]byte(nil), k...)
-			if why == "" {
-				alive = append(alive, own)
-				return nil
-			}
-			dead = append(dead, own)
-			over[why]++
-			return nil
-		})
-		if err != nil {
-			return false, err
+		if n == s.cfg.SweepBatch {
+			return true, nil // the same pages once more
 		}
 
-		if len(dead) > 0 {
-			if _, err := tx.Exec(ctx, s.sql.sweepDelete, dead); err != nil {
-				return false, err
-			}
-		}
-		if len(alive) > 0 {
-			if _, err := tx.Exec(ctx, s.sql.sweepLater, alive); err != nil {
-				return false, err
-			}
-			tag, err := tx.Exec(ctx, s.sql.sweepOrphans, alive, string(ReasonUser))
-			if err != nil {
-				return false, err
-			}
-			s.stats.swept[sweptEmptied].Add(tag.RowsAffected())
-		}
-		for why, n := range over {
-			s.stats.swept[sweptKind(why)].Add(n)
-		}
-		return len(dead)+len(alive) == s.cfg.SweepBatch, nil
+		w.left -= to - from
+		_, err = tx.Exec(ctx, s.sql.sweepWalked, to)
+		return w.left > 0, err
 	}
+}
+
+// examine deletes those of the rows that a statement locks which are over, and leaves the others to their deadlines and
+// the walk. It returns how many there were.
+func (s *Store[T]) examine(ctx context.Context, tx pgx.Tx, sql string, args ...any) (n int, err error) {
+	rows, err := tx.Query(ctx, sql, args...)
+	if err != nil {
+		return 0, err
+	}
+	over := map[string]int64{}
+	var dead, alive [][]byte
+	var k []byte
+	var why string
+	_, err = pgx.ForEachRow(rows, []any{&k, &why}, func() error {
+		own := append([]byte(nil), k...)
+		if why == "" {
+			alive = append(alive, own)
+			return nil
+		}
+		dead = append(dead, own)
+		over[why]++
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+
+	if len(dead) > 0 {
+		if _, err := tx.Exec(ctx, s.sql.sweepDelete, dead); err != nil {
+			return 0, err
+		}
+	}
+	if len(alive) > 0 {
+		if _, err := tx.Exec(ctx, s.sql.sweepLater, alive); err != nil {
+			return 0, err
+		}
+		tag, err := tx.Exec(ctx, s.sql.sweepOrphans, alive, string(ReasonUser))
+		if err != nil {
+			return 0, err
+		}
+		s.stats.swept[sweptEmptied].Add(tag.RowsAffected())
+	}
+	for why, n := range over {
+		s.stats.swept[sweptKind(why)].Add(n)
+	}
+	return len(dead) + len(alive), nil
 }
 
 // emptying takes the data of sessions whose users' sessions were all ended.
@@ -206,8 +259,8 @@ func (s *Store[T]) emptying(ctx context.Context, tx pgx.Tx) (more bool, err erro
 
 // counting estimates how many sessions are valid, for all pods.
 func (s *Store[T]) counting(ctx context.Context, tx pgx.Tx) (more bool, err error) { //nolint:unparam // a step of the sweep, like the others
-	var pages, active int64
-	if err := tx.QueryRow(ctx, s.sql.sweepPages).Scan(&pages); err != nil {
+	var pages, walked, active int64
+	if err := tx.QueryRow(ctx, s.sql.sweepPages).Scan(&pages, &walked); err != nil {
 		return false, err
 	}
 	percent := 100.0

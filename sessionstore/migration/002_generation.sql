@@ -21,11 +21,13 @@ CREATE TABLE /*schema*/pgcoherence.session_state (
 );
 INSERT INTO /*schema*/pgcoherence.session_state DEFAULT VALUES;
 
--- One row: the last sweep of any pod, and how many valid sessions it found.
+-- One row: the last sweep of any pod, how many valid sessions it found, and the page of the table session up to which
+-- sweeps have read it in this round.
 CREATE TABLE /*schema*/pgcoherence.session_sweep (
     one       boolean     PRIMARY KEY DEFAULT true CHECK (one),
     swept_at  timestamptz NOT NULL DEFAULT '-infinity',
-    active    bigint
+    active    bigint,
+    walked_to bigint      NOT NULL DEFAULT 0
 );
 INSERT INTO /*schema*/pgcoherence.session_sweep DEFAULT VALUES;
 
@@ -44,6 +46,40 @@ ALTER TABLE /*schema*/pgcoherence.session_user
     ADD COLUMN unswept   boolean NOT NULL DEFAULT false,
     ADD COLUMN ended_by  text;
 CREATE INDEX session_user_unswept ON /*schema*/pgcoherence.session_user (user_id) WHERE unswept;
+
+-- Makes the row of a user who logs in for the first time, and returns its number; null if the user was deleted, or all
+-- sessions of all users ended, since the login began (number). Logins share two locks that the deletion of the user and
+-- the end of all sessions have alone: whichever comes second sees what the first has done. That is why this is a function:
+-- each of its statements has a snapshot of its own, taken after the wait.
+CREATE FUNCTION /*schema*/pgcoherence.session_enter(who text, number bigint) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    hash    CONSTANT bytea := sha256(convert_to(who, 'UTF8'));
+    entered bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(7303016);
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended(who, 7303016));
+
+    -- A snapshot from before the wait does not see what has happened in it. These two fail then (40001).
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        PERFORM FROM /*schema*/pgcoherence.session_state FOR SHARE;
+        INSERT INTO /*schema*/pgcoherence.session_forgotten (user_hash, gen) VALUES (hash, 0) ON CONFLICT (user_hash) DO NOTHING;
+        DELETE FROM /*schema*/pgcoherence.session_forgotten AS f WHERE f.user_hash = hash AND f.gen = 0;
+    END IF;
+
+    INSERT INTO /*schema*/pgcoherence.session_user (user_id, gen, opened_by)
+    SELECT who, /*schema*/pgcoherence.next_generation(), number
+    WHERE number = coalesce(
+        (SELECT f.gen FROM /*schema*/pgcoherence.session_forgotten AS f WHERE f.user_hash = hash),
+        (SELECT t.floor FROM /*schema*/pgcoherence.session_state AS t), 0)
+    ON CONFLICT (user_id) DO NOTHING;
+
+    SELECT u.gen INTO entered FROM /*schema*/pgcoherence.session_user AS u
+    WHERE u.user_id = who AND (u.gen = number OR u.opened_by = number);
+    RETURN entered;
+END $$;
+REVOKE ALL ON FUNCTION /*schema*/pgcoherence.session_enter(text, bigint) FROM PUBLIC;
 
 CREATE FUNCTION /*schema*/pgcoherence.session_user_inserted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -90,10 +126,12 @@ ALTER TABLE /*schema*/pgcoherence.session
     ADD COLUMN prev_grace   interval,
     ADD COLUMN last_address text, -- where the last recorded use came from
     ADD COLUMN revoked_by   text,
-    -- When the sweep looks at the row next: not before it could be over for an hour. Null: a row from before this column.
+    -- When the sweep looks the row up, once: an hour after it was ended, or would be idle if it were never used. Null: the
+    -- index of deadlines leads to it, and the sweep that reads the whole table in the course of a day. So a session in use
+    -- is not written for the sweep's sake.
     ADD COLUMN sweep_at     timestamptz;
 ALTER TABLE /*schema*/pgcoherence.session ALTER COLUMN sweep_at SET DEFAULT clock_timestamp() + interval '90 minutes';
-CREATE INDEX session_sweep_at ON /*schema*/pgcoherence.session (sweep_at);
+CREATE INDEX session_sweep_at ON /*schema*/pgcoherence.session (sweep_at) WHERE sweep_at IS NOT NULL;
 
 -- What no statement may do to a row, whichever version of the program sends it: the row is then left as it is, as if it
 -- had not matched.

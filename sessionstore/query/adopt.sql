@@ -9,9 +9,7 @@ SET user_id = CASE WHEN $7::boolean THEN NULL WHEN $3::text = '' THEN s.user_id 
         WHEN $3::text = '' OR s.user_id = $3::text THEN s.authenticated_at END,
     issuer = CASE WHEN $3::text <> '' AND $9::text <> '' THEN $8::text WHEN NOT $7::boolean AND ($3::text = '' OR s.user_id = $3::text) THEN s.issuer END,
     sid = CASE WHEN $3::text <> '' AND $9::text <> '' THEN $9::text WHEN NOT $7::boolean AND ($3::text = '' OR s.user_id = $3::text) THEN s.sid END,
-    expires_at = CASE WHEN $5::bigint = 0 THEN s.expires_at ELSE clock_timestamp() + $5::bigint * interval '1 microsecond' END,
-    sweep_at = CASE WHEN $5::bigint = 0 THEN s.sweep_at
-        ELSE least(s.sweep_at, clock_timestamp() + $5::bigint * interval '1 microsecond' + interval '1 hour') END
+    expires_at = CASE WHEN $5::bigint = 0 THEN s.expires_at ELSE clock_timestamp() + $5::bigint * interval '1 microsecond' END
 FROM (SELECT) AS one
 LEFT JOIN /*schema*/pgcoherence.session_user AS login
     ON login.user_id = nullif($3::text, '') AND (login.gen = $4::bigint OR login.opened_by = $4::bigint)

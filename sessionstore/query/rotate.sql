@@ -21,7 +21,7 @@ SET key = $3, proof = $4, wrapped = $5,
     issuer = CASE WHEN $8::text = '' THEN s.issuer ELSE nullif($13::text, '') END,
     sid = CASE WHEN $8::text = '' THEN s.sid ELSE nullif($14::text, '') END,
     sweep_at = CASE WHEN $8::text = '' THEN s.sweep_at
-        ELSE clock_timestamp() + least($11::bigint, nullif($10::bigint, 0)) * interval '1 microsecond' + interval '1 hour' END,
+        ELSE clock_timestamp() + nullif($10::bigint, 0) * interval '1 microsecond' + interval '1 hour' END,
     device = CASE WHEN $15::text = '' THEN s.device ELSE $15::text::jsonb END
 FROM (SELECT o.key, o.key AS current, o.prev_key FROM /*schema*/pgcoherence.session AS o WHERE o.key = $1 OR o.prev_key = $1) AS old
 LEFT JOIN /*schema*/pgcoherence.session_user AS login

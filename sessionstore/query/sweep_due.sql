@@ -1,5 +1,5 @@
--- Rows that could be over for an hour, the longest due first. They stay locked until each has been deleted or is due
--- later. Idleness is not indexed, because touches would pay for it: a row that has been used is looked at again.
+-- Rows that could be over for an hour, the longest due first. They stay locked until each has been deleted, or left to
+-- its deadline and to the walk.
 SELECT s.key,
     CASE WHEN s.revoked_at < now.at - interval '1 hour' THEN 'revoked'
         WHEN s.expires_at < now.at - interval '1 hour' THEN 'expired'

@@ -51,7 +51,7 @@ func startWriteSides(pods []*sessionPod) (sides []*writeSide, closeAll func() er
 		}
 		closers = append(closers, store.Close)
 		theirs.managers[i].Store = pgxstore.NewWithCleanupInterval(p.pool, 0)
-		ours.handlers[i] = store.ReadYourWrites(ours.managers[i].LoadAndSave(ours.handler(i)))
+		ours.handlers[i] = store.Handler(ours.managers[i].LoadAndSave(ours.handler(i)))
 		theirs.handlers[i] = theirs.managers[i].LoadAndSave(theirs.handler(i))
 	}
 	return []*writeSide{ours, theirs}, closeAll, nil

@@ -1,8 +1,0 @@
--- Rows from before there was a time to look at them. None are added, and soon there is none.
-SELECT s.key,
-    CASE WHEN s.revoked_at < now.at - interval '1 hour' THEN 'revoked'
-        WHEN s.expires_at < now.at - interval '1 hour' THEN 'expired'
-        WHEN s.revoked_at IS NULL AND s.last_seen + s.idle < now.at - interval '1 hour' THEN 'idle' ELSE '' END
-FROM /*schema*/pgcoherence.session AS s CROSS JOIN (SELECT clock_timestamp() AS at) AS now
-WHERE s.sweep_at IS NULL
-LIMIT $1 FOR UPDATE OF s SKIP LOCKED

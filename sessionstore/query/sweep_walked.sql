@@ -1,0 +1,1 @@
+UPDATE /*schema*/pgcoherence.session_sweep SET walked_to = $1
