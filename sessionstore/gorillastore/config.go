@@ -28,6 +28,12 @@ type Config struct {
 	// other stores of gorilla. Defaults to none: the cookie is the token.
 	KeyPairs [][]byte
 
+	// FixedCookieName names the cookie as the session, for programs that read it past this store, and while pods of a version
+	// run that does not know the longer names. A response that is late can then replace or delete the cookie of a login that
+	// has come in between. Defaults to false: the name is the session's with eight characters that depend on the token.
+	// Cookies with either name are read.
+	FixedCookieName bool
+
 	// WithUser says whose session it is, from its values; empty for nobody's. It makes Sessions().List and RevokeUser
 	// work. It is called at each Save and must not change values. Defaults to nil: no session has a user.
 	WithUser func(values map[any]any) string

@@ -145,10 +145,11 @@ func (rowCodec) Decode(version byte, b []byte) (Data, error) {
 
 // loaded is what a session was loaded as.
 type loaded struct {
+	id      string // as the session's ID
 	token   string
 	user    string
 	data    Data
-	cookie  bool             // the browser has sent this token
+	cookie  string           // the name of the one that the browser has it in; empty: it has none yet
 	options sessions.Options // that the cookie was last set with, as far as is known
 	err     error            // trouble: nobody knows what there is
 }

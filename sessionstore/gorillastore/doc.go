@@ -5,7 +5,7 @@
 //	store, err := gorillastore.New(bus, pool, &gorillastore.Config{
 //		WithUser: func(values map[any]any) string { id, _ := values["userID"].(string); return id },
 //	})
-//	go store.Run(ctx)
+//	go func() { ended <- store.Run(ctx) }() // an error, such as a missing schema, ends the program
 //	session, err := store.Get(r, "session")
 //
 // # Cookies
@@ -16,6 +16,12 @@
 // (package sessionimport), and for those who filter cookies by their signature before the program. A session belongs to
 // the name it was saved under: its token under another name opens nothing.
 //
+// The cookie's name is that of the session with eight characters that depend on the token, such as session-x3k2…. So a
+// response can only replace or delete the cookie that its request has sent: one that arrives late, after a login, a
+// renewal or a logout in another tab, changes nothing. If a browser shows two valid sessions, that of the later login is
+// used, and the next Save ends the other. A cookie with the bare name, from before, is read until its token is replaced.
+// Config.FixedCookieName keeps the bare name, for as long as pods run that do not know the longer ones.
+//
 // # What is different
 //
 //   - New and Get return an error only for trouble: the database cannot be asked, or the session was written by another
@@ -24,7 +30,7 @@
 //     of errors may be shown: they name neither host nor user of the database, which errors.Unwrap has for logs.
 //   - Save of a new session inserts, of a loaded one updates. A new session without a user that holds nothing is not
 //     stored. A session that was ended or has expired stays so: the save is dropped and counted (Stats.Refused), and Save
-//     returns nil. Only a negative MaxAge deletes the cookie, which by then may be that of a later login.
+//     returns nil, and the cookie stays.
 //   - Requests of one browser that change different values at the same time keep all of them, flash messages included:
 //     what a request has changed is applied to what the database holds then. Of a value that two have changed, the last
 //     one's stays.
@@ -43,8 +49,8 @@
 //
 // # Limits
 //
-//   - The cookie has one name: a response that is late, and has made a session, replaces the cookie of a login that has
-//     come in between. Package httpsession has no such limit.
+//   - With Config.FixedCookieName a response that is late, and has made or ended a session, replaces or deletes the cookie of
+//     a login that has come in between.
 //   - gorilla's Registry and Session.Values are not safe for concurrent use within one request.
 //   - Without WithUser there are no users: no list, no RevokeUser, no new token at a login.
 //   - Without BeginLogin a user's generation is read when the session is saved: see there.

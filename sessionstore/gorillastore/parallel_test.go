@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,22 +12,13 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore/gorillastore"
 )
 
-// together runs requests that have all loaded the session before any of them saves it.
-func together(t *testing.T, pods []*pod, b *storetest.Browser, words ...string) {
-	t.Helper()
-	letGo := make([]func() storetest.Answer, len(words))
+// addSave has each request save what it has done.
+func addSave(words []string) []string {
+	saved := make([]string, len(words))
 	for i, w := range words {
-		letGo[i] = b.Copied().SendSlow(pods[i%len(pods)], "", w+" save")
+		saved[i] = w + " save"
 	}
-	answers := make([]storetest.Answer, len(words))
-	var all sync.WaitGroup
-	for i := range letGo {
-		all.Go(func() { answers[i] = letGo[i]() })
-	}
-	all.Wait()
-	for i, a := range answers {
-		require.Equal(t, http.StatusOK, a.Status, words[i])
-	}
+	return saved
 }
 
 // valuesOf are what the database holds.
@@ -48,7 +38,7 @@ func TestParallelSavesAreMerged(t *testing.T) {
 	for i := range 12 {
 		words = append(words, fmt.Sprintf("put:k%d=%d", i, i))
 	}
-	together(t, pods, b, words...)
+	storetest.Together(t, pods, b, addSave(words)...)
 	values := valuesOf(t, pods[0], b)
 	for i := range 12 {
 		require.Equal(t, fmt.Sprint(i), values[fmt.Sprintf("k%d", i)])
@@ -87,20 +77,45 @@ func TestReadYourWrites(t *testing.T) {
 	}
 }
 
-// A response that is late does not touch the cookie of a login that has come in between, unless it makes a session.
+// A response that arrives late, of a request that was let in before a login, a renewal or a logout with another login,
+// neither replaces nor deletes the cookie that the browser has got since.
 func TestLateResponses(t *testing.T) {
 	t.Parallel()
 	_, pods := setup(t, 2, nil)
-	for name, after := range map[string]string{
-		"read": "", "save": "save", "write": "put:late=1 save", "renew": "renew save", "empty": "remove:note save", "another login": "put:user=eve save",
-	} {
-		b := &storetest.Browser{T: t}
-		b.Fine(pods[0], "put:note=1 save")
-		slow := b.Copied().SendSlow(pods[1], "", after)
-		b.Fine(pods[0], "put:user=ann save")
-		require.Nil(t, slow().Set, name)
-		require.Equal(t, "ann", b.Fine(pods[1], "").Values["user"], name)
+	for _, before := range []string{"", "put:note=1 save", "put:user=ann save"} {
+		for _, late := range []string{
+			"", "save", "put:late=1 save", "renew save", "remove:note save", "renew replace:late=1 save", "age:-1s save", "put:late=1 age:-1s save", "choose:x put:late=1 save",
+		} {
+			for _, meanwhile := range [][]string{{"put:user=ann save"}, {"put:user=ann save", "renew save"}, {"age:-1s save", "put:user=ann save"}} {
+				ends := strings.Contains(late, "age:-1s") || strings.Contains(late, "replace")
+				if strings.Contains(before, "ann") && ends && len(meanwhile) == 1 {
+					continue // it ends the very session that the browser still has
+				}
+				storetest.Late(t, pods[0], pods[1], before, late, meanwhile)
+			}
+		}
 	}
+}
+
+// With a fixed name cookies are as gorilla's, and what is read has either name.
+func TestFixedCookieName(t *testing.T) {
+	t.Parallel()
+	db, pods := setup(t, 1, nil)
+	fixed := newPod(t, db, "fixed", func(c *gorillastore.Config) { c.FixedCookieName = true })
+	b := &storetest.Browser{T: t}
+	b.Fine(fixed, "put:note=1 save")
+	require.Equal(t, cookieName, b.Cookie.Name)
+	require.Equal(t, "1", b.Fine(pods[0], "put:more=1 save").Values["note"])
+	require.Equal(t, cookieName, b.Cookie.Name, "as long as the token stays")
+	b.Fine(pods[0], "put:user=ann save")
+	require.NotEqual(t, cookieName, b.Cookie.Name)
+	require.Len(t, b.Cookies(), 1)
+	require.Equal(t, "ann", b.Fine(fixed, "put:more=2 save").Values["user"])
+	b.Fine(fixed, "renew save")
+	require.Equal(t, cookieName, b.Cookie.Name)
+	require.Len(t, b.Cookies(), 1)
+	b.Fine(fixed, "age:-1s save")
+	require.Empty(t, b.Cookies())
 }
 
 // A session whose user was taken out of the values is nobody's.

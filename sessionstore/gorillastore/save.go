@@ -11,6 +11,7 @@ import (
 	"github.com/gorilla/sessions"
 
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/cookiename"
 	"github.com/pgcoherence/pgcoherence/sessionstore/internal/problem"
 )
 
@@ -30,10 +31,13 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.S
 	if l != nil && l.err != nil {
 		return l.err
 	}
+	if l != nil && session.ID != "" {
+		session.ID = l.id // nobody chooses a token
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.cfg.SaveTimeout)
 	defer cancel()
 	if session.Options.MaxAge < 0 {
-		return s.end(ctx, w, session, l)
+		return s.end(ctx, w, r, session, l)
 	}
 	v, err := s.prepare(session, l)
 	if err != nil {
@@ -61,15 +65,23 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.S
 	if session.Values == nil {
 		session.Values = map[any]any{}
 	}
-	now := &loaded{token: s.Token(session.ID), user: got.User, data: v.data, cookie: true, options: *session.Options}
+	now := &loaded{id: session.ID, token: s.Token(session.ID), user: got.User, data: v.data, options: *session.Options}
 	session.Values[loadedKey{}] = now
 	if !v.unchanged && now.token == v.token {
 		sendStamp(w, session, got) // under a new token no pod has it in memory
 	}
-	if l != nil && l.cookie && l.token == v.token && now.token == v.token && l.options == now.options {
-		return nil // the browser has it, or a later one that must not be replaced
+	if l != nil && l.cookie != "" && now.token == v.token {
+		now.cookie = l.cookie
+	} else {
+		now.cookie = s.nameOf(session)
 	}
-	return s.send(w, session, got.UntilDeadline())
+	if len(cookiename.Sent(r, session.Name())) > 1 || l == nil || l.cookie != now.cookie {
+		s.tidy(ctx, w, r, session, now.cookie)
+	}
+	if l != nil && l.cookie == now.cookie && l.token == v.token && now.token == v.token && l.options == now.options {
+		return nil // the browser has it
+	}
+	return s.send(w, session, now.cookie, got.UntilDeadline())
 }
 
 // save is one Save.
@@ -160,7 +172,7 @@ func (s *Store) write(ctx context.Context, r *http.Request, session *sessions.Se
 	delete(session.Values, loginKey)
 	delete(session.Values, providerKey)
 	if v.before != nil {
-		v.before.token, v.before.user = fresh, v.user
+		v.before.id, v.before.token, v.before.user = fresh, fresh, v.user
 	}
 	return s.update(ctx, fresh, v)
 }
@@ -168,16 +180,14 @@ func (s *Store) write(ctx context.Context, r *http.Request, session *sessions.Se
 // endOld ends the session of the request's cookie, of which both ID and values were replaced: as if it had been renewed,
 // nobody may go on with its token.
 func (s *Store) endOld(ctx context.Context, r *http.Request, name string) error {
-	cookie, err := r.Cookie(name)
-	if err != nil {
-		return nil //nolint:nilerr // it says that there is none
-	}
-	id, ok := s.open(name, cookie.Value)
-	if !ok {
-		return nil
-	}
-	if _, err := s.sessions.Revoke(ctx, s.Token(id)); err != nil && !errors.Is(err, sessionstore.ErrNoSession) {
-		return err
+	for _, cookie := range cookiename.Sent(r, name) {
+		id, ok := s.open(name, cookie.Value)
+		if !ok {
+			continue
+		}
+		if _, err := s.sessions.Revoke(ctx, s.Token(id)); err != nil && !errors.Is(err, sessionstore.ErrNoSession) {
+			return err
+		}
 	}
 	return nil
 }
@@ -236,13 +246,25 @@ func (s *Store) login(ctx context.Context, v save) (sessionstore.Login, error) {
 	return s.sessions.BeginLogin(ctx, v.user)
 }
 
-// end is Save with a negative MaxAge. Saved again with another one it is a new session.
-func (s *Store) end(ctx context.Context, w http.ResponseWriter, session *sessions.Session, l *loaded) error {
-	token := s.Token(session.ID)
-	if l != nil {
-		token = l.token
+// end is Save with a negative MaxAge. Saved again with another one it is a new session. Every session of this name that the
+// browser has shown is ended, and no other cookie deleted than those: what it has got since is not this response's.
+func (s *Store) end(ctx context.Context, w http.ResponseWriter, r *http.Request, session *sessions.Session, l *loaded) error {
+	cookies := map[string]string{} // tokens by name
+	for _, c := range cookiename.Sent(r, session.Name()) {
+		id, _ := s.open(session.Name(), c.Value)
+		cookies[c.Name] = s.Token(id)
 	}
-	if token != "" {
+	switch {
+	case l != nil && l.cookie != "":
+		cookies[l.cookie] = l.token
+	case session.ID != "":
+		cookies[s.nameOf(session)] = s.Token(session.ID)
+	}
+
+	for _, token := range cookies {
+		if token == "" {
+			continue
+		}
 		if _, err := s.sessions.Revoke(ctx, token); err != nil && !errors.Is(err, sessionstore.ErrNoSession) {
 			return problem.Hide("gorillastore", err)
 		}
@@ -250,6 +272,8 @@ func (s *Store) end(ctx context.Context, w http.ResponseWriter, session *session
 	}
 	delete(session.Values, loadedKey{})
 	session.ID = ""
-	forget(w, session)
+	for name := range cookies {
+		forget(w, session, name)
+	}
 	return nil
 }

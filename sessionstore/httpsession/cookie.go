@@ -1,23 +1,15 @@
 package httpsession
 
 import (
-	"crypto/sha256"
-	"encoding/base32"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/cookiename"
 )
 
-const (
-	tagBytes = 5
-	tagLen   = 8 // base32 of tagBytes
-	// maxCookies is how many session cookies of one request are looked at. A browser has one, or two for a moment.
-	maxCookies = 4
-	// persistMark follows the token in the cookies of sessions that outlive the browser.
-	persistMark = "~p"
-)
-
-var tagEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+// persistMark follows the token in the cookies of sessions that outlive the browser.
+const persistMark = "~p"
 
 // jar knows how the cookies of a Manager are named and written.
 type jar struct {
@@ -41,28 +33,16 @@ type sentCookie struct {
 	persist bool
 }
 
-// sent returns the session cookies of a request, and how many more it has than are looked at.
+// sent returns the session cookies of a request. One with the bare name was set before the application used this package.
 func (j jar) sent(r *http.Request) (sent []sentCookie) {
-	for _, c := range r.Cookies() {
-		if len(sent) == maxCookies {
-			break
-		}
-		// A cookie with the bare name is one that the application has set before it used this package.
-		tag, tagged := strings.CutPrefix(c.Name, j.base+"-")
-		if c.Name != j.base && (!tagged || len(tag) != tagLen) || c.Value == "" {
-			continue
-		}
+	for _, c := range cookiename.Sent(r, j.base) {
 		token, persist := strings.CutSuffix(c.Value, persistMark)
 		sent = append(sent, sentCookie{c.Name, token, persist})
 	}
 	return sent
 }
 
-// nameOf is derived from the token, so that two tokens never share a cookie. It reveals nothing of it.
-func (j jar) nameOf(token string) string {
-	sum := sha256.Sum256([]byte("pgcoherence cookie " + token))
-	return j.base + "-" + tagEncoding.EncodeToString(sum[:tagBytes])
-}
+func (j jar) nameOf(token string) string { return cookiename.Of(j.base, token) }
 
 // set puts a token into the cookie of its name. A positive lasts is how long it outlives the browser.
 func (j jar) set(h http.Header, token string, lasts time.Duration) {

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/precedence"
 )
 
 // exchange is one request and its response, as far as sessions go.
@@ -43,7 +44,7 @@ func (x *exchange[T]) load(ctx context.Context) {
 
 	best := valid[0]
 	for _, v := range valid[1:] {
-		if newer(v.session, best.session) {
+		if precedence.Over(v.session, best.session) {
 			best = v
 		}
 	}
@@ -88,17 +89,6 @@ func (x *exchange[T]) validSessions(ctx context.Context) (valid []found[T], err 
 // isTrouble reports whether an error says nothing about whether there is a session.
 func isTrouble(err error) bool {
 	return !errors.Is(err, sessionstore.ErrNoSession)
-}
-
-// newer reports whether a replaces b: its login was later, or it is the newer token of the same session.
-func newer[T any](a, b *sessionstore.Session[T]) bool {
-	if !a.AuthenticatedAt.Equal(b.AuthenticatedAt) {
-		return a.AuthenticatedAt.After(b.AuthenticatedAt)
-	}
-	if a.ID != b.ID {
-		return a.CreatedAt.After(b.CreatedAt)
-	}
-	return !a.Replaced && b.Replaced
 }
 
 // drop gives up a session that another one of the same browser has replaced. Two tokens of one session are no reason to

@@ -18,6 +18,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/lab/storetest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 	"github.com/pgcoherence/pgcoherence/sessionstore/httpsession"
+	"github.com/pgcoherence/pgcoherence/sessionstore/internal/cookiename"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main(m)) }
@@ -214,7 +215,7 @@ func (b *browser) sessionCookies() (names []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for name := range b.cookies {
-		if strings.HasPrefix(name, "__Host-session-") && !strings.HasPrefix(name, "__Host-session-at") || name == "__Host-session" {
+		if cookiename.Is("__Host-session", name) {
 			names = append(names, name)
 		}
 	}

@@ -56,6 +56,7 @@ func (s *Store) CommitCtx(ctx context.Context, token string, b []byte, expiry ti
 	if err == nil && got != nil && f.from != nil && f.from.token == digestOf(key) {
 		s.wrote(ctx, got) // under a new token no pod has it in memory
 	}
+	noteRefused(ctx, isRefusal(err))
 	return problem.Hide("scsstore", s.settle(err))
 }
 
@@ -208,12 +209,17 @@ func (s *Store) over(ctx context.Context, key string) error {
 	return err
 }
 
+// isRefusal reports whether a session is over, so that nothing was stored.
+func isRefusal(err error) bool {
+	return errors.Is(err, sessionstore.ErrNoSession) || errors.Is(err, sessionstore.ErrLoginEnded)
+}
+
 // settle decides what scs hears of.
 func (s *Store) settle(err error) error {
 	switch {
 	case err == nil:
 		s.stats.committed.Add(1)
-	case errors.Is(err, sessionstore.ErrNoSession), errors.Is(err, sessionstore.ErrLoginEnded):
+	case isRefusal(err):
 		s.stats.refused.Add(1)
 	case errors.Is(err, sessionstore.ErrConflict):
 		// Others wrote while this was tried several times: as if it had come right before the last of them.

@@ -28,6 +28,12 @@ type Config struct {
 	// Device says what lists show for a new session, from the request's context. Defaults to nil: nothing.
 	Device func(ctx context.Context) *sessionstore.Device
 
+	// FixedCookieName has Store.Handler leave the cookie's name as the manager has it, for programs that read it past the
+	// manager, and while pods run without Handler. A response that is late can then replace or delete the cookie of a login
+	// that has come in between. Defaults to false: the name is the manager's with eight characters that depend on the
+	// token. Cookies with either name are read.
+	FixedCookieName bool
+
 	// CommitTimeout bounds writing a session, which goes on when the client has gone away. Defaults to
 	// DefaultCommitTimeout.
 	CommitTimeout time.Duration

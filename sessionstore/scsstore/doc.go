@@ -5,9 +5,9 @@
 //	store, err := scsstore.New(bus, pool, sessions, &scsstore.Config{
 //		WithUser: func(values map[string]any) string { id, _ := values["userID"].(string); return id },
 //	})
-//	go store.Run(ctx)
+//	go func() { ended <- store.Run(ctx) }() // an error, such as a missing schema, ends the program
 //	…
-//	handler := store.ReadYourWrites(sessions.LoadAndSave(mux)) // with several pods
+//	handler := store.Handler(sessions.LoadAndSave(mux))
 //
 // New sets Store and Codec of the manager, and an ErrorFunc if it has none of the program's own; everything else stays as scs documents it, but for what follows.
 //
@@ -24,6 +24,9 @@
 //     anybody at all, has logged in. SetDeadline works as documented, unless in the same request as RenewToken, where it
 //     can only shorten.
 //   - Idle timeout and deadline are the database's to judge. The clocks of the pods may differ.
+//   - With the middleware Handler the session's cookie has a name that depends on the token. A response that arrives late,
+//     after a login, a renewal or a logout in another tab, replaces and deletes nothing. Within it the cookie has the
+//     manager's name, and a program that looks at the browser's cookies finds the longer one.
 //   - Renewals of one token that meet each give their browser a token that works. A logout wins over all of them.
 //   - A session whose user was taken out of the values, by Remove or Clear, is nobody's from then on.
 //   - Data that this version of the program cannot read is an error and no anonymous session: another version, on another
@@ -42,11 +45,9 @@
 //
 // # Limits
 //
-//   - Without the middleware ReadYourWrites a browser that goes from one pod to another may read what the session held
-//     some milliseconds before.
-//   - scs sends its cookie, under one name, with every response that has stored the session. One that is late, from a
-//     request that was let in before a login, puts the old token back into the browser. Package httpsession has no such
-//     limit.
+//   - Without the middleware Handler a browser that goes from one pod to another may read what the session held some
+//     milliseconds before. And scs sends its cookie, under one name, with every response that has stored the session: one
+//     that is late, from a request that was let in before a login, puts the old token back into the browser.
 //   - Of two renewals that meet, the session that no browser keeps ends by its timeouts.
 //   - Without WithUser there are no users: no list, no RevokeUser, and RenewToken at a login keeps the anonymous
 //     session's deadline.

@@ -39,7 +39,7 @@ func (s *Store) get(ctx context.Context, key string) (*sessionstore.Session[Data
 	if err != nil {
 		return nil, err
 	}
-	if seen := writesOf(ctx).stamps.Version(got.ID); seen > got.Version {
+	if seen := stampsOf(ctx).Version(got.ID); seen > got.Version {
 		return s.sessions.GetAfter(ctx, key, seen)
 	}
 	return got, nil

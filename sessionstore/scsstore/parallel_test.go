@@ -1,12 +1,14 @@
 package scsstore_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
+	"time"
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/stretchr/testify/require"
@@ -14,25 +16,6 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/lab/storetest"
 	"github.com/pgcoherence/pgcoherence/sessionstore/scsstore"
 )
-
-// together runs requests that have all loaded the session before any of them stores it.
-func together(t *testing.T, pods []*pod, b *storetest.Browser, words ...string) []storetest.Answer {
-	t.Helper()
-	letGo := make([]func() storetest.Answer, len(words))
-	for i, w := range words {
-		letGo[i] = b.Copied().SendSlow(pods[i%len(pods)], "", w)
-	}
-	answers := make([]storetest.Answer, len(words))
-	var all sync.WaitGroup
-	for i := range letGo {
-		all.Go(func() { answers[i] = letGo[i]() })
-	}
-	all.Wait()
-	for i, a := range answers {
-		require.Equal(t, http.StatusOK, a.Status, words[i])
-	}
-	return answers
-}
 
 // valuesOf are what the database holds.
 func valuesOf(t *testing.T, p *pod, b *storetest.Browser) map[string]any {
@@ -53,7 +36,7 @@ func TestParallelWritesAreMerged(t *testing.T) {
 		for i := range 12 {
 			words = append(words, fmt.Sprintf("put:k%d=%d", i, i))
 		}
-		together(t, pods, b, words...)
+		storetest.Together(t, pods, b, words...)
 		values := valuesOf(t, pods[0], b)
 		for i := range 12 {
 			require.Equal(t, fmt.Sprint(i), values[fmt.Sprintf("k%d", i)])
@@ -102,7 +85,7 @@ func TestRenewalsMeet(t *testing.T) {
 		_, pods := setup(t, options{pods: 2, manager: mode})
 		b := &storetest.Browser{T: t}
 		b.Fine(pods[0], "renew put:user=ann put:note=kept")
-		for _, a := range together(t, pods, b, "renew put:a=1", "renew put:b=1", "renew", "renew put:c=1") {
+		for _, a := range storetest.Together(t, pods, b, "renew put:a=1", "renew put:b=1", "renew", "renew put:c=1") {
 			arrived := &storetest.Browser{T: t, Cookie: a.Set}
 			for _, p := range pods {
 				values := arrived.Fine(p, "").Values
@@ -132,6 +115,94 @@ func TestLogoutBetweenRenewals(t *testing.T) {
 	n, err := pods[0].store.Sessions().Count(t.Context(), "ann")
 	require.NoError(t, err)
 	require.Zero(t, n)
+}
+
+// A response that arrives late, of a request that was let in before a login, a renewal or a logout with another login,
+// neither replaces nor deletes the cookie that the browser has got since.
+func TestLateResponses(t *testing.T) {
+	t.Parallel()
+	inModes(t, func(t *testing.T, mode func(*scs.SessionManager)) {
+		_, pods := setup(t, options{pods: 2, manager: mode})
+		for _, before := range []string{"", "put:note=1", "renew put:user=ann"} {
+			for _, late := range []string{"", "put:late=1", "renew", "renew put:late=1", "clear", "destroy", "put:late=1 destroy", "remove:note"} {
+				for _, meanwhile := range [][]string{{"renew put:user=ann"}, {"renew put:user=ann", "renew"}, {"destroy", "renew put:user=ann"}} {
+					if strings.Contains(before, "ann") && strings.Contains(late, "destroy") && meanwhile[0] != "destroy" {
+						continue // a logout of the very session, which wins over its renewals
+					}
+					storetest.Late(t, pods[0], pods[1], before, late, meanwhile)
+				}
+			}
+		}
+	})
+}
+
+// With a fixed name cookies are as scs', and what is read has either name.
+func TestFixedCookieName(t *testing.T) {
+	t.Parallel()
+	db, pods := setup(t, options{})
+	fixed := newPod(t, db, "fixed", options{config: func(c *scsstore.Config) { c.FixedCookieName = true }})
+	b := &storetest.Browser{T: t}
+	b.Fine(fixed, "put:note=1")
+	require.Equal(t, "session", b.Cookie.Name)
+	require.Equal(t, "1", b.Fine(pods[0], "put:more=1").Values["note"])
+	require.Equal(t, "session", b.Cookie.Name, "as long as the token stays")
+	b.Fine(pods[0], "renew put:user=ann")
+	require.NotEqual(t, "session", b.Cookie.Name)
+	require.Len(t, b.Cookies(), 1)
+	require.Equal(t, "ann", b.Fine(fixed, "put:more=2").Values["user"])
+	b.Fine(fixed, "renew")
+	require.Equal(t, "session", b.Cookie.Name)
+	require.Len(t, b.Cookies(), 1)
+	b.Fine(fixed, "destroy")
+	require.Empty(t, b.Cookies())
+}
+
+// The middleware passes on what handlers do with the ResponseWriter, and renames the cookie before the header is sent.
+func TestHandlerStreams(t *testing.T) {
+	t.Parallel()
+	_, pods := setup(t, options{})
+	p := pods[0]
+	for name, write := range map[string]func(http.ResponseWriter) error{
+		"nothing": func(http.ResponseWriter) error { return nil },
+		"write":   func(w http.ResponseWriter) error { _, err := io.WriteString(w, "x"); return err },
+		"status":  func(w http.ResponseWriter) error { w.WriteHeader(http.StatusAccepted); return nil },
+		"early hints": func(w http.ResponseWriter) error {
+			w.WriteHeader(http.StatusEarlyHints)
+			_, err := io.WriteString(w, "x")
+			return err
+		},
+		"flush": func(w http.ResponseWriter) error {
+			_, err := io.WriteString(w, "x")
+			return errors.Join(err, http.NewResponseController(w).Flush(), http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Minute)))
+		},
+		"copy": func(w http.ResponseWriter) error { _, err := io.Copy(w, strings.NewReader("x")); return err },
+	} {
+		server := httptest.NewServer(p.store.Handler(p.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			p.Put(r.Context(), "n", name)
+			http.SetCookie(w, &http.Cookie{Name: "own", Value: "kept"})
+			if err := write(w); err != nil {
+				t.Error(name, err)
+			}
+		}))))
+		response, err := server.Client().Get(server.URL)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		server.Close()
+		names := map[string]string{}
+		for _, c := range response.Cookies() {
+			names[c.Name] = c.Value
+		}
+		require.Equal(t, "kept", names["own"], name)
+		require.NotContains(t, names, "session", name)
+		delete(names, "own")
+		require.Len(t, names, 1, name)
+		for cookie, token := range names {
+			require.Len(t, cookie, len("session-12345678"), name)
+			_, found, err := p.store.Find(token)
+			require.NoError(t, err)
+			require.True(t, found)
+		}
+	}
 }
 
 // What others have written between the loading of a session and its renewal goes on with it.

@@ -76,7 +76,7 @@ func newPod(t testing.TB, db *pgtest.DB, name string, o options) *pod {
 	storetest.RunBus(t, b)
 	t.Cleanup(func() { require.NoError(t, p.store.Close()) })
 	storetest.Background(t, p.store.Run)
-	p.Serve(t, p.store.ReadYourWrites(p.LoadAndSave(p.handler())))
+	p.Serve(t, p.store.Handler(p.LoadAndSave(p.handler())))
 	return p
 }
 

@@ -41,13 +41,14 @@ func (s *Site) site() *Site { return s }
 // Pod is anything that a Site is embedded in.
 type Pod interface{ site() *Site }
 
-// Browser keeps a cookie and shows it to whichever pod it is sent to.
+// Browser keeps cookies and shows them to whichever pod it is sent to.
 type Browser struct {
 	T      testing.TB
-	Cookie *http.Cookie
-	Query  string // sent with every request
+	Cookie *http.Cookie // of the session, the last that was set
+	Query  string       // sent with every request
 
-	stamps map[string]string // cookies beside it, see stampName
+	others map[string]*http.Cookie // of sessions as well, by name
+	stamps map[string]string       // cookies beside it, see stampName
 }
 
 // stampName are the cookies by which a browser tells a pod what it has seen written.
@@ -59,6 +60,8 @@ type Answer struct {
 	Values map[string]any
 	Text   string
 	Set    *http.Cookie // the last that the answer has set
+
+	cookies []*http.Cookie
 }
 
 // Do sends a request that does some words.
@@ -83,8 +86,8 @@ func (b *Browser) Try(ctx context.Context, p Pod, words string) (a Answer, err e
 	if err != nil {
 		return a, err
 	}
-	if b.Cookie != nil {
-		r.AddCookie(&http.Cookie{Name: b.Cookie.Name, Value: b.Cookie.Value})
+	for _, c := range b.Cookies() {
+		r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
 	}
 	for name, value := range b.stamps {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
@@ -104,24 +107,58 @@ func (b *Browser) Try(ctx context.Context, p Pod, words string) (a Answer, err e
 			return a, err
 		}
 	}
-	for _, c := range response.Cookies() { // the last one counts
-		if stampName.MatchString(c.Name) {
+	a.cookies = response.Cookies()
+	for _, c := range a.cookies { // the last one counts
+		if !stampName.MatchString(c.Name) {
+			a.Set = c
+		}
+	}
+	b.Receive(a)
+	return a, nil
+}
+
+// Receive keeps the cookies of an answer: of one that was sent for another tab, or arrives late.
+func (b *Browser) Receive(a Answer) {
+	for _, c := range a.cookies {
+		switch {
+		case stampName.MatchString(c.Name):
 			if b.stamps == nil {
 				b.stamps = map[string]string{}
 			}
 			b.stamps[c.Name] = c.Value
-			continue
-		}
-		a.Set, b.Cookie = c, c
-		if c.MaxAge < 0 {
-			b.Cookie = nil
+		case c.MaxAge < 0:
+			delete(b.others, c.Name)
+			if b.Cookie != nil && b.Cookie.Name == c.Name {
+				b.Cookie = nil
+			}
+		default:
+			if b.others == nil {
+				b.others = map[string]*http.Cookie{}
+			}
+			if b.Cookie != nil {
+				b.others[b.Cookie.Name] = b.Cookie
+			}
+			delete(b.others, c.Name)
+			b.Cookie = c
 		}
 	}
-	return a, nil
 }
 
-// Copied is another tab, with the same cookie.
-func (b *Browser) Copied() *Browser { return &Browser{b.T, b.Cookie, b.Query, maps.Clone(b.stamps)} }
+// Cookies are those of sessions that the browser has.
+func (b *Browser) Cookies() (all []*http.Cookie) {
+	if b.Cookie != nil {
+		all = append(all, b.Cookie)
+	}
+	for _, c := range b.others {
+		all = append(all, c)
+	}
+	return all
+}
+
+// Copied is another tab, with the same cookies.
+func (b *Browser) Copied() *Browser {
+	return &Browser{b.T, b.Cookie, b.Query, maps.Clone(b.others), maps.Clone(b.stamps)}
+}
 
 // SendSlow sends a request that stops in its handler; the rest of the words is done once letGo is called.
 func (b *Browser) SendSlow(p Pod, before, after string) (letGo func() Answer) {
