@@ -57,6 +57,7 @@ test: prepare ## vet and test every module, with the race detector, on one real 
 		(cd "$$module" && go build -o /dev/null ./... && go vet ./... && go test -count=1 ./...) || failed="$$failed $$module"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "make: failed in$$failed" >&2; exit 1; fi
+	go run ./internal/lab/suites
 
 .PHONY: test-race20
 test-race20: ## repeat the tests to find flaky ones: COUNT=20 PKG=./bus/...
