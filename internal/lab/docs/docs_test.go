@@ -3,6 +3,10 @@ package docs_test
 import (
 	"bytes"
 	"context"
+	"io"
+	"maps"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path"
@@ -13,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -39,11 +44,11 @@ func TestLinks(t *testing.T) {
 	require.Empty(t, list(docs.CheckReach(pages, "docs")))
 }
 
-// TestGo: every block of Go compiles.
+// TestGo: every block of Go compiles, wherever the page is.
 func TestGo(t *testing.T) {
 	t.Parallel()
 	_, pages := open(t)
-	problems, err := docs.CheckGo(t.Context(), ".", manual(pages))
+	problems, err := docs.CheckGo(t.Context(), ".", current(pages))
 	require.NoError(t, err)
 	require.Empty(t, list(problems))
 }
@@ -61,6 +66,63 @@ func TestBlocks(t *testing.T) {
 	}
 }
 
+// TestGettingStarted: the program of docs/getting-started.md does what the page says, on two pods.
+func TestGettingStarted(t *testing.T) {
+	t.Parallel()
+	r, _ := open(t)
+	source, err := r.Read("docs/getting-started.md")
+	require.NoError(t, err)
+	blocks := docs.Parse("docs/getting-started.md", source).Blocks
+	whole := slices.IndexFunc(blocks, func(b docs.Block) bool { return strings.HasPrefix(b.Text, "package main") })
+	require.GreaterOrEqual(t, whole, 0, "the page has no program")
+
+	directory := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(directory, "main.go"), []byte(blocks[whole].Text), 0o600))
+	program := filepath.Join(directory, "hello")
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, filepath.Join(directory, "main.go")).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+
+	dsn := pgtest.New(t, &pgtest.Template{Name: "hello", Make: func(ctx context.Context, dsn string) error {
+		return execute(ctx, dsn, "CREATE TABLE users (id bigint PRIMARY KEY, name text NOT NULL); INSERT INTO users VALUES (42, 'Ada')")
+	}}).DSN
+	start := func(address string, args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(t.Context(), program, args...)
+		cmd.Env = append(os.Environ(), "DATABASE_URL="+dsn, "ADDR="+address)
+		cmd.Stderr = os.Stderr
+		require.NoError(t, cmd.Start())
+		return cmd
+	}
+	require.NoError(t, start("", "migrate").Wait())
+	pods := map[string]*exec.Cmd{}
+	for range 2 {
+		address := freeAddress(t)
+		pods[address] = start(address)
+	}
+	for address := range pods {
+		require.Eventually(t, func() bool { return read(t, address) == "Ada" }, 20*time.Second, 20*time.Millisecond, address)
+	}
+
+	addresses := slices.Collect(maps.Keys(pods))
+	put, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://"+addresses[0]+"/users/42?name=Lovelace", http.NoBody)
+	require.NoError(t, err)
+	response, err := http.DefaultClient.Do(put)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	require.Equal(t, "Lovelace", read(t, addresses[0]), "the pod that wrote has read its own write")
+	require.Eventually(t, func() bool { return read(t, addresses[1]) == "Lovelace" }, 20*time.Second, 10*time.Millisecond)
+
+	require.NoError(t, execute(t.Context(), dsn,
+		"BEGIN; UPDATE users SET name = 'Countess' WHERE id = 42; SELECT pgcoherence.invalidate('users', '42'); COMMIT"))
+	for address := range pods {
+		require.Eventually(t, func() bool { return read(t, address) == "Countess" }, 20*time.Second, 10*time.Millisecond)
+	}
+	for _, pod := range pods {
+		require.NoError(t, pod.Process.Signal(os.Interrupt))
+		require.NoError(t, pod.Wait(), "it ends in order")
+	}
+}
+
 // TestPromQL: Prometheus can read every line of PromQL.
 func TestPromQL(t *testing.T) {
 	t.Parallel()
@@ -68,14 +130,14 @@ func TestPromQL(t *testing.T) {
 	require.NoError(t, promtool(t, docs.Rules(manual(pages))))
 }
 
-// TestNames: what pages name in code type exists.
+// TestNames: what pages name in code type exists, wherever the page is.
 func TestNames(t *testing.T) {
 	t.Parallel()
 	r, pages := open(t)
 	commands, _ := program(t, r)
 	words := foreign(t)
 	var problems []docs.Problem
-	for _, page := range manual(pages) {
+	for _, page := range current(pages) {
 		problems = append(problems, docs.CheckSpans(r, commands, words, page)...)
 	}
 	require.Empty(t, list(problems))
@@ -140,6 +202,11 @@ func manual(pages []*docs.Page) []*docs.Page {
 	return under
 }
 
+// current is all pages but the changelog, which speaks of what there was.
+func current(pages []*docs.Page) []*docs.Page {
+	return slices.DeleteFunc(slices.Clone(pages), func(page *docs.Page) bool { return page.Path == "CHANGELOG.md" })
+}
+
 // list writes problems one on a line, for a failing test to show.
 func list(problems []docs.Problem) string {
 	var b strings.Builder
@@ -196,6 +263,43 @@ func runner(t *testing.T, commands *docs.Commands, directory string) *docs.Runne
 		Env: append(os.Environ(),
 			"PATH="+directory+":"+os.Getenv("PATH"), "DATABASE_URL="+db.DSN, "PGCOHERENCE_DATABASE_URL="+db.DSN, "NO_COLOR=1"),
 	}
+}
+
+// execute runs statements on a connection of their own.
+func execute(ctx context.Context, dsn, statements string) error {
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	_, err = conn.PgConn().Exec(ctx, statements).ReadAll()
+	return err
+}
+
+// freeAddress returns an address that nothing listens on at the moment.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// read returns what a pod serves for user 42, "" if it does not.
+func read(t *testing.T, address string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/users/42", http.NoBody)
+	require.NoError(t, err)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return ""
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		return ""
+	}
+	return strings.TrimSpace(string(body))
 }
 
 // absent returns which programs are not on this machine. It says so loudly, and fails in CI.

@@ -85,7 +85,8 @@ func (c *spanChecker) isPath(text string) bool {
 		return false
 	}
 	first, _, nested := strings.Cut(strings.TrimPrefix(text, "./"), "/")
-	return fileExt.MatchString(text) || nested && c.r.Has(first)
+	extension := fileExt.FindString(text)
+	return extension != "" && extension != text || nested && c.r.Has(first)
 }
 
 // hasPath looks from the root, from the page's directory, and for a bare file name or a pattern of one anywhere.
