@@ -46,8 +46,25 @@ func (s *sweeper) due(now time.Time, st status) time.Time {
 		return never(now)
 	case s.request.pending:
 		return s.request.sent.Add(s.minBeatGap())
+	case s.requests.sweep.Load():
+		return s.soon(st)
 	}
 	return s.turn(st)
+}
+
+// soon is when a sweep comes that was asked for. Who asks often, in however many pods, does not have more sweeps than
+// writers that announce nothing have anyway: a mark that was just heard is of a sweeper that comes again.
+func (s *sweeper) soon(st status) time.Time {
+	gap := max(unawareSweep, time.Duration(s.pods.Load())*turnPerPod)
+	last := s.last
+	if st.heard.mark.After(last) {
+		last = st.heard.mark
+	}
+	due := last.Add(gap)
+	if turn := s.turn(st); turn.Before(due) {
+		return turn
+	}
+	return due
 }
 
 // turn is when the timer of this pod fires.
@@ -88,6 +105,7 @@ func (s *sweeper) interval(st status) time.Duration {
 
 // run sweeps, and with it asks all pods to beat if a confirmation waits for that.
 func (s *sweeper) run(ctx context.Context, conn *pgx.Conn, st status) error {
+	s.requests.sweep.Store(false) // before it reads: whoever asks later asks for the next one
 	ask := s.request.pending
 	if ask {
 		s.request.pending, s.request.sent = false, time.Now()

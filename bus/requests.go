@@ -11,6 +11,7 @@ type requests struct {
 	wake      chan struct{} // one of the others was set
 	read      atomic.Bool   // read the difference
 	beat      atomic.Bool   // beat at once
+	sweep     atomic.Bool   // sweep soon: a writer that announces nothing has committed
 	listening atomic.Bool   // the listener is connected and has caught up
 }
 

@@ -13,6 +13,8 @@ var (
 	_ hook.Door     = (*Local)(nil)
 	_ hook.Hinter   = insider{}
 	_ hook.Weakener = insider{}
+	_ hook.Sweeper  = insider{}
+	_ hook.Statements   = insider{}
 )
 
 // Internal is for this module alone: nobody else can name its parameter.
@@ -26,6 +28,12 @@ type insider struct{ p *Postgres }
 
 // Weaken implements hook.Weakener.
 func (i insider) Weaken(g hook.Guards) { i.p.guards = g }
+
+// Sweep implements hook.Sweeper.
+func (i insider) Sweep() { i.p.requests.set(&i.p.requests.sweep) }
+
+// DifferenceSQL implements hook.Statements.
+func (i insider) DifferenceSQL() string { return i.p.sql.difference }
 
 // FreshAge implements hook.Source.
 func (i insider) FreshAge(now elapsed.Instant) time.Duration {

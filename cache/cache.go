@@ -31,6 +31,7 @@ type Cache[K comparable, V any] struct {
 	serveFor   time.Duration // beyond staleAfter
 	applied    func(bus.Receipt) bool
 	weak       hook.CacheGuards // off; see Weaken
+	late       latePosition     // for one of them
 
 	seed   maphash.Seed
 	shards []shard[K, V]
@@ -248,9 +249,8 @@ func (c *Cache[K, V]) position() (p place) {
 // between makes it an old one, and what is read then is not stored. The other way round a position from before a reset
 // would pass for one of the new epoch.
 func (c *Cache[K, V]) readPosition() (epoch uint32, p place) {
-	if c.weak.EpochLate {
-		p = c.position()
-		time.Sleep(epochLate)
+	if c.weak != (hook.CacheGuards{}) && c.weak.EpochLate {
+		p = c.late.position(c.position)
 		return c.epoch.Load(), p
 	}
 	epoch = c.epoch.Load()

@@ -76,8 +76,8 @@ func (k *keyCalls[K, V]) replace(f *call[K, V]) {
 
 // record notes that a key is about to be read, with its shard locked, in every state of the bus. It takes the epoch and
 // the position that were read before, in this order. A call that has to wait for its turn is the key's next one.
-func (c *Cache[K, V]) record(s *shard[K, V], f *call[K, V], next bool) {
-	f.began, f.recorded, f.done = c.tags.begin(), time.Now(), make(chan struct{})
+func (c *Cache[K, V]) record(s *shard[K, V], f *call[K, V], next bool, now time.Time) {
+	f.began, f.recorded, f.done = c.tags.begin(), now, make(chan struct{})
 
 	k := s.loads[f.key]
 	if k == nil {

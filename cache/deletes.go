@@ -43,13 +43,19 @@ func (t *tier[K, V]) forget(epoch, name string) {
 
 // work works the keys off and ends.
 func (t *tier[K, V]) work() {
-	defer t.working.add(-1)
-	d := &t.deletes
+	d, finished := &t.deletes, false
+	defer func() {
+		if !finished { // the tier has ended the goroutine
+			t.working.add(1)
+			go t.work()
+		}
+		t.working.add(-1)
+	}()
 	for {
 		d.mu.Lock()
 		n := min(len(d.keys), deleteBatch)
 		if n == 0 {
-			d.busy, d.keys = false, nil
+			d.busy, d.keys, finished = false, nil, true
 			d.mu.Unlock()
 			return
 		}

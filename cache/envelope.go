@@ -3,6 +3,8 @@ package cache
 import (
 	"encoding/binary"
 	"errors"
+	"strings"
+	"unsafe"
 
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
@@ -65,7 +67,8 @@ func appendText(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// parseEnvelope reads what bytes wrote. Value shares the data's memory.
+// parseEnvelope reads what bytes wrote. Value, and all texts but the tags, share the data's memory: nobody may change it any
+// more.
 func parseEnvelope(data []byte) (*envelope, error) {
 	if len(data) < 2 || data[0] != envelopeVersion || data[1]&^envelopeAbsent != 0 {
 		return nil, errEnvelope
@@ -94,7 +97,7 @@ func parseEnvelope(data []byte) (*envelope, error) {
 		e.extras = append(e.extras, r.number())
 	}
 	for range r.length() {
-		e.tags = append(e.tags, r.text())
+		e.tags = append(e.tags, strings.Clone(r.text())) // they outlive the value's bytes
 	}
 	expires, n := binary.Varint(r.rest)
 	if r.bad || n <= 0 {
@@ -130,9 +133,10 @@ func (r *envelopeReader) length() int {
 	return int(n) //nolint:gosec // not larger than a slice's length
 }
 
+// text shares the data's memory, which nobody changes.
 func (r *envelopeReader) text() string {
 	n := r.length()
-	s := string(r.rest[:n])
+	s := unsafe.String(unsafe.SliceData(r.rest), n) //nolint:gosec // n bytes are there
 	r.rest = r.rest[n:]
 	return s
 }

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"time"
@@ -119,20 +120,27 @@ func (c *Cache[K, V]) note(tx any) func(bus.Event, error) error {
 	}
 }
 
-// Forget drops keys from this pod's cache and writes nothing: for tables that triggers watch, whose events take until the
-// next sweep. The writer calls it after its commit, and has read its own writes from then on; the other pods drop the keys
-// with the event.
+// Forget drops keys from this pod's cache, asks the bus for a sweep, and writes nothing: for tables that triggers watch. The
+// writer calls it after its commit, and has read its own writes from then on; the sweep finds the trigger's event, with
+// which the other pods drop the keys a few milliseconds later. A key that cannot be sent is an error that is ErrKey; the
+// others are dropped all the same.
 func (c *Cache[K, V]) Forget(keys ...K) error {
+	var errs []error
 	e := history.Event{At: time.Now()}
 	for _, key := range keys {
 		name, err := c.names.name(key)
 		if err != nil {
-			return err
+			errs = append(errs, err)
+			continue
 		}
 		c.history.Note(name, e)
 		c.stats.invalidated(fromLocal, scopeKey, c.drop(key))
 	}
-	return nil
+
+	if s, ok := c.source.(hook.Sweeper); ok && len(keys) > len(errs) {
+		s.Sweep()
+	}
+	return errors.Join(errs...)
 }
 
 // Stage writes the invalidation of keys to the log in a pgx transaction of somebody else's; call Committed on the result

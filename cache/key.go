@@ -185,10 +185,15 @@ func (n *naming[K]) name(k K) (string, error) {
 	return s, validateText("key", s)
 }
 
-func (n *naming[K]) text(k K) (s string, err error) {
+func (n *naming[K]) text(k K) (string, error) {
 	if !n.custom {
 		return n.format(k)
 	}
+	return n.customText(k)
+}
+
+// customText is text with a function of the application.
+func (n *naming[K]) customText(k K) (s string, err error) {
 	if panicked := n.callback("KeyString", func() { s, err = n.format(k) }); panicked != nil {
 		return "", fmt.Errorf("%w: %w", ErrKey, panicked)
 	}

@@ -17,14 +17,19 @@ func (c *Cache[K, V]) launch(l *loadBatch[K, V]) {
 func (c *Cache[K, V]) run(l *loadBatch[K, V]) {
 	closing := context.AfterFunc(c.life, func() { l.cancel(ErrClosed) })
 	ending := context.AfterFunc(l.ctx, func() { c.endAll(l) })
-	stop := func() {}
+	stop, inTier := func() {}, false
 	defer func() { // a callback may have ended the goroutine
+		defer c.working.add(-1)
 		closing()
 		ending()
+		if inTier { // its troubles are not the readers'
+			l.noTier = true
+			c.launch(l)
+			return
+		}
 		l.cancel(ErrLoaderExit)
 		c.endAll(l)
 		stop()
-		c.working.add(-1)
 	}()
 
 	if !l.awaitTurn() {
@@ -36,7 +41,14 @@ func (c *Cache[K, V]) run(l *loadBatch[K, V]) {
 		return
 	}
 	l.shared = ctx
-	if c.usesTier(l) && c.fromTier(l.shared, l.calls) == 0 || !l.awaitPermit() || !l.begin() {
+	if c.usesTier(l) {
+		inTier = true
+		rest := c.fromTier(ctx, l.calls)
+		if inTier = false; rest == 0 {
+			return
+		}
+	}
+	if !l.awaitPermit() || !l.begin() {
 		return // its calls have ended, or its context has
 	}
 	calls := c.startReading(l)

@@ -95,7 +95,7 @@ func (c *Cache[K, V]) find(ctx context.Context, q lookup[K, V]) (w lookupResult[
 		fresh: q.mode == readFresh, primary: q.mode == readFresh || trusted != trustFresh, trusted: trusted == trustFresh,
 	}
 	w.batch.join()
-	c.record(s, w.call, next)
+	c.record(s, w.call, next, now)
 	return w, nil
 }
 

@@ -24,7 +24,7 @@ func (c *Cache[K, V]) loadAll(ctx context.Context, keys []K) *KeysError[K] {
 func (c *Cache[K, V]) getMany(ctx context.Context, keys []K) (map[K]V, *KeysError[K]) {
 	m := many[K, V]{
 		c: c, ctx: ctx, asked: c.tags.count.Load(),
-		values: make(map[K]V, len(keys)), waits: make(map[K]*call[K, V]),
+		values: make(map[K]V, len(keys)),
 	}
 	if outerLoad(ctx) != nil {
 		m.permits = make(chan struct{}, c.cfg.LoadConcurrency) // a load waits for no permit of all
@@ -43,7 +43,8 @@ type many[K comparable, V any] struct {
 	ctx     context.Context //nolint:containedctx // it lives as long as the call
 	asked   uint64          // the count of tags at its begin
 	values  map[K]V
-	waits   map[K]*call[K, V]
+	waits   []*call[K, V]
+	awaited map[K]struct{} // the keys of waits
 	filling *loadBatch[K, V]
 	single  []*loadBatch[K, V] // of one key each, which are looked up in the tier together
 	permits chan struct{}
@@ -74,13 +75,13 @@ func (m *many[K, V]) fail(key K, err error) {
 // lookup looks all keys up, and begins the loads of what is not held.
 func (m *many[K, V]) lookup(keys []K) {
 	defer m.launchAll()
-	for _, key := range keys {
+	for i, key := range keys {
 		name, err := m.c.names.name(key)
 		if err != nil {
 			m.fail(key, err)
 			continue
 		}
-		if _, ok := m.waits[key]; ok {
+		if _, ok := m.awaited[key]; ok {
 			continue
 		}
 		if _, ok := m.values[key]; ok {
@@ -93,12 +94,13 @@ func (m *many[K, V]) lookup(keys []K) {
 			m.put(key, e.value)
 			continue
 		}
-		m.one(key, name)
+		m.one(key, name, len(keys)-i)
 	}
 }
 
-// one looks one key up, and records its load if need be: in the batch that is being filled, if there is one.
-func (m *many[K, V]) one(key K, name string) {
+// one looks one key up, and records its load if need be: in the batch that is being filled, if there is one. At
+// most so many more keys follow, itself included.
+func (m *many[K, V]) one(key K, name string, more int) {
 	w, err := m.c.find(m.ctx, lookup[K, V]{key: key, name: name, filling: m.filling, permits: m.permits})
 	switch {
 	case err != nil:
@@ -119,7 +121,11 @@ func (m *many[K, V]) one(key K, name string) {
 		return
 	}
 
-	m.waits[key] = w.call
+	if m.awaited == nil {
+		m.awaited, m.waits = make(map[K]struct{}, more), make([]*call[K, V], 0, more)
+	}
+	m.awaited[key] = struct{}{}
+	m.waits = append(m.waits, w.call)
 	switch {
 	case w.batch == nil: // another reader's
 	case w.batch.turn != nil:
@@ -154,16 +160,17 @@ func (m *many[K, V]) launchAll() {
 
 // wait waits for all, and returns which have to be asked for again.
 func (m *many[K, V]) wait() (again []K) {
-	for key, f := range m.waits {
-		delete(m.waits, key)
+	waits := m.waits
+	m.waits, m.awaited = nil, nil
+	for _, f := range waits {
 		v, err, over := m.c.await(m.ctx, f, m.asked, readCached)
 		switch {
 		case over:
-			again = append(again, key)
+			again = append(again, f.key)
 		case err != nil:
-			m.fail(key, err)
+			m.fail(f.key, err)
 		default:
-			m.put(key, v)
+			m.put(f.key, v)
 		}
 	}
 	return again

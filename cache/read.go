@@ -154,6 +154,12 @@ func (c *Cache[K, V]) get(ctx context.Context, key K, mode readMode) (V, error) 
 func (c *Cache[K, V]) await(
 	ctx context.Context, f *call[K, V], asked uint64, mode readMode,
 ) (v V, err error, again bool) {
+	select {
+	case <-f.done: // of many keys most have been loaded when the first has
+		return c.ended(f, asked, mode)
+	default:
+	}
+
 	var soft <-chan time.Time
 	if c.cfg.StaleOnError > 0 && mode == readCached {
 		timer := time.NewTimer(c.cfg.SoftTimeout - time.Since(f.recorded))
@@ -164,17 +170,7 @@ func (c *Cache[K, V]) await(
 	for {
 		select {
 		case <-f.done:
-			f.batch.leave(false)
-			if f.late && asked > f.began.count {
-				c.stats.loadsRestarted.Add(1)
-				return v, nil, true
-			}
-			if f.err != nil && mode == readCached && !isAbsent(f.err) {
-				if old, ok := c.staleFallback(f.key); ok {
-					return old, nil, false
-				}
-			}
-			return f.val, f.err, false
+			return c.ended(f, asked, mode)
 
 		case <-soft:
 			soft = nil
@@ -198,4 +194,19 @@ func (c *Cache[K, V]) await(
 			return v, ctx.Err(), false
 		}
 	}
+}
+
+// ended returns to a reader what a call has come to that has ended.
+func (c *Cache[K, V]) ended(f *call[K, V], asked uint64, mode readMode) (v V, err error, again bool) {
+	f.batch.leave(false)
+	if f.late && asked > f.began.count {
+		c.stats.loadsRestarted.Add(1)
+		return v, nil, true
+	}
+	if f.err != nil && mode == readCached && !isAbsent(f.err) {
+		if old, ok := c.staleFallback(f.key); ok {
+			return old, nil, false
+		}
+	}
+	return f.val, f.err, false
 }

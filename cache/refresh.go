@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"time"
 
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
@@ -33,7 +34,7 @@ func (c *Cache[K, V]) refresh(e *entry[K, V]) {
 		l.cancel(nil)
 		return // it is under way, or would fail
 	}
-	c.record(s, &call[K, V]{batch: l, key: e.key, name: name, epoch: epoch, place: at, trusted: true}, false)
+	c.record(s, &call[K, V]{batch: l, key: e.key, name: name, epoch: epoch, place: at, trusted: true}, false, time.Now())
 	s.mu.Unlock()
 	c.stats.refreshes.Add(1)
 	c.launch(l)

@@ -167,9 +167,16 @@ type fake struct {
 	extended    time.Duration
 	next        uint64
 	during      func() // runs once, after the position was read
+	sweeps      int    // asked for
 }
 
-var _ hook.Source = (*fake)(nil)
+var (
+	_ hook.Source  = (*fake)(nil)
+	_ hook.Sweeper = (*fake)(nil)
+)
+
+// Sweep implements hook.Sweeper.
+func (f *fake) Sweep() { f.set(func(f *fake) { f.sweeps++ }) }
 
 func (f *fake) Internal(hook.Token) hook.Source { return f }
 

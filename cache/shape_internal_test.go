@@ -142,19 +142,19 @@ func FuzzTierOpen(f *testing.F) {
 		change(e)
 		return e.bytes()
 	}
-	require.NotNil(f, tr.open(key, "a:b", "e", good(func(*envelope) {})).envelope)
+	require.NotNil(f, tr.open(key, "a:b", "e", good(func(*envelope) {}), time.Now()).envelope)
 	for _, change := range []func(*envelope){
 		func(e *envelope) { e.topic = "T" }, func(e *envelope) { e.name = "a" }, func(e *envelope) { e.proof = "" },
 		func(e *envelope) { e.program = "" }, func(e *envelope) { e.epoch = "" }, func(e *envelope) { e.expires = 1 },
 		func(e *envelope) { e.value = nil },
 	} {
-		require.Nil(f, tr.open(key, "a:b", "e", good(change)).envelope)
+		require.Nil(f, tr.open(key, "a:b", "e", good(change), time.Now()).envelope)
 		f.Add(good(change))
 	}
 	f.Add(good(func(*envelope) {}))
 	f.Add(good(func(e *envelope) { e.absent = true }))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		found := tr.open(key, "a:b", "e", data)
+		found := tr.open(key, "a:b", "e", data, time.Now())
 		if e := found.envelope; e != nil {
 			require.Equal(t, []string{"t", "a:b", p, tr.names.program, "e"}, []string{e.topic, e.name, e.proof, e.program, e.epoch})
 			_, err := position.ParseSnapshot(e.at.String())

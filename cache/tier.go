@@ -59,6 +59,7 @@ type tier[K comparable, V any] struct {
 	stats   *counters
 	breaker *gobreaker.CircuitBreaker[[]byte]
 	deletes deletes
+	writes  writes
 	working *workers
 }
 
@@ -110,31 +111,33 @@ type tierFound[V any] struct {
 	value    V
 }
 
-// get looks one key up.
-func (t *tier[K, V]) get(ctx context.Context, key K, name, epoch string) (f tierFound[V]) {
+// get looks one key up, and returns what lies there; nil for a miss.
+func (t *tier[K, V]) get(ctx context.Context, name, epoch string) []byte {
 	data, err := t.call(ctx, func(ctx context.Context) ([]byte, error) { return t.Get(ctx, t.names.key(epoch, name)) })
 	switch {
 	case errors.Is(err, ErrTierMiss):
 		t.stats.tierMisses.Add(1)
 	case err != nil:
 		t.countFailure(err, 1)
+	case data == nil:
+		return []byte{} // it is no envelope
 	default:
-		return t.open(key, name, epoch, data)
+		return data
 	}
-	return f
+	return nil
 }
 
-// getMany looks many keys up, in as few calls as there can be, and within one deadline. Of a Tier that is no BulkTier it
-// asks for one after the other until that has passed.
-func (t *tier[K, V]) getMany(ctx context.Context, keys []K, names []string, epoch string) (found []tierFound[V]) {
-	found = make([]tierFound[V], len(keys))
+// getMany looks many keys up, in as few calls as there can be, and within one deadline, and returns what lies there; nil for
+// a miss. Of a Tier that is no BulkTier it asks for one after the other until the deadline has passed.
+func (t *tier[K, V]) getMany(ctx context.Context, names []string, epoch string) [][]byte {
 	if t.bulk == nil {
+		values := make([][]byte, len(names))
 		ctx, cancel := context.WithTimeout(ctx, t.timeout)
 		defer cancel()
-		for i := 0; i < len(keys) && ctx.Err() == nil; i++ {
-			found[i] = t.get(ctx, keys[i], names[i], epoch)
+		for i := 0; i < len(names) && ctx.Err() == nil; i++ {
+			values[i] = t.get(ctx, names[i], epoch)
 		}
-		return found
+		return values
 	}
 
 	tierKeys := make([]string, len(names))
@@ -149,15 +152,14 @@ func (t *tier[K, V]) getMany(ctx context.Context, keys []K, names []string, epoc
 	if err != nil {
 		t.countFailure(err, 1)
 	}
-	for i, data := range values[:min(len(values), len(keys))] {
-		switch {
-		case data != nil:
-			found[i] = t.open(keys[i], names[i], epoch, data)
-		case err == nil:
+	values = values[:min(len(values), len(names))]
+	values = append(values, make([][]byte, len(names)-len(values))...)
+	for _, data := range values {
+		if data == nil && err == nil {
 			t.stats.tierMisses.Add(1)
 		}
 	}
-	return found
+	return values
 }
 
 // countFailure counts a call that failed, or was not made.
@@ -170,11 +172,11 @@ func (t *tier[K, V]) countFailure(err error, n int64) {
 }
 
 // open reads what was found under a key. Whatever is not of this key, this program and this log, or has expired, is a miss.
-func (t *tier[K, V]) open(key K, name, epoch string, data []byte) (f tierFound[V]) {
+func (t *tier[K, V]) open(key K, name, epoch string, data []byte, now time.Time) (f tierFound[V]) {
 	e, err := parseEnvelope(data)
 	proof, proofErr := t.proofOf(key)
 	if err != nil || proofErr != nil || e.topic != t.names.topic || e.name != name || e.proof != proof ||
-		e.program != t.names.program || epoch != "" && e.epoch != epoch || e.absent && !t.absent || e.expires <= time.Now().UnixMilli() {
+		e.program != t.names.program || epoch != "" && e.epoch != epoch || e.absent && !t.absent || e.expires <= now.UnixMilli() {
 		t.stats.tierMisses.Add(1)
 		return f
 	}
@@ -222,8 +224,8 @@ type sealed[K comparable, V any] struct {
 	ttl       time.Duration
 }
 
-// set stores values, in as few calls as there can be.
-func (t *tier[K, V]) set(ctx context.Context, values []sealed[K, V]) {
+// items returns what the tier is to store of values.
+func (t *tier[K, V]) items(values []sealed[K, V]) []TierItem {
 	items := make([]TierItem, 0, len(values))
 	for _, v := range values {
 		var err error
@@ -236,27 +238,5 @@ func (t *tier[K, V]) set(ctx context.Context, values []sealed[K, V]) {
 		}
 		items = append(items, TierItem{Key: t.names.key(v.tierEpoch, v.name), Value: v.bytes(), TTL: v.ttl})
 	}
-
-	for len(items) > 0 {
-		if ctx.Err() != nil {
-			t.stats.tierSkipped.Add(int64(len(items)))
-			return
-		}
-		n := 1
-		if t.bulk != nil {
-			n = min(len(items), tierBatch)
-		}
-		_, err := t.call(ctx, func(ctx context.Context) ([]byte, error) {
-			if n == 1 {
-				return nil, t.Set(ctx, items[0].Key, items[0].Value, items[0].TTL)
-			}
-			return nil, t.bulk.SetMany(ctx, items[:n])
-		})
-		if err == nil {
-			t.stats.tierSets.Add(int64(n))
-		} else {
-			t.countFailure(err, 1)
-		}
-		items = items[n:]
-	}
+	return items
 }

@@ -2,6 +2,9 @@ package cache
 
 import (
 	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,40 +26,66 @@ func (c *Cache[K, V]) fromTier(ctx context.Context, calls []*call[K, V]) (rest i
 
 func (c *Cache[K, V]) fromTierAtOnce(ctx context.Context, calls []*call[K, V]) (rest int) {
 	epoch := c.tierEpoch(calls[0].place.epoch)
-	asked, keys, names := calls[:0:0], make([]K, 0, len(calls)), make([]string, 0, len(calls))
+	asked, names := calls[:0:0], make([]string, 0, len(calls))
 	for _, f := range calls {
 		// A position that another call does not share is rare: the log began anew a moment ago.
 		if !f.place.ok || c.tierEpoch(f.place.epoch) != epoch {
 			rest++
 			continue
 		}
-		asked, keys, names = append(asked, f), append(keys, f.key), append(names, f.name)
+		asked, names = append(asked, f), append(names, f.name)
 	}
 
-	var found []tierFound[V]
+	var values [][]byte
 	switch len(asked) {
 	case 0:
 		return rest
 	case 1:
-		found = []tierFound[V]{c.tier.get(ctx, keys[0], names[0], epoch)}
+		values = [][]byte{c.tier.get(ctx, names[0], epoch)}
 	default:
-		found = c.tier.getMany(ctx, keys, names, epoch)
+		values = c.tier.getMany(ctx, names, epoch)
 	}
-	for i, f := range asked {
-		e := found[i].envelope
-		if e == nil {
-			rest++
+
+	// To decode values takes longer than to read them, so of many each processor does a part.
+	parts := min(runtime.GOMAXPROCS(0), len(asked)/leastDecoded)
+	if parts < 2 {
+		return rest + len(asked) - c.takeFromTier(asked, values, epoch)
+	}
+	var ended atomic.Int64
+	var all sync.WaitGroup
+	for i := range parts {
+		from, to := i*len(asked)/parts, (i+1)*len(asked)/parts
+		all.Go(func() { ended.Add(int64(c.takeFromTier(asked[from:to], values[from:to], epoch))) })
+	}
+	all.Wait()
+	return rest + len(asked) - int(ended.Load())
+}
+
+// leastDecoded is how many values are worth a goroutine of their own.
+const leastDecoded = 64
+
+// takeFromTier ends the calls for which the tier's values will do, and returns how many. If the codec ends the goroutine it
+// returns none.
+func (c *Cache[K, V]) takeFromTier(calls []*call[K, V], values [][]byte, epoch string) (ended int) {
+	for i, f := range calls {
+		if values[i] == nil {
 			continue
 		}
-		o := outcome[V]{loaded: Loaded[V]{Value: found[i].value, TTL: c.remaining(e), Tags: e.tags}, tiered: e}
+		now := time.Now()
+		found := c.tier.open(f.key, f.name, epoch, values[i], now)
+		e := found.envelope
+		if e == nil {
+			continue
+		}
+		o := outcome[V]{loaded: Loaded[V]{Value: found.value, TTL: c.remaining(e, now), Tags: e.tags}, tiered: e}
 		if e.absent {
 			o.err = ErrNotFound
 		}
-		if !c.finish(f, o) {
-			rest++
+		if c.finish(f, o) {
+			ended++
 		}
 	}
-	return rest
+	return ended
 }
 
 // tierEpoch is the epoch by which values in the tier are told apart; empty: they are not.
@@ -68,12 +97,12 @@ func (c *Cache[K, V]) tierEpoch(epoch string) string {
 }
 
 // remaining is how long a tier's value may still be kept: a hit does not prolong its life.
-func (c *Cache[K, V]) remaining(e *envelope) time.Duration {
+func (c *Cache[K, V]) remaining(e *envelope, now time.Time) time.Duration {
 	most := c.cfg.TTL
 	if e.absent {
 		most = c.cfg.NegativeTTL
 	}
-	return min(max(time.Until(time.UnixMilli(e.expires)), time.Millisecond), most)
+	return min(max(time.UnixMilli(e.expires).Sub(now), time.Millisecond), most)
 }
 
 // seal returns what goes to the tier of what a load has read, if anything does. Whatever was invalidated since it began, the
@@ -104,19 +133,18 @@ func (c *Cache[K, V]) seal(f *call[K, V], o *outcome[V]) (v sealed[K, V], ok boo
 	}}, true
 }
 
-// toTier stores what loads have read. Their readers have it already. Of many values into a Tier that takes them one by one,
-// those are left out for which there is no time.
+// toTier stores what loads have read. Their readers have it already.
 func (c *Cache[K, V]) toTier(l *loadBatch[K, V], values ...sealed[K, V]) {
 	if len(values) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.shared), writeBackTimeouts*c.cfg.TierTimeout)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(l.shared))
 	defer cancel()
 	defer context.AfterFunc(c.life, cancel)()
-	c.tier.set(ctx, values)
+	c.tier.add(ctx, c.tier.items(values))
 }
 
-// writeBackTimeouts is how many times TierTimeout the values of one batch may take.
+// writeBackTimeouts is how many times TierTimeout a value waits at most to be written.
 const writeBackTimeouts = 20
 
 // maxTierTTL bounds what is in a tier if the cache's TTL is Forever.

@@ -2,6 +2,7 @@ package cache_test
 
 import (
 	"context"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -42,6 +43,9 @@ func (t *countingTier) GetMany(ctx context.Context, keys []string) ([][]byte, er
 
 func (t *countingTier) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
 	t.count(&t.sets)
+	if t.hold != nil {
+		<-t.hold
+	}
 	return t.MemoryTier.Set(ctx, key, value, ttl)
 }
 
@@ -144,6 +148,158 @@ func TestTier_ManyAreDeliveredBeforeTheyAreWrittenBack(t *testing.T) {
 	require.Zero(t, tier.Len())
 	close(tier.hold)
 	eventually(t, func() bool { return tier.Len() == 100 }, "written back")
+}
+
+// Loads that end one by one, without a BatchLoader, share the calls that write what they have read.
+func TestTier_SingleLoadsAreWrittenBackTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tier := newCountingTier()
+		tier.hold = make(chan struct{})
+		c := open(t, newFake(), cache.Func(func(_ context.Context, k int) (int, error) { return k, nil }),
+			&cache.Config[int, int]{Tier: tier, Logger: quiet, TierTimeout: time.Minute, LoadConcurrency: 1000})
+		values, err := c.GetMany(t.Context(), intKeys(500))
+		require.NoError(t, err)
+		require.Len(t, values, 500)
+
+		synctest.Wait()
+		close(tier.hold)
+		synctest.Wait()
+		require.Equal(t, 500, tier.Len())
+		require.EqualValues(t, 500, c.Stats().TierSets)
+		require.Equal(t, []int{1, 1}, []int{tier.sets, tier.setManys}, "calls")
+	})
+}
+
+// No more values wait to be written than there is room for, and none for too long.
+func TestTier_WritesThatWaitAreBounded(t *testing.T) {
+	t.Parallel()
+	const n, room = 6000, 4096
+	for _, late := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			tier := newCountingTier()
+			tier.hold = make(chan struct{})
+			c := open(t, newFake(), cache.Func(func(_ context.Context, k int) (int, error) { return k, nil }),
+				&cache.Config[int, int]{Tier: tier, Logger: quiet, TierTimeout: time.Second, LoadConcurrency: n, Size: 2 * n})
+			_, err := c.GetMany(t.Context(), intKeys(n))
+			require.NoError(t, err)
+
+			synctest.Wait()
+			require.EqualValues(t, n-room-1, c.Stats().TierSkipped, "there was no room for them")
+			if late {
+				time.Sleep(21 * time.Second)
+			}
+			close(tier.hold)
+			synctest.Wait()
+			s := c.Stats()
+			require.EqualValues(t, n, s.TierSets+s.TierSkipped+s.TierErrors)
+			require.Equal(t, late, s.TierSets == 0)
+		})
+	}
+}
+
+// exitTier ends the goroutine of whoever calls one of its methods, or panics.
+type exitTier struct {
+	*cachetest.MemoryTier
+	method string
+	end    func()
+}
+
+func (t exitTier) in(method string) {
+	if t.method == method {
+		t.end()
+	}
+}
+
+func (t exitTier) Get(ctx context.Context, key string) ([]byte, error) {
+	t.in("Get")
+	return t.MemoryTier.Get(ctx, key)
+}
+
+func (t exitTier) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
+	t.in("GetMany")
+	return t.MemoryTier.GetMany(ctx, keys)
+}
+
+func (t exitTier) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	t.in("Set")
+	return t.MemoryTier.Set(ctx, key, value, ttl)
+}
+
+func (t exitTier) SetMany(ctx context.Context, items []cache.TierItem) error {
+	t.in("SetMany")
+	return t.MemoryTier.SetMany(ctx, items)
+}
+
+func (t exitTier) Delete(ctx context.Context, keys ...string) error {
+	t.in("Delete")
+	return t.MemoryTier.Delete(ctx, keys...)
+}
+
+// exitCodec does the same.
+type exitCodec struct {
+	cache.Codec[int]
+	method string
+	end    func()
+}
+
+func (c exitCodec) Marshal(v int) ([]byte, error) {
+	if c.method == "Marshal" {
+		c.end()
+	}
+	return c.Codec.Marshal(v)
+}
+
+func (c exitCodec) Unmarshal(data []byte) (int, error) {
+	if c.method == "Unmarshal" {
+		c.end()
+	}
+	return c.Codec.Unmarshal(data)
+}
+
+// Whatever a method of a tier or a codec does, readers get their values, and Close returns.
+func TestTier_HostileMethods(t *testing.T) {
+	t.Parallel()
+	loads := map[string]cache.Loader[int, int]{
+		"each": cache.Func(func(_ context.Context, k int) (int, error) { return k, nil }),
+		"batch": cache.BatchFunc[int, int](func(_ context.Context, keys []int) (map[int]cache.Loaded[int], error) {
+			found := map[int]cache.Loaded[int]{}
+			for _, k := range keys {
+				found[k] = cache.Loaded[int]{Value: k}
+			}
+			return found, nil
+		}),
+	}
+	for end, does := range map[string]func(){"panic": func() { panic("tier") }, "exit": runtime.Goexit} {
+		for _, method := range []string{"Get", "GetMany", "Set", "SetMany", "Delete", "Marshal", "Unmarshal"} {
+			for name, load := range loads {
+				t.Run(end+"/"+method+"/"+name, func(t *testing.T) {
+					t.Parallel()
+					tier := exitTier{cachetest.NewMemoryTier(), method, does}
+					cfg := &cache.Config[int, int]{
+						Tier: tier, Codec: exitCodec{cache.JSON[int](), method, does}, Logger: quiet, LoadConcurrency: 4,
+					}
+					for range 2 { // the second finds what the first has stored
+						b := newFake()
+						c := open(t, b, load, cfg)
+						for _, k := range intKeys(3) {
+							v, err := c.Get(t.Context(), k)
+							require.NoError(t, err)
+							require.Equal(t, k, v)
+						}
+						values, err := c.GetMany(t.Context(), intKeys(300))
+						require.NoError(t, err)
+						require.Len(t, values, 300)
+						b.key(200, "1", "2")
+						values, err = c.GetMany(t.Context(), intKeys(300))
+						require.NoError(t, err)
+						require.Len(t, values, 300)
+						require.NoError(t, c.Close())
+					}
+				})
+			}
+		}
+	}
 }
 
 // A tier that answers too little, or fails after a part, only costs loads.

@@ -131,6 +131,31 @@ func TestInvalidate_EveryWay(t *testing.T) {
 	require.ErrorIs(t, c.Forget("\xff"), cache.ErrKey)
 }
 
+// Forget drops every key that can be one, and asks the bus to look for the trigger's event.
+func TestForget_AsksForASweep(t *testing.T) {
+	t.Parallel()
+	b := newFake()
+	c := open(t, b, cache.Func(func(context.Context, string) (int, error) { return 1, nil }), config())
+	sweeps := func() (n int) {
+		b.set(func(f *fake) { n = f.sweeps })
+		return n
+	}
+	for _, key := range []string{"a", "b"} {
+		get(t, c, key)
+	}
+	require.ErrorIs(t, c.Forget("a", "\xff", "b"), cache.ErrKey)
+	for _, key := range []string{"a", "b"} {
+		_, err := c.Peek(key)
+		require.ErrorIs(t, err, cache.ErrNotCached, key)
+	}
+	require.Equal(t, 1, sweeps())
+	require.NoError(t, c.Forget("a"))
+	require.Equal(t, 2, sweeps())
+	require.NoError(t, c.Forget())
+	require.ErrorIs(t, c.Forget("\xff"), cache.ErrKey)
+	require.Equal(t, 2, sweeps(), "nothing was forgotten")
+}
+
 func TestNotFound_NoRowsIsOne(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{"pgx": pgx.ErrNoRows, "sql": fmt.Errorf("user: %w", sql.ErrNoRows)} {

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"math"
+	"sync"
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/internal/hook"
@@ -18,5 +19,21 @@ var noLoadStart = &loadStart{count: math.MaxUint64}
 // microseconds one that a test can hit.
 const labelLate = 30 * time.Millisecond
 
-// epochLate is how long after the position the epoch is read if that guard is off.
-const epochLate = 2 * time.Millisecond
+// epochLate is how long before the epoch the position is read if that guard is off. It is longer than a failover takes.
+const epochLate = 4 * time.Second
+
+// latePosition keeps a position, as if each reader had paused for up to epochLate after it had read one.
+type latePosition struct {
+	mu   sync.Mutex
+	read time.Time
+	at   place
+}
+
+func (l *latePosition) position(read func() place) place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Since(l.read) > epochLate {
+		l.read, l.at = time.Now(), read()
+	}
+	return l.at
+}

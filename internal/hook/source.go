@@ -20,8 +20,8 @@ func SourceOf(b any) Source {
 	return nil
 }
 
-// Source is what this project's own caches and stores ask of a bus beyond bus.Bus. That of *bus.Postgres is a Hinter and a
-// Weakener as well. All methods but Extend are one atomic load: they may be called under any lock.
+// Source is what this project's own caches and stores ask of a bus beyond bus.Bus. That of *bus.Postgres is a Hinter, a
+// Sweeper, Statements and a Weakener as well. All methods but Extend are one atomic load: they may be called under any lock.
 type Source interface {
 	// FreshAge is how old the newest proof of being in sync is at an instant that the caller has just read; negative if
 	// there is none. Bus.Fresh is FreshAge less than StaleAfter.

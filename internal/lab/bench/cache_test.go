@@ -61,10 +61,11 @@ func TestCacheCommands(t *testing.T) {
 	})
 	t.Run("tier", func(t *testing.T) {
 		redistest.New(t, nil) // skips, where there is none
-		r, err := measureTier(t.Context(), tierPlan{Rounds: 2, Length: 20 * time.Millisecond, Readers: 4, Keys: 10, Size: 100})
+		r, err := measureTier(t.Context(), tierPlan{Rounds: 2, Length: 20 * time.Millisecond, Readers: 4, Keys: 10, Size: 100, Many: 20})
 		require.NoError(t, err)
-		requireResults(t, r, "tier.ratio.rueidis", "tier.ratio.rueidis_same", "tier.ratio.csc", "tier.ratio.redis_cache")
-		require.Len(t, r.rows, 1+5, "a header, and the readers")
+		requireResults(t, r, "tier.ratio.rueidis", "tier.ratio.rueidis_same", "tier.ratio.csc", "tier.ratio.redis_cache",
+			"tier.many.ratio.rueidis", "tier.many.ratio.rueidis_pipeline")
+		require.Len(t, r.rows, 1+5+3, "a header, the readers, and those of many keys")
 	})
 }
 

@@ -3,16 +3,16 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/pgcoherence/pgcoherence/internal/sqltext"
+	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
 // sessionSettings are those of the bus' own connections that matter to the
@@ -31,39 +31,22 @@ type difference struct {
 	missed     int
 }
 
-// busDir is where the bus' files are, seen from the module's directory.
-const busDir = "bus"
-
-// differenceSQL is the statement of the bus itself, which embeds it and shows it
-// to nobody: it is read from the source, above the current directory.
+// differenceSQL returns the statement of the bus itself, for a schema.
 func differenceSQL(schema string) (string, error) {
-	root, err := sourceRoot()
-	if err != nil {
-		return "", err
-	}
-	text, err := fs.ReadFile(os.DirFS(root), busDir+"/query/difference.sql")
+	pool, err := pgxpool.New(context.Background(), "") // it does not connect
 	if err != nil {
 		return "", fmt.Errorf("statement of the bus: %w", err)
 	}
-	return sqltext.Render(string(text), schema), nil
-}
-
-// sourceRoot is the nearest directory from here up that holds the bus.
-func sourceRoot() (string, error) {
-	dir, err := os.Getwd()
+	defer pool.Close()
+	b, err := bus.NewPostgres(pool, &bus.Config{Schema: schema})
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("statement of the bus: %w", err)
 	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, busDir, "query", "difference.sql")); err == nil {
-			return dir, nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return "", fmt.Errorf("the source of the bus is not found: run this inside of its repository")
-		}
-		dir = parent
+	statements, ok := b.Internal(hook.Token{}).(hook.Statements)
+	if !ok {
+		return "", errors.New("the bus does not return its statements")
 	}
+	return statements.DifferenceSQL(), nil
 }
 
 // fillLog writes the log and answers what a pod has missed that had applied all

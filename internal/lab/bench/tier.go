@@ -24,15 +24,16 @@ type tierPlan struct {
 	Readers int
 	Keys    int
 	Size    int // of a value, in bytes
+	Many    int // keys that are read at once
 }
 
 func tierCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "tier",
-		Short: "reading from a real Redis through the tier, beside the client under it alone, and beside other clients",
+		Short: "reading from a real Redis through the tier, one key and a thousand at once, beside the client under it alone, and beside other clients",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			plan := tierPlan{Rounds: 61, Length: 250 * time.Millisecond, Readers: 64, Keys: 10_000, Size: 256}
+			plan := tierPlan{Rounds: 61, Length: 250 * time.Millisecond, Readers: 64, Keys: 10_000, Size: 256, Many: 1000}
 			if o.short {
 				plan.Rounds, plan.Length = 31, 150*time.Millisecond
 			}
@@ -63,6 +64,7 @@ func measureTier(ctx context.Context, plan tierPlan) (_ *report, err error) {
 	defer func() { err = errors.Join(err, redis.Close()) }()
 	r := &report{Command: "tier", Counts: map[string]any{}, Parameters: map[string]any{
 		"rounds": plan.Rounds, "length": plan.Length.String(), "readers": plan.Readers, "keys": plan.Keys, "size": plan.Size,
+		"many": plan.Many,
 	}}
 	version, err := redisVersion(ctx, redis)
 	if err != nil {
@@ -101,7 +103,7 @@ func measureTier(ctx context.Context, plan tierPlan) (_ *report, err error) {
 		r.add(f)
 		r.result(f.Name, f.Value)
 	}
-	return r, nil
+	return r, measureMany(ctx, redis, plan, r)
 }
 
 func redisVersion(ctx context.Context, redis *redistest.Server) (string, error) {

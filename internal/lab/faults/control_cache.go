@@ -34,6 +34,8 @@ func cacheControls() []control {
 			plan{paths: []string{"raw", "rawtag"}, writing: rarely}, lasting),
 		tiered(hook.CacheGuards{AnyEpoch: true}, "AnyEpoch", "caches: failover of Postgres, the tier holds values of commits that are lost",
 			plan{proxied: true, writing: rarely, reserved: 24}, promote),
+		tiered(hook.CacheGuards{EpochLate: true}, "EpochLate", "caches: the same, and readers pause between the two looks that decide a fill",
+			plan{proxied: true, writing: rarely, reserved: 24}, promote),
 		tiered(hook.CacheGuards{LabelLate: true}, "LabelLate", "caches: invalidations come just before a value goes to the tier",
 			plan{
 				loads: loadTimes{Usually: 2 * time.Millisecond}, reading: 30 * time.Millisecond, writing: 30 * time.Millisecond,
