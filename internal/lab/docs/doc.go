@@ -6,6 +6,7 @@
 //     Postgres of their own. YAML, JSON and PromQL parse.
 //   - names: each path, Go name, test, fault, environment variable, metric, alert, make target and command that a page
 //     mentions in code type exists.
+//   - tables: each row has as many cells as the head, so that nothing is cut off.
 //   - words: what docs/glossary.md lists as not used is not used in docs.
 //   - images: SVG files are well-formed, have a title, and colours for light and dark pages.
 //

@@ -44,6 +44,19 @@ func TestLinks(t *testing.T) {
 	require.Empty(t, list(docs.CheckReach(pages, "docs")))
 }
 
+// TestTables: every row of a table has as many cells as its head.
+func TestTables(t *testing.T) {
+	t.Parallel()
+	r, pages := open(t)
+	var problems []docs.Problem
+	for _, page := range pages {
+		source, err := r.Read(page.Path)
+		require.NoError(t, err)
+		problems = append(problems, docs.CheckTables(page.Path, source)...)
+	}
+	require.Empty(t, list(problems))
+}
+
 // TestGo: every block of Go compiles, wherever the page is.
 func TestGo(t *testing.T) {
 	t.Parallel()

@@ -37,6 +37,7 @@ func TestBadPages(t *testing.T) {
 				"link":  docs.CheckLinks(r, []*docs.Page{page}),
 				"span":  docs.CheckSpans(r, commands, map[string]bool{"pgx.": true}, page),
 				"word":  docs.CheckWords(page, []string{"anew"}),
+				"table": docs.CheckTables(page.Path, source),
 				"block": runner(t, commands, directory).Check(t.Context(), page),
 			}
 			found["go"], err = docs.CheckGo(t.Context(), ".", []*docs.Page{page})
