@@ -3,6 +3,7 @@ package docs_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -55,6 +56,21 @@ func TestTables(t *testing.T) {
 		problems = append(problems, docs.CheckTables(page.Path, source)...)
 	}
 	require.Empty(t, list(problems))
+}
+
+// TestDefaults: the defaults that docs/operations.md lists are those of the code.
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	r, _ := open(t)
+	page, err := r.Read("docs/operations.md")
+	require.NoError(t, err)
+	for field, value := range map[string]any{
+		"StaleAfter": bus.DefaultStaleAfter, "BeatInterval": bus.DefaultBeatInterval, "SweepInterval": bus.DefaultSweepInterval,
+		"PollInterval": bus.DefaultPollInterval, "Retention": bus.DefaultRetention, "ConnectTimeout": bus.DefaultConnectTimeout,
+		"MaxBackoff": bus.DefaultMaxBackoff, "MaxKeys": bus.DefaultMaxKeys, "MaxCatchUp": bus.DefaultMaxCatchUp,
+	} {
+		require.Contains(t, string(page), fmt.Sprintf("| `%s` | %v |", field, value))
+	}
 }
 
 // TestGo: every block of Go compiles, wherever the page is.
