@@ -10,7 +10,7 @@ import (
 
 // Staging collects the invalidations of one InSQL transaction.
 type Staging struct {
-	bus      *Postgres
+	maxKeys  int
 	readOnly bool
 	events   pending
 }
@@ -40,7 +40,7 @@ func (s *Staging) Refuse(_ hook.Token, err error) {
 }
 
 func (s *Staging) add(topic string, keys []string, all bool) {
-	s.events.add(topic, keys, all, s.bus.cfg.MaxKeys)
+	s.events.add(topic, keys, all, s.maxKeys)
 	if s.readOnly && s.events.err == nil && len(s.events.events) > 0 {
 		s.events.err = ErrReadOnly
 	}
@@ -60,25 +60,38 @@ type SQLConfig struct {
 // fn returns an error or panics. If the answer of the commit is lost the error is the driver's; whether it happened is
 // then not known, but if it did, its events are in the log.
 func (p *Postgres) InSQL(ctx context.Context, db *sql.DB, fn func(*sql.Tx, *Staging) error) (Receipt, error) {
-	return p.inSQL(ctx, db, nil, fn)
+	return p.InSQLWith(ctx, db, nil, fn)
 }
 
 // InSQLWith is InSQL with options, and with repetition where cfg.Attempts asks for it, as in InTxWith.
-func (p *Postgres) InSQLWith(
-	ctx context.Context, db *sql.DB, cfg *SQLConfig, fn func(*sql.Tx, *Staging) error,
+func (p *Postgres) InSQLWith(ctx context.Context, db *sql.DB, cfg *SQLConfig, fn func(*sql.Tx, *Staging) error) (Receipt, error) {
+	return inSQL(ctx, p, p.cfg.MaxKeys, db, cfg, fn)
+}
+
+// sqlStager is a bus whose events are staged in transactions of database/sql.
+type sqlStager interface {
+	StageSQL(ctx context.Context, db SQLExecer, events ...Event) (*Staged, error)
+
+	// uncertain delivers events of a commit whose outcome is unknown.
+	uncertain(events []Event)
+}
+
+func inSQL(
+	ctx context.Context, b sqlStager, maxKeys int, db *sql.DB, cfg *SQLConfig, fn func(*sql.Tx, *Staging) error,
 ) (receipt Receipt, err error) {
 	if cfg == nil {
 		cfg = &SQLConfig{}
 	}
 	err = repeat(ctx, cfg.Attempts, func() error {
-		receipt, err = p.inSQL(ctx, db, cfg.Options, fn)
+		staging := &Staging{maxKeys: maxKeys, readOnly: cfg.Options != nil && cfg.Options.ReadOnly}
+		receipt, err = inSQLOnce(ctx, b, db, cfg.Options, staging, fn)
 		return err
 	})
 	return receipt, err
 }
 
-func (p *Postgres) inSQL(
-	ctx context.Context, db *sql.DB, options *sql.TxOptions, fn func(*sql.Tx, *Staging) error,
+func inSQLOnce(
+	ctx context.Context, b sqlStager, db *sql.DB, options *sql.TxOptions, staging *Staging, fn func(*sql.Tx, *Staging) error,
 ) (Receipt, error) {
 	tx, err := db.BeginTx(ctx, options)
 	if err != nil {
@@ -86,21 +99,20 @@ func (p *Postgres) inSQL(
 	}
 	defer func() { _ = tx.Rollback() }() // after Commit this does nothing
 
-	staging := &Staging{bus: p, readOnly: options != nil && options.ReadOnly}
 	if err := fn(tx, staging); err != nil {
 		return Receipt{}, err
 	}
 	if staging.events.err != nil {
 		return Receipt{}, fmt.Errorf("bus: commit: %w", staging.events.err)
 	}
-	staged, err := p.StageSQL(ctx, tx, staging.events.events...)
+	staged, err := b.StageSQL(ctx, tx, staging.events.events...)
 	if err != nil {
 		return Receipt{}, err
 	}
 
 	if err := tx.Commit(); err != nil {
 		if len(staged.events) > 0 && !isConflict(err) {
-			p.uncertain(staged.events)
+			b.uncertain(staged.events)
 		}
 		return Receipt{}, fmt.Errorf("bus: commit: %w", err)
 	}

@@ -32,6 +32,7 @@ type Postgres struct {
 	watches     *watch.Installer
 	staged      atomic.Uint32 // numbers events staged in transactions of others
 	started     atomic.Bool
+	opened      *opened // by Open; nil: made by NewPostgres
 }
 
 var _ Bus = (*Postgres)(nil)

@@ -8,6 +8,10 @@
 // ErrNotFound for a key that does not exist. What it returns is shared by all readers: the key must contain everything that the
 // value depends on, such as the tenant, and nobody may change the value.
 //
+// In an outage of the database the cache does not answer for it: after the bus' StaleAfter every Get loads, and returns the
+// loader's error. Config.WhenStale = cache.ServeFor(time.Second) goes on serving for a time that Confirm waits for, and
+// Config.StaleOnError serves what is held whenever a load fails.
+//
 // Writers say what they change in the transaction that changes it:
 //
 //	tx, err := b.Begin(ctx)

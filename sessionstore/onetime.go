@@ -50,7 +50,21 @@ func (s *Store[T]) TakeOneTimeTx(ctx context.Context, tx pgx.Tx, kind, value, bi
 }
 
 func (s *Store[T]) putOneTime(ctx context.Context, db writer, kind string, data []byte, o *OneTimeOptions) (string, error) {
-	var options OneTimeOptions
+	options, err := s.oneTimeOptions(kind, data, o)
+	if err != nil {
+		return "", err
+	}
+	sec := newSecret()
+	hash := oneTimeHash(kind, &sec)
+	_, err = db.Exec(ctx, s.sql.put, hash[:], bindingHash(options.Binding), s.packOneTime(&sec, data), options.TTL.Microseconds())
+	if err != nil {
+		return "", explain("put one-time value", err)
+	}
+	return encoding.EncodeToString(sec[:]), nil
+}
+
+// oneTimeOptions checks what PutOneTime was given and fills in the defaults.
+func (s *Store[T]) oneTimeOptions(kind string, data []byte, o *OneTimeOptions) (options OneTimeOptions, err error) {
 	if o != nil {
 		options = *o
 	}
@@ -59,24 +73,23 @@ func (s *Store[T]) putOneTime(ctx context.Context, db writer, kind string, data 
 	}
 	switch {
 	case kind == "" || len(kind) > 100:
-		return "", fmt.Errorf("%w: kind has %d bytes, want 1 to 100", ErrInvalid, len(kind))
+		err = fmt.Errorf("%w: kind has %d bytes, want 1 to 100", ErrInvalid, len(kind))
 	case options.TTL < time.Millisecond || options.TTL > maxAbsolute:
-		return "", fmt.Errorf("%w: TTL: %v", ErrInvalid, options.TTL)
+		err = fmt.Errorf("%w: TTL: %v", ErrInvalid, options.TTL)
 	case len(data) > s.cfg.MaxData:
-		return "", fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(data), s.cfg.MaxData)
+		err = fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(data), s.cfg.MaxData)
 	}
-	sec := newSecret()
-	hash := oneTimeHash(kind, &sec)
+	return options, err
+}
+
+// packOneTime encrypts data by its value, if configured.
+func (s *Store[T]) packOneTime(sec *secret, data []byte) []byte {
 	var k *dataKey
 	if s.cfg.Encrypt {
-		own := oneTimeKey(&sec)
+		own := oneTimeKey(sec)
 		k = &own
 	}
-	_, err := db.Exec(ctx, s.sql.put, hash[:], bindingHash(options.Binding), pack(k, uuid.Nil, 0, 0, data), options.TTL.Microseconds())
-	if err != nil {
-		return "", explain("put one-time value", err)
-	}
-	return encoding.EncodeToString(sec[:]), nil
+	return pack(k, uuid.Nil, 0, 0, data)
 }
 
 func (s *Store[T]) takeOneTime(ctx context.Context, db querier, kind, value, binding string) ([]byte, error) {

@@ -12,13 +12,13 @@ import (
 // of one request as well.
 type Manager[T any] struct {
 	cfg   Config
-	store *sessionstore.Store[T]
+	store sessionstore.Sessions[T]
 	jar   jar
 }
 
-// New makes a manager of a store's sessions. It starts nothing and does no I/O; cfg is copied, nil uses the defaults. The
+// New makes a manager of the sessions of a store, a *sessionstore.Store or a *sessionstore.LocalStore. It starts nothing and does no I/O; cfg is copied, nil uses the defaults. The
 // error is ErrConfig and names the field.
-func New[T any](store *sessionstore.Store[T], cfg *Config) (*Manager[T], error) {
+func New[T any](store sessionstore.Sessions[T], cfg *Config) (*Manager[T], error) {
 	if store == nil {
 		return nil, fmt.Errorf("%w: store is nil", ErrConfig)
 	}

@@ -1,0 +1,71 @@
+package bus
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// SQLBus is a bus for applications on database/sql. *Postgres and *Local implement it, so an application for which
+// Postgres is optional is written once: with Open or NewPostgres where there is one, and with NewLocal where it runs as
+// one process on SQLite or anything else that has a driver. All methods are safe for concurrent use.
+type SQLBus interface {
+	Bus
+
+	// InSQL runs fn in a transaction of db and commits it with the invalidations noted in fn, or rolls it back if fn
+	// returns an error or panics.
+	InSQL(ctx context.Context, db *sql.DB, fn func(*sql.Tx, *Staging) error) (Receipt, error)
+
+	// InSQLWith is InSQL with options; a nil cfg is that of InSQL.
+	InSQLWith(ctx context.Context, db *sql.DB, cfg *SQLConfig, fn func(*sql.Tx, *Staging) error) (Receipt, error)
+
+	// StageSQL stages events in a transaction that somebody else commits, such as an ORM. Call Committed on the result
+	// after the commit: on a Local bus the events are delivered by that alone.
+	StageSQL(ctx context.Context, db SQLExecer, events ...Event) (*Staged, error)
+
+	// ConfirmWithin is Confirm for request paths: it waits for at most d.
+	ConfirmWithin(ctx context.Context, r Receipt, d time.Duration) (bool, error)
+}
+
+var (
+	_ SQLBus = (*Postgres)(nil)
+	_ SQLBus = (*Local)(nil)
+)
+
+// InSQL is that of Postgres, on any driver and any database: the events are delivered when the commit has succeeded.
+func (l *Local) InSQL(ctx context.Context, db *sql.DB, fn func(*sql.Tx, *Staging) error) (Receipt, error) {
+	return l.InSQLWith(ctx, db, nil, fn)
+}
+
+// InSQLWith is InSQL with options. Attempts repeats only what the driver reports by an SQLSTATE, as Postgres' drivers do.
+func (l *Local) InSQLWith(ctx context.Context, db *sql.DB, cfg *SQLConfig, fn func(*sql.Tx, *Staging) error) (Receipt, error) {
+	return inSQL(ctx, l, DefaultMaxKeys, db, cfg, fn)
+}
+
+// StageSQL notes events of a transaction of the caller's, which may be of any driver; it runs no statement. The events
+// are delivered by Committed, and by nothing else. A *sql.DB is refused, as by Postgres.
+func (l *Local) StageSQL(ctx context.Context, db SQLExecer, events ...Event) (*Staged, error) {
+	gathered, err := gather(events, DefaultMaxKeys)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(gathered) == 0:
+		return &Staged{local: l}, nil
+	case sqlTransaction(db) == transactionNo:
+		return nil, fmt.Errorf("bus: stage: %w", ErrNotInTransaction)
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("bus: stage: %w", ctx.Err())
+	}
+	return &Staged{local: l, events: gathered}, nil
+}
+
+// uncertain implements sqlStager. The values may or may not have changed, so they are read again.
+func (l *Local) uncertain(events []Event) {
+	l.stats.uncertain.Add(1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range events {
+		l.registry.deliver(Delivery{Event: e, Local: true, Uncertain: true})
+	}
+}
