@@ -23,6 +23,9 @@ const (
 // ErrInvalidWatch: a table cannot be watched as asked; the text names the table, the column or the field.
 var ErrInvalidWatch = watch.ErrInvalid
 
+// ParseKey returns the values of so many key columns of a key that KeyOf or a watched table made.
+func ParseKey(key string, columns int) ([]string, error) { return watch.ParseKey(key, columns) }
+
 // KeyOf returns the key of a row by the values of its key columns, as [watch.KeyOf] describes.
 func KeyOf(values ...string) string { return watch.KeyOf(values...) }
 

@@ -3,6 +3,7 @@ package sessionstore
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 )
 
@@ -101,7 +102,7 @@ func (s *LocalStore[T]) firstUse(ctx context.Context, p *present) {
 		return nil
 	})
 	if err != nil {
-		s.form.log.DebugContext(ctx, "first use of a new token not noted", "error", err)
+		s.form.log.DebugContext(ctx, "first use of a new token not noted", slog.Any("error", err))
 	}
 }
 
@@ -128,7 +129,8 @@ func (s *LocalStore[T]) check(p *present, now time.Time) (*record, *row[T], erro
 	if !p.proof.equal(r.proof) {
 		return nil, nil, ErrNotFound
 	}
-	return rec, r, r.check(0)
+	err = r.check(0)
+	return rec, r, err
 }
 
 // List implements Sessions.

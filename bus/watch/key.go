@@ -38,3 +38,24 @@ func keySQL(columns []string) string {
 	}
 	return "CASE WHEN " + strings.Join(conditions, " AND ") + " THEN " + strings.Join(parts, " || ',' || ") + " END"
 }
+
+// ParseKey is the inverse of KeyOf: it returns the values of so many key columns, for the ParseKey of a cache. A text that
+// KeyOf does not make of them is an error.
+func ParseKey(key string, columns int) ([]string, error) {
+	if columns == 1 {
+		return []string{key}, nil
+	}
+	values := strings.Split(key, ",")
+	if len(values) != columns {
+		return nil, invalid("key of %d values, want %d", len(values), columns)
+	}
+	for i, v := range values {
+		values[i] = keyUnescaper.Replace(v)
+		if again := KeyOf(values[i], ""); again != v+"," {
+			return nil, invalid("key with a %% that begins neither %%25 nor %%2C")
+		}
+	}
+	return values, nil
+}
+
+var keyUnescaper = strings.NewReplacer("%25", "%", "%2C", ",")

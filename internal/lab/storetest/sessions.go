@@ -389,7 +389,10 @@ func sessionsStreams(t *testing.T, makeStore NewSessions) {
 	ctx := t.Context()
 	for name, end := range map[string]func(token string, got *sessionstore.Session[Cart]) error{
 		"revoked": func(token string, _ *sessionstore.Session[Cart]) error { _, err := s.Revoke(ctx, token); return err },
-		"user":    func(_ string, got *sessionstore.Session[Cart]) error { _, err := s.RevokeUser(ctx, got.User); return err },
+		"user": func(_ string, got *sessionstore.Session[Cart]) error {
+			_, err := s.RevokeUser(ctx, got.User)
+			return err
+		},
 	} {
 		token, got := logIn(t, s, name, nil)
 		stream, cancel := s.Bind(ctx, got)

@@ -1,0 +1,24 @@
+// Package sqlcdb has the form of what sqlc makes of query.sql: sqlc generate writes it anew.
+package sqlcdb
+
+import (
+	"context"
+	"database/sql"
+)
+
+// DBTX is what the statements run on.
+type DBTX interface {
+	ExecContext(context.Context, string, ...any) (sql.Result, error)
+	PrepareContext(context.Context, string) (*sql.Stmt, error)
+	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
+	QueryRowContext(context.Context, string, ...any) *sql.Row
+}
+
+// New makes queries on a database or a transaction.
+func New(db DBTX) *Queries { return &Queries{db: db} }
+
+// Queries has a method for each statement.
+type Queries struct{ db DBTX }
+
+// WithTx is the same in a transaction.
+func (q *Queries) WithTx(tx *sql.Tx) *Queries { return &Queries{db: tx} }
