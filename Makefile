@@ -148,6 +148,12 @@ bench: ## measure everything beside its baselines (short runs)
 	go build -C internal/lab/bench -o "$(CURDIR)/bin/bench" .
 	@for command in $(BENCHES); do echo "==> bench $$command"; bin/bench $$command --short; done
 
+.PHONY: explore
+explore: ## go through every interleaving of small clusters on the bus' rules, and show why there is each rule
+	@mkdir -p bin
+	go build -o bin/explore ./internal/lab/explore
+	@bin/explore $(ARGS)
+
 .PHONY: demo
 demo: ## start the demo: three pods, one Postgres, faults (ARGS="-once")
 	@mkdir -p bin

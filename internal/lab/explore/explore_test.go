@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// small are the worlds that are seen whole in a second or two. The others have a command of their own.
+var small = []string{"sweeps", "loads", "start"}
+
+// TestWorlds: no state of a small world breaks a guarantee.
+func TestWorlds(t *testing.T) {
+	t.Parallel()
+	for _, name := range small {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := scopeOf(name)
+			r := search(newWorld(&s), 100_000, nil)
+			require.Empty(t, r.violation, "%v", r.trace)
+			require.True(t, r.whole, "%d states", r.states)
+			require.Greater(t, r.states, int64(1000), "a world in which nothing can happen shows nothing")
+		})
+	}
+}
+
+// TestRules: each rule is there because without it some state breaks a guarantee. Some need more states than a test
+// takes; `make explore` has them.
+func TestRules(t *testing.T) {
+	t.Parallel()
+	for _, rule := range rules {
+		if rule.deep {
+			continue
+		}
+		t.Run(rule.name, func(t *testing.T) {
+			t.Parallel()
+			s := scopeOf(rule.scope)
+			s.off = rule.off
+			r := search(newWorld(&s), 50_000, nil)
+			require.NotEmpty(t, r.violation, "no state needs this rule (%d states, whole: %v)", r.states, r.whole)
+			require.NotEmpty(t, r.trace)
+		})
+	}
+}
+
+// TestTraces: a trace leads from the first state to the violation, and none is shorter.
+func TestTraces(t *testing.T) {
+	t.Parallel()
+	s := scopeOf("sweeps")
+	s.off = guards{markWithoutEvents: true}
+	r := search(newWorld(&s), 50_000, nil)
+	require.NotEmpty(t, r.violation)
+
+	at := newWorld(&s)
+	for i, taken := range r.trace {
+		require.Empty(t, at.broken, "before step %d", i+1)
+		require.True(t, slices.Contains(at.steps(), taken), "step %d: %v", i+1, taken)
+		at = at.clone()
+		at.take(taken)
+		at.judge()
+	}
+	require.Equal(t, r.violation, at.broken)
+	require.Len(t, r.trace, r.depth)
+}
+
+// TestStatesAreNotShared: what a step does to a copy leaves the state alone that it was taken from.
+func TestStatesAreNotShared(t *testing.T) {
+	t.Parallel()
+	for _, s := range scopes {
+		level := []*world{newWorld(&s)}
+		for depth := 0; depth < 14 && len(level) > 0; depth++ {
+			var deeper []*world
+			for _, w := range level {
+				before := w.append(nil)
+				for _, n := range w.next() {
+					next, ok := n.(*world)
+					require.True(t, ok)
+					deeper = append(deeper, next)
+				}
+				require.Equal(t, before, w.append(nil), "%s, %d deep", s.name, depth)
+			}
+			level = deeper[:min(len(deeper), 40)]
+			slices.Reverse(deeper)
+			level = append(level, deeper[:min(len(deeper), 40)]...)
+		}
+	}
+}
+
+// TestExploreFails: the command ends with an error when a world is too large, when a rule is not missed, and when a name
+// is unknown.
+func TestExploreFails(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	require.ErrorContains(t, explore(&out, "start", 100, false), "start has more than 100 states: raise -limit")
+	require.ErrorContains(t, explore(&out, "loads", 100, false), `no state of loads needs the rule "an event detaches`)
+	require.ErrorContains(t, explore(&out, "nowhere", 100, false), `no world is called "nowhere"`)
+
+	out.Reset()
+	require.NoError(t, explore(&out, "loads", 100_000, true))
+	require.Contains(t, out.String(), "RESULT explore.violations 0")
+	require.Contains(t, out.String(), "pod 0: receives the beat's snapshot")
+}
