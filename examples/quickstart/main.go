@@ -1,56 +1,54 @@
-// Command quickstart is the smallest program with two buses: what one of them commits, both hear of.
+// Command quickstart serves names from a cache that all processes keep coherent.
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
-	"sync"
-
-	"github.com/jackc/pgx/v5/pgxpool"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
 
 	"github.com/pgcoherence/pgcoherence/bus"
-	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
+	"github.com/pgcoherence/pgcoherence/cache"
 )
 
 func main() {
-	ctx, cancel := context.WithCancel(context.Background())
-	server, err := pgtest.Start(ctx, nil) // a Postgres to play with; you have one
-	check(err)
-	pool, err := pgxpool.New(ctx, server.DSN(""))
-	check(err)
-	check(bus.Migrate(ctx, pool, nil)) // once, at deployment
-
-	var buses [2]*bus.Postgres // one in each pod, in real life
-	var running sync.WaitGroup
-	heard := make(chan string, 10)
-	for i, name := range []string{"A", "B"} {
-		b, err := bus.NewPostgres(pool, &bus.Config{Name: name})
-		check(err)
-		b.Subscribe("users", bus.SubscriberFuncs{OnInvalidate: func(d bus.Delivery) {
-			heard <- fmt.Sprintf("%s: cached copies of %v are no longer valid", name, d.Keys)
-		}})
-		running.Go(func() { check(b.Run(ctx)) }) // until ctx ends
-		<-b.Ready()
-		buses[i] = b
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	dsn := os.Getenv("DATABASE_URL")
+	if os.Args[len(os.Args)-1] == "migrate" { // once for each deployment, as the owner of the schema
+		b := must(bus.Open(ctx, dsn, nil, &bus.OpenConfig{Migrate: &bus.MigrateConfig{}}))
+		must(b.Pool().Exec(ctx, "CREATE TABLE IF NOT EXISTS users (id text PRIMARY KEY, name text NOT NULL)"))
+		return
 	}
-
-	tx, err := buses[0].Begin(ctx) // a pgx.Tx, and more: change the data here
-	check(err)
-	tx.Invalidate("users", "42")
-	check(tx.Commit(ctx))
-	fmt.Println(<-heard)
-	fmt.Println(<-heard)
-
-	cancel()
-	running.Wait()
-	pool.Close()
-	check(server.Close())
+	b := must(bus.Open(ctx, dsn, nil, nil)) // a pgxpool, and a bus that runs on it until Close
+	users := must(cache.New(b, "users", cache.Func(func(ctx context.Context, id string) (name string, err error) {
+		err = b.Pool().QueryRow(ctx, "SELECT name FROM users WHERE id = $1", id).Scan(&name)
+		return name, err
+	}), nil))
+	http.HandleFunc("GET /{id}", func(w http.ResponseWriter, r *http.Request) {
+		name, err := users.Get(r.Context(), r.PathValue("id")) // from memory, while that is proven to be in sync
+		fmt.Fprintln(w, name, err)
+	})
+	http.HandleFunc("PUT /{id}/{name}", func(w http.ResponseWriter, r *http.Request) {
+		_, err := b.InTx(r.Context(), func(tx *bus.Tx) error { // *bus.Tx is a pgx.Tx
+			_, err := tx.Exec(r.Context(), "INSERT INTO users VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET name = $2", r.PathValue("id"), r.PathValue("name"))
+			return errors.Join(err, users.InvalidateTx(tx, r.PathValue("id"))) // sent together with the COMMIT
+		})
+		fmt.Fprintln(w, "saved", err)
+	})
+	server := &http.Server{Addr: os.Getenv("ADDR"), ReadHeaderTimeout: 5 * time.Second}
+	go func() { log.Print(server.ListenAndServe()); stop() }()
+	<-ctx.Done()
+	log.Print("end: ", errors.Join(server.Shutdown(context.Background()), b.Close())) // requests first, then the bus
 }
 
-// check ends the program if something went wrong.
-func check(err error) {
+func must[T any](v T, err error) T {
 	if err != nil {
 		log.Fatal(err)
 	}
+	return v
 }

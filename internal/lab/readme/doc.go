@@ -1,2 +1,2 @@
-// Package readme keeps the README's code true: a test compiles it.
+// Package readme keeps the README true: a test runs its program outside of the module.
 package readme
