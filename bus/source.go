@@ -9,12 +9,12 @@ import (
 )
 
 var (
-	_ hook.Door     = (*Postgres)(nil)
-	_ hook.Door     = (*Local)(nil)
-	_ hook.Hinter   = insider{}
-	_ hook.Weakener = insider{}
-	_ hook.Sweeper  = insider{}
-	_ hook.Statements   = insider{}
+	_ hook.Door       = (*Postgres)(nil)
+	_ hook.Door       = (*Local)(nil)
+	_ hook.Hinter     = insider{}
+	_ hook.Weakener   = insider{}
+	_ hook.Sweeper    = insider{}
+	_ hook.Statements = insider{}
 )
 
 // Internal is for this module alone: nobody else can name its parameter.

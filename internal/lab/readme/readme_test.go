@@ -62,7 +62,7 @@ func TestReadmeIsShort(t *testing.T) {
 func TestReadmeLinks(t *testing.T) {
 	t.Parallel()
 	found := 0
-	for _, rest := range strings.Split(read(t, "README.md"), "](")[1:] {
+	for _, rest := range strings.Split(strings.Replace(read(t, "README.md"), program(t), "", 1), "](")[1:] {
 		target, _, _ := strings.Cut(rest, ")")
 		if strings.Contains(target, "://") {
 			continue
