@@ -111,6 +111,22 @@ func (r *pruner) exchange(ctx context.Context, conn *pgx.Conn, st status, now ti
 	if _, err := conn.Exec(ctx, r.sql.keep, st.identity, texts, ages); err != nil {
 		return fmt.Errorf("keep: %w", err)
 	}
+	return r.measure(ctx, conn, now)
+}
+
+// measure finds out how much the log holds, for metrics.
+func (r *pruner) measure(ctx context.Context, conn *pgx.Conn, now time.Time) error {
+	var rows int64
+	var oldest *int64
+	r.stats.statements.Add(1)
+	if err := conn.QueryRow(ctx, r.sql.measure, strconv.FormatUint(r.pruned.Xmax, 10)).Scan(&rows, &oldest); err != nil {
+		return fmt.Errorf("measure the log: %w", err)
+	}
+	size := logSize{at: now, rows: rows}
+	if oldest != nil {
+		size.oldest = time.Duration(*oldest) * time.Millisecond
+	}
+	r.stats.log.Store(&size)
 	return nil
 }
 

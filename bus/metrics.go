@@ -63,6 +63,9 @@ func newMetrics() metrics {
 			gauge("announce_pending", "Own events that wait to be announced.", func(s *Stats) float64 { return float64(s.Pending) }),
 			gauge("queue_usage_ratio", "How full the server's notification queue is, from 0 to 1, as of the last beat.",
 				func(s *Stats) float64 { return s.QueueUsage }),
+			gauge("log_rows", "About how many events the log holds, by the pod that sweeps; NaN for the others.", func(s *Stats) float64 { return known(float64(s.LogRows)) }),
+			gauge("log_oldest_seconds", "How old the oldest event of the log is, by the pod that sweeps; NaN for the others.",
+				func(s *Stats) float64 { return known(s.LogOldest.Seconds()) }),
 			count("published", "Events published by this pod.", func(s *Stats) int64 { return s.Published }),
 			count("announced", "Events this pod announced after its own commits.", func(s *Stats) int64 { return s.Announced }),
 			count("announce_dropped", "Own announcements that were left to the sweep.", func(s *Stats) int64 { return s.Dropped }),
@@ -90,6 +93,14 @@ func newMetrics() metrics {
 			count("pods_reaped", "Rows of dead pods deleted.", func(s *Stats) int64 { return s.Reaped }),
 		},
 	}
+}
+
+// known returns NaN for what is not known, which no aggregate and no comparison counts.
+func known(v float64) float64 {
+	if v < 0 {
+		return math.NaN()
+	}
+	return v
 }
 
 func freshSeconds(s *Stats) float64 {

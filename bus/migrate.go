@@ -69,6 +69,7 @@ GRANT SELECT, INSERT, DELETE ON /*schema*/pgcoherence.event TO %[1]s;
 GRANT SELECT, INSERT, UPDATE ON /*schema*/pgcoherence.epoch TO %[1]s;
 GRANT SELECT, INSERT, UPDATE, DELETE ON /*schema*/pgcoherence.pod TO %[1]s;
 GRANT SELECT ON /*schema*/pgcoherence.setting, /*schema*/pgcoherence.pod_departure, /*schema*/pgcoherence.migration TO %[1]s;
+GRANT SELECT, INSERT, DELETE ON /*schema*/pgcoherence.pod_question, /*schema*/pgcoherence.pod_reply TO %[1]s;
 GRANT EXECUTE ON FUNCTION /*schema*/pgcoherence.identity(), /*schema*/pgcoherence.server_id(),
     /*schema*/pgcoherence.database_id(), /*schema*/pgcoherence.is_foreign(), /*schema*/pgcoherence.begin_epoch(),
     /*schema*/pgcoherence.pod_lease_ms(), /*schema*/pgcoherence.stage(text, text[], boolean),

@@ -32,7 +32,8 @@ type Postgres struct {
 	watches     *watch.Installer
 	staged      atomic.Uint32 // numbers events staged in transactions of others
 	started     atomic.Bool
-	opened      *opened // by Open; nil: made by NewPostgres
+	opened      *opened      // by Open; nil: made by NewPostgres
+	askedOld    atomic.Int64 // when old questions were last deleted, in seconds since 1970
 }
 
 var _ Bus = (*Postgres)(nil)

@@ -43,7 +43,21 @@ type Stats struct {
 	LastReset   Reason // reason of the last reset, empty for none
 	// QueueUsage is how full the server's notification queue is, from 0 to 1, as of the last beat.
 	QueueUsage float64
+	// LogRows is about how many events the log holds, and LogOldest how old the oldest of them is. The pod that sweeps
+	// measures that, a few times per Retention / 15; for the others, and before, both are negative.
+	LogRows   int64
+	LogOldest time.Duration
 }
+
+// logSize is how much the log held at a time.
+type logSize struct {
+	at     time.Time
+	rows   int64
+	oldest time.Duration
+}
+
+// maxLogSizeAge is how old a measurement may be: a pod that ceases to sweep measures no more.
+const maxLogSizeAge = 5 * time.Minute
 
 // counters are the moving parts of Stats.
 type counters struct {
@@ -54,6 +68,7 @@ type counters struct {
 	delays    delays
 	queue     atomic.Uint64 // bits of the float: how full the notification queue is
 	lastError atomic.Pointer[string]
+	log       atomic.Pointer[logSize]
 }
 
 func (c *counters) snapshot() Stats {
@@ -64,7 +79,13 @@ func (c *counters) snapshot() Stats {
 		Resets: c.resets.Load(), Overflows: c.overflows.Load(), Panics: c.panics.Load(), Malformed: c.malformed.Load(),
 		Forged: c.forged.Load(), Unknown: c.unknown.Load(), Unreadable: c.unreadable.Load(), Dropped: c.dropped.Load(), Pruned: c.pruned.Load(),
 		Reaped: c.reaped.Load(), Uncertain: c.uncertain.Load(), Statements: c.statements.Load(),
-		Transitions: c.transitions.Load(), FreshAge: -1, QueueUsage: math.Float64frombits(c.queue.Load()),
+		Transitions: c.transitions.Load(), FreshAge: -1, LogRows: -1, LogOldest: -1, QueueUsage: math.Float64frombits(c.queue.Load()),
+	}
+	if size := c.log.Load(); size != nil && time.Since(size.at) < maxLogSizeAge {
+		s.LogRows, s.LogOldest = size.rows, size.oldest+time.Since(size.at)
+		if size.oldest == 0 { // nothing is in it
+			s.LogOldest = 0
+		}
 	}
 	if r := c.lastReset.Load(); r != nil {
 		s.LastReset = *r

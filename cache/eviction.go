@@ -166,14 +166,14 @@ func (q *queue[K, V]) evictOne(keep *entry[K, V]) bool {
 // advanceProbation looks at the oldest entry of probation, and reports whether one was evicted for it.
 func (q *queue[K, V]) advanceProbation(oldest *entry[K, V]) bool {
 	q.probation.Remove(oldest)
-	if oldest.marks.Load() == 0 || q.dead(oldest) {
+	if oldest.marked() == 0 || q.dead(oldest) {
 		if !q.dead(oldest) {
 			q.fromProbation.add(q.hash(oldest.key), 0)
 		}
 		q.evict(oldest)
 		return true
 	}
-	oldest.marks.Store(0)
+	oldest.unmarkAll()
 	q.main.Add(oldest, struct{}{})
 	return false
 }
@@ -184,8 +184,8 @@ func (q *queue[K, V]) advanceMain() bool {
 	if !ok {
 		return true
 	}
-	if marks := oldest.marks.Load(); marks > 0 && !q.lru && !q.dead(oldest) {
-		oldest.marks.CompareAndSwap(marks, marks-1) // a hit at the same time counts instead
+	if oldest.marked() > 0 && !q.lru && !q.dead(oldest) {
+		oldest.unmark()
 		q.main.Get(oldest)
 		return false
 	}
@@ -203,7 +203,7 @@ func (q *queue[K, V]) remove(e *entry[K, V]) {
 	if !inMain {
 		q.probation.Remove(e)
 	}
-	if !q.lru && (inMain || e.marks.Load() > 0) {
+	if !q.lru && (inMain || e.marked() > 0) {
 		q.fromProbation.add(q.hash(e.key), q.margin+1)
 	}
 }

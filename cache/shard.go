@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
@@ -18,8 +19,15 @@ type entry[K comparable, V any] struct {
 	expires int64 // on the cache's clock
 	extra   *extra
 	epoch   uint32 // valid only in the cache's
-	marks   atomic.Uint32
+	// marks are the hits that the entry is credited with, in the lowest bits, and above them when it was stored, in
+	// seconds on the cache's clock.
+	marks atomic.Uint32
 }
+
+const (
+	markBits = 2
+	markMask = 1<<markBits - 1 // at least maxMarks
+)
 
 // extra is what few entries need.
 type extra struct {
@@ -49,10 +57,31 @@ func (e *entry[K, V]) live(epoch uint32, now int64) bool {
 
 // mark notes a hit. Of two at once one may be lost.
 func (e *entry[K, V]) mark() {
-	if n := e.marks.Load(); n < maxMarks {
+	if n := e.marks.Load(); n&markMask < maxMarks {
 		e.marks.CompareAndSwap(n, n+1)
 	}
 }
+
+// marked returns the hits that the entry is credited with.
+func (e *entry[K, V]) marked() uint32 { return e.marks.Load() & markMask }
+
+// unmark takes one of the hits away. A hit at the same time counts instead.
+func (e *entry[K, V]) unmark() {
+	if n := e.marks.Load(); n&markMask > 0 {
+		e.marks.CompareAndSwap(n, n-1)
+	}
+}
+
+// unmarkAll takes all hits away.
+func (e *entry[K, V]) unmarkAll() { e.marks.And(^uint32(markMask)) }
+
+// storedAt sets when the entry was stored. It is called before others see the entry.
+func (e *entry[K, V]) storedAt(now int64) {
+	e.marks.Store(uint32(time.Duration(now)/time.Second) << markBits) //nolint:gosec // 34 years
+}
+
+// stored returns when the entry was stored, on the cache's clock.
+func (e *entry[K, V]) stored() int64 { return int64(e.marks.Load()>>markBits) * int64(time.Second) }
 
 // shard is a part of the cache with a lock of its own, which changes take and hits do not.
 type shard[K comparable, V any] struct {

@@ -84,5 +84,6 @@ func (c *Cache[K, V]) store(s *shard[K, V], f *call[K, V], o *outcome[V], e cand
 		x = &extra{marks: marks, cost: e.cost, err: o.err, brief: brief}
 	}
 	stored := &entry[K, V]{key: f.key, value: o.loaded.Value, expires: e.expiry(), extra: x, epoch: epoch}
+	stored.storedAt(e.now)
 	return c.put(s, stored, e.now) || c.tier != nil
 }

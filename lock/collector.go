@@ -31,8 +31,8 @@ func simpleMetrics() []simpleMetric {
 	}
 }
 
-func (m simpleMetric) desc() *prometheus.Desc {
-	return prometheus.NewDesc(prefix+m.name, m.help, nil, nil)
+func (m simpleMetric) desc(labels prometheus.Labels) *prometheus.Desc {
+	return prometheus.NewDesc(prefix+m.name, m.help, nil, labels)
 }
 
 // Describe implements prometheus.Collector.
@@ -42,7 +42,7 @@ func (l *Locker) Describe(ch chan<- *prometheus.Desc) {
 		c.Describe(ch)
 	}
 	for _, s := range simpleMetrics() {
-		ch <- s.desc()
+		ch <- s.desc(m.labels)
 	}
 }
 
@@ -54,6 +54,6 @@ func (l *Locker) Collect(ch chan<- prometheus.Metric) {
 	}
 	stats := l.Stats()
 	for _, s := range simpleMetrics() {
-		ch <- prometheus.MustNewConstMetric(s.desc(), s.kind, s.value(stats))
+		ch <- prometheus.MustNewConstMetric(s.desc(m.labels), s.kind, s.value(stats))
 	}
 }

@@ -20,6 +20,7 @@ import (
 // The defaults of Config and Options, and their limits.
 const (
 	DefaultSchema        = "pgcoherence"
+	DefaultName          = "lock"
 	DefaultTTL           = 15 * time.Second
 	DefaultClaimTTL      = 2 * time.Second
 	DefaultDrainTimeout  = 5 * time.Second
@@ -63,6 +64,10 @@ type Config struct {
 	// name.
 	Owner string
 
+	// Name is what metrics call this Locker, as the label locker: change it where a program has several, such as for two
+	// databases. At most 200 bytes. Defaults to DefaultName.
+	Name string
+
 	// Options are the defaults of leases.
 	Options Options
 
@@ -101,6 +106,7 @@ func (c *Config) withDefaults() Config {
 		d.Logger = slog.Default()
 	}
 	d.Schema = cmp.Or(d.Schema, DefaultSchema)
+	d.Name = cmp.Or(d.Name, DefaultName)
 	d.ClaimTTL = cmp.Or(d.ClaimTTL, DefaultClaimTTL)
 	d.DrainTimeout = cmp.Or(d.DrainTimeout, DefaultDrainTimeout)
 	d.WatchInterval = cmp.Or(d.WatchInterval, DefaultWatchInterval)
@@ -115,6 +121,9 @@ func (c *Config) validate() error {
 	}
 	if len(c.Owner) > 200 || !isText(c.Owner) {
 		return fmt.Errorf("%w: Owner: want at most 200 bytes of UTF-8 without NUL", ErrConfig)
+	}
+	if len(c.Name) > 200 || !isText(c.Name) {
+		return fmt.Errorf("%w: Name: want at most 200 bytes of UTF-8 without NUL", ErrConfig)
 	}
 	for _, d := range []struct {
 		name  string

@@ -35,7 +35,7 @@ func New(b bus.Bus, pool *pgxpool.Pool, cfg *Config) (*Locker, error) {
 		return nil, err
 	}
 	own := &core{
-		cfg: c, bus: b, pool: pool, sql: loadQueries(c.Schema), metrics: newMetrics(),
+		cfg: c, bus: b, pool: pool, sql: loadQueries(c.Schema), metrics: newMetrics(c.Name),
 		log:    c.Logger.With(slog.String("component", "pgcoherence lock"), slog.String("owner", c.Owner)),
 		leases: map[*Lease]struct{}{}, waiters: map[string]*waiter{}, awaited: map[string]int{}, watchers: map[string]map[chan struct{}]struct{}{},
 		poke: make(chan struct{}, 1), closed: make(chan struct{}),

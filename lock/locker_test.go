@@ -361,13 +361,13 @@ func TestMetrics(t *testing.T) {
 	require.NoError(t, testutil.CollectAndCompare(l, strings.NewReader(`
 # HELP pgcoherence_lock_acquired_total Attempts to take a lease by result.
 # TYPE pgcoherence_lock_acquired_total counter
-pgcoherence_lock_acquired_total{result="canceled"} 0
-pgcoherence_lock_acquired_total{result="error"} 0
-pgcoherence_lock_acquired_total{result="granted"} 1
-pgcoherence_lock_acquired_total{result="held"} 1
+pgcoherence_lock_acquired_total{locker="lock",result="canceled"} 0
+pgcoherence_lock_acquired_total{locker="lock",result="error"} 0
+pgcoherence_lock_acquired_total{locker="lock",result="granted"} 1
+pgcoherence_lock_acquired_total{locker="lock",result="held"} 1
 # HELP pgcoherence_lock_held Leases this process holds.
 # TYPE pgcoherence_lock_held gauge
-pgcoherence_lock_held 1
+pgcoherence_lock_held{locker="lock"} 1
 `), "pgcoherence_lock_acquired_total", "pgcoherence_lock_held"))
 	_, err = pool.Exec(ctx, "UPDATE pgcoherence.lease SET expires_at = '-infinity'")
 	require.NoError(t, err)
@@ -375,8 +375,8 @@ pgcoherence_lock_held 1
 	require.NoError(t, testutil.CollectAndCompare(l, strings.NewReader(`
 # HELP pgcoherence_lock_lost_total Leases lost by reason.
 # TYPE pgcoherence_lock_lost_total counter
-pgcoherence_lock_lost_total{reason="closed"} 0
-pgcoherence_lock_lost_total{reason="expired"} 0
-pgcoherence_lock_lost_total{reason="taken"} 1
+pgcoherence_lock_lost_total{locker="lock",reason="closed"} 0
+pgcoherence_lock_lost_total{locker="lock",reason="expired"} 0
+pgcoherence_lock_lost_total{locker="lock",reason="taken"} 1
 `), "pgcoherence_lock_lost_total"))
 }

@@ -13,6 +13,7 @@ import (
 type metrics struct {
 	tries, claims, handed, unpublished, raised, stolen, refused, beats, beatsFailed, beatTook atomic.Int64
 
+	labels         prometheus.Labels
 	wait, hold     prometheus.Histogram
 	results, losts *prometheus.CounterVec
 }
@@ -30,19 +31,22 @@ const prefix = "pgcoherence_lock_"
 // buckets are from half a millisecond to an hour: a hand-over takes one, a job may take the other.
 var buckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}
 
-func newMetrics() *metrics {
+// newMetrics makes the metrics of the Locker of a name: two in one registry are told apart by the label.
+func newMetrics(name string) *metrics {
+	labels := prometheus.Labels{"locker": name}
 	m := &metrics{
+		labels: labels,
 		wait: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: prefix + "wait_seconds", Help: "How long Acquire took until it was granted a lease.", Buckets: buckets,
+			Name: prefix + "wait_seconds", Help: "How long Acquire took until it was granted a lease.", Buckets: buckets, ConstLabels: labels,
 		}),
 		hold: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: prefix + "hold_seconds", Help: "How long leases were held until they were released or lost.", Buckets: buckets,
+			Name: prefix + "hold_seconds", Help: "How long leases were held until they were released or lost.", Buckets: buckets, ConstLabels: labels,
 		}),
 		results: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: prefix + "acquired_total", Help: "Attempts to take a lease by result.",
+			Name: prefix + "acquired_total", Help: "Attempts to take a lease by result.", ConstLabels: labels,
 		}, []string{"result"}),
 		losts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: prefix + "lost_total", Help: "Leases lost by reason.",
+			Name: prefix + "lost_total", Help: "Leases lost by reason.", ConstLabels: labels,
 		}, []string{"reason"}),
 	}
 	for _, r := range []string{resultGranted, resultHeld, resultCanceled, resultError} {

@@ -18,7 +18,7 @@ func Queries(schema string) map[string]string {
 		"lock_login": q.lockLogin, "forget_user": q.forgetUser, "forget_absent": q.forgetAbsent, "forget_sessions": q.forgetSessions,
 		"revoke_all_floor": q.revokeAllFloor, "revoke_all_users": q.revokeAllUsers, "revoke_all_others": q.revokeAllOthers,
 		"set_device": q.setDevice, "set_policy": q.setPolicy,
-		"count": q.count, "list": q.list, "bound": q.bound, "export": q.export,
+		"count": q.count, "list": q.list, "bound": q.bound, "export": q.export, "inspect": q.inspect,
 		"sweep_lock": q.sweepLock, "sweep_begin": q.sweepBegin, "sweep_expired": q.sweepExpired, "sweep_one_time": q.sweepOneTime, "sweep_logouts": q.sweepLogouts, "sweep_forgotten": q.sweepForgotten, "sweep_due": q.sweepDue, "sweep_walk": q.sweepWalk, "sweep_walked": q.sweepWalked, "sweep_delete": q.sweepDelete, "sweep_later": q.sweepLater, "sweep_users": q.sweepUsers, "sweep_ended": q.sweepEnded, "sweep_orphans": q.sweepOrphans, "sweep_users_done": q.sweepUsersDone, "sweep_pages": q.sweepPages, "sweep_end": q.sweepEnd,
 		"tier_key": q.tierKey, "remember": q.remember, "remembers": q.remembers, "put": q.put, "take": q.take,
 	}

@@ -40,6 +40,7 @@ func TestPlans(t *testing.T) {
 		"revoke_others":    {key, key, empty},
 		"revoke_sid":       {"idp", "1", empty, empty},
 		"list":             {"user1", 10},
+		"inspect":          {id},
 		"count":            {"user1"},
 		"evict":            {"user1", 5, empty, empty},
 		"touch":            {[]string{id}, []int64{1}, []string{empty}},

@@ -15,7 +15,7 @@ type queries struct {
 	get, getLocked, create, save, touch, rotate, firstUse                                                                                      string
 	lockLogin, forgetUser, forgetAbsent, forgetSessions, revokeAllFloor, revokeAllUsers, revokeAllOthers, setDevice, setPolicy                 string
 	revoke, revokeID, revokeUser, revokeOthers, revokeSID, logoutSID, evict                                                                    string
-	count, list, bound, export, tierKey                                                                                                        string
+	count, list, bound, export, inspect, tierKey                                                                                               string
 	put, take                                                                                                                                  string
 	sweepLock, sweepBegin, sweepExpired, sweepOneTime, sweepLogouts, sweepForgotten, sweepDue, sweepWalk, sweepWalked, sweepDelete, sweepLater string
 	sweepUsers, sweepEnded, sweepOrphans, sweepUsersDone, sweepPages, sweepEnd                                                                 string
@@ -32,7 +32,7 @@ func loadQueries(schema string) *queries {
 		lockLogin: load("lock_login"), forgetUser: load("forget_user"), forgetAbsent: load("forget_absent"), forgetSessions: load("forget_sessions"),
 		revokeAllFloor: load("revoke_all_floor"), revokeAllUsers: load("revoke_all_users"), revokeAllOthers: load("revoke_all_others"),
 		setDevice: load("set_device"), setPolicy: load("set_policy"),
-		count: load("count"), list: load("list"), bound: load("bound"), export: load("export"),
+		count: load("count"), list: load("list"), bound: load("bound"), export: load("export"), inspect: load("inspect"),
 		sweepLock: load("sweep_lock"), sweepBegin: load("sweep_begin"), sweepExpired: load("sweep_expired"), sweepOneTime: load("sweep_one_time"), sweepLogouts: load("sweep_logouts"),
 		sweepForgotten: load("sweep_forgotten"), sweepDue: load("sweep_due"), sweepWalk: load("sweep_walk"), sweepWalked: load("sweep_walked"), sweepDelete: load("sweep_delete"), sweepLater: load("sweep_later"),
 		sweepUsers: load("sweep_users"), sweepEnded: load("sweep_ended"), sweepOrphans: load("sweep_orphans"), sweepUsersDone: load("sweep_users_done"), sweepPages: load("sweep_pages"), sweepEnd: load("sweep_end"),

@@ -15,7 +15,7 @@ import (
 const (
 	cookieName = "pgcoherence_status"
 	cookieLife = 12 * time.Hour
-	maxForm    = 4 << 10 // bytes of the login form
+	maxForm    = 8 << 10 // bytes of a form
 )
 
 // gate decides who gets in.
@@ -104,6 +104,7 @@ func (h *Handler) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !h.gate.rightToken(strings.TrimSpace(r.PostFormValue("token"))) {
+		h.refusals.WithLabelValues("wrong token").Inc()
 		h.cfg.Logger.WarnContext(r.Context(), "status: login with a wrong token", slog.String("remote", r.RemoteAddr))
 		h.askToken(w, true)
 		return

@@ -107,6 +107,17 @@ type Config struct {
 	// PublicMetrics: /metrics needs no token. It tells names of topics and numbers.
 	PublicMetrics bool
 
+	// ActionToken switches actions on: from the page somebody can then invalidate keys and topics, end sessions and release
+	// leases. It is asked for with every action and kept nowhere. At least 16 characters, and another one than Token. Defaults
+	// to nothing: no actions, unless AuthorizeAction is set.
+	ActionToken string
+	// AuthorizeAction lets an action through if it returns nil, after ActionToken if both are set; its error is logged and
+	// not shown. Set it where middleware of yours knows who somebody is. Defaults to nil.
+	AuthorizeAction func(r *http.Request) error
+	// OnAction, if not nil, is called after each action that was allowed, done or failed, for an audit of your own. The log
+	// has a line for each in any case, without the key. A panic in it is recovered and logged. Defaults to nil.
+	OnAction func(ctx context.Context, a Action)
+
 	// Prefix is what the handler takes off the path of requests, as "/_pgcoherence". Defaults to nothing: for
 	// http.StripPrefix, or a server of its own.
 	Prefix string
@@ -167,6 +178,10 @@ func (c *Config) validate() error {
 		return fmt.Errorf("%w: Token: want at least %d characters", ErrConfig, minToken)
 	case strings.TrimSpace(c.Token) != c.Token:
 		return fmt.Errorf("%w: Token: begins or ends with a space", ErrConfig)
+	case c.ActionToken != "" && len(c.ActionToken) < minToken:
+		return fmt.Errorf("%w: ActionToken: want at least %d characters", ErrConfig, minToken)
+	case c.ActionToken != "" && c.ActionToken == c.Token:
+		return fmt.Errorf("%w: ActionToken: is the same as Token", ErrConfig)
 	case c.Prefix != "" && (!strings.HasPrefix(c.Prefix, "/") || strings.HasSuffix(c.Prefix, "/")):
 		return fmt.Errorf("%w: Prefix: %q does not begin, or ends, with a slash", ErrConfig, c.Prefix)
 	case c.Interval < 10*time.Millisecond:

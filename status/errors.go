@@ -8,6 +8,15 @@ var (
 	ErrConfig = errors.New("status: invalid configuration")
 )
 
+// Errors of Run.
+var (
+	// ErrRunning: Run was called before.
+	ErrRunning = errors.New("status: Run was called before")
+)
+
+// errAlone: the bus is one process.
+var errAlone = errors.New("this bus knows of no other pods")
+
 // Errors that a client is told.
 var (
 	errClosed       = errors.New("status: closed: set Config.Token, or Config.Authorize if something of yours protects this path")

@@ -49,3 +49,35 @@ func DoctorWithin(ctx context.Context, pool *pgxpool.Pool, cfg *DoctorConfig, l 
 
 // Judge sums up a report.
 func Judge(r *Report) Verdict { return judge(r) }
+
+// CacheOf is the first cache of a handler.
+func CacheOf(h *Handler) Cache { return h.cfg.Caches[0] }
+
+// Answer replies to a question as another pod would hear it.
+func Answer(h *Handler, text string) string { return h.answer(context.Background(), text) }
+
+// History is what a tracker keeps of readings that are taken once a second: points of the hour and of the day.
+func History(b Bus, readings int) (hour, day []float64) {
+	t := newTracker(time.Second)
+	at := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	for i := range readings {
+		age := float64(i % 10)
+		r := Report{At: at.Add(time.Duration(i) * time.Second), Caches: map[string]CacheReport{"users": {Hits: int64(3 * i), Misses: int64(i)}}}
+		r.Bus.FreshAgeSeconds, r.Bus.Topics, r.Bus.Resets = &age, []TopicReport{{Topic: "users", Events: int64(5 * i)}}, int64(i/600)
+		t.next(r, b.Delays())
+	}
+	past := t.history()
+	for i, line := range [][]sample{past.Hour, past.Day} {
+		for _, s := range line {
+			if *s.Hits != 0.75 || *s.Fresh != 9 {
+				panic("a point that is not what was read")
+			}
+			if i == 0 {
+				hour = append(hour, s.Events)
+			} else {
+				day = append(day, s.Events)
+			}
+		}
+	}
+	return hour, day
+}

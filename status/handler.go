@@ -10,8 +10,10 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +31,11 @@ type Handler struct {
 	probe   *probe
 	stream  *stream
 	begin   time.Time
+	tracker *tracker
+	places  places
+	remotes remotes
+	running atomic.Bool
+	counters
 	serve   http.Handler
 	metrics http.Handler
 }
@@ -45,7 +52,7 @@ func New(b Bus, cfg *Config) (*Handler, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	h := &Handler{cfg: c, bus: b, gate: newGate(&c), begin: time.Now()}
+	h := &Handler{cfg: c, bus: b, gate: newGate(&c), begin: time.Now(), tracker: newTracker(c.Interval), counters: newCounters()}
 	h.probe = newProbe(b, &h.cfg)
 	h.stream = newStream(h)
 	if err := h.register(); err != nil {
@@ -61,8 +68,8 @@ func New(b Bus, cfg *Config) (*Handler, error) {
 // are an error, since the figures of one of them would be missing without a word.
 func (h *Handler) register() error {
 	covered := make(map[string]bool) // descriptions that Config.Collectors have
-	for _, c := range h.cfg.Collectors {
-		if err := h.registerOne(c); err != nil {
+	for i, c := range h.cfg.Collectors {
+		if err := h.registerOne(part{field: fmt.Sprintf("Collectors[%d]", i), collector: c}); err != nil {
 			return err
 		}
 		for _, d := range descriptions(c) {
@@ -84,7 +91,7 @@ func (h *Handler) register() error {
 		for _, d := range mine {
 			owners[d] = part.field
 		}
-		if err := h.registerOne(part.collector); err != nil {
+		if err := h.registerOne(part); err != nil {
 			return err
 		}
 	}
@@ -95,27 +102,36 @@ func (h *Handler) register() error {
 type part struct {
 	field     string
 	collector prometheus.Collector
+	own       bool // of the Handler itself: those of the first Handler in a Registry are enough
 }
 
 func (h *Handler) parts() []part {
-	all := []part{{"the bus", h.bus}, {"the live page", h.stream}}
+	all := []part{{field: "the bus", collector: h.bus}}
+	for _, c := range []prometheus.Collector{h.stream, h.refusals, h.actions, h.searches} {
+		all = append(all, part{"the live page", c, true})
+	}
 	for i, c := range h.cfg.Caches {
-		all = append(all, part{fmt.Sprintf("Caches[%d]", i), c})
+		all = append(all, part{fmt.Sprintf("Caches[%d]", i), c, false})
 	}
 	for i, l := range h.cfg.Lockers {
-		all = append(all, part{fmt.Sprintf("Lockers[%d]", i), l})
+		all = append(all, part{fmt.Sprintf("Lockers[%d]", i), l, false})
 	}
 	for i, s := range h.cfg.Sessions {
-		all = append(all, part{fmt.Sprintf("Sessions[%d]", i), s})
+		all = append(all, part{fmt.Sprintf("Sessions[%d]", i), s, false})
 	}
 	return all
 }
 
-// registerOne registers a collector. One that is there already, from the application or from another Handler, is left.
-func (h *Handler) registerOne(c prometheus.Collector) error {
+// registerOne registers a collector. One that is there already, from the application or from another Handler, is left;
+// another one with the same metrics is an error.
+func (h *Handler) registerOne(p part) error {
 	var there prometheus.AlreadyRegisteredError
-	if err := h.cfg.Registry.Register(c); err != nil && !errors.As(err, &there) {
+	switch err := h.cfg.Registry.Register(p.collector); {
+	case err == nil:
+	case !errors.As(err, &there):
 		return fmt.Errorf("status: register: %w", err)
+	case !p.own && reflect.TypeOf(p.collector).Comparable() && there.ExistingCollector != p.collector:
+		return fmt.Errorf("%w: Registry: it has another collector with the metrics of %s: use a Registry for each Handler", ErrConfig, p.field)
 	}
 	return nil
 }
@@ -139,6 +155,18 @@ func (h *Handler) routes() http.Handler {
 	mux.HandleFunc("GET /readyz", h.readyz)
 	mux.HandleFunc("GET /status", h.private(h.status))
 	mux.HandleFunc("GET /events", h.private(h.stream.serve))
+	mux.HandleFunc("GET /history", h.private(h.history))
+	mux.HandleFunc("GET /pods/{id}", h.private(h.openPod))
+	mux.HandleFunc("GET /pods/{id}/history", h.private(h.podHistory))
+	mux.HandleFunc("GET /plain", h.private(h.plain))
+	mux.HandleFunc("GET /find", h.private(h.findPage))
+	mux.HandleFunc("POST /find", h.private(h.findPage))
+	mux.HandleFunc("GET /actions", h.private(h.actionsPage))
+	mux.HandleFunc("POST /actions/confirm", h.private(h.confirmAction))
+	mux.HandleFunc("POST /actions/do", h.private(h.doAction))
+	for _, path := range []string{"GET /actions/confirm", "GET /actions/do"} { // a reload of what was sent
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { redirect(w, "../actions") })
+	}
 	mux.HandleFunc("GET /metrics", h.scrape)
 	mux.HandleFunc("GET /{$}", h.page)
 	mux.HandleFunc("POST /login", h.login)
@@ -181,15 +209,21 @@ func (h *Handler) draining() bool { return h.stream.ended() }
 // private lets only the admitted through.
 func (h *Handler) private(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if err := h.gate.admit(r); err != nil {
+		err := h.gate.admit(r)
+		switch {
+		case err == nil:
+			next(w, r)
+		case h.gate.hasToken && r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html"):
+			h.refusals.WithLabelValues(reasonOf(err)).Inc()
+			redirect(w, h.up(r)) // a person whose login is over: the form is there
+		default:
 			h.deny(w, err)
-			return
 		}
-		next(w, r)
 	}
 }
 
 func (h *Handler) deny(w http.ResponseWriter, err error) {
+	h.refusals.WithLabelValues(reasonOf(err)).Inc()
 	switch {
 	case errors.Is(err, errNoToken), errors.Is(err, errWrongToken):
 		w.Header().Set("WWW-Authenticate", `Bearer realm="pgcoherence"`)
@@ -224,17 +258,22 @@ func (h *Handler) page(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-var loginPage = template.Must(template.ParseFS(pages, "page/login.html"))
+var templates = template.Must(template.New("").Funcs(templateFuncs).ParseFS(pages, "page/login.html", "page/find.html", "page/actions.html", "page/plain.html"))
 
 // askToken serves the page that asks for the token, after a wrong one or for the first time.
 func (h *Handler) askToken(w http.ResponseWriter, wrong bool) {
+	h.render(w, http.StatusUnauthorized, "login.html", wrong)
+}
+
+// render serves a page that is made for this request.
+func (h *Handler) render(w http.ResponseWriter, code int, name string, data any) {
 	var page bytes.Buffer
-	if err := loginPage.Execute(&page, wrong); err != nil {
+	if err := templates.ExecuteTemplate(&page, name, data); err != nil {
 		refuse(w, http.StatusInternalServerError, err)
 		return
 	}
 	secure(w)
-	send(w, http.StatusUnauthorized, ".html", page.Bytes())
+	send(w, code, ".html", page.Bytes())
 }
 
 func secure(w http.ResponseWriter) {

@@ -115,6 +115,28 @@ func TestRegisterTwice(t *testing.T) {
 	_, err = status.New(b, &status.Config{Lockers: []status.Locker{one, two}, Logger: quiet})
 	require.ErrorIs(t, err, status.ErrConfig)
 	require.ErrorContains(t, err, "Lockers[1] exports the same metrics as Lockers[0]")
+
+	// With a name of its own both are there, side by side.
+	named, err := lock.New(b, pgtest.New(t, template).Pool(t), &lock.Config{Name: "reports", Logger: quiet})
+	require.NoError(t, err)
+	h := newHandler(t, b, &status.Config{Token: token, Lockers: []status.Locker{one, named}})
+	_, body, _ := get(t, h, "/metrics", bearer(token)...)
+	require.Contains(t, body, `pgcoherence_lock_held{locker="lock"} 0`)
+	require.Contains(t, body, `pgcoherence_lock_held{locker="reports"} 0`)
+
+	// So do collectors that another Handler has registered in the same Registry.
+	registry := prometheus.NewRegistry()
+	newHandler(t, b, &status.Config{Registry: registry, Lockers: []status.Locker{one}})
+	newHandler(t, b, &status.Config{Registry: registry, Lockers: []status.Locker{one, named}})
+	for name, cfg := range map[string]*status.Config{
+		"a Locker": {Registry: registry, Lockers: []status.Locker{two}, Logger: quiet}, "Collectors[0]": {Registry: registry, Collectors: []prometheus.Collector{two}, Logger: quiet},
+	} {
+		_, err = status.New(b, cfg)
+		require.ErrorIs(t, err, status.ErrConfig, name)
+		require.ErrorContains(t, err, "use a Registry for each Handler", name)
+	}
+	_, err = status.New(newFakeBus().live(), &status.Config{Registry: registry, Logger: quiet})
+	require.ErrorContains(t, err, "another collector with the metrics of the bus")
 }
 
 // queryCount counts the queries of a pool.

@@ -116,6 +116,13 @@ func (p *probe) read(ctx context.Context, done chan struct{}) sight {
 	return seen
 }
 
+// tiersOnly asks the tiers and leaves the pods out: whoever asks from another pod has the list.
+func (p *probe) tiersOnly(ctx context.Context) sight {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	return sight{tiers: p.pingAll(ctx)()}
+}
+
 // pingAll pings all tiers at the same time; calling what it answers waits for them.
 func (p *probe) pingAll(ctx context.Context) (wait func() map[string]ping) {
 	var wg sync.WaitGroup

@@ -2,6 +2,7 @@ package status
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/cache"
+	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
@@ -149,7 +151,11 @@ func (h *Handler) report(seen sight) Report {
 	}
 	sessions := h.sessionStats()
 	for _, s := range h.cacheStats(sessions) {
-		r.Caches[s.Topic] = h.cacheReport(s, queued[s.Topic]+r.Bus.Pending, r.PodID, seen)
+		name := s.Topic
+		for n := 2; r.Caches[name].Type != ""; n++ { // session stores share their topic
+			name = fmt.Sprintf("%s (%d)", s.Topic, n)
+		}
+		r.Caches[name] = h.cacheReport(s, queued[s.Topic]+r.Bus.Pending, r.PodID, seen)
 	}
 	r.Locks, r.Sessions = h.lockReport(), sessionReports(sessions)
 	r.Verdict = judge(&r)
@@ -193,6 +199,9 @@ func (h *Handler) busReport() BusReport {
 		b.LastResets = append(b.LastResets, ResetReport{r.At.UTC(), r.Reason})
 	}
 	for _, t := range h.bus.Topics() {
+		if t.Topic == hook.TopicQuestion {
+			continue // of the pages themselves
+		}
 		b.Topics = append(b.Topics, TopicReport{t.Topic, t.Events, t.Queued})
 	}
 	return b
@@ -301,6 +310,10 @@ func (h *Handler) status(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusInternalServerError, err)
 		return
 	}
+	sendJSON(w, text)
+}
+
+func sendJSON(w http.ResponseWriter, text []byte) {
 	head := w.Header()
 	head.Set("Content-Type", "application/json")
 	head.Set("Content-Length", strconv.Itoa(len(text)+1))

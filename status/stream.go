@@ -35,8 +35,6 @@ type stream struct {
 	newest   []byte
 	toldAt   time.Time
 	left     sync.WaitGroup // watchers that have not left yet
-
-	track tracker // the goroutine's own
 }
 
 func newStream(h *Handler) *stream {
@@ -147,7 +145,7 @@ func (s *stream) tell(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	u := s.track.next(s.h.report(seen), s.h.bus.Delays())
+	u := s.h.tracker.next(s.h.report(seen), s.h.bus.Delays())
 	text, err := message("status", u)
 	if err != nil {
 		s.h.cfg.Logger.ErrorContext(ctx, "status: message could not be made", slog.Any("error", err))
@@ -156,7 +154,7 @@ func (s *stream) tell(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reads++
-	s.history, s.newest, s.toldAt = s.track.samples(), text, time.Now()
+	s.history, s.newest, s.toldAt = s.h.tracker.samples(), text, time.Now()
 	for w := range s.watchers {
 		select {
 		case <-w:
@@ -186,6 +184,7 @@ func (s *stream) serve(w http.ResponseWriter, r *http.Request) {
 		code := http.StatusServiceUnavailable
 		if errors.Is(err, errTooMany) {
 			code = http.StatusTooManyRequests // the page tells the two apart
+			s.h.refusals.WithLabelValues("too many").Inc()
 		}
 		w.Header().Set("Retry-After", "5")
 		refuse(w, code, err)

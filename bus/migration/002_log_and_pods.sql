@@ -256,3 +256,18 @@ BEGIN
     COMMIT;
 END
 $$;
+
+-- What one pod asks the others, for people who look at the live page: the report of a pod behind the same address, who
+-- holds a key. Nothing of the protocol reads them, and whoever asks deletes what it has asked.
+CREATE UNLOGGED TABLE /*schema*/pgcoherence.pod_question (
+    id       uuid        PRIMARY KEY,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    question text        NOT NULL CHECK (octet_length(question) <= 16384)
+);
+CREATE UNLOGGED TABLE /*schema*/pgcoherence.pod_reply (
+    question uuid        NOT NULL,
+    pod      uuid        NOT NULL,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    reply    text        NOT NULL CHECK (octet_length(reply) <= 1048576),
+    PRIMARY KEY (question, pod)
+);

@@ -6,6 +6,8 @@
   const SPAN = 120; // seconds of the chart
   const GAP = 5; // seconds without a value that the line does not bridge
   const lost = 4000; // milliseconds without a message
+  const POLL = 2000; // milliseconds between two questions to another pod
+  const opened = new URLSearchParams(location.search).get("pod"); // the id of the pod that is shown, if it is another one
 
   const el = (tag, cls, text) => {
     const e = document.createElement(tag);
@@ -149,7 +151,10 @@
       const label = p.name + (p.self ? " (this pod)" : "");
       if (name.dataset.text !== label) {
         name.dataset.text = label;
-        name.replaceChildren(...halves(p.name), ...(p.self ? [el("span", "tag", "this pod")] : []));
+        const to = el("a", "open");
+        to.href = p.self ? "./" : "?pod=" + encodeURIComponent(p.id);
+        to.append(...halves(p.name));
+        name.replaceChildren(to, ...(p.self && !opened ? [el("span", "tag", "this pod")] : []));
         name.title = p.name + " " + p.id;
       }
       put(state, how === "degraded" && p.state !== "live" ? p.state : words[how]);
@@ -166,57 +171,111 @@
     });
   }
 
-  // The chart: a logarithmic scale, for a delay of two milliseconds and one of two seconds both matter.
+  // What the chart can show. Delays have a logarithmic scale: one of two milliseconds and one of two seconds both matter.
+  const log = (low, high) => { const most = Math.max(high, low * 1000), f = (v) => Math.log(Math.max(v, low) / low) / Math.log(most / low); const marks = []; for (let v = low; v <= most * 1.001; v *= 10) marks.push(v); return { f, marks }; };
+  const linear = (high) => { const step = 10 ** Math.floor(Math.log10(high)), n = high / step; const by = step * (n > 5 ? 2 : n > 2 ? 1 : 0.5), most = Math.ceil(high / by) * by; const marks = []; for (let v = 0; v <= most * 1.001; v += by) marks.push(v); return { f: (v) => v / most, marks }; };
+  const short = (v) => v < 0.00099 ? Math.round(v * 1e6) + " µs" : v < 0.999 ? Math.round(v * 1000) + " ms" : Math.round(v) + " s";
+  const series = {
+    delay: {
+      title: "Delay from commit to applied", main: (s) => s.p99_seconds, second: (s) => s.p50_seconds, legend: ["99th percentile", "median"],
+      scale: (most) => log(0.0001, Math.max(0.1, most * 1.3)), label: short, none: "no events of other pods",
+      text: (s) => `p99 ${span(s.p99_seconds)}, median ${span(s.p50_seconds)}`,
+    },
+    events: {
+      title: "Events delivered", main: (s) => s.events_per_second, legend: ["per second"], scale: (most) => linear(Math.max(1, most)), label: (v) => perSecond(v), none: "nothing is known",
+      text: (s) => `${perSecond(s.events_per_second)} events /s`,
+    },
+    hits: {
+      title: "Hit ratio of all caches", main: (s) => s.hit_ratio, legend: ["hit ratio"], scale: () => linear(1), label: (v) => Math.round(v * 100) + " %", none: "no reads",
+      text: (s) => `hit ratio ${percent(s.hit_ratio)}`,
+    },
+    fresh: {
+      title: "Age of the oldest proof of being in sync", main: (s) => s.fresh_age_seconds, legend: ["seconds"], scale: (most) => linear(Math.max(1, most)), label: (v) => v.toFixed(v < 10 ? 1 : 0) + " s", none: "nothing was proven",
+      text: (s) => `proof ${s.fresh_age_seconds.toFixed(1)} s old`,
+    },
+    resets: {
+      title: "Resets", main: (s) => s.resets, legend: ["resets"], scale: (most) => linear(Math.max(2, most)), label: (v) => String(Math.round(v * 10) / 10), none: "nothing is known",
+      text: (s) => plural(s.resets, "reset", "resets"),
+    },
+  };
+  // How far back it goes: seconds in all, seconds of a step, and the words below.
+  const spans = { live: [120, 1, ["2 min ago", "1 min", "now"]], hour: [3600, 10, ["1 h ago", "30 min", "now"]], day: [86400, 120, ["24 h ago", "12 h", "now"]] };
+
   const H = 142, LEFT = 52, RIGHT = 6, TOP = 8, BOTTOM = 20;
-  let line = [], drawn = 0;
+  let line = [], past = { hour: [], day: [] }, drawn = 0;
+  let what = "delay", back = "live";
   let pointer = null; // where the pointer is on the chart
   function chart(now) {
     drawn = now;
-    const c = $("chart");
+    const c = $("chart"), show = series[what], [seconds, step, words] = spans[back];
     const W = Math.max(240, c.clientWidth); // a unit is a pixel, so that words keep their size
     c.setAttribute("viewBox", `0 0 ${W} ${H}`);
-    const from = now - SPAN * 1000;
-    line = line.filter((s) => Date.parse(s.at) > from - 2000);
-    const seen = line.filter((s) => s.p99_seconds !== null);
-    const low = 0.0001, high = Math.max(0.1, ...seen.map((s) => s.p99_seconds * 1.3));
-    const x = (s) => LEFT + (W - LEFT - RIGHT) * Math.max(0, (Date.parse(s.at) - from) / (SPAN * 1000));
-    const y = (v) => H - BOTTOM - (H - TOP - BOTTOM) * Math.log(Math.max(v, low) / low) / Math.log(high / low);
+    line = line.filter((s) => Date.parse(s.at) > now - (SPAN + 2) * 1000);
+    const from = now - seconds * 1000;
+    const seen = (back === "live" ? line : past[back]).filter((s) => { const v = show.main(s); return v !== null && v !== undefined && Date.parse(s.at) >= from; });
+    const scale = show.scale(Math.max(0, ...seen.map(show.main)));
+    const x = (s) => LEFT + (W - LEFT - RIGHT) * Math.max(0, (Date.parse(s.at) - from) / (seconds * 1000));
+    const y = (v) => H - BOTTOM - (H - TOP - BOTTOM) * scale.f(v);
     const parts = [];
-    for (let v = low; v <= high * 1.001; v *= 10) {
+    for (const v of scale.marks) {
       parts.push(svg("line", { class: "grid", x1: LEFT, x2: W - RIGHT, y1: y(v), y2: y(v) }));
-      parts.push(svg("text", { x: LEFT - 7, y: y(v) + 4, "text-anchor": "end" }, v < 0.00099 ? Math.round(v * 1e6) + " µs" : v < 0.999 ? Math.round(v * 1000) + " ms" : Math.round(v) + " s"));
+      parts.push(svg("text", { x: LEFT - 7, y: y(v) + 4, "text-anchor": "end" }, show.label(v)));
     }
-    for (const [at, text, anchor] of [[0, "2 min ago", "start"], [0.5, "1 min", "middle"], [1, "now", "end"]]) {
-      parts.push(svg("text", { x: LEFT + (W - LEFT - RIGHT) * at, y: H - 4, "text-anchor": anchor }, text));
+    for (const [at, anchor, i] of [[0, "start", 0], [0.5, "middle", 1], [1, "end", 2]]) {
+      parts.push(svg("text", { x: LEFT + (W - LEFT - RIGHT) * at, y: H - 4, "text-anchor": anchor }, words[i]));
     }
     // Where nothing arrived for a while there is no line: nothing is known of that time.
+    const gap = Math.max(GAP, 2.5 * step) * 1000;
     const runs = [];
     for (const s of seen) {
       const run = runs[runs.length - 1];
-      if (run && Date.parse(s.at) - Date.parse(run[run.length - 1].at) <= GAP * 1000) run.push(s); else runs.push([s]);
+      if (run && Date.parse(s.at) - Date.parse(run[run.length - 1].at) <= gap) run.push(s); else runs.push([s]);
     }
     for (const run of runs) {
       const path = (of) => run.map((s, i) => (i ? "L" : "M") + x(s).toFixed(1) + " " + y(of(s)).toFixed(1)).join("");
-      if (run.length === 1) { parts.push(svg("circle", { class: "lone", cx: x(run[0]), cy: y(run[0].p99_seconds), r: 2 })); continue; }
-      parts.push(svg("path", { class: "area", d: path((s) => s.p99_seconds) + `L${x(run[run.length - 1]).toFixed(1)} ${H - BOTTOM}L${x(run[0]).toFixed(1)} ${H - BOTTOM}Z` }));
-      parts.push(svg("path", { class: "p50", d: path((s) => s.p50_seconds) }));
-      parts.push(svg("path", { class: "p99", d: path((s) => s.p99_seconds) }));
+      if (run.length === 1) { parts.push(svg("circle", { class: "lone", cx: x(run[0]), cy: y(show.main(run[0])), r: 2 })); continue; }
+      parts.push(svg("path", { class: "area", d: path(show.main) + `L${x(run[run.length - 1]).toFixed(1)} ${H - BOTTOM}L${x(run[0]).toFixed(1)} ${H - BOTTOM}Z` }));
+      if (show.second) parts.push(svg("path", { class: "p50", d: path(show.second) }));
+      parts.push(svg("path", { class: "p99", d: path(show.main) }));
     }
     if (seen.length) {
       const last = seen[seen.length - 1];
-      parts.push(svg("circle", { class: "point", cx: x(last), cy: y(last.p99_seconds), r: 3.5 }));
-      c.setAttribute("aria-label", `Newest delay: 99th percentile ${span(last.p99_seconds)}, median ${span(last.p50_seconds)}; highest in two minutes ${span(Math.max(...seen.map((s) => s.p99_seconds)))}`);
+      parts.push(svg("circle", { class: "point", cx: x(last), cy: y(show.main(last)), r: 3.5 }));
+      c.setAttribute("aria-label", `${show.title}. Newest: ${show.text(last)}; ${plural(seen.length, "point", "points")} since ${words[0]}`);
     } else {
-      parts.push(svg("text", { x: (LEFT + W) / 2, y: H / 2, "text-anchor": "middle" }, "no events of other pods in the last two minutes"));
+      parts.push(svg("text", { x: (LEFT + W) / 2, y: H / 2, "text-anchor": "middle" }, show.none + " since " + words[0]));
+      c.setAttribute("aria-label", show.title + ": " + show.none);
     }
     if (pointer !== null && seen.length) {
       const s = seen.reduce((a, b) => Math.abs(x(b) - pointer) < Math.abs(x(a) - pointer) ? b : a);
-      const text = `${Math.round((now - Date.parse(s.at)) / 1000)} s ago: p99 ${span(s.p99_seconds)}, median ${span(s.p50_seconds)}`;
+      const when = back === "day" ? new Date(s.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }) : age(Math.max(0, (now - Date.parse(s.at)) / 1000)) + " ago";
       parts.push(svg("line", { class: "cursor", x1: x(s), x2: x(s), y1: TOP, y2: H - BOTTOM }));
-      parts.push(svg("circle", { class: "point", cx: x(s), cy: y(s.p99_seconds), r: 3.5 }));
-      parts.push(svg("text", { class: "reading", x: x(s) < W / 2 ? x(s) + 8 : x(s) - 8, y: TOP + 9, "text-anchor": x(s) < W / 2 ? "start" : "end" }, text));
+      parts.push(svg("circle", { class: "point", cx: x(s), cy: y(show.main(s)), r: 3.5 }));
+      parts.push(svg("text", { class: "reading", x: x(s) < W / 2 ? x(s) + 8 : x(s) - 8, y: TOP + 9, "text-anchor": x(s) < W / 2 ? "start" : "end" }, when + ": " + show.text(s)));
     }
     c.replaceChildren(...parts);
+  }
+
+  // The choice of what the chart shows.
+  let historyAt = 0;
+  async function fetchHistory() {
+    historyAt = Date.now();
+    try {
+      const answer = await fetch(opened ? `pods/${encodeURIComponent(opened)}/history` : "history");
+      if (!answer.ok) return;
+      const got = await answer.json();
+      past = (opened ? got.history : got) || past;
+      if (drawn) chart(drawn);
+    } catch { /* the next time */ }
+  }
+  function choose() {
+    what = $("chart-what").value;
+    back = $("chart-back").value;
+    const legend = series[what].legend;
+    put($("legend-main"), legend[0]);
+    $("legend-second").hidden = legend.length < 2;
+    if (back !== "live") fetchHistory();
+    if (drawn) chart(drawn);
   }
 
   const bar = () => { const b = el("span", "bar"); b.setAttribute("aria-hidden", "true"); b.append(el("i")); return b; };
@@ -306,16 +365,17 @@
     document.body.dataset.old = state === "lost" ? "true" : "false";
   }
 
-  let heard = 0;
+  let heard = 0, answered = 0;
   function show(u) {
-    heard = Date.now();
+    heard = answered = Date.now();
     link("live", "updating");
     put($("pod-name"), u.pod_name);
     put($("pod-version"), u.version || "");
     verdict(u);
     tiles(u);
     pods(u);
-    line.push(u.sample);
+    if (!line.length || u.sample.at > line[line.length - 1].at) line.push(u.sample);
+    if (back !== "live" && Date.now() - historyAt > 10000) fetchHistory();
     chart(Date.parse(u.at));
     caches(u);
     topics(u);
@@ -328,6 +388,30 @@
   new ResizeObserver(() => { if (drawn) chart(drawn); }).observe($("chart"));
   $("chart").addEventListener("pointermove", (e) => { pointer = e.clientX - $("chart").getBoundingClientRect().left; if (drawn) chart(drawn); });
   $("chart").addEventListener("pointerleave", () => { pointer = null; if (drawn) chart(drawn); });
+
+  // Another pod is asked again and again, by way of this one.
+  async function poll() {
+    try {
+      const answer = await fetch("pods/" + encodeURIComponent(opened));
+      if (answer.status === 401 || answer.status === 403) { location.reload(); return; }
+      const got = await answer.json();
+      if (got.replied) show(got.update); else silent(got);
+    } catch { /* the pod that shows this page is away: the clock below says so */ }
+    setTimeout(poll, POLL);
+  }
+
+  // A pod that does not reply: what is known of it is said, and what it said last stays below.
+  function silent(got) {
+    answered = Date.now();
+    link("wait", "no reply");
+    $("verdict").dataset.tone = "gone";
+    mark($("verdict-mark"), "lost");
+    put($("verdict-text"), got.text || "No reply");
+    put($("verdict-more"), heard ? `what is below is as of ${new Date(heard).toLocaleTimeString()}` : "nothing more is known");
+    document.title = "(!) no reply · pgcoherence";
+    if (got.pod) { put($("pod-name"), got.pod.name); pods({ pods: [got.pod], at: new Date().toISOString() }); }
+    document.body.dataset.old = "true";
+  }
 
   let source;
   function open() {
@@ -354,14 +438,23 @@
     open();
   }
   setInterval(() => {
-    if (!heard || Date.now() - heard <= lost) return;
-    link("lost", `no news for ${age((Date.now() - heard) / 1000)}`);
+    const since = Math.max(heard, answered), patience = lost + (opened ? POLL + 3000 : 0);
+    if (!since || Date.now() - since <= patience) return;
+    link("lost", `no news for ${age((Date.now() - since) / 1000)}`);
     if ($("verdict").dataset.tone === "gone") return;
     $("verdict").dataset.tone = "gone";
     mark($("verdict-mark"), "lost");
-    put($("verdict-text"), `No news from ${$("pod-name").textContent}, the pod that shows this page`);
+    put($("verdict-text"), opened ? "No news from the pod that shows this page" : `No news from ${$("pod-name").textContent}, the pod that shows this page`);
     put($("verdict-more"), `what is below is as of ${new Date(heard).toLocaleTimeString()} · any other pod shows the cluster as it is now`);
     document.title = "(!) no news · pgcoherence";
+    if (opened) document.body.dataset.old = "true";
   }, 500);
-  open();
+  $("chart-what").addEventListener("change", choose);
+  $("chart-back").addEventListener("change", choose);
+  choose();
+  if (opened) {
+    document.body.dataset.opened = "true";
+    put($("pod-name"), opened.slice(0, 8));
+    poll();
+  } else open();
 })();
