@@ -36,8 +36,8 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // metrics describes all that a bus exports. It is made anew for each collection: what a bus does is not worth a
 // package-level registry.
 type metrics struct {
-	delivery, state, fresh, staleAfter, info, resets, topicEvents, topicQueue *prometheus.Desc
-	stats                                                                     []statMetric
+	delivery, state, fresh, staleAfter, retention, info, resets, topicEvents, topicQueue *prometheus.Desc
+	stats                                                                                []statMetric
 }
 
 // identity is what a bus exports of itself besides counts.
@@ -45,6 +45,7 @@ type identity struct {
 	name, version string
 	fresh         bool
 	staleAfter    time.Duration
+	retention     time.Duration // negative: for ever
 }
 
 func newMetrics() metrics {
@@ -53,6 +54,7 @@ func newMetrics() metrics {
 		state:       desc("state", "1 for the state the bus is in, 0 for the others.", "state"),
 		fresh:       desc("fresh", "1 if caches are trusted, 0 if this pod cannot prove that it is in sync."),
 		staleAfter:  desc("stale_after_seconds", "How old the newest proof of being in sync may be, as configured."),
+		retention:   desc("retention_seconds", "How far back the log reaches, as configured; +Inf where nothing is deleted."),
 		info:        desc("pod_info", "Always 1: the name of the pod and the version of the application.", "name", "version"),
 		resets:      desc("resets_total", "Resets of all subscribers by reason: whatever they held was distrusted.", "reason"),
 		topicEvents: desc("topic_events_total", "Events delivered to subscribers of a topic, own ones included.", "topic"),
@@ -111,7 +113,7 @@ func freshSeconds(s *Stats) float64 {
 }
 
 func (m metrics) describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.delivery, m.state, m.fresh, m.staleAfter, m.info, m.resets, m.topicEvents, m.topicQueue} {
+	for _, d := range []*prometheus.Desc{m.delivery, m.state, m.fresh, m.staleAfter, m.retention, m.info, m.resets, m.topicEvents, m.topicQueue} {
 		ch <- d
 	}
 	for _, s := range m.stats {
@@ -140,6 +142,11 @@ func (m metrics) collect(ch chan<- prometheus.Metric, self identity, s Stats, d 
 	}
 	ch <- prometheus.MustNewConstMetric(m.fresh, prometheus.GaugeValue, fresh)
 	ch <- prometheus.MustNewConstMetric(m.staleAfter, prometheus.GaugeValue, self.staleAfter.Seconds())
+	retention := self.retention.Seconds()
+	if retention < 0 {
+		retention = math.Inf(1)
+	}
+	ch <- prometheus.MustNewConstMetric(m.retention, prometheus.GaugeValue, retention)
 	ch <- prometheus.MustNewConstMetric(m.info, prometheus.GaugeValue, 1, self.name, self.version)
 
 	for reason, n := range resets {
@@ -160,7 +167,7 @@ func (p *Postgres) Describe(ch chan<- *prometheus.Desc) { newMetrics().describe(
 
 // Collect implements prometheus.Collector. It does no I/O.
 func (p *Postgres) Collect(ch chan<- prometheus.Metric) {
-	self := identity{name: p.cfg.Name, version: p.cfg.Version, fresh: p.Fresh(), staleAfter: p.cfg.StaleAfter}
+	self := identity{name: p.cfg.Name, version: p.cfg.Version, fresh: p.Fresh(), staleAfter: p.cfg.StaleAfter, retention: p.cfg.Retention}
 	newMetrics().collect(ch, self, p.Stats(), p.Delays(), p.stats.resetLog.byReason(), p.Topics())
 }
 

@@ -299,7 +299,7 @@ func labels(f *dto.MetricFamily) []string {
 	slices.Sort(order)
 	var out []string
 	for _, name := range order {
-		if name == "cache" || name == "topic" || name == "store" {
+		if slices.Contains([]string{"cache", "topic", "store", "locker", "name", "version"}, name) {
 			out = append(out, "`"+name+"`")
 			continue
 		}
