@@ -42,6 +42,7 @@ type BusReport struct {
 	State           string        `json:"state"`
 	Fresh           bool          `json:"fresh"`
 	FreshAgeSeconds *float64      `json:"fresh_age_seconds"` // null: nothing is proven
+	StaleAfter      float64       `json:"stale_after_seconds"`
 	Lag             LagReport     `json:"lag"`
 	Epoch           string        `json:"epoch"`
 	Reconnects      int64         `json:"reconnects"`
@@ -90,7 +91,7 @@ type CacheReport struct {
 	PodID          string `json:"pod_id"`
 	EventQueueSize int    `json:"event_queue_size"` // deliveries of the topic that wait here, and own events not announced yet
 
-	Hits           int64            `json:"hits"` // known absences included
+	Hits           int64            `json:"hits"` // known absences included, and what Peek found
 	Misses         int64            `json:"misses"`
 	Bypassed       int64            `json:"bypassed"`
 	HitRatio       *float64         `json:"hit_ratio"` // null: nobody has asked yet
@@ -191,6 +192,9 @@ func (h *Handler) busReport() BusReport {
 		Refused: s.Malformed + s.Forged + s.Unknown, Resets: s.Resets, LastError: s.LastError,
 		LastResets: []ResetReport{}, Topics: []TopicReport{}, Lag: lagReport(d),
 	}
+	if source := hook.SourceOf(h.bus); source != nil {
+		b.StaleAfter = source.StaleAfter().Seconds()
+	}
 	if s.FreshAge >= 0 {
 		age := s.FreshAge.Seconds()
 		b.FreshAgeSeconds = &age
@@ -230,7 +234,7 @@ func (h *Handler) cacheStats(sessions []sessionstore.Stats) []cache.Stats {
 func (h *Handler) cacheReport(s cache.Stats, queued int, podID string, seen sight) CacheReport {
 	r := CacheReport{
 		Type: "local", Size: int64(s.Entries), LocalSize: s.Entries, PodID: podID, EventQueueSize: queued,
-		Hits: s.Hits + s.NegativeHits, Misses: s.Misses, Bypassed: s.Bypassed, Loads: s.Loads + s.LoadsNotFound, LoadErrors: s.LoadErrors,
+		Hits: s.Hits + s.NegativeHits + s.PeeksHeld + s.PeeksAbsent, Misses: s.Misses, Bypassed: s.Bypassed, Loads: s.Loads + s.LoadsNotFound, LoadErrors: s.LoadErrors,
 		Evicted: s.EvictedCapacity, Invalidations: s.Invalidations, RefusedFills: s.RefusedFills, TierErrors: s.TierErrors,
 	}
 	r.HitRatio = ratio(r.Hits, s.Misses+s.Bypassed)

@@ -23,9 +23,11 @@ BEGIN
     RETURN NULL;
 END
 $$;
+-- Not for the pods, which publish by themselves and say so on their connections: what is published twice is announced by
+-- the one and found by the sweep, later, because of the other.
 CREATE TRIGGER account_changed AFTER UPDATE ON account
     REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION account_tell_pods();
+    FOR EACH STATEMENT WHEN (coalesce(current_setting('pods.publish', true), '') <> 'on') EXECUTE FUNCTION account_tell_pods();
 
 -- Off but for its own chapter: the others have to hold by what the pods do themselves.
 ALTER TABLE account DISABLE TRIGGER account_changed;

@@ -64,6 +64,7 @@ func runPod(ctx context.Context, cfg podConfig) error {
 	}
 	poolConfig.MaxConns = 6
 	poolConfig.ConnConfig.ConnectTimeout = time.Second
+	poolConfig.ConnConfig.RuntimeParams["pods.publish"] = "on" // the trigger in account.sql leaves its writes out
 	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return err
@@ -98,10 +99,13 @@ func (p *pod) serve(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
-	var busErr, serveErr error
+	var busErr, pagesErr, serveErr error
 	wg.Go(func() {
 		defer cancel()
 		busErr = p.bus.Run(ctx)
+	})
+	wg.Go(func() {
+		pagesErr = p.pages.Run(ctx) // the past, and answers to the pages of other pods
 	})
 	wg.Go(func() {
 		defer cancel()
@@ -117,7 +121,7 @@ func (p *pod) serve(ctx context.Context, addr string) error {
 		_ = server.Close() // somebody's request takes longer than we wait
 	}
 	wg.Wait()
-	return errors.Join(busErr, serveErr)
+	return errors.Join(busErr, pagesErr, serveErr)
 }
 
 // listen takes the address that the pod had before, or any other if somebody else has it now.

@@ -106,7 +106,7 @@ func run(
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
 	fmt.Println(listener.Addr())
 	var wg sync.WaitGroup
-	for _, f := range []func(context.Context) error{b.Run, locker.Run, sessions.Run} {
+	for _, f := range []func(context.Context) error{b.Run, locker.Run, sessions.Run, h.Run} {
 		wg.Go(func() {
 			if err := f(ctx); err != nil && ctx.Err() == nil {
 				fmt.Fprintln(os.Stderr, err)

@@ -123,7 +123,7 @@
     if (b.fresh_age_seconds === null) tile("fresh", ["never", ""], "nothing is proven yet", "bad");
     else tile("fresh", [b.fresh_age_seconds < 60 ? b.fresh_age_seconds.toFixed(1) : digits(b.fresh_age_seconds), "s ago"], b.fresh ? "caches are trusted" : "caches are not trusted", b.fresh ? "" : "bad");
     const l = u.lag_minute;
-    if (l.count) tile("lag", duration(l.p99_seconds), `median ${span(l.p50_seconds)}, last minute`, l.p99_seconds > 3 ? "bad" : l.p99_seconds > 1 ? "warn" : "");
+    if (l.count) tile("lag", duration(l.p99_seconds), `median ${span(l.p50_seconds)}, last minute`, b.stale_after_seconds && l.p99_seconds > b.stale_after_seconds ? "bad" : l.p99_seconds > 1 ? "warn" : "");
     else tile("lag", ["–", ""], "nothing arrived in the last minute");
     tile("events", [perSecond(Object.values(u.topic_events_per_second).reduce((a, n) => a + n, 0)), "/s"], `${count(b.published)} published, ${count(b.received + b.caught_up)} received`);
     const q = b.queue_usage_ratio;
