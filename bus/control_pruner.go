@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 	"github.com/pgcoherence/pgcoherence/internal/position"
@@ -119,7 +120,13 @@ func (r *pruner) measure(ctx context.Context, conn *pgx.Conn, now time.Time) err
 	var rows int64
 	var oldest *int64
 	r.stats.statements.Add(1)
-	if err := conn.QueryRow(ctx, r.sql.measure, strconv.FormatUint(r.pruned.Xmax, 10)).Scan(&rows, &oldest); err != nil {
+	err := conn.QueryRow(ctx, r.sql.measure, strconv.FormatUint(r.pruned.Xmax, 10)).Scan(&rows, &oldest)
+	var refused *pgconn.PgError
+	switch {
+	case errors.As(err, &refused): // a metric is not worth the connection
+		r.log.DebugContext(ctx, "log not measured", slog.Any("error", err))
+		return nil
+	case err != nil:
 		return fmt.Errorf("measure the log: %w", err)
 	}
 	size := logSize{at: now, rows: rows}

@@ -289,7 +289,8 @@ func TestAppRoleGetsFunctions(t *testing.T) {
 	require.Empty(t, denied, "functions that AppRole was not granted")
 }
 
-// Every function and table that a statement of the bus names is one that the start checks.
+// Every function and table that a statement of the bus names is one that the start checks, but for what only people who
+// look at pages need.
 func TestStartChecksWhatStatementsNeed(t *testing.T) {
 	t.Parallel()
 	queries := bus.Queries("s")
@@ -297,7 +298,7 @@ func TestStartChecksWhatStatementsNeed(t *testing.T) {
 	for name, sql := range queries {
 		for _, part := range strings.Split(sql, `"s".`)[1:] {
 			object := part[:strings.IndexFunc(part+" ", func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') })]
-			if object != "" {
+			if object != "" && object != "pod_question" && object != "pod_reply" {
 				require.Contains(t, privileges, "('"+object, "%s names %s", name, object)
 			}
 		}

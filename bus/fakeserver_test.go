@@ -192,6 +192,8 @@ func (c *fakeConn) answer(sql string) []pgproto3.BackendMessage {
 	case strings.Contains(sql, "pg_notify("):
 		s.notifies.Add(1)
 		return row(column{oidTextArray, "{}"}, column{oidInt8, s.deliver(sql)})
+	case strings.Contains(sql, "pg_stat_get_live_tuples"):
+		return row(column{oidInt8, 5}, column{oidInt8, nil})
 	case strings.Contains(sql, "claimed"):
 		return row(column{oidInt8, 1}, column{oidInt8, 0}, column{oidText, nil})
 	case strings.Contains(sql, "SELECT id::text, beat"):

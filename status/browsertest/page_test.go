@@ -32,8 +32,9 @@ import (
 )
 
 const (
-	token    = "correct horse battery staple"
-	patience = 60 * time.Second
+	token       = "correct horse battery staple"
+	actionToken = "another correct horse battery"
+	patience    = 60 * time.Second
 )
 
 func TestMain(m *testing.M) {
@@ -142,7 +143,8 @@ func ask[T any](t *testing.T, b *browser, action chromedp.Action[T]) T {
 // has says whether a condition, in JavaScript, holds.
 func (b *browser) has(t *testing.T, condition string) bool {
 	t.Helper()
-	return ask(t, b, chromedp.Evaluate[bool]("!!("+condition+")"))
+	// Between two pages there is nothing of which anything could hold.
+	return ask(t, b, chromedp.Evaluate[bool]("(() => { try { return !!("+condition+"); } catch { return false; } })()"))
 }
 
 func (b *browser) await(t *testing.T, condition string, within time.Duration) time.Duration {

@@ -34,7 +34,7 @@ import (
 const podVariable = "PGCOHERENCE_BROWSERTEST_POD"
 
 type podConfig struct {
-	Name, DSN, Token string
+	Name, DSN, Token, ActionToken string
 }
 
 // podMain is a pod with some traffic of its own. It ends when its input does, so nothing outlives the test.
@@ -62,7 +62,7 @@ func podMain(text string) error {
 		return err
 	}
 	var caches []*cache.Cache[string, string]
-	conf := &status.Config{Name: cfg.Name, Version: "v1.4.2", Token: cfg.Token, Logger: log, Tiers: map[string]status.Tier{"users": tier{}, "settings": tier{}}}
+	conf := &status.Config{Name: cfg.Name, Version: "v1.4.2", Token: cfg.Token, ActionToken: cfg.ActionToken, Logger: log, Tiers: map[string]status.Tier{"users": tier{}, "settings": tier{}}}
 	for _, topic := range []string{"users", "settings", "permissions", "feature-flags"} {
 		c, err := cache.New(b, topic, cache.Func(func(_ context.Context, key string) (string, error) { return key, nil }),
 			&cache.Config[string, string]{Logger: log})

@@ -151,7 +151,7 @@ var situations = []situation{
 	{name: "outage", set: func(s *scene) {
 		s.fresh, s.stats.State, s.stats.FreshAge, s.err = false, bus.Stale, 20*time.Second, errors.New("bus: pods: connection refused")
 		s.stats.LastError = "dial tcp 10.1.2.3:5432: connect: connection refused"
-	}, tone: "bad", text: "The database does not respond, and this pod does not trust its caches", colour: red, shown: `document.getElementById("pods-count").textContent === "as last read"`},
+	}, tone: "bad", text: "The database does not respond, and this pod does not trust its caches", colour: red, shown: `document.getElementById("pods-empty").textContent === "The list of pods could not be read yet."`},
 	{name: "closed", set: func(s *scene) {
 		s.fresh, s.stats.State, s.stats.FreshAge = false, bus.Closed, -1
 		s.stats.LastError = "bus: start: password authentication failed for user \"app\""

@@ -51,6 +51,8 @@
     return [el("span", "head", text.slice(0, at)), el("span", "tail", text.slice(at))];
   };
 
+  const ending = (text) => text.length > 16 ? "…" + text.slice(-12) : text;
+
   // Numbers, always with their unit.
   const digits = (n) => n >= 100 ? n.toFixed(0) : n >= 10 ? n.toFixed(1) : n.toFixed(2);
   const duration = (s) => {
@@ -124,8 +126,8 @@
     else tile("fresh", [b.fresh_age_seconds < 60 ? b.fresh_age_seconds.toFixed(1) : digits(b.fresh_age_seconds), "s ago"], b.fresh ? "caches are trusted" : "caches are not trusted", b.fresh ? "" : "bad");
     const l = u.lag_minute;
     if (l.count) tile("lag", duration(l.p99_seconds), `median ${span(l.p50_seconds)}, last minute`, b.stale_after_seconds && l.p99_seconds > b.stale_after_seconds ? "bad" : l.p99_seconds > 1 ? "warn" : "");
-    else tile("lag", ["–", ""], "nothing arrived in the last minute");
-    tile("events", [perSecond(Object.values(u.topic_events_per_second).reduce((a, n) => a + n, 0)), "/s"], `${count(b.published)} published, ${count(b.received + b.caught_up)} received`);
+    else tile("lag", ["–", ""], "nothing in the last minute");
+    tile("events", [perSecond(Object.values(u.topic_events_per_second).reduce((a, n) => a + n, 0)), "/s"], `${count(b.published)} sent, ${count(b.received + b.caught_up)} received`);
     const q = b.queue_usage_ratio;
     tile("queue", [q === 0 ? "0" : q < 0.0001 ? "< 0.01" : (q * 100).toFixed(2), "%"], b.announce_pending ? `${count(b.announce_pending)} events to announce` : "nothing waits to be announced", q > 0.5 ? "bad" : q > 0.1 ? "warn" : "");
     const newest = b.last_resets[0];
@@ -136,7 +138,9 @@
     const list = u.pods.slice().sort((a, b) => rank[condition(a)] - rank[condition(b)] || (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1));
     const n = (...of) => list.filter((p) => of.includes(condition(p))).length;
     const tally = [[n("live", "degraded", "stale"), "running"], [n("lost"), "lost"], [n("stale"), "stale"], [n("degraded"), "degraded"], [n("replaced"), "replaced"]];
-    put($("pods-count"), u.pods_error ? "as last read" : tally.filter(([k], i) => k || !i).map((t) => t.join(" ")).join(", "));
+    $("pods-empty").hidden = list.length > 0;
+    put($("pods-empty"), u.pods_error ? "The list of pods could not be read yet." : "One process, without other pods.");
+    put($("pods-count"), u.pods_error ? (list.length ? "as last read" : "") : tally.filter(([k], i) => k || !i).map((t) => t.join(" ")).join(", "));
     const mixed = new Set(list.filter((p) => !["left", "lost", "replaced"].includes(condition(p))).map((p) => p.version)).size > 1;
     keyed($("pods"), list, (p) => p.id, () => {
       const li = el("li", "pod");
@@ -163,7 +167,7 @@
       const late = p.behind > 0 && (how === "degraded" || how === "stale");
       const parts = [late ? `beat ${ago}` : { lost: `last beat ${ago} ago`, replaced: `last beat ${ago} ago`, left: `ended ${ago} ago` }[how] || `beat ${ago} ago`];
       if (late) parts.push(count(p.behind) + " tx behind");
-      else if (how === "replaced") parts.push(`${p.replaced_by} took its place`);
+      else if (how === "replaced") parts.unshift(`${ending(p.replaced_by)} took its place`);
       else if (how !== "lost" && how !== "left") parts.push("up " + up);
       if (p.version && mixed) parts.push(p.version); // only where they differ: a rollout
       put(facts, parts.join(" · "));
@@ -288,7 +292,9 @@
     keyed($("caches"), names, (n) => n, (n) => {
       const tr = el("tr");
       const head = el("td", "cache-name"), ratio = el("td"), box = el("div", "ratio");
-      head.append(...halves(n));
+      const box0 = el("div", "name-box");
+      box0.append(...halves(n));
+      head.append(box0);
       head.title = n;
       box.append(bar(), el("b"));
       ratio.append(box);
@@ -322,7 +328,8 @@
     $("topics-empty").hidden = list.length > 0;
     keyed($("topics"), list, (t) => t.topic, (t) => {
       const li = el("li");
-      const name = el("span", "name", t.topic);
+      const name = el("span", "name name-box");
+      name.append(...halves(t.topic));
       name.title = t.topic;
       li.append(name, bar(), el("span", "value"));
       return li;
@@ -365,11 +372,17 @@
     document.body.dataset.old = state === "lost" ? "true" : "false";
   }
 
+  function header(text) {
+    const name = $("pod-name");
+    if (name.textContent !== text) name.replaceChildren(...halves(text));
+    name.title = text;
+  }
+
   let heard = 0, answered = 0;
   function show(u) {
     heard = answered = Date.now();
     link("live", "updating");
-    put($("pod-name"), u.pod_name);
+    header(u.pod_name);
     put($("pod-version"), u.version || "");
     verdict(u);
     tiles(u);
@@ -409,7 +422,7 @@
     put($("verdict-text"), got.text || "No reply");
     put($("verdict-more"), heard ? `what is below is as of ${new Date(heard).toLocaleTimeString()}` : "nothing more is known");
     document.title = "(!) no reply · pgcoherence";
-    if (got.pod) { put($("pod-name"), got.pod.name); pods({ pods: [got.pod], at: new Date().toISOString() }); }
+    if (got.pod) { header(got.pod.name); pods({ pods: [got.pod], at: new Date().toISOString() }); }
     document.body.dataset.old = "true";
   }
 
@@ -454,7 +467,7 @@
   choose();
   if (opened) {
     document.body.dataset.opened = "true";
-    put($("pod-name"), opened.slice(0, 8));
+    header(opened.slice(0, 8));
     poll();
   } else open();
 })();
