@@ -24,7 +24,10 @@ func (s *Store[T]) Bind(ctx context.Context, got *Session[T]) (context.Context, 
 		cancel(ErrInvalid)
 		return ctx, func() {}
 	}
-	b := &stream{id: got.ID.String(), tag: got.tag, cancel: cancel}
+	b := &stream{id: got.ID.String(), cancel: cancel}
+	if got.row != nil {
+		b.tag = got.row.tag
+	}
 	if err := s.streams.add(b); err != nil {
 		cancel(err)
 		return ctx, func() {}

@@ -77,7 +77,8 @@ func (s *Store[T]) row(ctx context.Context, token string, how read) (p present, 
 			s.used(ctx, r, elapsed)
 		}
 		if err == nil && r.current && r.unconfirmed {
-			s.firstUse(ctx, &p, r, elapsed)
+			own := p // it goes to the heap; that of every other Get need not
+			s.firstUse(ctx, &own, r, elapsed)
 		}
 	}
 	s.stats.got(err)

@@ -232,7 +232,7 @@ func (s *Store[T]) session(r *row[T], sec *secret, elapsed time.Duration) (*Sess
 // result is a caller's copy with data of its own.
 func (s *Store[T]) result(r *row[T], data T, elapsed time.Duration) *Session[T] {
 	return &Session[T]{
-		Info: r.info, Data: data, Version: r.version, Replaced: !r.current, Remaining: r.remaining(elapsed), row: r, tag: r.tag,
+		Info: r.info, Data: data, Version: r.version, Replaced: !r.current, Remaining: r.remaining(elapsed), row: r,
 	}
 }
 

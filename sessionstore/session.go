@@ -27,7 +27,6 @@ type Session[T any] struct {
 
 	// What an unchanged copy came from.
 	row     *row[T]
-	tag     string
 	receipt bus.Receipt
 }
 
