@@ -180,7 +180,7 @@ func (s *Store[T]) insert(ctx context.Context, db writer, n *newcomer[T], c *cha
 			return nil, err
 		}
 	}
-	if n.o.SID != "" || s.cfg.MaxPerUser > 0 {
+	if n.o.SID != "" || s.cfg.MaxPerUser > 0 || s.weak.CountGenerations {
 		if err := s.enterUser(ctx, db, n.login); err != nil { // else the statement below does it
 			return nil, err
 		}

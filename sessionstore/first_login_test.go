@@ -95,4 +95,47 @@ func TestFirstLoginUnderOldSnapshot(t *testing.T) {
 	require.NoError(t, err)
 	_, _, err = s.Create(ctx, l, cart{}, nil)
 	require.NoError(t, err)
+
+	// The end of all sessions sees all of them, or says that it cannot.
+	_, err = s.RevokeAll(ctx)
+	require.NoError(t, err)
+	_, _, err = s.Create(ctx, l, cart{}, nil)
+	require.ErrorIs(t, err, sessionstore.ErrLoginEnded)
+	tx, err := p.bus.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	require.NoError(t, err)
+	require.ErrorIs(t, p.RevokeAllTx(ctx, tx), sessionstore.ErrInvalid)
+	require.NoError(t, tx.Rollback(ctx))
+}
+
+// A login that began before all sessions of all users were ended begins none, whatever was known of its user then.
+func TestRevokeAllMeetsLoginsUnderWay(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	_, p := one(t, nil)
+	login(t, p, "known", nil)
+	for _, user := range []string{"forgotten", "forgotten before"} {
+		login(t, p, user, nil)
+		_, err := p.ForgetUser(ctx, user)
+		require.NoError(t, err)
+		if user == "forgotten before" {
+			_, err := p.RevokeAll(ctx)
+			require.NoError(t, err)
+		}
+	}
+	var all []sessionstore.Login
+	for _, user := range []string{"known", "unknown", "forgotten", "forgotten before"} {
+		l, err := p.BeginLogin(ctx, user)
+		require.NoError(t, err)
+		all = append(all, l)
+	}
+	_, err := p.RevokeAll(ctx)
+	require.NoError(t, err)
+	for _, l := range all {
+		_, _, err := p.Create(ctx, l, cart{}, nil)
+		require.ErrorIs(t, err, sessionstore.ErrLoginEnded, l.User())
+		login(t, p, l.User(), nil)
+		_, err = p.ForgetUser(ctx, l.User())
+		require.NoError(t, err)
+		login(t, p, l.User(), nil)
+	}
 }

@@ -3,6 +3,7 @@ package sessionstore
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
@@ -53,18 +54,29 @@ func (s *Store[T]) forgetUser(ctx context.Context, user string) func(pgx.Tx, *ch
 // transaction that writes a row for each user and each session of nobody; a million take some ten seconds, and until it
 // commits nothing has ended.
 func (s *Store[T]) RevokeAll(ctx context.Context) (bus.Receipt, error) {
-	return s.ending(ctx, ReasonAll, s.revokeAll(ctx))
+	revoke := s.revokeAll(ctx)
+	return s.ending(ctx, ReasonAll, func(tx pgx.Tx, c *changes) (int, error) {
+		if _, err := tx.Exec(ctx, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"); err != nil { // whatever the default is
+			return 0, explain("revoke all", err)
+		}
+		return revoke(tx, c)
+	})
 }
 
-// RevokeAllTx is RevokeAll in the caller's transaction, which the bus began.
+// RevokeAllTx is RevokeAll in the caller's transaction, which the bus began. It has to be of READ COMMITTED: with an older
+// snapshot it would not see who has logged in since, and is ErrInvalid.
 func (s *Store[T]) RevokeAllTx(ctx context.Context, tx pgx.Tx) error {
 	return s.endingTx(ctx, tx, ReasonAll, s.revokeAll(ctx))
 }
 
 func (s *Store[T]) revokeAll(ctx context.Context) func(pgx.Tx, *changes) (int, error) {
 	return func(tx pgx.Tx, c *changes) (int, error) {
-		if _, err := tx.Exec(ctx, s.sql.lockLogin, ""); err != nil {
+		var isolation string
+		if err := tx.QueryRow(ctx, s.sql.lockLogin, "").Scan(nil, &isolation); err != nil {
 			return 0, explain("revoke all", err)
+		}
+		if isolation != string(pgx.ReadCommitted) {
+			return 0, fmt.Errorf("%w: RevokeAllTx in a transaction of %s", ErrInvalid, isolation)
 		}
 		if _, err := tx.Exec(ctx, s.sql.revokeAllFloor); err != nil {
 			return 0, explain("revoke all", err)

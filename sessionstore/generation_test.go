@@ -73,8 +73,9 @@ func TestForgetUser(t *testing.T) {
 			return nil
 		},
 		"ForgetUserTx": func(user string) error {
-			_, err := a.bus.InTx(ctx, func(tx *bus.Tx) error { return a.ForgetUserTx(ctx, tx, user) })
-			return err
+			r, err := a.bus.InTx(ctx, func(tx *bus.Tx) error { return a.ForgetUserTx(ctx, tx, user) })
+			confirmed(t, a, r, err)
+			return nil
 		},
 		"psql": func(user string) error {
 			_, err := a.pool.Exec(ctx, "DELETE FROM pgcoherence.session_user WHERE user_id = $1", user)

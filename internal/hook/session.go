@@ -14,6 +14,11 @@ type SessionGuards struct {
 	KeepExpired bool
 	// TierOpen: rows lie in a tier as they are, and whatever lies there is taken.
 	TierOpen bool
+	// CountGenerations: generations are counted for each user, from 0, as the version before did. The triggers that keep
+	// such numbers apart have to be off, too.
+	CountGenerations bool
+	// LoginsOutliveAll: the end of all sessions of all users leaves logins under way alone whose users have no row.
+	LoginsOutliveAll bool
 	// Graceful: a token that was replaced goes on for an hour, whatever grace was asked for.
 	Graceful bool
 }

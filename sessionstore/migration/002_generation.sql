@@ -70,7 +70,7 @@ BEGIN
 
     INSERT INTO /*schema*/pgcoherence.session_user (user_id, gen, opened_by)
     SELECT who, /*schema*/pgcoherence.next_generation(), number
-    WHERE number = coalesce(
+    WHERE number = greatest(
         (SELECT f.gen FROM /*schema*/pgcoherence.session_forgotten AS f WHERE f.user_hash = hash),
         (SELECT t.floor FROM /*schema*/pgcoherence.session_state AS t), 0)
     ON CONFLICT (user_id) DO NOTHING;

@@ -19,10 +19,17 @@ func sessionFaults() []fault {
 		return f
 	}
 	proxied := plan{proxied: true}
+	with := func(f fault, p sessionPlan) fault {
+		f.session = &p
+		return f
+	}
 	skewed := row("session-skew", "the pods' clocks are an hour behind the server's", plan{clock: true, before: ahead(time.Hour)}, lasting)
 	skewed.missing = missingClock
 	return []fault{
 		row("session-none", "nothing happens", plan{}, lasting),
+		with(row("session-planted", "sessions become other users' while the passwords of both are changed", plan{}, lasting), sessionPlan{plant: true}),
+		with(row("session-forgotten", "users are deleted and their ids given again", plan{}, lasting), sessionPlan{forget: true}),
+		with(row("session-breach", "the sessions of all users are ended, again and again, and users deleted", plan{}, lasting), sessionPlan{breach: true}),
 		row("session-terminated", "pg_terminate_backend, any connection again and again, then all at once", plan{}, terminate("true")),
 		row("session-listen-cut", "the listening connections of two pods fall into a black hole", proxied,
 			poisoned(1, []path{listenPath}, blackHole(upstream), blackHole(downstream))),
@@ -71,7 +78,18 @@ func sessionControls() []control {
 	snapshot.caches.AnySnapshot = true
 	tells := row("SessionTells", "pods log the tokens that they are asked about", plan{}, lasting, func(t *sessionTally) count { return t.leaks })
 	tells.tells = true
+	void := func(t *sessionTally) count { return count{t.ended.bad + t.revived.bad, t.ended.of + t.revived.of} }
+	with := func(c control, p sessionPlan) control {
+		c.session = &p
+		return c
+	}
 	return []control{
+		guard(hook.SessionGuards{CountGenerations: true}, with(row("CountGenerations", "sessions become other users' while the passwords of both are changed",
+			plan{}, lasting, void), sessionPlan{plant: true})),
+		guard(hook.SessionGuards{CountGenerations: true}, with(row("CountAgain", "users are deleted and their ids given again",
+			plan{}, lasting, void), sessionPlan{forget: true})),
+		guard(hook.SessionGuards{LoginsOutliveAll: true}, with(row("LoginsOutliveAll", "the sessions of all users are ended during logins",
+			plan{}, lasting, func(t *sessionTally) count { return t.late }), sessionPlan{breach: true})),
 		guard(hook.SessionGuards{LoginLate: true}, row("LoginLate", "passwords are changed during logins", plan{}, lasting,
 			func(t *sessionTally) count { return t.late })),
 		guard(hook.SessionGuards{BlindSave: true}, row("BlindSave", "many save the same sessions", plan{}, lasting,

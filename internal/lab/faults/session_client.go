@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -188,13 +189,22 @@ func (l *sessionLoad) insist(t *ticket) {
 }
 
 func (l *sessionLoad) changeOf(user string, from *ticket) {
+	e := Ending{User: user, Serial: rand.IntN(2) == 0}
+	if from != nil {
+		e.Token = from.token
+	}
+	l.changeBy(e, from)
+}
+
+func (l *sessionLoad) changeBy(e Ending, from *ticket) {
 	l.mu.Lock()
 	l.passwords++
-	e := Ending{User: user, Password: l.passwords, Serial: rand.IntN(2) == 0}
+	e.Password = l.passwords
 	l.mu.Unlock()
+	user := e.User
 	var kept *record
 	if from != nil {
-		e.Token, kept = from.token, from.of
+		kept = from.of
 	}
 	l.gate.changing(user, e.Password, kept)
 	var out Ended
@@ -214,6 +224,80 @@ func (l *sessionLoad) changeOf(user string, from *ticket) {
 		l.loseAll(user, e.Password, kept)
 		l.confirm(out.Receipt, func(at time.Time) { l.gate.changeConfirmed(user, e.Password, at) })
 	}
+}
+
+// plant has a session become another user's while the user it is of changes the password within it: whatever of the two
+// came first, the token must open nothing when the other user has changed the password in turn.
+func (l *sessionLoad) plant() {
+	t := l.some(&l.alive)
+	if t == nil || t.user == "" {
+		return
+	}
+	user, b, ok := l.begin()
+	if !ok || user == t.user {
+		return
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { l.changeOf(t.user, t) })
+	l.replace(t, Rotation{Token: t.token, Login: b.Login, Absolute: longSession}, user, b.Password)
+	wg.Wait()
+	if l.plan.plant {
+		l.changeOf(user, nil)
+	}
+}
+
+// forget deletes a user, and gives the id to somebody else, who chooses another password.
+func (l *sessionLoad) forget() {
+	l.changeBy(Ending{User: "user-" + strconv.Itoa(rand.IntN(sessionUsers)), Forget: true, Serial: rand.IntN(2) == 0}, nil)
+}
+
+// breaches ends all sessions there are, again and again.
+func (l *sessionLoad) breaches() {
+	for pause(l.ctx, breachEvery/2+rand.N(breachEvery)) == nil {
+		if l.quiet.Load() {
+			continue
+		}
+		l.working.Add(1)
+		l.breach()
+		l.working.Add(-1)
+	}
+}
+
+func (l *sessionLoad) breach() {
+	l.mu.Lock()
+	l.passwords++
+	e := Ending{Password: l.passwords, All: true}
+	l.mu.Unlock()
+	users := make([]string, sessionUsers)
+	for i := range users {
+		users[i] = "user-" + strconv.Itoa(i)
+		l.gate.changing(users[i], e.Password, nil)
+	}
+	guests := l.gate.endingGuests()
+
+	var out Ended
+	at, ok := l.call("End", e, &out)
+	l.settle(didChange, out.Outcome)
+	done := ok && out.Outcome == Done
+	l.gate.endedGuests(guests, done, ok && out.Outcome == Refused, at.answer)
+	for _, user := range users {
+		switch {
+		case done:
+			l.gate.changed(user, e.Password, at.answer)
+			l.loseAll(user, e.Password, nil)
+		case ok && out.Outcome == Refused:
+			l.gate.unchanged(user, e.Password)
+		}
+	}
+	if !done {
+		return
+	}
+	l.loseIf(func(t *ticket) bool { return t.user == "" && slices.Contains(guests, t.of) })
+	l.confirm(out.Receipt, func(at time.Time) {
+		for _, user := range users {
+			l.gate.changeConfirmed(user, e.Password, at)
+		}
+	})
 }
 
 // confirm has some pod confirm an end, now and then, while the client goes on.

@@ -26,6 +26,7 @@ type sessionLoad struct {
 	element atomic.Int64
 	secret  atomic.Int64
 	seed    string
+	plan    sessionPlan
 	fresh   int             // one in so many questions is put to the database
 	done    [5]atomic.Int64 // how many of what succeeded, for people
 	unknown atomic.Int64
@@ -52,6 +53,7 @@ const (
 const (
 	sessionUsers   = 10
 	clientEvery    = 6 * time.Millisecond
+	breachEvery    = 400 * time.Millisecond
 	clientMost     = 48 // at work
 	askEvery       = 10 * time.Millisecond
 	askTokens      = 20
@@ -67,13 +69,16 @@ const (
 func (s *scene) startSessions(ctx context.Context, p sessionPlan, e *ear) *sessionLoad {
 	l := &sessionLoad{
 		s: s, gate: newGate(s.timing.StaleAfter), ear: e, seed: uuid.NewString(), answered: map[string]time.Time{}, passwords: 1,
-		fresh: cmp.Or(p.fresh, askFresh), confirms: make(chan struct{}, 8),
+		plan: p, fresh: cmp.Or(p.fresh, askFresh), confirms: make(chan struct{}, 8),
 	}
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	for _, m := range s.pods() {
 		l.ask(m)
 	}
 	l.wg.Go(l.clients)
+	if p.breach {
+		l.wg.Go(l.breaches)
+	}
 	l.wg.Go(l.look)
 	l.wg.Go(func() { e.listen(l.ctx, s) })
 	return l
@@ -89,7 +94,13 @@ func (l *sessionLoad) stop() {
 func (l *sessionLoad) clients() {
 	todo := []func(){
 		l.login, l.login, l.login, l.login, l.guest, l.write, l.write, l.write, l.write, l.writeLate, l.writeGone, l.rotate, l.rotate, l.logout, l.logout,
-		l.change, l.change, l.once, l.onceMore,
+		l.change, l.change, l.once, l.onceMore, l.plant,
+	}
+	if l.plan.plant {
+		todo = append(todo, l.plant, l.plant, l.plant, l.plant, l.plant, l.plant)
+	}
+	if l.plan.forget || l.plan.breach {
+		todo = append(todo, l.forget, l.forget, l.login, l.guest)
 	}
 	slots := make(chan struct{}, clientMost)
 	var wg sync.WaitGroup

@@ -19,8 +19,11 @@ type gate struct {
 	users   map[string]*history
 	asked   map[string]map[int64]bool // passwords that were to be set, and may have been
 	values  map[string]*oneTime
-	tally   sessionTally
-	proofs  []string
+	// The end of all sessions: how many were asked for and have not been answered, and which tickets they may have ended.
+	allAsked int
+	allUntil time.Time
+	tally    sessionTally
+	proofs   []string
 }
 
 func newGate(bound time.Duration) *gate {
@@ -174,8 +177,44 @@ func (g *gate) unchanged(user string, password int64) {
 	delete(g.asked[user], password)
 }
 
+// endingGuests notes that the end of all sessions was asked for, and returns those that are nobody's.
+func (g *gate) endingGuests() (guests []*record) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.allAsked++
+	for _, r := range g.records {
+		if r.current.user == "" && r.doubt == 0 && r.over.IsZero() {
+			guests = append(guests, r)
+		}
+	}
+	return guests
+}
+
+// endedGuests notes what became of that. One that was made meanwhile may have been ended as well.
+func (g *gate) endedGuests(guests []*record, done, refused bool, at time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.allAsked--
+	if refused {
+		return
+	}
+	g.allUntil = time.Now()
+	if !done {
+		g.allUntil = g.allUntil.Add(2 * writeTimeout) // it may still be under way
+		return
+	}
+	for _, r := range guests {
+		if r.current.user == "" && !r.current.asked && (r.over.IsZero() || at.Before(r.over)) {
+			r.over = at
+		}
+	}
+}
+
 // sure says that nobody has asked for the end of a ticket.
 func (g *gate) sure(t *ticket) bool {
+	if t.user == "" && (g.allAsked > 0 || t.from.Before(g.allUntil)) {
+		return false
+	}
 	if t.of.doubt > 0 || t.asked || !t.replaced.IsZero() || !t.of.over.IsZero() {
 		return false
 	}

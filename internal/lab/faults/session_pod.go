@@ -71,7 +71,10 @@ func newKeeper(p *pod) (*keeper, error) {
 		return nil, err
 	}
 	k.store.Adapter(hook.Token{}).Weaken(p.cfg.Session.Guards, p.cfg.CacheGuards)
-	return k, nil
+	if p.cfg.Session.Guards.CountGenerations {
+		_, err = p.pool.Exec(p.ctx, `ALTER TABLE pgcoherence.session DISABLE TRIGGER USER; ALTER TABLE pgcoherence.session_user DISABLE TRIGGER USER`)
+	}
+	return k, err
 }
 
 func (k *keeper) close() {

@@ -17,6 +17,8 @@ import (
 type sessionPlan struct {
 	size  int // of the stores' memory; default plenty, with a tier scarce
 	fresh int // one in so many questions is put to the database; default askFresh
+	// What is done besides, each often or not at all. All rows do a little of the first.
+	plant, forget, breach bool
 }
 
 const (

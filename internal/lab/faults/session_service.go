@@ -217,6 +217,8 @@ type Ending struct {
 	Token, ID, User string
 	Password        int64 // the new one
 	Serial          bool  // in a transaction of REPEATABLE READ
+	Forget          bool  // with it the user is deleted, and the id given again
+	All             bool  // with it the sessions of all users end, and those of nobody
 }
 
 // Ended is what became of an Ending.
@@ -256,16 +258,21 @@ func (k *keeper) changePassword(ctx context.Context, e Ending) (bus.Receipt, err
 		return bus.Receipt{}, err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // after Commit this does nothing
-	tag, err := tx.Exec(ctx, "UPDATE account SET password = $2 WHERE name = $1 AND password < $2", e.User, e.Password)
+	tag, err := tx.Exec(ctx, "UPDATE account SET password = $2 WHERE (name = $1 OR $3) AND password < $2", e.User, e.Password, e.All)
 	if err != nil {
 		return bus.Receipt{}, err
 	}
-	if tag.RowsAffected() != 1 {
+	if want := map[bool]int64{false: 1, true: sessionUsers}[e.All]; tag.RowsAffected() != want {
 		return bus.Receipt{}, errSuperseded
 	}
-	if e.Token == "" {
+	switch {
+	case e.All:
+		err = k.store.RevokeAllTx(ctx, tx)
+	case e.Forget:
+		err = k.store.ForgetUserTx(ctx, tx, e.User)
+	case e.Token == "":
 		err = k.store.RevokeUserTx(ctx, tx, e.User)
-	} else {
+	default:
 		err = k.store.RevokeUserExceptTx(ctx, tx, e.Token)
 	}
 	if err != nil {
