@@ -34,7 +34,7 @@ func (s *Store) Adopt(ctx context.Context, name, id string, values map[any]any, 
 	if err != nil {
 		return false, err
 	}
-	o := &commitOptions{Remaining: remaining}
+	o := &commitOptions{Remaining: min(remaining, longest*time.Second)}
 	if s.cfg.WithUser != nil {
 		if user := s.cfg.WithUser(values); user != "" {
 			if o.Login, err = s.sessions.BeginLogin(ctx, user); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -381,4 +382,19 @@ func TestDatabaseAway(t *testing.T) {
 		a := b.Copied().Do(p, "")
 		return a.Status == http.StatusOK && a.Values["user"] == "ann"
 	}, "it is back")
+}
+
+// A MaxAge that stands for ever is taken: no session ends at once, and no save fails.
+func TestForever(t *testing.T) {
+	t.Parallel()
+	for _, age := range []int{math.MaxInt, math.MaxInt32, math.MaxInt64 / int(time.Second), math.MaxInt64/int(time.Second) + 1} {
+		_, pods := setup(t, 1, func(c *gorillastore.Config) {
+			c.Options, c.SaveTimeout = &sessions.Options{Path: "/", MaxAge: age}, math.MaxInt64
+		})
+		b := &storetest.Browser{T: t}
+		b.Fine(pods[0], "put:note=1 save")
+		require.Positive(t, b.Cookie.MaxAge)
+		b.Fine(pods[0], "put:user=ann save")
+		require.Equal(t, "1", b.Fine(pods[0], "").Values["note"], age)
+	}
 }

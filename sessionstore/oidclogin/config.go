@@ -92,6 +92,9 @@ func (c *Config) withDefaults() Config {
 	return d
 }
 
+// longest is what the database's arithmetic holds.
+const longest = 100 * 365 * 24 * time.Hour
+
 func (c *Config) validate() error {
 	for _, f := range []struct{ name, value string }{{"Issuer", c.Issuer}, {"RedirectURL", c.RedirectURL}} {
 		u, err := url.Parse(f.value)
@@ -100,6 +103,14 @@ func (c *Config) validate() error {
 			return fmt.Errorf("%w: %s: %q is no URL", ErrConfig, f.name, f.value)
 		case u.Scheme == "http" && !c.Insecure:
 			return fmt.Errorf("%w: %s: %q is not https; Insecure allows it", ErrConfig, f.name, f.value)
+		}
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{{"AttemptTTL", c.AttemptTTL}, {"Timeout", c.Timeout}, {"MaxLogoutAge", c.MaxLogoutAge}} {
+		if d.value > longest {
+			return fmt.Errorf("%w: %s: %v is more than a hundred years", ErrConfig, d.name, d.value)
 		}
 	}
 	switch {

@@ -3,6 +3,7 @@ package oidclogin_test
 import (
 	"context"
 	"encoding/base64"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -476,13 +477,15 @@ func TestConfigIsChecked(t *testing.T) {
 	idp := newProvider(t)
 	pods := setup(t, idp, 1, nil)
 	for field, change := range map[string]func(*oidclogin.Config){
-		"Issuer":       func(c *oidclogin.Config) { c.Issuer = "idp" },
-		"RedirectURL":  func(c *oidclogin.Config) { c.RedirectURL = "" },
-		"Insecure":     func(c *oidclogin.Config) { c.Insecure = false },
-		"ClientID":     func(c *oidclogin.Config) { c.ClientID = "" },
-		"AttemptTTL":   func(c *oidclogin.Config) { c.AttemptTTL = 1 },
-		"Timeout":      func(c *oidclogin.Config) { c.Timeout = -1 },
-		"MaxLogoutAge": func(c *oidclogin.Config) { c.MaxLogoutAge = 1 },
+		"Issuer":                 func(c *oidclogin.Config) { c.Issuer = "idp" },
+		"RedirectURL":            func(c *oidclogin.Config) { c.RedirectURL = "" },
+		"Insecure":               func(c *oidclogin.Config) { c.Insecure = false },
+		"ClientID":               func(c *oidclogin.Config) { c.ClientID = "" },
+		"AttemptTTL":             func(c *oidclogin.Config) { c.AttemptTTL = 1 },
+		"Timeout":                func(c *oidclogin.Config) { c.Timeout = -1 },
+		"MaxLogoutAge":           func(c *oidclogin.Config) { c.MaxLogoutAge = 1 },
+		"AttemptTTL: 2562047h":   func(c *oidclogin.Config) { c.AttemptTTL = math.MaxInt64 },
+		"MaxLogoutAge: 2562047h": func(c *oidclogin.Config) { c.MaxLogoutAge = math.MaxInt64 },
 	} {
 		cfg := configOf(idp)
 		change(cfg)

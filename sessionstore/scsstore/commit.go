@@ -40,7 +40,7 @@ func (s *Store) CommitCtx(ctx context.Context, token string, b []byte, expiry ti
 		})
 		f = frame{deadline: expiry, data: Data{formOpaque, b}}
 	}
-	remaining := time.Until(f.deadline)
+	remaining := min(time.Until(f.deadline), longest)
 
 	write := s.renew
 	switch {
@@ -186,16 +186,19 @@ func (s *Store) logIn(ctx context.Context, f *frame, o *commitOptions) (err erro
 	return err
 }
 
-// minIdle is the shortest idle timeout that sessionstore takes. scs takes any.
-const minIdle = 10 * time.Millisecond
+// What sessionstore takes; scs takes any. The longest stands for all that are longer: a hundred years.
+const (
+	minIdle = 10 * time.Millisecond
+	longest = 100 * 365 * 24 * time.Hour
+)
 
 func (s *Store) options(ctx context.Context, remaining time.Duration) *commitOptions {
 	o := &commitOptions{Remaining: remaining, Policy: sessionstore.Policy{Idle: s.manager.IdleTimeout}}
-	switch {
-	case o.Policy.Idle == 0:
+	switch o.Policy.Idle {
+	case 0:
 		o.Policy.Idle = sessionstore.NoIdle
-	case o.Policy.Idle < minIdle:
-		o.Policy.Idle = minIdle
+	default:
+		o.Policy.Idle = min(max(o.Policy.Idle, minIdle), longest)
 	}
 	if s.cfg.Device != nil {
 		o.Device = s.cfg.Device(ctx)
@@ -253,7 +256,7 @@ func (s *Store) Adopt(ctx context.Context, token string, isHash bool, b []byte) 
 		}
 		return false, err
 	}
-	remaining := time.Until(deadline)
+	remaining := min(time.Until(deadline), longest)
 	if remaining <= 0 {
 		return false, nil
 	}

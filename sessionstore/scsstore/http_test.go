@@ -2,6 +2,7 @@ package scsstore_test
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -500,4 +501,21 @@ func TestDatabaseAway(t *testing.T) {
 		a := b.Copied().Do(p, "")
 		return a.Status == http.StatusOK && a.Values["user"] == "ann"
 	}, "it is back")
+}
+
+// Times that stand for ever are taken: no session ends at once, and no commit fails.
+func TestForever(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*scs.SessionManager){
+		"lifetime": func(m *scs.SessionManager) { m.Lifetime = math.MaxInt64 },
+		"idle":     func(m *scs.SessionManager) { m.IdleTimeout = math.MaxInt64 },
+		"both":     func(m *scs.SessionManager) { m.Lifetime, m.IdleTimeout = math.MaxInt64, math.MaxInt64 },
+	} {
+		_, pods := setup(t, options{manager: change, config: func(c *scsstore.Config) { c.CommitTimeout = math.MaxInt64 }})
+		b := &storetest.Browser{T: t}
+		b.Fine(pods[0], "put:user=ann")
+		b.Fine(pods[0], "put:note=1")
+		b.Fine(pods[0], "renew put:more=1")
+		require.Equal(t, "1", b.Fine(pods[0], "").Values["more"], name)
+	}
 }
