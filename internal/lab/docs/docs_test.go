@@ -128,7 +128,7 @@ func TestGettingStarted(t *testing.T) {
 		pods[address] = start(address)
 	}
 	for address := range pods {
-		require.Eventually(t, func() bool { return read(t, address) == "Ada" }, 20*time.Second, 20*time.Millisecond, address)
+		require.Eventually(t, func() bool { return read(t, address) == "Ada" }, time.Minute, 20*time.Millisecond, address)
 	}
 
 	addresses := slices.Collect(maps.Keys(pods))
@@ -139,12 +139,12 @@ func TestGettingStarted(t *testing.T) {
 	require.NoError(t, response.Body.Close())
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	require.Equal(t, "Lovelace", read(t, addresses[0]), "the pod that wrote has read its own write")
-	require.Eventually(t, func() bool { return read(t, addresses[1]) == "Lovelace" }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return read(t, addresses[1]) == "Lovelace" }, time.Minute, 10*time.Millisecond)
 
 	require.NoError(t, execute(t.Context(), dsn,
 		"BEGIN; UPDATE users SET name = 'Countess' WHERE id = 42; SELECT pgcoherence.invalidate('users', '42'); COMMIT"))
 	for address := range pods {
-		require.Eventually(t, func() bool { return read(t, address) == "Countess" }, 20*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return read(t, address) == "Countess" }, time.Minute, 10*time.Millisecond)
 	}
 	for _, pod := range pods {
 		require.NoError(t, pod.Process.Signal(os.Interrupt))
@@ -288,7 +288,7 @@ func runner(t *testing.T, commands *docs.Commands, directory string) *docs.Runne
 	t.Helper()
 	db := pgtest.New(t, &pgtest.Template{Name: "docs", Make: makeTables})
 	return &docs.Runner{
-		Absent: absent(t, "psql"), DSN: db.DSN, Commands: commands, Timeout: 20 * time.Second, Dir: t.TempDir(),
+		Absent: absent(t, "psql"), DSN: db.DSN, Commands: commands, Timeout: time.Minute, Dir: t.TempDir(),
 		Env: append(os.Environ(),
 			"PATH="+directory+":"+os.Getenv("PATH"), "DATABASE_URL="+db.DSN, "PGCOHERENCE_DATABASE_URL="+db.DSN, "NO_COLOR=1"),
 	}
