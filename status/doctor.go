@@ -4,13 +4,16 @@ import (
 	"cmp"
 	"context"
 	"embed"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/internal/ownconn"
 	"github.com/pgcoherence/pgcoherence/internal/sqltext"
 )
 
@@ -78,11 +81,11 @@ func defaultLimits() doctorLimits {
 // it, and commits one transaction that writes a WAL message and no row. It opens two connections of its own, takes one
 // of the pool, and returns at the latest after DoctorConfig.Timeout.
 func Doctor(ctx context.Context, pool *pgxpool.Pool, cfg *DoctorConfig) Diagnosis {
-	d := &doctor{pool: pool, cfg: cfg.withDefaults(pool), limits: defaultLimits()}
+	d := &doctor{pool: pool, cfg: cfg.withDefaults(), limits: defaultLimits()}
 	return d.examine(ctx)
 }
 
-func (c *DoctorConfig) withDefaults(pool *pgxpool.Pool) DoctorConfig {
+func (c *DoctorConfig) withDefaults() DoctorConfig {
 	var d DoctorConfig
 	if c != nil {
 		d = *c
@@ -96,28 +99,24 @@ func (c *DoctorConfig) withDefaults(pool *pgxpool.Pool) DoctorConfig {
 		d.Components = []string{ComponentBus}
 	}
 
-	if d.Connect == nil && pool != nil {
-		d.Connect = func(ctx context.Context) (*pgx.Conn, error) { return connectLike(ctx, pool, nil) }
-	}
 	return d
 }
 
-// connectLike opens a connection as the pool does. change, if not nil, edits the configuration first.
-func connectLike(ctx context.Context, pool *pgxpool.Pool, change func(*pgx.ConnConfig)) (*pgx.Conn, error) {
-	config := pool.Config()
-	if config.BeforeConnect != nil {
-		if err := config.BeforeConnect(ctx, config.ConnConfig); err != nil {
-			return nil, err
-		}
-	}
+// connectTimeout bounds the attempt to connect to one address.
+const connectTimeout = 4 * time.Second
 
-	// What the application's hooks do is for the application's statements.
-	config.ConnConfig.OnNotification = nil
-	config.ConnConfig.Tracer = nil
-	if change != nil {
-		change(config.ConnConfig)
+// errNotPrimary and errConnect are what the bus' own connections fail with besides errors of the server.
+var (
+	errNotPrimary = errors.New("the server does not accept writes")
+	errConnect    = errors.New("DoctorConfig.Connect")
+)
+
+// connect opens a connection as the bus opens its own: by the same function, with the same settings.
+func (d *doctor) connect(ctx context.Context, onNotice pgconn.NoticeHandler) (*ownconn.Conn, error) {
+	dialer := &ownconn.Dialer{
+		Pool: d.pool, Connect: d.cfg.Connect, ErrNotPrimary: errNotPrimary, ErrConfig: errConnect, OnNotice: onNotice,
 	}
-	return pgx.ConnectConfig(ctx, config.ConnConfig)
+	return dialer.Dial(ctx, "pgcoherence doctor", connectTimeout)
 }
 
 func (d *doctor) examine(ctx context.Context) Diagnosis {
@@ -155,6 +154,7 @@ func (d *doctor) examine(ctx context.Context) Diagnosis {
 	d.queue(ctx)
 	d.snapshots(ctx)
 	if whole {
+		d.origin(ctx)
 		d.log(ctx)
 	}
 	d.connections(ctx)

@@ -48,7 +48,8 @@ func (d *doctor) snapshots(ctx context.Context) {
 	d.note("snapshots", LevelWarn, hint, "Dead rows are kept, and tables that change often become slow, because of %s.", strings.Join(holders, "; "))
 }
 
-// connections checks that the connections suffice for one more pod than there is now, as a rolling deploy needs.
+// connections checks that the connections suffice for the pods that a rolling deploy starts before it ends others: a
+// quarter of those there are, as Kubernetes does by default, and at least one.
 func (d *doctor) connections(ctx context.Context) {
 	var free, most int
 	var limit string
@@ -57,9 +58,10 @@ func (d *doctor) connections(ctx context.Context) {
 		return
 	}
 
-	need := int(d.pool.Config().MaxConns) + 2
-	if free >= need {
-		d.ok("connections", "%d connections are left of %d; one more pod takes up to %d, and %d are registered.", max(free, 0), most, need, d.pods)
+	each := int(d.pool.Config().MaxConns) + 2
+	room, surge := max(free, 0)/each, max(1, (d.pods+3)/4)
+	if room >= surge {
+		d.ok("connections", "%d connections are left of %d: room for %d pods more that take up to %d each; %d are registered.", free, most, room, each, d.pods)
 		return
 	}
 	hint := map[string]string{
@@ -68,5 +70,6 @@ func (d *doctor) connections(ctx context.Context) {
 		"role":     "Raise the role's own limit with ALTER ROLE … CONNECTION LIMIT, or make the pools smaller",
 	}[limit]
 	d.note("connections", LevelWarn, hint+": a pod takes its pool's MaxConns and 2 for the bus.",
-		"The limit of the %s leaves %d connections, and one more pod takes up to %d; %d are registered.", limit, max(free, 0), need, d.pods)
+		"The limit of the %s leaves %d connections, which is room for %d pods more of up to %d each; %d are registered, and a rolling deploy may start %d at once.",
+		limit, max(free, 0), room, each, d.pods, surge)
 }

@@ -58,20 +58,22 @@ func (d *doctor) listens(ctx context.Context) {
 	}
 }
 
-// notify sends a notification from a connection of the pool's kind, and reads what the server remarks on it.
+// notify sends a notification from another connection, and reads what the server remarks on it.
 func (d *doctor) notify(ctx context.Context, channel string) error {
-	conn, err := connectLike(ctx, d.pool, func(c *pgx.ConnConfig) {
-		c.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
-			if pid, ok := holderOf(n.Detail); ok {
-				d.holder = pid
-			}
+	conn, err := d.connect(ctx, func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		if pid, ok := holderOf(n.Detail); ok {
+			d.holder = pid
 		}
 	})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	defer conn.Close()
 
+	// The bus does not want to hear of it each time, and so has it switched off.
+	if _, err := conn.Exec(ctx, "SET client_min_messages = warning", pgx.QueryExecModeExec); err != nil {
+		return err
+	}
 	_, err = conn.Exec(ctx, "SELECT pg_notify($1, '')", pgx.QueryExecModeExec, channel)
 	return err
 }
@@ -79,8 +81,8 @@ func (d *doctor) notify(ctx context.Context, channel string) error {
 // reconnect replaces a connection on which a wait was broken off.
 func (d *doctor) reconnect(ctx context.Context) {
 	_ = d.conn.Close(ctx)
-	if conn, err := d.cfg.Connect(ctx); err == nil {
-		d.conn = conn
+	if conn, err := d.connect(ctx, nil); err == nil {
+		d.conn = conn.Conn
 	}
 }
 

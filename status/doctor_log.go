@@ -6,6 +6,21 @@ import (
 	"time"
 )
 
+// origin checks that the log is this database's own. The bus empties one that is not, as soon as a pod notices.
+func (d *doctor) origin(ctx context.Context) {
+	var foreign bool
+	if err := d.query(ctx, "origin").Scan(&foreign); err != nil {
+		d.broken("origin", err)
+		return
+	}
+	if foreign {
+		d.note("origin", LevelWarn, "Start a pod: the first one empties the log, and all caches begin anew. Leave the data of the log out of the next dump: pg_dump --exclude-table-data.",
+			"The log was written in another cluster or database, and came here by a dump, a template or a copy.")
+		return
+	}
+	d.ok("origin", "The log was written here.")
+}
+
 // log checks what the bus' tables hold.
 func (d *doctor) log(ctx context.Context) {
 	var oldest *float64

@@ -24,38 +24,35 @@ func (d *doctor) reachable(ctx context.Context) bool {
 		return false
 	}
 
-	conn, err := d.cfg.Connect(ctx)
+	conn, err := d.connect(ctx, nil)
+	if errors.Is(err, errNotPrimary) {
+		d.ok("reachable", "The pool connects.")
+		d.notPrimary(ctx, err)
+		return false
+	}
 	if err != nil {
 		d.note("reachable", LevelFail, "The bus needs two connections beside the pool. "+remedyOf(err),
 			"The pool connects, and the bus cannot: %s.", trim(err))
 		return false
 	}
-	d.conn = conn
+	d.conn, d.pooled = conn.Conn, conn.Pooled
 	d.ok("reachable", "The pool connects, and so does the bus.")
 	return true
 }
 
 // server checks which kind of server it is.
 func (d *doctor) server(ctx context.Context) bool {
-	var recovery bool
 	var number int
 	var version string
-	var pid uint32
 	var now time.Time
 	sent := time.Now()
-	if err := d.query(ctx, "server").Scan(&recovery, &number, &version, &pid, &now); err != nil {
+	if err := d.query(ctx, "server").Scan(&number, &version, &now); err != nil {
 		d.broken("primary", err)
 		return false
 	}
 	middle := sent.Add(time.Since(sent) / 2)
-	d.pooled = pid != d.conn.PgConn().PID()
 	d.major = number / 10000
 
-	if recovery {
-		d.note("primary", LevelFail, "Let the address lead to the primary, as target_session_attrs=read-write does with several hosts.",
-			"The server is a standby.")
-		return false
-	}
 	if readOnly, err := d.readOnly(ctx); err != nil {
 		d.broken("primary", err)
 		return false
@@ -80,6 +77,23 @@ func (d *doctor) server(ctx context.Context) bool {
 		d.ok("clock", "The server's clock is %v off this machine's.", offset.Round(time.Millisecond))
 	}
 	return true
+}
+
+// notPrimary notes why the server takes no writes of the bus.
+func (d *doctor) notPrimary(ctx context.Context, err error) {
+	var recovery bool
+	if queryErr := d.pool.QueryRow(ctx, "SELECT pg_is_in_recovery()", pgx.QueryExecModeExec).Scan(&recovery); queryErr != nil {
+		d.broken("primary", queryErr)
+		return
+	}
+	if recovery {
+		d.note("primary", LevelFail, "Let the address lead to the primary, as target_session_attrs=read-write does with several hosts.",
+			"The server is a standby.")
+		return
+	}
+	if readOnly, settingErr := d.readOnly(ctx); settingErr != nil || !readOnly {
+		d.note("primary", LevelFail, "Look for default_transaction_read_only.", "The bus cannot write: %s.", trim(err))
+	}
 }
 
 // readOnly notes a primary on which this role's transactions are read-only, with the place of the setting.
@@ -117,12 +131,12 @@ func (d *doctor) commits(ctx context.Context) {
 	limit, cancel := context.WithTimeout(ctx, d.limits.commitWait)
 	defer cancel()
 	begin := time.Now()
-	conn, err := connectLike(limit, d.pool, nil)
+	conn, err := d.connect(limit, nil)
 	if err != nil {
 		d.broken("commit", err)
 		return
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	defer conn.Close()
 
 	_, err = conn.Exec(limit, "SELECT pg_logical_emit_message(true, 'pgcoherence.doctor', '')", pgx.QueryExecModeExec)
 	if err == nil {

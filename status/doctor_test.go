@@ -49,7 +49,7 @@ func TestDoctorQueriesPrepare(t *testing.T) {
 		require.NoError(t, err, path)
 		return nil
 	}))
-	require.Equal(t, 10, n)
+	require.Equal(t, 11, n)
 }
 
 func TestDoctorWell(t *testing.T) {

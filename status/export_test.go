@@ -39,7 +39,7 @@ type DoctorLimits struct {
 
 // DoctorWithin is Doctor with other limits.
 func DoctorWithin(ctx context.Context, pool *pgxpool.Pool, cfg *DoctorConfig, l DoctorLimits) Diagnosis {
-	d := &doctor{pool: pool, cfg: cfg.withDefaults(pool), limits: defaultLimits()}
+	d := &doctor{pool: pool, cfg: cfg.withDefaults(), limits: defaultLimits()}
 	d.limits.queueWarn = cmp.Or(l.QueueWarn, d.limits.queueWarn)
 	d.limits.queueFail = cmp.Or(l.QueueFail, d.limits.queueFail)
 	d.limits.snapshotAge = cmp.Or(l.SnapshotAge, d.limits.snapshotAge)
@@ -80,4 +80,11 @@ func History(b Bus, readings int) (hour, day []float64) {
 		}
 	}
 	return hour, day
+}
+
+// DoctorSettings makes only the checks of settings.
+func DoctorSettings(ctx context.Context, pool *pgxpool.Pool, cfg *DoctorConfig) Diagnosis {
+	d := &doctor{pool: pool, cfg: cfg.withDefaults(), limits: defaultLimits()}
+	d.settings(ctx)
+	return d.Diagnosis
 }

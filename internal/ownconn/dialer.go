@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -23,6 +24,7 @@ type Dialer struct {
 	ErrNotPrimary error                                        // for a standby, or a server that is set to read only
 	ErrConfig     error                                        // for a Connect whose connection is of no use
 	Listens       bool                                         // notifications have to arrive
+	OnNotice      pgconn.NoticeHandler                         // takes what the server remarks, if not nil; not with Connect
 
 	last atomic.Pointer[string] // the address that worked
 }
@@ -62,6 +64,7 @@ func (d *Dialer) Dial(ctx context.Context, name string, share time.Duration) (*C
 		}
 	}
 	sanitise(config, name)
+	config.OnNotice = d.OnNotice
 
 	addresses, errs := resolve(ctx, config, share)
 	if last := d.last.Load(); last != nil {

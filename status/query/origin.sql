@@ -1,0 +1,2 @@
+-- Whether the log came from another cluster or database.
+SELECT /*schema*/pgcoherence.is_foreign()
