@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -33,7 +34,8 @@ func (a *app) lockCommand() *cobra.Command {
 
 The program finds the fencing token in $` + envToken + `: whatever it changes should refuse a token smaller than one it has
 seen. If the lease is lost, the program gets SIGTERM, and SIGKILL after --grace; the exit code is then 4. SIGINT, SIGTERM
-and SIGHUP are passed on.`,
+and SIGHUP are passed on. Without a terminal, what the program has started gets these signals as well. On Linux the program
+is killed if this one is.`,
 		Args: args(2, -1),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			if cmd.ArgsLenAtDash() != 1 {
@@ -134,13 +136,24 @@ func (r *runner) acquire(ctx context.Context, locker *lock.Locker) (*lock.Lease,
 
 // execute runs the program to its end and returns its exit code.
 func (r *runner) execute(lease *lock.Lease) (int, error) {
-	// The program is in this process' group, so a terminal's ^C reaches it by itself; what is sent to this process alone
-	// is passed on.
+	// At a terminal the program is in this process' group, so ^C reaches it by itself and it may read from there; what is
+	// sent to this process alone is passed on. Elsewhere it leads a group of its own, and all of the group gets signals.
+	group := !r.app.readsTerminal()
 	program := exec.Command(r.program[0], r.program[1:]...) //nolint:gosec // running it is what the command is for
 	program.Stdin, program.Stdout, program.Stderr = r.app.in, r.app.out, r.app.errOut
 	program.Env = append(os.Environ(), envKey+"="+r.key, envToken+"="+strconv.FormatInt(lease.Token(), 10))
+	program.SysProcAttr = processAttributes(group)
+	runtime.LockOSThread() // the program is killed when the thread that started it ends
+	defer runtime.UnlockOSThread()
 	if err := program.Start(); err != nil {
 		return 0, err
+	}
+	send := func(s syscall.Signal) {
+		pid := program.Process.Pid
+		if group {
+			pid = -pid
+		}
+		_ = syscall.Kill(pid, s) // it may have ended just now
 	}
 
 	signals := make(chan os.Signal, 8)
@@ -155,14 +168,16 @@ func (r *runner) execute(lease *lock.Lease) (int, error) {
 		case err := <-ended:
 			return codeOf(err)
 		case s := <-signals:
-			_ = program.Process.Signal(s) // it may have ended just now
+			if number, ok := s.(syscall.Signal); ok {
+				send(number)
+			}
 		case <-lost:
 			lost = nil
 			r.app.note("pgcoherence: %v; ending the program", lease.Err())
-			_ = program.Process.Signal(syscall.SIGTERM)
+			send(syscall.SIGTERM)
 			kill = time.After(r.grace)
 		case <-kill:
-			_ = program.Process.Kill()
+			send(syscall.SIGKILL)
 		}
 	}
 }

@@ -42,6 +42,12 @@ func (a *app) isTerminal() bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// readsTerminal reports whether a person can type into what the program reads.
+func (a *app) readsTerminal() bool {
+	f, ok := a.in.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
 type colour string
 
 const (
@@ -66,8 +72,7 @@ func (a *app) confirmed(question string) error {
 	if a.yes {
 		return nil
 	}
-	f, ok := a.in.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	if !a.readsTerminal() {
 		return usageError("%s Say --yes to do it.", question)
 	}
 	fmt.Fprintf(a.errOut, "%s [y/N] ", question)

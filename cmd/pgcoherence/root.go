@@ -28,8 +28,18 @@ type app struct {
 
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "pgcoherence",
-		Short:         "Look after a database that pgcoherence uses",
+		Use:   "pgcoherence",
+		Short: "Look after a database that pgcoherence uses",
+		Long: `Look after a database that pgcoherence uses.
+
+Exit codes:
+  0  done
+  1  it did not work; the message says why
+  2  the command line makes no sense
+  3  it worked, and what was found is bad: doctor found a failure, a confirmation did not come, a watch is broken
+  4  lock: the lease was lost while the program ran
+  5  lock: the lease was not to be had within --wait
+lock passes on the exit code of the program that it ran.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
