@@ -145,8 +145,13 @@ func (s *Store[T]) overwrite(
 	}
 	got := s.result(r, data, elapsed)
 	got.receipt, err = s.inTx(ctx, func(tx pgx.Tx, c *changes) error {
-		if adopts && o.Login.user != r.info.User {
-			if err := s.enter(ctx, tx, o.Login, c); err != nil {
+		switch {
+		case adopts && o.Login.user != r.info.User:
+			if err := s.change(ctx, tx, r.info.User, o.Login, c); err != nil {
+				return err
+			}
+		case leaves:
+			if err := s.hold(ctx, tx, r.info.User); err != nil {
 				return err
 			}
 		}
@@ -183,6 +188,31 @@ func (s *Store[T]) enter(ctx context.Context, db writer, login Login, c *changes
 		return s.makeRoom(ctx, db, login.user, c)
 	}
 	return nil
+}
+
+// change prepares that a session of one user becomes another's. Users are locked in the order of their ids.
+func (s *Store[T]) change(ctx context.Context, db writer, from string, login Login, c *changes) error {
+	if from < login.user {
+		if err := s.hold(ctx, db, from); err != nil {
+			return err
+		}
+	}
+	if err := s.enter(ctx, db, login, c); err != nil {
+		return err
+	}
+	if from > login.user {
+		return s.hold(ctx, db, from)
+	}
+	return nil
+}
+
+// hold keeps the sessions of a user from being ended until the transaction does.
+func (s *Store[T]) hold(ctx context.Context, db execer, user string) error {
+	if user == "" {
+		return nil
+	}
+	_, err := db.Exec(ctx, s.sql.holdUser, user)
+	return explain("hold user", err)
 }
 
 // adopt gives a session a user, or takes the user away, and another deadline.

@@ -11,7 +11,7 @@ import (
 func Queries(schema string) map[string]string {
 	q := loadQueries(schema)
 	return map[string]string{
-		"generation": q.generation, "enter_user": q.enterUser, "login_stands": q.loginStands, "lock_user": q.lockUser, "lock_sid": q.lockSID,
+		"generation": q.generation, "enter_user": q.enterUser, "hold_user": q.holdUser, "login_stands": q.loginStands, "lock_user": q.lockUser, "lock_sid": q.lockSID,
 		"get": q.get, "create": q.create, "save": q.save, "touch": q.touch, "rotate": q.rotate, "first_use": q.firstUse, "adopt": q.adopt,
 		"revoke": q.revoke, "revoke_id": q.revokeID, "revoke_user": q.revokeUser, "revoke_others": q.revokeOthers,
 		"revoke_sid": q.revokeSID, "logout_sid": q.logoutSID, "evict": q.evict,

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/internal/lab/storetest"
 	"github.com/pgcoherence/pgcoherence/internal/sqltext"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
@@ -337,4 +338,41 @@ func TestOldStatementMovesNobodyElsesRow(t *testing.T) {
 	require.NoError(t, err)
 	_, err = p.GetFresh(ctx, token)
 	require.ErrorIs(t, err, sessionstore.ErrRevoked)
+}
+
+// A session of one user that becomes another's while all of the first one's are ended: the end comes before,
+// and the session is over, or after. Nobody sees it over and then valid.
+func TestChangeOfUserMeetsEnd(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	_, p := one(t, nil)
+	for name, end := range map[string]func(context.Context, string) (bus.Receipt, error){"revoke": p.RevokeUser, "forget": p.ForgetUser} {
+		for _, to := range []string{"aa", "zz"} { // before and after the first user's name
+			user := "mallory " + name + to
+			token, _ := login(t, p, user, nil)
+			tx, err := p.bus.Begin(ctx)
+			require.NoError(t, err)
+			l, err := p.BeginLogin(ctx, to+name)
+			require.NoError(t, err)
+			_, _, err = p.RotateTx(ctx, tx, token, &sessionstore.RotateOptions{Login: l})
+			require.NoError(t, err)
+
+			done := make(chan error, 1)
+			go func() {
+				_, err := end(ctx, user)
+				done <- err
+			}()
+			storetest.Eventually(t, func() bool {
+				var waits bool
+				require.NoError(t, p.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted
+					AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database()))`).Scan(&waits))
+				return waits
+			}, "the end waits")
+			require.NoError(t, tx.Commit(ctx))
+			require.NoError(t, <-done)
+			n, err := p.Count(ctx, to+name)
+			require.NoError(t, err)
+			require.Equal(t, 1, n)
+		}
+	}
 }

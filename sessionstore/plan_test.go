@@ -58,6 +58,7 @@ func TestPlans(t *testing.T) {
 		"sweep_end":        {0.1},
 		"create":           {key, key, id, "user1", 1, id, key, nil, 0, 1, 0, empty, empty, "{}", false, empty, false},
 		"enter_user":       {"user1", 1},
+		"hold_user":        {"user1"},
 		"generation":       {"user1"},
 		"export":           {id, key, 500},
 		"sweep_delete":     {[][]byte{key}},

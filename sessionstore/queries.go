@@ -11,7 +11,7 @@ var queryFiles embed.FS
 
 // queries are the statements of the store, rendered for one schema.
 type queries struct {
-	generation, enterUser, loginStands, lockUser, lockSID                                                                                      string
+	generation, enterUser, holdUser, loginStands, lockUser, lockSID                                                                            string
 	get, getLocked, create, save, touch, rotate, firstUse                                                                                      string
 	lockLogin, forgetUser, forgetAbsent, forgetSessions, revokeAllFloor, revokeAllUsers, revokeAllOthers, setDevice, setPolicy                 string
 	revoke, revokeID, revokeUser, revokeOthers, revokeSID, logoutSID, evict                                                                    string
@@ -25,7 +25,7 @@ type queries struct {
 func loadQueries(schema string) *queries {
 	load := func(name string) string { return sqltext.Load(queryFiles, "query/"+name+".sql", schema) }
 	return &queries{
-		generation: load("generation"), enterUser: load("enter_user"), loginStands: load("login_stands"), lockUser: load("lock_user"), lockSID: load("lock_sid"),
+		generation: load("generation"), enterUser: load("enter_user"), holdUser: load("hold_user"), loginStands: load("login_stands"), lockUser: load("lock_user"), lockSID: load("lock_sid"),
 		get: load("get"), getLocked: load("get") + "\nFOR UPDATE OF s", create: load("create"), save: load("save"), touch: load("touch"), rotate: load("rotate"), firstUse: load("first_use"),
 		revoke: load("revoke"), revokeID: load("revoke_id"), revokeUser: load("revoke_user"), revokeOthers: load("revoke_others"),
 		revokeSID: load("revoke_sid"), logoutSID: load("logout_sid"), evict: load("evict"),

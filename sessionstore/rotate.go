@@ -197,14 +197,14 @@ func (s *Store[T]) prepareRotate(token string, o *RotateOptions) (*rotation, err
 
 // rotate does it in a transaction. Whoever takes locks takes that of a user before those of sessions.
 func (s *Store[T]) rotate(ctx context.Context, tx pgx.Tx, t *rotation, c *changes) (out rotated[T], err error) {
-	user := t.o.Login.user
+	user, from := t.o.Login.user, ""
 	if user != "" {
 		r, err := s.readValid(ctx, tx, &t.p)
 		if err != nil {
 			return out, err
 		}
-		if r.info.User != user {
-			err = s.enter(ctx, tx, t.o.Login, c)
+		if from = r.info.User; from != user {
+			err = s.change(ctx, tx, from, t.o.Login, c)
 		} else {
 			err = s.enterUser(ctx, tx, t.o.Login)
 		}
@@ -222,6 +222,9 @@ func (s *Store[T]) rotate(ctx context.Context, tx pgx.Tx, t *rotation, c *change
 	r, err := s.readLocked(ctx, tx, &t.p)
 	if err != nil {
 		return out, err
+	}
+	if user != "" && r.info.User != from {
+		return out, ErrConflict // another login was faster
 	}
 	if t.o.Grace > 0 && !r.current {
 		return rotated[T]{row: r}, nil

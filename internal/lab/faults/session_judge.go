@@ -33,6 +33,7 @@ func (g *gate) answered(pod string, t *ticket, a Answer, fresh bool, sent time.T
 		}
 	}
 	if in {
+		g.usedFirst(t)
 		g.content(pod, t, a, sent)
 		return
 	}

@@ -105,13 +105,11 @@ func (g *gate) rotated(t *ticket, m Made, r Rotation, password int64, at span) *
 		if other.of != t.of {
 			continue
 		}
-		dead := at.answer.Add(g.bound)
-		if other == t {
-			dead = at.answer.Add(max(g.bound, r.Grace))
+		if other == t && r.Grace > 0 {
+			next.before, next.grace = t, r.Grace
+			continue
 		}
-		if other.replaced.IsZero() || dead.Before(other.replaced) {
-			other.replaced = dead
-		}
+		g.replacedFor(other, at.answer.Add(g.bound))
 	}
 	g.tickets[next.token], t.of.current = next, next
 	t.of.doubt--
@@ -120,6 +118,24 @@ func (g *gate) rotated(t *ticket, m Made, r Rotation, password int64, at span) *
 		g.prove("rotation of session %s answered session %s", t.of.id, m.ID)
 	}
 	return next
+}
+
+// replacedFor notes since when a token is known to open nothing.
+func (g *gate) replacedFor(t *ticket, dead time.Time) {
+	if t.replaced.IsZero() || dead.Before(t.replaced) {
+		t.replaced = dead
+	}
+}
+
+// noting is how long a pod may take to note the first use of a new token.
+const noting = time.Second
+
+// usedFirst notes that a token was used: the grace of the one before has begun.
+func (g *gate) usedFirst(t *ticket) {
+	if t.before != nil {
+		g.replacedFor(t.before, time.Now().Add(noting+max(g.bound, t.grace)))
+		t.before = nil
+	}
 }
 
 // settled notes that what was asked for has not ended a session.

@@ -275,9 +275,12 @@ func TestGate(t *testing.T) {
 		"let in by an old token": {
 			func(c *sessionTally) count { return c.replaced },
 			func(s *story, x *ticket) {
-				s.rotated(x, Made{Token: "next", ID: "a", User: "ann"}, Rotation{Grace: ms(500)}, 0, s.span(1, 2))
-				s.answered("p", x, in("a", 1), false, s.at(502))
-				s.answered("p", x, out, false, s.at(503))
+				next := s.rotated(x, Made{Token: "next", ID: "a", User: "ann"}, Rotation{Grace: ms(500)}, 0, s.span(1, 2))
+				s.answered("p", x, in("a", 1), false, s.at(5000)) // the new one has not been used
+				s.answered("p", next, in("a", 1), false, s.at(3))
+				used := int(time.Since(s.begun).Milliseconds()) + 1500
+				s.answered("p", x, in("a", 1), false, s.at(used))
+				s.answered("p", x, out, false, s.at(used+1000))
 			},
 			func(s *story, x *ticket) {
 				s.rotated(x, Made{Token: "next", ID: "a", User: "ann"}, Rotation{}, 0, s.span(1, 2))

@@ -29,6 +29,9 @@ type ticket struct {
 	deadline time.Time // it is valid until then at most
 	replaced time.Time // since when another is known to have replaced it, beyond its grace and the bound; zero: not
 	asked    bool      // to be replaced
+	// The one that this one has replaced with a grace, which runs from the first use of this one; nil: none, or it was used.
+	before *ticket
+	grace  time.Duration
 }
 
 // after is when the first of what is known that ends a ticket was, if it was before a time.
