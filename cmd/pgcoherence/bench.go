@@ -263,11 +263,19 @@ func quantile(values []float64, q float64) float64 {
 
 func verdictOf(r benchResult) string {
 	ours, notify := r.Ours/r.Bare, r.Notify/r.Bare
-	text := fmt.Sprintf("invalidating in the transaction leaves %.0f %% of the commits, a NOTIFY in it %.0f %%", ours*100, notify*100)
+	text := "invalidating in the transaction " + costs(ours) + ", a NOTIFY in it " + costs(notify)
 	if ours < 0.6 {
 		text += "; that is less than it should be: look at the server's load and run doctor"
 	}
 	return text
+}
+
+// costs puts into words what part of the commits is left.
+func costs(left float64) string {
+	if left > 0.98 {
+		return "costs nothing that could be measured"
+	}
+	return fmt.Sprintf("costs %.0f %% of the commits", (1-left)*100)
 }
 
 func (a *app) printBench(r benchResult) error {

@@ -131,17 +131,19 @@ func (t *tail) read(ctx context.Context) ([]eventLine, error) {
 	schema := pgx.Identifier{t.app.schema}.Sanitize()
 	rows, err := t.pool.Query(ctx, `SELECT pg_current_snapshot()::text, e.at, e.topic, e.keys, e.whole, e.xid::text, p.name
 		FROM (SELECT) AS one LEFT JOIN (
-			SELECT CASE WHEN isfinite(at) THEN at END AS at, coalesce(topic, '') AS topic, array_remove(keys, NULL) AS keys, whole, xid, origin
+			SELECT CASE WHEN isfinite(at) THEN at END AS at, coalesce(topic, '') AS topic, array_remove(keys, NULL) AS keys, whole, xid, n, origin
 			FROM `+schema+`.event
 			WHERE xid >= pg_snapshot_xmin($1::text::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot)
-			ORDER BY xid, n LIMIT 10000) AS e ON true
-		LEFT JOIN `+schema+`.pod AS p ON p.id = e.origin`, t.snapshot)
+			ORDER BY xid, n LIMIT $2) AS e ON true
+		LEFT JOIN `+schema+`.pod AS p ON p.id = e.origin
+		ORDER BY e.xid, e.n`, t.snapshot, maxRead)
 	if err != nil {
 		return nil, err
 	}
 
 	var lines []eventLine
 	var snapshot string
+	read := 0
 	var topic, xid, origin *string
 	var whole *bool
 	var l eventLine
@@ -149,6 +151,7 @@ func (t *tail) read(ctx context.Context) ([]eventLine, error) {
 		if xid == nil {
 			return nil // nothing new
 		}
+		read++
 		one := eventLine{At: l.At, Topic: *topic, Keys: slices.Clone(l.Keys), All: whole != nil && *whole, XID: *xid}
 		if origin != nil {
 			one.Origin = *origin
@@ -162,6 +165,9 @@ func (t *tail) read(ctx context.Context) ([]eventLine, error) {
 		return nil, err
 	}
 	t.snapshot = snapshot
+	if read == maxRead {
+		t.app.note("pgcoherence: more than %d events at once; the newest of them are not shown", maxRead)
+	}
 	return lines, nil
 }
 
@@ -177,6 +183,9 @@ func (t *tail) wanted(l eventLine) bool {
 	}
 	return len(t.keys) == 0 || l.All || slices.ContainsFunc(l.Keys, func(k string) bool { return matches(t.keys, k) })
 }
+
+// maxRead is how many events one look reads.
+const maxRead = 10_000
 
 // maxShownKeys is how many keys of an event a person is shown.
 const maxShownKeys = 20
