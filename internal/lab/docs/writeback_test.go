@@ -106,7 +106,8 @@ func readList(ctx context.Context, db database, id int64, lock string) (list []s
 	if err := db.QueryRow(ctx, "SELECT value FROM user_setting WHERE user_id = $1 AND key = 'sessions' "+lock, id).Scan(&value); err != nil {
 		return nil, err
 	}
-	return list, json.Unmarshal(value, &list)
+	err = json.Unmarshal(value, &list)
+	return list, err
 }
 
 func writeList(ctx context.Context, db database, id int64, list []string) error {
