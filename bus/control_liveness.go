@@ -18,6 +18,7 @@ type liveness struct {
 
 	silentSince   time.Time // notifications do not arrive; zero: they do
 	lostSince     time.Time // the listening connection is down; zero: it is not
+	connection    uint64    // the number of the one that is up; 0: none
 	upSince       time.Time // it is up and has caught up; zero: it does not
 	nextReconnect time.Time
 	readFailures  int    // reads of the difference in a row that failed
@@ -27,13 +28,17 @@ type liveness struct {
 
 // observe updates what is known from the listener's state and the applier's.
 func (l *liveness) observe(now time.Time, st status) {
-	listening := l.requests.listening.Load()
+	number := l.requests.listening.Load()
+	listening := number != 0
 	switch {
-	case listening && l.upSince.IsZero():
-		l.upSince, l.lostSince = now, time.Time{}
-		l.probe, l.probeSent = !l.silentSince.IsZero(), 0
+	case listening && l.connection != number: // it may have come up while nobody looked
+		l.connection, l.upSince, l.lostSince = number, now, time.Time{}
+		if !l.silentSince.IsZero() {
+			l.probe, l.probeSent = true, 0
+			l.giveTime(now)
+		}
 	case !listening && l.lostSince.IsZero():
-		l.upSince, l.lostSince = time.Time{}, now
+		l.connection, l.upSince, l.lostSince = 0, time.Time{}, now
 	}
 	if l.cfg.Mode != Poll {
 		l.checkSilence(now, st, listening)
@@ -74,19 +79,25 @@ func (l *liveness) checkSilence(now time.Time, st status, listening bool) {
 		l.silentSince, l.probeSent = time.Time{}, 0
 		l.log.Info("notifications arrive again")
 	case l.silentSince.IsZero() && listening && !st.unproven.IsZero() && now.Sub(st.unproven) > l.cfg.ProbeTimeout:
-		l.silentSince, l.nextReconnect = now, now
+		l.silentSince, l.nextReconnect = now, now // this connection has had its time
 		l.log.Error("notifications not received; possible transaction-mode pooler, or another server, in between",
 			slog.Duration("silent", now.Sub(st.unproven)), slog.String("mode", l.cfg.Mode.String()))
 	}
 
 	if !l.silentSince.IsZero() && listening && !now.Before(l.nextReconnect) {
-		l.nextReconnect = now.Add(jittered(2 * l.cfg.ProbeTimeout))
+		l.giveTime(now)
 		l.reconnect()
 	}
 }
 
+// giveTime gives the next connection, or one that has just come up, time to be heard through before it is ended as well:
+// however long it took to be made.
+func (l *liveness) giveTime(now time.Time) {
+	l.nextReconnect = now.Add(jittered(2 * l.cfg.ProbeTimeout))
+}
+
 // hears reports whether notifications are known to arrive.
-func (l *liveness) hears() bool { return l.silentSince.IsZero() && l.requests.listening.Load() }
+func (l *liveness) hears() bool { return l.silentSince.IsZero() && l.requests.listening.Load() != 0 }
 
 // polling reports whether the log is read steadily, because notifications do not arrive or are not wanted.
 func (l *liveness) polling() bool {

@@ -27,6 +27,7 @@ type pruner struct {
 	loaded  string         // the epoch whose snapshots and end have been read from the log
 	pruned  position.Snapshot
 	next    time.Time // when to exchange the kept snapshots with the log
+	tidied  time.Time // when what is older than the log was last looked for
 	current *prune
 	batch   int
 }
@@ -112,7 +113,10 @@ func (r *pruner) exchange(ctx context.Context, conn *pgx.Conn, st status, now ti
 	if _, err := conn.Exec(ctx, r.sql.keep, st.identity, texts, ages); err != nil {
 		return fmt.Errorf("keep: %w", err)
 	}
-	return r.measure(ctx, conn, now)
+	if err := r.measure(ctx, conn, now); err != nil {
+		return err
+	}
+	return r.tidy(ctx, conn, now)
 }
 
 // measure finds out how much the log holds, for metrics.
@@ -134,6 +138,38 @@ func (r *pruner) measure(ctx context.Context, conn *pgx.Conn, now time.Time) err
 		size.oldest = time.Duration(*oldest) * time.Millisecond
 	}
 	r.stats.log.Store(&size)
+	return nil
+}
+
+// tidy deletes what no prune comes to. Looking for what is older than the log reads through all that was deleted, where an
+// old snapshot keeps it, and so it is done rarely, and the server ends it in time.
+func (r *pruner) tidy(ctx context.Context, conn *pgx.Conn, now time.Time) error {
+	if now.Sub(r.tidied) < r.cfg.Retention {
+		r.stats.statements.Add(1)
+		return r.deleteForged(ctx, conn, position.Snapshot{})
+	}
+
+	r.tidied = now
+	err := r.bounded(ctx, conn, func(tx pgx.Tx) error { return r.deleteForged(ctx, tx, r.pruned) })
+	if pgerr.IsCanceled(err) {
+		r.log.InfoContext(ctx, "looking for events that no prune comes to took too long")
+		return nil
+	}
+	return err
+}
+
+// execer is a connection or a transaction.
+type execer interface {
+	Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error)
+}
+
+// deleteForged deletes events of transactions that have not begun, and those that a snapshot sees.
+func (r *pruner) deleteForged(ctx context.Context, db execer, older position.Snapshot) error {
+	tag, err := db.Exec(ctx, r.sql.tidy, maxPruneBatch, strconv.FormatUint(older.Xmax, 10), decimal(older.Xip))
+	if err != nil {
+		return fmt.Errorf("tidy: %w", err)
+	}
+	r.stats.unreadable.Add(tag.RowsAffected())
 	return nil
 }
 

@@ -37,6 +37,12 @@ func newDialer(p *Postgres, purpose string) *dialer {
 	}
 }
 
+// again returns a dialer for connections after one that another dialer has made.
+func (d *dialer) again() *dialer {
+	d.made = true
+	return d
+}
+
 func (d *dialer) dial(ctx context.Context) (*session, error) {
 	conn, err := d.connections.Dial(ctx, d.name(d.purpose), d.timeout)
 	if err != nil {

@@ -18,7 +18,7 @@ func Queries(schema string) map[string]string {
 		"beat": q.beat, "beats": q.beats, "confirm": q.confirm, "history": q.history, "positions": q.positions, "create_epoch": q.createEpoch, "deregister": q.deregister,
 		"difference": q.difference, "difference_topics": q.differenceTopics, "insert_event": q.insertEvent,
 		"insert_events": q.insertEvents, "lease": q.lease, "notify": q.notify, "pods": q.pods, "prune": q.prune,
-		"privileges": q.privileges, "pruned": q.pruned, "keep": q.keep, "kept": q.kept, "reap": q.reap, "register": q.register, "transaction": q.transaction,
+		"privileges": q.privileges, "pruned": q.pruned, "tidy": q.tidy, "keep": q.keep, "kept": q.kept, "reap": q.reap, "register": q.register, "transaction": q.transaction,
 		"ask": q.ask, "question": q.question, "reply": q.reply, "replies": q.replies, "asked_done": q.askedDone, "asked_old": q.askedOld, "measure": q.measure,
 	}
 }

@@ -14,6 +14,10 @@ import (
 
 // hostile are values that a column can hold and nobody of this module writes, as SQL.
 var hostile = map[string][]string{
+	"xid": {
+		"'0'", "'3'", "'18446744073709551615'", "'9223372036854775808'", "pg_current_xact_id()", "pg_snapshot_xmin(pg_current_snapshot())",
+		"pg_snapshot_xmax(pg_current_snapshot())", "(pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 40)::text::xid8",
+	},
 	"n":     {"NULL", "0", "-1", "-2147483648", "2147483647"},
 	"at":    {"'infinity'", "'-infinity'", "'294276-01-01'", "'4713-01-01 BC'", "'1970-01-01'", "clock_timestamp()"},
 	"whole": {"true", "false"},
@@ -90,6 +94,60 @@ func TestEveryRowCanBeRead(t *testing.T) {
 		eventually(t, p.Fresh, "fresh")
 	}
 	require.Positive(t, b.Stats().Unreadable+a.Stats().Unreadable, "and counted")
+}
+
+// Any number can stand in a row for its transaction: of one that is to come, is under way, or was pruned long ago. Such rows
+// take no event's place, reset nobody, and do not stay.
+func TestForgedTransactions(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	_, pool := setup(t)
+	short := func(name string) *bus.Config {
+		cfg := quick(name)
+		cfg.Retention = 4 * time.Second
+		return cfg
+	}
+	a, b := start(t, pool, short("a")), start(t, pool, short("b"))
+	publisher, err := bus.NewPostgres(pool, quick("publisher")) // announces nothing
+	require.NoError(t, err)
+	real := 0
+	deliver := func(forge string, args ...any) {
+		t.Helper()
+		tx, err := publisher.Begin(ctx)
+		require.NoError(t, err)
+		var xid uint64
+		require.NoError(t, tx.QueryRow(ctx, "SELECT pg_current_xact_id()").Scan(&xid))
+		_, err = pool.Exec(ctx, forge, append([]any{xid}, args...)...)
+		require.NoError(t, err)
+		key := fmt.Sprint("real ", real)
+		real++
+		tx.Invalidate("item", key)
+		require.NoError(t, tx.Commit(ctx))
+		_, err = pool.Exec(ctx, forge, append([]any{xid}, args...)...)
+		require.NoError(t, err)
+		for _, p := range []*pod{a, b} {
+			eventually(t, func() bool { return p.has(key) }, "%s is delivered", key)
+		}
+	}
+	for range 10 {
+		// The name of a transaction under way, and those of the next ones.
+		deliver("INSERT INTO pgcoherence.event (xid, n, topic, keys) VALUES ($1, 0, 'other', '{x}')")
+		deliver("INSERT INTO pgcoherence.event (xid, n, topic, keys) SELECT ($1::xid8::text::bigint + i)::text::xid8, 0, 'item', '{x}' FROM generate_series(1, 20) AS i")
+		// One that everything is before, and one that was pruned.
+		deliver("INSERT INTO pgcoherence.event (xid, n, topic, keys) SELECT '18446744073709551615', n, 'item', '{x}' FROM generate_series(0, 9) AS n WHERE $1::xid8 > '0'")
+		deliver("INSERT INTO pgcoherence.event (xid, n, topic, keys) SELECT '3', n, 'item', '{x}' FROM generate_series(0, 9) AS n WHERE $1::xid8 > '0'")
+	}
+	eventually(t, func() bool {
+		publish(t, a, "more")
+		var forged int
+		err := pool.QueryRow(ctx, "SELECT count(*) FROM pgcoherence.event WHERE xid >= pg_snapshot_xmax(pg_current_snapshot()) OR xid = '3'").Scan(&forged)
+		return err == nil && forged == 0
+	}, "they are deleted")
+	for _, p := range []*pod{a, b} {
+		require.Equal(t, []bus.Reason{bus.ReasonStart}, p.reasons())
+		require.Zero(t, p.Stats().Reconnects, p.Stats().LastError)
+	}
+	require.Positive(t, a.Stats().Unreadable+b.Stats().Unreadable, "and counted")
 }
 
 // What the other tables can hold stops no pod either.

@@ -89,7 +89,7 @@ func newMetrics() metrics {
 			count("subscriber_panics", "Panics of subscribers.", func(s *Stats) int64 { return s.Panics }),
 			count("payloads_malformed", "Payloads on our channel that are not ours.", func(s *Stats) int64 { return s.Malformed }),
 			count("payloads_forged", "Payloads with a bad authentication code.", func(s *Stats) int64 { return s.Forged }),
-			count("events_unreadable", "Events in the log that cannot be read; they count as the whole topic.", func(s *Stats) int64 { return s.Unreadable }),
+			count("events_unreadable", "Events in the log that cannot be read: bad keys count as the whole topic, a bad topic or transaction as nothing.", func(s *Stats) int64 { return s.Unreadable }),
 			count("payloads_unknown", "Payloads of another version or epoch.", func(s *Stats) int64 { return s.Unknown }),
 			count("pruned", "Events deleted from the log.", func(s *Stats) int64 { return s.Pruned }),
 			count("pods_reaped", "Rows of dead pods deleted.", func(s *Stats) int64 { return s.Reaped }),

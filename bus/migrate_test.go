@@ -111,6 +111,18 @@ func TestRoles(t *testing.T) {
 	_, err = apps.Exec(ctx, "UPDATE pgcoherence.setting SET pod_lease = '1 hour'")
 	requireCode(t, err, "42501")
 
+	// Who does not trust the role to write true transaction ids leaves it the columns that a pod fills in.
+	_, err = pool.Exec(ctx, `REVOKE INSERT ON pgcoherence.event FROM "`+app+`"; GRANT INSERT (n, origin, topic, keys, whole) ON pgcoherence.event TO "`+app+`"`)
+	require.NoError(t, err)
+	c := start(t, apps, quick("c"))
+	publish(t, c, "2")
+	_, err = apps.Exec(ctx, "SELECT pgcoherence.invalidate('item', '3')")
+	require.NoError(t, err)
+	eventually(t, func() bool { return b.has("2") && b.has("3") }, "and it still runs one")
+	_, err = apps.Exec(ctx, "INSERT INTO pgcoherence.event (xid, topic) VALUES ('3', 'item')")
+	requireCode(t, err, "42501")
+	c.stop()
+
 	var n int
 	require.NoError(t, readers.QueryRow(ctx, "SELECT count(*) FROM pgcoherence.pod").Scan(&n))
 	require.Equal(t, 2, n)

@@ -146,7 +146,7 @@ func (p *Postgres) Run(ctx context.Context) (err error) {
 	defer p.outbox.stop()
 
 	l := &listener{env: p.env, applier: p.applier, registry: p.registry, dialer: newDialer(p, "listen")}
-	c := newControl(p.env, p.applier, p.health, p.outbox, &p.confirms, l, newDialer(p, "control"))
+	c := newControl(p.env, p.applier, p.health, p.outbox, &p.confirms, l, newDialer(p, "control").again())
 	h := &historyReader{env: p.env, pool: p.pool, applier: p.applier}
 
 	var wg sync.WaitGroup

@@ -64,6 +64,7 @@ func TestPlansStayOnIndex(t *testing.T) {
 		"difference":        {xmax, []string{"3", "5"}, 10001, 1 << 24},
 		"difference_topics": {xmax, []string{"3", "5"}},
 		"measure":           {"3"},
+		"tidy":              {5000, "3", []string{}},
 		"prune":             {"3:3:", epoch, 5000, "3", []string{}, "3", []string{}, "0"},
 	} {
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {

@@ -23,10 +23,12 @@ type listener struct {
 	dialer   *dialer
 
 	up     time.Time // when it had last caught up
+	number uint64    // of the connection that has
 	proven bool      // a beat was proven since
 
 	mu      sync.Mutex
 	session *session // nil while there is none
+	ended   bool     // its end was asked for, so that another one is made
 }
 
 func (l *listener) run(ctx context.Context) {
@@ -68,30 +70,36 @@ var errHandled = errors.New("bus: handled")
 
 // lost implements pgxlisten's LogError: the connection is gone, or about to be.
 func (l *listener) lost(ctx context.Context, err error) {
-	l.forget()
+	ended := l.forget()
 	if ctx.Err() != nil || errors.Is(err, errHandled) {
 		return
 	}
-	if l.requests.listening.Swap(false) {
+	if l.requests.listening.Swap(0) != 0 {
 		l.log.InfoContext(ctx, "listening connection lost", slog.Any("error", err))
 		l.requests.signal()
-		if l.checkProof(); l.proven {
-			return // it was of use: the first attempt to come back is at once
+		// The first attempt to come back is at once if the connection was of use, and if it was ended because nothing was
+		// heard through it: that is done rarely enough.
+		if l.checkProof(); l.proven || ended {
+			return
 		}
 	}
 	l.dialer.failed(ctx, err)
 }
 
-func (l *listener) forget() {
+// forget drops the session. It reports whether kick has ended it.
+func (l *listener) forget() (ended bool) {
 	l.mu.Lock()
-	l.session = nil
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	ended = l.ended
+	l.session, l.ended = nil, false
+	return ended
 }
 
 // kick ends the connection, so that the loop makes a new one. Any goroutine may call it: it touches the net.Conn only.
 func (l *listener) kick() {
 	l.mu.Lock()
 	s := l.session
+	l.ended = s != nil
 	l.mu.Unlock()
 	if s != nil {
 		_ = s.net.Close()
@@ -117,7 +125,9 @@ func (l *listener) HandleBacklog(ctx context.Context, _ string, conn *pgx.Conn) 
 		_ = s.net.SetDeadline(time.Time{})
 	}
 	l.up, l.proven = time.Now(), false
-	l.requests.set(&l.requests.listening)
+	l.number++
+	l.requests.listening.Store(l.number)
+	l.requests.signal()
 	return nil
 }
 

@@ -3,7 +3,6 @@ package bus_test
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -23,15 +22,4 @@ func requireWritable(ctx context.Context, conn *pgconn.PgConn) error {
 		return errors.New("read-only server")
 	}
 	return nil
-}
-
-// withoutMeta drops psql's own commands and version-dependent settings from a dump.
-func withoutMeta(dump string) string {
-	var b strings.Builder
-	for line := range strings.Lines(dump) {
-		if !strings.HasPrefix(line, `\`) && !strings.HasPrefix(line, "SET transaction_timeout") {
-			b.WriteString(line)
-		}
-	}
-	return b.String()
 }

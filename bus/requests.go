@@ -12,7 +12,7 @@ type requests struct {
 	read      atomic.Bool   // read the difference
 	beat      atomic.Bool   // beat at once
 	sweep     atomic.Bool   // sweep soon: a writer that announces nothing has committed
-	listening atomic.Bool   // the listener is connected and has caught up
+	listening atomic.Uint64 // the number of the connection that listens and has caught up; 0: there is none
 }
 
 func newRequests() requests { return requests{wake: make(chan struct{}, 1)} }

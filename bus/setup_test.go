@@ -114,6 +114,7 @@ func (r *recorder) all() []bus.Delivery {
 type pod struct {
 	*bus.Postgres
 	*recorder
+	name string
 	stop func()
 	err  chan error
 }
@@ -132,6 +133,9 @@ func prepare(t testing.TB, pool *pgxpool.Pool, cfg *bus.Config) *pod {
 	b, err := bus.NewPostgres(pool, cfg)
 	require.NoError(t, err)
 	p := &pod{Postgres: b, recorder: &recorder{}, err: make(chan error, 1)}
+	if cfg != nil {
+		p.name = cfg.Name
+	}
 	t.Cleanup(b.Subscribe("item", p.recorder))
 	return p
 }

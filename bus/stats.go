@@ -32,7 +32,7 @@ type Stats struct {
 	Malformed  int64         // payloads on our channel that are not ours
 	Forged     int64         // payloads of our epoch with a bad authentication code
 	Unknown    int64         // payloads of another version or epoch
-	Unreadable int64         // events in the log with keys or a topic that cannot be read; they count as the whole topic
+	Unreadable int64         // events in the log that cannot be read: bad keys count as the whole topic, a bad topic or transaction as nothing
 	Dropped    int64         // own announcements left to the sweep
 	Pruned     int64         // events deleted from the log
 	Reaped     int64         // rows of dead pods deleted

@@ -82,6 +82,32 @@ func TestDeafListener(t *testing.T) {
 	})
 }
 
+// TestDeafListenerHearsAgain: however long it was deaf, and however patient the pod is with a server that it cannot reach, a
+// pod that reaches its server is live soon after notifications arrive again. A new connection is given the time to be heard
+// through before it is ended, even if it took long to be made.
+func TestDeafListenerHearsAgain(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []bus.Mode{bus.Auto, bus.Listen} {
+		for _, probe := range []time.Duration{100 * time.Millisecond, time.Second} {
+			change := func(c *bus.Config) { c.Mode, c.ProbeTimeout, c.MaxBackoff = mode, probe, time.Minute }
+			onFake(t, change, func(t *testing.T, s *fakeServer, b *bus.Postgres, _ *logBuffer) {
+				<-b.Ready()
+				for range 3 {
+					s.set(func() { s.deaf = true })
+					time.Sleep(time.Minute)
+					require.NotEqual(t, bus.Live, b.State())
+					s.set(func() { s.deaf = false })
+					begin := time.Now()
+					for b.State() != bus.Live && time.Since(begin) < 2*time.Minute {
+						time.Sleep(time.Millisecond)
+					}
+					require.LessOrEqual(t, time.Since(begin), 4*probe+3*time.Second, "%v, %v", mode, probe)
+				}
+			})
+		}
+	}
+}
+
 // TestBlackHole: nothing is answered any more, on no connection. Trust ends StaleAfter after the last proof, new
 // connections are tried all the time, and some seconds after the network is back all is well.
 func TestBlackHole(t *testing.T) {

@@ -213,7 +213,7 @@ func TestPostgres_TierForAPodThatStartsLater(t *testing.T) {
 func TestPostgres_Standby(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("starts two servers")
+		t.Skip("\n*** NOT TESTED: -short: it starts two servers")
 	}
 	pgtest.RequireBinaries(t)
 	primary := pgtest.NewServer(t, nil)

@@ -93,7 +93,8 @@ ALTER TABLE /*schema*/pgcoherence.setting
     ADD COLUMN next_pod_lease interval;
 
 -- is_foreign reports whether the log holds what cannot have been written here: it was born in another cluster or
--- database, it was pruned up to a snapshot from the future, or it has rows of transactions that have not begun.
+-- database, or it was pruned up to a snapshot from the future. Rows of transactions that have not begun say the same only
+-- where it is not known to be from here: a writer can put any number into a row, and then that row alone is worthless.
 CREATE FUNCTION /*schema*/pgcoherence.is_foreign() RETURNS boolean
     LANGUAGE sql STABLE PARALLEL UNSAFE
 AS $$
@@ -105,6 +106,8 @@ AS $$
            OR pg_snapshot_xmax(pruned) > pg_snapshot_xmax(pg_current_snapshot())
     ) OR EXISTS (
         SELECT FROM /*schema*/pgcoherence.event WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())
+    ) AND NOT EXISTS (
+        SELECT FROM /*schema*/pgcoherence.epoch WHERE server <> '-' AND server = /*schema*/pgcoherence.server_id()
     )
 $$;
 
@@ -125,7 +128,7 @@ BEGIN
     INTO e FROM /*schema*/pgcoherence.epoch;
     IF NOT FOUND OR e.server <> '-' AND server <> '-' AND e.server <> server OR e.database <> here
         OR coalesce(e.to_xmax > now_xmax, false) OR coalesce(e.done_xmax > now_xmax, false)
-        OR EXISTS (SELECT FROM /*schema*/pgcoherence.event WHERE xid >= now_xmax) THEN
+        OR (e.server = '-' OR server = '-') AND EXISTS (SELECT FROM /*schema*/pgcoherence.event WHERE xid >= now_xmax) THEN
         RETURN NULL;
     END IF;
     IF cardinality(e.prepared) > 0 THEN

@@ -73,6 +73,10 @@ func controls() []control {
 			name: "VouchByUptime", about: "the same, and pods vouch for the new log by how long they run",
 			plan: plan{proxied: true, paths: []string{"tx"}}, inject: forgotten,
 		}},
+		{guards: hook.Guards{NamesOutliveEpoch: true}, fault: fault{
+			name: "NamesOutliveEpoch", about: "failover, xids given again, and what a pod held back is announced under them",
+			plan: namesFault().plan, inject: givenAgain,
+		}},
 		{guards: hook.Guards{FreshWithoutBeat: true}, fault: fault{
 			name: "FreshWithoutBeat", about: "notifications fall into a black hole, everything else arrives",
 			plan:   plan{proxied: true, tune: func(_ int, c *podConfig) { c.Timing.Probe = 3 * time.Second }},

@@ -34,6 +34,7 @@ func serverFaults() []fault {
 			name: "promote", about: "failover to a standby that lacks the last commits; pods go on listening to the old primary",
 			plan: plan{proxied: true}, inject: promote,
 		},
+		namesFault(),
 	}
 }
 
@@ -82,6 +83,14 @@ func cutOff(ctx context.Context, standby *pgtest.Server) error {
 	for _, statement := range []string{"ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"} {
 		if err := execOn(ctx, standby.DSN(""), statement); err != nil {
 			return fmt.Errorf("cut the standby off: %w", err)
+		}
+	}
+	for receivers := -1; receivers != 0; {
+		if err := queryOn(ctx, standby.DSN(""), "SELECT count(*) FROM pg_stat_wal_receiver", &receivers); err != nil {
+			return fmt.Errorf("cut the standby off: %w", err)
+		}
+		if err := pause(ctx, 5*time.Millisecond); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -187,6 +196,15 @@ func (s *scene) rewind(ctx context.Context, dsn string, lead func() error) error
 	}
 	s.note("%d keys lost their last versions", lost)
 	return nil
+}
+
+func queryOn(ctx context.Context, dsn, query string, into any) error {
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	defer disconnect(conn)
+	return conn.QueryRow(ctx, query).Scan(into)
 }
 
 func execOn(ctx context.Context, dsn, statement string) error {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -65,10 +64,7 @@ func requireRedis(t *testing.T) {
 	if what == "" {
 		return
 	}
-	if ci, _ := strconv.ParseBool(os.Getenv("CI")); ci {
-		t.Fatalf("this test needs %s", what)
-	}
-	t.Skipf("\n*** NOT TESTED: this test needs %s", what)
+	pgtest.Missing(t, "this test needs %s", what)
 }
 
 // TestControl: with a guard of the bus off the same check fails, and with it the command, which says what was wrong.

@@ -42,7 +42,10 @@ type podConfig struct {
 	Lock        *lockConfig    // it takes leases; nil: it does not
 	Session     *sessionConfig // it keeps sessions; nil: it does not
 	Verbose     bool
-	Heard       io.Writer `json:"-"` // takes what it logs; nil: nobody
+	// OnlyPublishes: its bus does not run.
+	OnlyPublishes bool
+	Backoff       time.Duration // Config.MaxBackoff, 0 for the default
+	Heard         io.Writer     `json:"-"` // takes what it logs; nil: nobody
 }
 
 // timing are the protocol's times: short, so that a row is short and its bound is tight.
@@ -89,7 +92,7 @@ func newPod(ctx context.Context, cfg podConfig) (*pod, error) {
 		Logger:     log,
 		StaleAfter: cfg.Timing.StaleAfter, BeatInterval: cfg.Timing.Beat, ProbeTimeout: cfg.Timing.Probe,
 		SweepInterval: cfg.Timing.Sweep, PollInterval: 50 * time.Millisecond, ConnectTimeout: 250 * time.Millisecond,
-		QueueSize: cfg.Queue, MaxCatchUp: cfg.CatchUp, Retention: cfg.Keep,
+		QueueSize: cfg.Queue, MaxCatchUp: cfg.CatchUp, Retention: cfg.Keep, MaxBackoff: cfg.Backoff,
 	}
 	if cfg.Listen != "" || cfg.Control != "" {
 		c.Connect = p.connect
@@ -141,6 +144,10 @@ func (p *pod) connect(ctx context.Context) (*pgx.Conn, error) {
 // run runs the bus until ctx ends.
 func (p *pod) run() error {
 	defer p.bus.Subscribe(topic, p.recorder)()
+	if p.cfg.OnlyPublishes {
+		<-p.ctx.Done()
+		return nil
+	}
 	return p.bus.Run(p.ctx)
 }
 

@@ -258,10 +258,13 @@ func (s *scene) pods() []*member {
 const livePatience = 20 * time.Second
 
 // awaitLive waits until all pods are where they belong.
-func (s *scene) awaitLive(ctx context.Context) error {
+func (s *scene) awaitLive(ctx context.Context) error { return s.awaitFresh(ctx, s.pods()) }
+
+// awaitFresh waits until these pods are where they belong.
+func (s *scene) awaitFresh(ctx context.Context, pods []*member) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, livePatience, errors.New("not in sync"))
 	defer cancel()
-	for _, m := range s.pods() {
+	for _, m := range pods {
 		for {
 			status, err := m.status(ctx)
 			if err == nil && status.Fresh && status.State == s.state {

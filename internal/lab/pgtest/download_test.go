@@ -23,7 +23,7 @@ func mirror(t *testing.T, bin string) *httptest.Server {
 	t.Helper()
 	xz, err := osexec.LookPath("xz")
 	if err != nil {
-		t.Skip("\n*** NOT TESTED: downloads: xz is missing")
+		pgtest.Missing(t, "downloads: xz is not on PATH (Debian: apt-get install xz-utils)")
 	}
 	root := filepath.Dir(bin)
 	names := []string{"bin/initdb", "bin/postgres"}

@@ -61,6 +61,19 @@ func RequireBinaries(t TB) {
 	}
 }
 
+// Missing ends a test that needs something which this machine lacks: loudly, and
+// as a failure in CI, which has to test with it. The text names it, and how to
+// get it.
+func Missing(t TB, format string, args ...any) {
+	t.Helper()
+	what := fmt.Sprintf(format, args...)
+	if ci, _ := strconv.ParseBool(os.Getenv("CI")); ci {
+		t.Fatalf("%s, and CI has to test with it", what)
+		return
+	}
+	t.Skipf("\n*** NOT TESTED: %s", what)
+}
+
 // giveUp ends a test that got no server. Whoever forces a way, and whoever runs
 // in CI, relies on the test having run.
 func giveUp(t TB, err error) {

@@ -1,0 +1,70 @@
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Upgrade stops the server, has pg_upgrade take all of its databases to a new
+// cluster, and returns that, running. Both are of the same version: what becomes
+// of data is the same, and only one version's programs are needed. The caller
+// owns the new server and calls its Close. It returns ErrUnsupported where there
+// is no pg_upgrade beside the server's programs.
+func (s *Server) Upgrade(ctx context.Context) (*Server, error) {
+	ctx, cancel := withTimeout(ctx, s.config.StartTimeout)
+	defer cancel()
+	var upgraded *Server
+	err := s.operate(ctx, "upgrade", func(ctx context.Context, old *cluster) error {
+		if _, err := os.Stat(old.programs.upgrade()); err != nil {
+			return fmt.Errorf("%w: pg_upgrade: %w", ErrUnsupported, err)
+		}
+		if err := old.stop(ctx, Fast); err != nil {
+			return err
+		}
+		next, err := newCluster(old.programs, old.settings, old.environment, old.password)
+		if err != nil {
+			return err
+		}
+		err = next.initialise(ctx)
+		if err == nil {
+			err = next.stop(ctx, Fast)
+		}
+		if err == nil {
+			err = next.takeOver(ctx, old)
+		}
+		if err == nil {
+			err = next.start(ctx)
+		}
+		if err != nil {
+			return errors.Join(err, next.close(context.WithoutCancel(ctx)))
+		}
+		upgraded = &Server{kind: s.kind, from: s.from, version: s.version, base: next.dsn(), config: s.config, cluster: next}
+		return nil
+	})
+	return upgraded, err
+}
+
+func (p programs) upgrade() string { return filepath.Join(string(p), "pg_upgrade") }
+
+// takeOver runs pg_upgrade from another cluster to this one, which is empty. Both
+// are stopped.
+func (c *cluster) takeOver(ctx context.Context, old *cluster) error {
+	bin := string(c.programs)
+	cmd := exec.CommandContext(ctx, c.programs.upgrade(), "-U", superuser, "-b", bin, "-B", bin, "-d", old.data, "-D", c.data,
+		"-p", strconv.Itoa(old.port), "-P", strconv.Itoa(c.port), "-s", c.dir)
+	cmd.Dir = c.dir // it leaves its scripts there
+	cmd.Env = append(serverEnvironment(), "PGPASSWORD="+c.password)
+	cmd.SysProcAttr = c.owner.attributes()
+	cmd.WaitDelay = 5 * time.Second
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("pg_upgrade: %w: %s", errors.Join(err, context.Cause(ctx)), strings.TrimSpace(string(out)))
+	}
+	return nil
+}
