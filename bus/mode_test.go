@@ -180,3 +180,24 @@ func TestOwnConnections(t *testing.T) {
 		})
 	}
 }
+
+// A notification on a channel that is not ours, which a connection of Config.Connect brings along, is not the loss of the
+// connection.
+func TestConnectionThatHasListened(t *testing.T) {
+	t.Parallel()
+	db, pool := setup(t)
+	cfg := quick("a")
+	cfg.Connect = func(ctx context.Context) (*pgx.Conn, error) {
+		conn, err := pgx.Connect(ctx, db.DSN)
+		if err == nil {
+			_, err = conn.Exec(ctx, `LISTEN stranger; LISTEN "pgcoherence:probe"; NOTIFY stranger; NOTIFY "pgcoherence:probe", 'of another pod'`)
+		}
+		return conn, err
+	}
+	p := start(t, pool, cfg)
+	eventually(t, func() bool { return p.State() == bus.Live }, "live")
+	beats := p.Stats().Beats
+	eventually(t, func() bool { return p.Stats().Beats > beats+5 }, "beats")
+	require.Equal(t, bus.Live, p.State())
+	require.Zero(t, p.Stats().Reconnects)
+}

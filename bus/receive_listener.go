@@ -68,7 +68,8 @@ func (l *listener) connect(ctx context.Context) (*pgx.Conn, error) {
 // errHandled is an error that was logged and waited for already.
 var errHandled = errors.New("bus: handled")
 
-// lost implements pgxlisten's LogError: the connection is gone, or about to be.
+// lost implements pgxlisten's LogError: the connection is gone, or about to be. Where pgxlisten would go on with it, as after
+// a notification on a channel that is not ours, it ends here: from now on this pod takes it for lost.
 func (l *listener) lost(ctx context.Context, err error) {
 	ended := l.forget()
 	if ctx.Err() != nil || errors.Is(err, errHandled) {
@@ -86,12 +87,16 @@ func (l *listener) lost(ctx context.Context, err error) {
 	l.dialer.failed(ctx, err)
 }
 
-// forget drops the session. It reports whether kick has ended it.
+// forget drops the session and ends its connection. It reports whether kick has done that before.
 func (l *listener) forget() (ended bool) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	s := l.session
 	ended = l.ended
 	l.session, l.ended = nil, false
+	l.mu.Unlock()
+	if s != nil {
+		_ = s.net.Close()
+	}
 	return ended
 }
 

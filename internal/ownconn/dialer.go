@@ -140,8 +140,22 @@ func (d *Dialer) adopt(conn *pgx.Conn, prepare func(*Conn) error) (*Conn, error)
 	if err := prepare(c); err != nil {
 		return nil, err
 	}
+	dropNotifications(conn)
 	prepared = true
 	return c, nil
+}
+
+// dropNotifications drops what has arrived on channels to which the connection does not listen any more, such as those of a
+// hook, or what others have sent on the channel of checkNotifications: whoever waits for notifications next would not know
+// them. It does no I/O.
+func dropNotifications(conn *pgx.Conn) {
+	done, cancel := context.WithCancel(context.Background())
+	cancel()
+	for {
+		if _, err := conn.WaitForNotification(done); err != nil {
+			return
+		}
+	}
 }
 
 const inspectSQL = `SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean, pg_backend_pid()`

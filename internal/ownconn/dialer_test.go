@@ -177,3 +177,37 @@ func TestReadOnly(t *testing.T) {
 	require.ErrorIs(t, err, errNotPrimary)
 	require.ErrorContains(t, err, "for the whole server")
 }
+
+// What a hook or others have sent to a connection before is not there for whoever waits for notifications on it.
+func TestNotificationsOfOthersAreDropped(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, nil)
+	for name, custom := range map[string]bool{"as the pool connects": false, "by Connect": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			config := poolConfig(t, db)
+			listen := func(ctx context.Context, conn *pgx.Conn) error {
+				_, err := conn.Exec(ctx, `LISTEN stranger; LISTEN "pgcoherence:probe"; NOTIFY stranger; NOTIFY "pgcoherence:probe", 'of another pod'`)
+				return err
+			}
+			config.AfterConnect = listen
+			d := dialer(t, config)
+			d.Listens = true
+			if custom {
+				d.Connect = func(ctx context.Context) (*pgx.Conn, error) {
+					conn, err := pgx.ConnectConfig(ctx, config.ConnConfig)
+					if err == nil {
+						err = listen(ctx, conn)
+					}
+					return conn, err
+				}
+			}
+			conn := dial(t, d)
+			done, cancel := context.WithCancel(t.Context())
+			cancel()
+			n, err := conn.WaitForNotification(done)
+			require.ErrorIs(t, err, context.Canceled)
+			require.Nil(t, n)
+		})
+	}
+}
