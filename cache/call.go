@@ -79,10 +79,10 @@ func (k *keyCalls[K, V]) replace(f *call[K, V]) {
 func (c *Cache[K, V]) record(s *shard[K, V], f *call[K, V], next bool, now time.Time) {
 	f.began, f.recorded, f.done = c.tags.begin(), now, make(chan struct{})
 
-	k := s.loads[f.key]
+	k := s.loads.get(f.key)
 	if k == nil {
 		k = &keyCalls[K, V]{}
-		s.loads[f.key] = k
+		s.loads.set(f.key, k)
 	}
 	if next {
 		f.batch.turn = make(chan struct{})
@@ -111,7 +111,7 @@ func (c *Cache[K, V]) startReading(l *loadBatch[K, V]) (calls []*call[K, V]) {
 			f.phase, f.epoch, f.place, f.since = phaseReading, epoch, at, time.Now()
 			c.tags.end(f.began)
 			f.began = c.tags.begin()
-			if k := s.loads[f.key]; k != nil && k.current == f {
+			if k := s.loads.get(f.key); k != nil && k.current == f {
 				f.detached = false
 			}
 			if f.primary || !trusted {
@@ -165,7 +165,7 @@ func (c *Cache[K, V]) finish(f *call[K, V], o outcome[V]) (kept bool) {
 
 // unlist takes a call that has ended out of its key's, and lets the next one begin.
 func (s *shard[K, V]) unlist(f *call[K, V]) {
-	k := s.loads[f.key]
+	k := s.loads.get(f.key)
 	switch {
 	case k.next == f:
 		k.next = nil
@@ -180,14 +180,14 @@ func (s *shard[K, V]) unlist(f *call[K, V]) {
 		k.promote()
 	}
 	if k.isEmpty() {
-		delete(s.loads, f.key)
+		s.loads.remove(f.key)
 	}
 }
 
 // detach makes sure, with the shard locked, that what a key's calls may have read already is not stored, and that no new
 // reader gets it. One that has not begun to read the database stays; a tier's value it may have read meanwhile is refused.
 func (s *shard[K, V]) detach(key K) {
-	k := s.loads[key]
+	k := s.loads.get(key)
 	if k == nil || k.current == nil {
 		return
 	}

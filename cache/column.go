@@ -3,6 +3,7 @@ package cache
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 )
 
@@ -12,15 +13,44 @@ func (c *Cache[K, V]) checkColumn() error {
 	if column == "" || c.cfg.KeyString != nil {
 		return nil // with a KeyString, its author decides
 	}
-	sample, known := columnSample(column, reflect.TypeFor[K]())
-	if !known {
+	base, length, ok := splitColumn(column)
+	sample, known := columnSample(base, reflect.TypeFor[K]())
+	if !ok || !known {
 		return fmt.Errorf("%w: KeyColumn: unknown type %q", ErrConfig, column)
+	}
+	if reflect.TypeFor[K]().Kind() == reflect.String {
+		c.names.parse = stringParser[K](base, length)
 	}
 	if keys := c.names.parse(sample); len(keys) == 0 {
 		return fmt.Errorf("%w: KeyColumn: keys of type %s cannot stand for a column of type %s, whose values look like %q",
 			ErrConfig, reflect.TypeFor[K](), column, sample)
 	}
 	return nil
+}
+
+// splitColumn splits a type of a column from what is in parentheses behind it, of which it returns the first number:
+// character(4), numeric(20,2).
+func splitColumn(column string) (base string, length int, ok bool) {
+	base, modifier, found := strings.Cut(column, "(")
+	base = strings.TrimSpace(base)
+	if !found {
+		return base, 0, true
+	}
+	modifier, ok = strings.CutSuffix(modifier, ")")
+	first, _, _ := strings.Cut(modifier, ",")
+	length, err := strconv.Atoi(strings.TrimSpace(first))
+	return base, length, ok && err == nil && length > 0
+}
+
+// stringParser returns what reads the texts of a column for keys that are strings.
+func stringParser[K comparable](base string, length int) func(string) []K {
+	switch base {
+	case "bytea":
+		return parseByteaStringKey[K]
+	case "character", "char":
+		return parsePaddedKey[K](max(length, 1)) // Postgres' default
+	}
+	return parseStringKey[K]
 }
 
 // columnSample returns the text of a value of a column type, the one that is easiest to read for keys of a type.
@@ -37,7 +67,7 @@ func columnSample(column string, key reflect.Type) (sample string, known bool) {
 			return digits, true
 		}
 		return "7", true
-	case "character", "char":
+	case "character", "char", "bpchar":
 		if digits != "" {
 			return digits, true
 		}

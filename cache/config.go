@@ -81,9 +81,11 @@ type Config[K comparable, V any] struct {
 	// NoNegative: that a key does not exist is not remembered.
 	NoNegative bool
 
-	// KeyColumn is the type of the column that keys stand for, as Postgres names it: bigint, text, uuid, bytea. If it is
-	// set, New returns an error for a type of keys that cannot be read from such a column, as triggers and SQL write them.
-	// Defaults to nothing: not checked.
+	// KeyColumn is the type of the column that keys stand for, as Postgres names it: bigint, text, uuid, bytea, character(4).
+	// If it is set, New returns an error for a type of keys that cannot be read from such a column, as triggers and SQL
+	// write them. Keys that are strings need it for columns whose values have several texts: bytea, which some sessions
+	// print in the escape format, and character(n), which loses its padding in a cast to text. Defaults to nothing: not
+	// checked.
 	KeyColumn string
 	// KeyString is the text of a key in events and tiers. Needed for keys that are no strings, integers, byte arrays, or
 	// byte arrays that marshal to text. Equal keys must give equal texts, and other keys other texts: an event that names a text

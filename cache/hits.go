@@ -1,8 +1,6 @@
 package cache
 
 import (
-	"math/bits"
-	"runtime"
 	"sync/atomic"
 	"unsafe"
 )
@@ -17,18 +15,16 @@ type hitStripe struct {
 	_ [64 - 3*8]byte
 }
 
-const maxStripes = 64
+// hitStripes is how many there are, on every machine: with few of them two processors that meet in one are not rare.
+const hitStripes = 64
 
-func newHitCounter() hitCounter {
-	n := 1 << bits.Len(uint(4*runtime.GOMAXPROCS(0)-1)) //nolint:gosec // positive
-	return hitCounter{make([]hitStripe, min(n, maxStripes))}
-}
+func newHitCounter() hitCounter { return hitCounter{make([]hitStripe, hitStripes)} }
 
 // count counts one hit. The stripe is that of the goroutine: its stack's address tells it from others.
 func (h *hitCounter) count(absent, stale bool) {
 	var here byte
 	at := uint64(uintptr(unsafe.Pointer(&here))>>11) * 0x9e3779b97f4a7c15 //nolint:gosec // it is never turned back
-	s := &h.stripes[at>>58&uint64(len(h.stripes)-1)]
+	s := &h.stripes[at>>58&(hitStripes-1)]
 	if absent {
 		s.absent.Add(1)
 	} else {

@@ -53,7 +53,7 @@ func (c *Cache[K, V]) holding(key K) (h Holding, ok bool) {
 
 	s := c.shard(key)
 	s.mu.Lock()
-	_, h.Loading = s.loads[key]
+	h.Loading = s.loads.get(key) != nil
 	s.mu.Unlock()
 	e := c.peek(key)
 	if e == nil {

@@ -6,8 +6,8 @@ import "sync"
 // the name beside it: the application's KeyString is not called again.
 type index[K comparable] struct {
 	mu     sync.Mutex
-	byName map[string][]*indexed[K]
-	byKey  map[K]*indexed[K]
+	byName shrinkMap[string, []*indexed[K]]
+	byKey  shrinkMap[K, *indexed[K]]
 }
 
 type indexed[K comparable] struct {
@@ -17,7 +17,7 @@ type indexed[K comparable] struct {
 }
 
 func newIndex[K comparable]() *index[K] {
-	return &index[K]{byName: make(map[string][]*indexed[K]), byKey: make(map[K]*indexed[K])}
+	return &index[K]{}
 }
 
 // add counts a call of a key.
@@ -27,11 +27,11 @@ func (x *index[K]) add(name string, key K) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	i := x.byKey[key]
+	i := x.byKey.get(key)
 	if i == nil {
 		i = &indexed[K]{key: key, name: name}
-		x.byKey[key] = i
-		x.byName[name] = append(x.byName[name], i)
+		x.byKey.set(key, i)
+		x.byName.set(name, append(x.byName.get(name), i))
 	}
 	i.held++
 }
@@ -43,7 +43,7 @@ func (x *index[K]) retain(key K) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if i := x.byKey[key]; i != nil {
+	if i := x.byKey.get(key); i != nil {
 		i.held++
 	}
 }
@@ -55,7 +55,7 @@ func (x *index[K]) remove(key K) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	i := x.byKey[key]
+	i := x.byKey.get(key)
 	if i == nil {
 		return
 	}
@@ -63,10 +63,10 @@ func (x *index[K]) remove(key K) {
 		return
 	}
 
-	delete(x.byKey, key)
-	list := x.byName[i.name]
+	x.byKey.remove(key)
+	list := x.byName.get(i.name)
 	if len(list) == 1 {
-		delete(x.byName, i.name)
+		x.byName.remove(i.name)
 		return
 	}
 	rest := make([]*indexed[K], 0, len(list)-1)
@@ -75,14 +75,14 @@ func (x *index[K]) remove(key K) {
 			rest = append(rest, other)
 		}
 	}
-	x.byName[i.name] = rest
+	x.byName.set(i.name, rest)
 }
 
 // find returns the keys of a name.
 func (x *index[K]) find(name string) (keys []K) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for _, i := range x.byName[name] {
+	for _, i := range x.byName.get(name) {
 		keys = append(keys, i.key)
 	}
 	return keys

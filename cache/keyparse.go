@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // The parsers of the key types that need no KeyString return all keys that a text can mean. A key stands for a column, and
@@ -23,6 +24,32 @@ func parseStringKey[K comparable](s string) []K {
 		}
 	}
 	return keys
+}
+
+// parseByteaStringKey is for strings that are known to stand for a bytea: in the escape format, which sessions with
+// bytea_output = 'escape' write, every text is one.
+func parseByteaStringKey[K comparable](s string) []K {
+	keys := parseStringKey[K](s)
+	if data, ok := unescapeBytea(s); ok {
+		keys = append(keys, stringKey[K](hex.EncodeToString(data)))
+		if raw := string(data); raw != s {
+			keys = append(keys, stringKey[K](raw))
+		}
+	}
+	return keys
+}
+
+// parsePaddedKey is for strings that are known to stand for a character(n): a cast to text drops the padding, with which
+// the column is printed, and keys may be spelled in both ways.
+func parsePaddedKey[K comparable](n int) func(string) []K {
+	return func(s string) []K {
+		bare := strings.TrimRight(s, " ")
+		keys := []K{stringKey[K](bare)}
+		if missing := n - utf8.RuneCountInString(bare); missing > 0 {
+			keys = append(keys, stringKey[K](bare+strings.Repeat(" ", missing)))
+		}
+		return keys
+	}
 }
 
 func stringKey[K comparable](s string) (k K) {

@@ -51,6 +51,8 @@ func TestKeyTypes_AreReachedByEveryWriter(t *testing.T) {
 
 	for _, c := range []keyCase{
 		keyOn("text", "'a'", "a"), keyOn("varchar(10)", "'a b'", "a b"), keyOn("char(4)", "'ab'", "ab  "),
+		keyOn("char(4)", "'ab'", "ab"), keyOn("character(3)", "'äß'", "äß "), keyOn("char", "'a'", "a"), keyOn("char(2)", "''", "  "),
+		keyOn("bytea", `'\x5c'`, `\`), keyOn("bytea", `'\x6162'`, "6162"), keyOn("bytea", `'\x5cff'`, "5cff"),
 		keyOn("uuid", quoted, id.String()), keyOn("bigint", "-7", "-7"), keyOn("bytea", `'\x6162'`, "ab"),
 		keyOn("bytea", `'\x00ff'`, "00ff"), keyOn("text", `'\x6162'`, `\x6162`), keyOn("date", "'2026-01-31'", "2026-01-31"),
 		keyOn[int64]("bigint", "-7", -7), keyOn("integer", "7", 7), keyOn[int16]("smallint", "7", 7),
@@ -76,7 +78,7 @@ func checkWriters[K comparable](t *testing.T, k *keyRig, column, literal string,
 	require.NoError(t, err)
 	require.NoError(t, k.bus.WatchTable(t.Context(), bus.Watch{Table: table, Topic: table}))
 	c, err := cache.New(k.bus, table, cache.Func(func(context.Context, K) (int, error) { return 1, nil }),
-		&cache.Config[K, int]{Logger: quiet, KeyColumn: strings.SplitN(column, "(", 2)[0]})
+		&cache.Config[K, int]{Logger: quiet, KeyColumn: column})
 	require.NoError(t, err)
 	defer c.Close()
 
@@ -99,12 +101,6 @@ func checkWriters[K comparable](t *testing.T, k *keyRig, column, literal string,
 			return err
 		},
 	} {
-		if column == "char(4)" && strings.HasPrefix(writer, "function") {
-			continue // the cast to text drops the padding, and "ab" is another key
-		}
-		if _, isString := any(key).(string); isString && column == "bytea" && strings.HasSuffix(writer, "session") {
-			continue // \000\377 cannot be told from a key that is spelled so
-		}
 		_, err := c.Get(t.Context(), key)
 		require.NoError(t, err)
 		require.NoError(t, write(), writer)
@@ -145,7 +141,10 @@ func TestKeyTypes_ColumnsThatCannotWork(t *testing.T) {
 	for column, ok := range map[string]bool{"bytea": true, "uuid": false} {
 		check(column, ok, opens[[32]byte])
 	}
-	for _, column := range []string{"uuid", "bytea", "bigint", "timestamptz"} {
+	for column, ok := range map[string]bool{"numeric(20,2)": true, "numeric()": false, "numeric(x)": false, "character(4": false, "character(-1)": false} {
+		check(column, ok, opens[int64])
+	}
+	for _, column := range []string{"uuid", "bytea", "bigint", "timestamptz", "character(4)", "varchar(10)"} {
 		check(column, true, opens[string])
 	}
 }

@@ -59,7 +59,7 @@ func (c *Cache[K, V]) find(ctx context.Context, q lookup[K, V]) (w lookupResult[
 	}
 
 	// Wait for a call that is under way, or is about to begin.
-	k := s.loads[q.key]
+	k := s.loads.get(q.key)
 	if k != nil {
 		for _, f := range [...]*call[K, V]{k.current, k.next} {
 			if f == nil || !c.canJoin(f, q.mode, trusted, epoch, now) {

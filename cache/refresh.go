@@ -28,7 +28,7 @@ func (c *Cache[K, V]) refresh(e *entry[K, V]) {
 	epoch, at := c.readPosition()
 	s := c.shard(e.key)
 	s.mu.Lock()
-	if k := s.loads[e.key]; k != nil || c.failures.pausing(e.key, c.clock(elapsed.Now())) != nil {
+	if k := s.loads.get(e.key); k != nil || c.failures.pausing(e.key, c.clock(elapsed.Now())) != nil {
 		s.mu.Unlock()
 		l.claimed()
 		l.cancel(nil)

@@ -90,7 +90,7 @@ type shard[K comparable, V any] struct {
 	mu       sync.Mutex
 	values   *queue[K, V]
 	absent   *queue[K, V]
-	loads    map[K]*keyCalls[K, V]
+	loads    shrinkMap[K, *keyCalls[K, V]]
 	counts   counts
 	current  held // what is from the newest epoch that this shard knows
 	dropping bool // an eviction is not for want of room, but for this reason
@@ -154,7 +154,6 @@ func (c *Cache[K, V]) newShards() (err error) {
 	c.seed = maphash.MakeSeed()
 	for i := range c.shards {
 		s := &c.shards[i]
-		s.loads = make(map[K]*keyCalls[K, V])
 		s.table.init(c.seed)
 		if s.values, err = c.newQueue(s, part(c.cfg.Size, n, i)); err != nil {
 			return err

@@ -211,7 +211,7 @@ func (c *Cache[K, V]) totals() (t totals) {
 		s.mu.Lock()
 		epoch := c.epoch.Load()
 		n, h := s.counts, s.current.of(epoch)
-		t.loading += len(s.loads)
+		t.loading += s.loads.len()
 		s.mu.Unlock()
 		t.held.values += h.values
 		t.held.absent += h.absent

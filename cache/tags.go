@@ -22,7 +22,7 @@ type tagBook struct {
 	count atomic.Uint64 // invalidations of tags so far
 
 	mu     sync.Mutex
-	marks  map[string]*tagMark
+	marks  shrinkMap[string, *tagMark]
 	last   map[string]uint64 // the count right after a tag's last invalidation; for those since the oldest load's begin
 	forgot uint64            // invalidations up to this one may not be in last any more
 	begins []*loadStart      // loads under way by the count at their begin, oldest first
@@ -35,7 +35,7 @@ type loadStart struct {
 }
 
 func newTagBook() *tagBook {
-	return &tagBook{marks: make(map[string]*tagMark), last: make(map[string]uint64)}
+	return &tagBook{last: make(map[string]uint64)}
 }
 
 // begin notes that a load begins, before it reads.
@@ -101,10 +101,10 @@ func (b *tagBook) acquire(since *loadStart, tags []string) (marks []*tagMark, ok
 
 	marks = make([]*tagMark, len(tags))
 	for i, tag := range tags {
-		m := b.marks[tag]
+		m := b.marks.get(tag)
 		if m == nil {
 			m = &tagMark{name: tag}
-			b.marks[tag] = m
+			b.marks.set(tag, m)
 		}
 		m.refs++
 		marks[i] = m
@@ -120,8 +120,8 @@ func (b *tagBook) release(marks []*tagMark) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, m := range marks {
-		if m.refs--; m.refs == 0 && b.marks[m.name] == m {
-			delete(b.marks, m.name)
+		if m.refs--; m.refs == 0 && b.marks.get(m.name) == m {
+			b.marks.remove(m.name)
 		}
 	}
 }
@@ -131,10 +131,10 @@ func (b *tagBook) invalidate(tag string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := b.count.Add(1)
-	m := b.marks[tag]
+	m := b.marks.get(tag)
 	if m != nil {
 		m.dead.Store(true)
-		delete(b.marks, tag)
+		b.marks.remove(tag)
 	}
 	if len(b.begins) > 0 {
 		b.last[tag] = n

@@ -33,7 +33,7 @@ func TestTagBook_Acquire(t *testing.T) {
 	require.False(t, ok, "it was invalidated since the load began")
 	b.end(start)
 	b.release(marks)
-	require.Len(t, b.marks, 1)
+	require.Equal(t, 1, b.marks.len())
 	b.release(again)
-	require.Empty(t, b.marks)
+	require.Zero(t, b.marks.len())
 }

@@ -19,21 +19,26 @@ var noLoadStart = &loadStart{count: math.MaxUint64}
 // microseconds one that a test can hit.
 const labelLate = 30 * time.Millisecond
 
-// epochLate is how long before the epoch the position is read if that guard is off. It is longer than a failover takes.
-const epochLate = 4 * time.Second
+// epochLate is for how long after a new life of the log has begun readers go on with a position of the old one, if that guard
+// is off.
+const epochLate = 3 * time.Second
 
-// latePosition keeps a position, as if each reader had paused for up to epochLate after it had read one.
+// latePosition returns positions to readers as if those at a failover had paused after they had read one.
 type latePosition struct {
-	mu   sync.Mutex
-	read time.Time
-	at   place
+	mu    sync.Mutex
+	at    place
+	ended time.Time // when another life of the log was first seen; zero: it is the same
 }
 
 func (l *latePosition) position(read func() place) place {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if time.Since(l.read) > epochLate {
-		l.read, l.at = time.Now(), read()
+	switch now := read(); {
+	case !now.ok && l.at.ok:
+	case now.epoch == l.at.epoch || !l.at.ok, !l.ended.IsZero() && time.Since(l.ended) > epochLate:
+		l.at, l.ended = now, time.Time{}
+	case l.ended.IsZero():
+		l.ended = time.Now()
 	}
 	return l.at
 }

@@ -15,7 +15,7 @@ type CacheGuards struct {
 	// LabelLate: what a load saw is written on its value when it goes to the tier, from what is known then, a moment after
 	// the load has ended.
 	LabelLate bool
-	// EpochLate: the bus' position is read before the cache's epoch, some seconds before it, so a reset in between is not
-	// noticed.
+	// EpochLate: the bus' position is read before the cache's epoch, some seconds before it at a failover, so the reset in
+	// between is not noticed.
 	EpochLate bool
 }

@@ -18,8 +18,8 @@ func TestCacheCommands(t *testing.T) {
 		r, err := measureHit(t.Context(), hitPlan{Rounds: 2, Length: 5 * time.Millisecond, Entries: 100, Readers: []int{1, 2, 8}, Scraped: 1})
 		require.NoError(t, err)
 		requireResults(t, r, "hit.allocs", "hit.ratio.raw", "hit.ratio.raw_clock", "hit.ratio.expirable.2", "hit.ratio.expirable.8",
-			"hit.ratio.golanglru.8", "hit.ratio.otter.1", "hit.ratio.otter.2", "hit.ratio.otter.8", "hit.ratio.sturdyc.8", "hit.metrics_overhead")
-		require.Len(t, r.rows, 1+3*7+2, "a header, readers by caches, and scraped or not")
+			"hit.ratio.golanglru.8", "hit.ratio.otter.1", "hit.ratio.otter.2", "hit.ratio.otter.8", "hit.ratio.sturdyc.8", "hit.metrics_overhead", "hit.hot.ratio.otter")
+		require.Len(t, r.rows, 1+3*7+2+2, "a header, readers by caches, scraped or not, and one key")
 		require.Zero(t, r.Results[0].Value, "a hit allocates nothing")
 	})
 	t.Run("ratio", func(t *testing.T) {

@@ -60,6 +60,7 @@
 //     a part of every hit. hit.metrics_overhead 0.01 is one per cent slower with
 //     a scrape in each sample of a quarter of a second than without, of the same
 //     cache: sixty times as many as people set. Counting goes on in both.
+//   - hit.hot.ratio.otter is of one key that 16 goroutines read with GOMAXPROCS=16, on however many processors there are.
 //   - The traces of ratio are made by the generators in trace.go, with seeds. ratio.loop.vs_otter is the part of the reads
 //     that this library's cache serves divided by otter's, both with room for 10,000 entries.
 //   - tier.many.ratio.rueidis divides GetMany of a cache that holds none of 1,000 keys by one MGET of the same client and the

@@ -108,7 +108,7 @@ func measureHit(ctx context.Context, plan hitPlan) (_ *report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return r, errors.Join(reportHits(r, plan, hitters), reportScraped(r, plain, scraped))
+	return r, errors.Join(reportHits(r, plan, hitters), reportScraped(r, plain, scraped), measureHotKey(ctx, pod, plan.Rounds, plan.Length, r))
 }
 
 func hitKeys(n int) []string {

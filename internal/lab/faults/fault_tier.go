@@ -230,7 +230,9 @@ func restoreOften(ctx context.Context, s *scene) error {
 
 // junkValues writes what is none of ours under our keys, faster than the pods write what is.
 func junkValues(ctx context.Context, s *scene) error {
-	const write = `local key, kind = ARGV[1] .. ARGV[2], ARGV[4]
+	const write = `local key, kind = redis.call('KEYS', ARGV[1] .. '*:' .. ARGV[2])[1], ARGV[4]
+		local other = redis.call('KEYS', ARGV[1] .. '*:' .. ARGV[3])[1]
+		if not key then return 0 end
 		local value = redis.call('TYPE', key).ok == 'string' and redis.call('GET', key) or ''
 		redis.call('DEL', key)
 		if kind == '0' then redis.call('SET', key, '')
@@ -239,25 +241,30 @@ func junkValues(ctx context.Context, s *scene) error {
 		elseif kind == '3' then redis.call('SET', key, string.sub(value, 1, math.random(0, math.max(#value - 1, 0))))
 		elseif kind == '4' then redis.call('SET', key, '\9' .. string.sub(value, 2))
 		elseif kind == '5' then redis.call('SET', key, string.rep('\1\255', 2000))
-		else redis.call('COPY', ARGV[1] .. ARGV[3], key, 'REPLACE') end
+		elseif other then redis.call('COPY', other, key, 'REPLACE') end
 		return 1`
 	before, err := s.cacheStats(ctx)
 	if err != nil {
 		return err
 	}
-	n := 0
+	n, written := 0, 0
 	for end := time.Now().Add(s.options.duration); time.Now().Before(end); n++ {
 		key, other := n*7%s.keys, (n*11+5)%s.keys
 		name := func(key int) string { return string(dataKey) + strconv.Itoa(key) }
-		if _, err := s.redis.script(ctx, write, ours+topic+":", name(key), name(other), strconv.Itoa(n%7)); err != nil {
+		once, err := s.redis.script(ctx, write, ours, name(key), name(other), strconv.Itoa(n%7))
+		if err != nil {
 			return err
 		}
+		written += once
 		if err := pause(ctx, time.Millisecond); err != nil {
 			return err
 		}
 	}
 	s.healed()
-	s.note("%d pieces of junk", n)
+	if written == 0 {
+		return errors.New("no pod's value was in the tier when junk was to take its place")
+	}
+	s.note("%d pieces of junk in the place of values", written)
 	return s.answering(ctx, before)
 }
 
