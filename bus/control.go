@@ -19,6 +19,7 @@ type control struct {
 	session *session
 
 	tasks     []task
+	served    uint // bits of the tasks that have had their turn
 	liveness  *liveness
 	heartbeat *heartbeat
 	announcer *announcer
@@ -60,7 +61,7 @@ func newControl(
 		request: &confirmer.request,
 	}
 
-	// In order of urgency: the order is part of the protocol. Nothing is done before this pod's row is committed; a
+	// In order of urgency, one turn each: the order is part of the protocol. Nothing is done before this pod's row is committed; a
 	// difference comes before the beat that it proves, and before the sweep that starts from it.
 	c.tasks = []task{
 		{"register", c.heartbeat.registerDue, c.heartbeat.register},
@@ -142,19 +143,39 @@ func (c *control) step(ctx context.Context) (time.Duration, error) {
 	c.liveness.observe(now, st)
 
 	next := now.Add(longestSleep)
-	for _, t := range c.tasks {
+	again := false // a task is due that has had its turn
+	for i, t := range c.tasks {
 		due := t.due(now, st)
-		if !due.After(now) {
-			if err := t.run(ctx, c.session.conn, st); err != nil {
-				return 0, fmt.Errorf("bus: %s: %w", t.name, err)
-			}
-			return 0, nil
-		}
 		if due.Before(next) {
 			next = due
 		}
+		if due.After(now) {
+			continue
+		}
+		if i > 0 && c.served&(1<<i) != 0 {
+			again = true
+			continue
+		}
+		return 0, c.runTask(ctx, i, st)
+	}
+
+	c.served = 0
+	if again {
+		return 0, nil
 	}
 	return max(next.Sub(now), time.Microsecond), nil
+}
+
+// runTask runs one task, which then lets all others that are due have their turn: where every statement takes longer than
+// the task's own interval it would be due for ever, and beats would never be sent. Registering needs no turn: it is due
+// only while nothing else may be done.
+func (c *control) runTask(ctx context.Context, i int, st status) error {
+	c.served |= 1 << i
+	if err := c.tasks[i].run(ctx, c.session.conn, st); err != nil {
+		return fmt.Errorf("bus: %s: %w", c.tasks[i].name, err)
+	}
+
+	return nil
 }
 
 // advanceQueue makes the server look whether the notification queue can be shortened, once the listener that held it is

@@ -29,6 +29,7 @@ type fakeServer struct {
 	dials, beats, notifies, differences atomic.Int64
 	// slowReads is how many differences from now on take slowRead each.
 	slowReads atomic.Int64
+	latency   time.Duration // of every statement
 }
 
 func newFakeServer() *fakeServer {
@@ -101,6 +102,10 @@ func (c *fakeConn) serve() {
 			return
 		}
 		if q, ok := m.(*pgproto3.Query); ok {
+			c.server.mu.Lock()
+			latency := c.server.latency
+			c.server.mu.Unlock()
+			time.Sleep(latency)
 			if strings.Contains(q.String, firstOfDifference) && c.server.slowReads.Add(-1) >= 0 {
 				time.Sleep(slowRead)
 			}

@@ -56,7 +56,7 @@ func live(t *testing.T, from, to *pod, key string) {
 	eventually(t, func() bool { return to.has(key) }, "event after recovery: %s", key)
 }
 
-// terminated ends the connections of this purpose of all pods, runs f, and returns when each pod has made a new one: a
+// terminated ends the connections of this purpose of all pods, waits until they are gone, runs f, and returns when each pod has made a new one: a
 // round that found nothing to end would show nothing.
 func terminated(t *testing.T, pool *pgxpool.Pool, purpose string, pods []*pod, f func()) {
 	t.Helper()
@@ -65,7 +65,7 @@ func terminated(t *testing.T, pool *pgxpool.Pool, purpose string, pods []*pod, f
 		before[i] = p.Stats().Reconnects
 		eventually(t, func() bool {
 			var ended int
-			err := pool.QueryRow(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+			err := pool.QueryRow(t.Context(), `SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
 				WHERE datname = current_database() AND application_name = $1`, "pgcoherence "+purpose+" "+p.name).Scan(&ended)
 			return err == nil && ended > 0
 		}, "%s has a connection to end", p.name)

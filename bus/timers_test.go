@@ -108,6 +108,31 @@ func TestDeafListenerHearsAgain(t *testing.T) {
 	}
 }
 
+// TestSlowServer: where every statement takes longer than any interval of the bus, each kind of work still has its turn: a pod
+// proves what it has, whether it listens or polls, and sweeps.
+func TestSlowServer(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []bus.Mode{bus.Auto, bus.Poll} {
+		change := func(c *bus.Config) {
+			c.Mode, c.BeatInterval, c.SweepInterval, c.PollInterval = mode, 200*time.Millisecond, 30*time.Millisecond, 50*time.Millisecond
+		}
+		onFake(t, change, func(t *testing.T, s *fakeServer, b *bus.Postgres, _ *logBuffer) {
+			<-b.Ready()
+			s.set(func() { s.latency = 250 * time.Millisecond })
+			time.Sleep(5 * time.Second)
+			for range 120 {
+				notifies, beats := s.notifies.Load(), s.beats.Load()
+				time.Sleep(5 * time.Second)
+				require.True(t, b.Fresh(), mode)
+				require.Greater(t, s.beats.Load(), beats, mode)
+				if mode == bus.Auto {
+					require.Greater(t, s.notifies.Load(), notifies, "it sweeps")
+				}
+			}
+		})
+	}
+}
+
 // TestBlackHole: nothing is answered any more, on no connection. Trust ends StaleAfter after the last proof, new
 // connections are tried all the time, and some seconds after the network is back all is well.
 func TestBlackHole(t *testing.T) {
