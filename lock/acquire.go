@@ -14,16 +14,22 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
+	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 )
 
 // TryAcquire takes a lease if it is free and nobody waits for it; else the error is a *HeldError. It writes nothing
 // then. A statement whose answer is lost is sent again; nothing is held if it returns an error. When ctx ends, it returns
 // at once; a statement that is under way goes on to its end, and what it was granted is given back.
 func (l *Locker) TryAcquire(ctx context.Context, key string) (*Lease, error) {
+	return l.tryAcquire(ctx, key, nil)
+}
+
+func (l *Locker) tryAcquire(ctx context.Context, key string, s *share) (*Lease, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
 	a := l.attempt(ctx, key)
+	a.share = s
 	lease, err := a.tryPatiently(ctx)
 	l.c.metrics.acquired(err)
 	return lease, err
@@ -33,6 +39,7 @@ func (l *Locker) TryAcquire(ctx context.Context, key string) (*Lease, error) {
 type attempt struct {
 	*Locker
 	key, id string
+	share   *share          // nil: alone
 	values  context.Context // what the lease's context inherits
 	tries   int
 	unsure  bool // a grant whose answer was lost, or came too late, may be found again
@@ -125,6 +132,7 @@ func (a *attempt) try(ctx context.Context) (*Lease, *HeldError, error) {
 				return lease, nil, err
 			}
 		case r.row.token != nil:
+			a.share.compare(ctx, a.c.log, r.row.limit)
 			return nil, r.row.heldError(a.key), nil
 		}
 	}
@@ -147,10 +155,14 @@ type row struct {
 	owner, meta        *string
 	held, turn         *bool
 	sinceMS, remaining *int64
+	limit              *int // of a semaphore's holders, 0 for readers, nil for an owner who is alone
 }
 
 func (r *row) heldError(key string) *HeldError {
-	e := &HeldError{Key: key, Token: deref(r.token), Since: time.Duration(deref(r.sinceMS)) * time.Millisecond}
+	e := &HeldError{
+		Key: key, Token: deref(r.token), Since: time.Duration(deref(r.sinceMS)) * time.Millisecond,
+		Shared: r.limit != nil, Limit: deref(r.limit),
+	}
 	if deref(r.held) {
 		e.Owner, e.Metadata = deref(r.owner), metadataOf(r.meta)
 		e.Remaining = max(0, time.Duration(deref(r.remaining))*time.Millisecond)
@@ -207,7 +219,7 @@ func (a *attempt) ask(ctx context.Context) (*reply, error) {
 	a.tries++
 	common := ""
 	switch {
-	case a.unknown:
+	case a.unknown, a.share != nil:
 	case a.queued:
 		common = a.c.sql.claim
 	case a.tries == 1:
@@ -256,18 +268,52 @@ func (a *attempt) send(ctx context.Context, conn *pgxpool.Conn, common string, r
 		}
 	}
 
+	if a.share != nil {
+		return a.sendShare(ctx, conn, r)
+	}
 	var database *string
 	var serverMicros, relation *int64
 	r.sent = a.sending()
 	err := conn.QueryRow(ctx, a.c.sql.acquire, a.key, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta, waiterAlive.Milliseconds()).
 		Scan(&database, &serverMicros, &relation, &r.granted,
-			&r.row.token, &r.row.owner, &r.row.held, &r.row.turn, &r.row.sinceMS, &r.row.remaining, &r.row.meta)
-	r.arrived, r.place = time.Now(), nil
+			&r.row.token, &r.row.owner, &r.row.held, &r.row.turn, &r.row.sinceMS, &r.row.remaining, &r.row.meta, &r.row.limit)
+	r.arrived = time.Now()
+	a.foundAt(r, err, database, serverMicros, relation)
+	return err
+}
+
+// sendShare sends the statement that takes a share, and wakes whoever was handed one after it.
+func (a *attempt) sendShare(ctx context.Context, conn *pgxpool.Conn, r *reply) error {
+	var database, heir *string
+	var serverMicros, relation *int64
+	channel, prefix, hints := a.c.hintTo()
+	send := func() error {
+		r.sent = a.sending()
+		return conn.QueryRow(ctx, a.c.sql.share, a.key, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta, waiterAlive.Milliseconds(),
+			a.c.cfg.ClaimTTL.Milliseconds(), a.share.limit, channel, prefix).
+			Scan(&database, &serverMicros, &relation, &r.granted,
+				&r.row.token, &r.row.owner, &r.row.held, &r.row.turn, &r.row.sinceMS, &r.row.remaining, &r.row.meta, &r.row.limit, &heir)
+	}
+	err := send()
+	if hints && pgerr.IsQueueFull(err) {
+		channel, prefix, hints = nil, nil, false
+		err = send()
+	}
+	r.arrived = time.Now()
+	a.foundAt(r, err, database, serverMicros, relation)
+	if err == nil && heir != nil {
+		a.c.handed(ctx, *heir, hints)
+	}
+	return err
+}
+
+// foundAt notes where the incarnation was found to hold, if it was.
+func (a *attempt) foundAt(r *reply, err error, database *string, serverMicros, relation *int64) {
+	r.place = nil
 	if err == nil && database != nil {
 		r.place = &place{time.UnixMicro(*serverMicros), *database, uint32(*relation)}
 		a.c.place.Store(r.place)
 	}
-	return err
 }
 
 // sending counts a statement and reads the clock before it.
@@ -299,6 +345,7 @@ func (a *attempt) granted(ctx context.Context, r *reply) (*Lease, error) {
 		return nil, ErrClosed
 	}
 	a.c.sawToken(token)
+	a.share.compare(ctx, a.c.log, r.row.limit)
 	return lease, nil
 }
 

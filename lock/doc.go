@@ -29,6 +29,15 @@
 // overs pass by it; a new token is written only under FOR UPDATE, which is refused for as long as a guarded transaction is
 // open. No clock takes part in that.
 //
+// A shared lease, and one place of a semaphore, is a row of its own, with a token; together they are a group that holds the
+// lease's row, which nobody else can take before the last of them has ended. A guard of one locks both rows. All wait in the
+// same queue, and a hand-over passes from one reader to the next as long as the first in the queue may be taken in:
+//
+//	readers, err := locks.AcquireShared(ctx, "index") // beside other readers; Acquire is the writer's
+//
+//	imports, err := locks.Semaphore("imports", 4) // at most four at once, over all processes
+//	err = imports.Do(ctx, func(ctx context.Context, lease *lock.Lease) error { … })
+//
 // Elections are leases with names. [Election.Run] calls a function for each term, [Election.RunCallbacks] has the shape of
 // client-go; [Election.Leads] asks nobody, [Election.IsLeader] asks the database. A service that routes to the leader only,
 // as by a readiness gate or a label that the leader sets on its own pod in OnStartedLeading and removes in OnStoppedLeading,
@@ -48,25 +57,38 @@
 //
 //   - A transaction that was guarded, and commits, has committed before anybody else was granted the lease; whatever
 //     stood still meanwhile, and whatever the clocks say. At READ COMMITTED, REPEATABLE READ and SERIALIZABLE.
+//
 //   - Tokens only grow, over all keys of a schema: over crashes, restarts, failovers and restored backups. A token is an
 //     incarnation, 24 bits, and a sequence, 39 bits; a grant is made only while the incarnation's row describes the
 //     server process, database and table it is made in, and else a new one is begun: the minutes since the beginning of
 //     2026, or one more than the last. A process that gets a token smaller than one it has had begins a new one too.
+//
 //   - A lease's context ends before another process can be granted the lease, unless it was taken by Steal, or the clocks
 //     of the two machines run at rates that differ by more than a tenth (for a TTL of up to 20 s; 2 s for longer ones).
 //     Elapsed time is the larger of monotonic and wall clock.
+//
 //   - First come, first served; but a waiter whose context ends within 15 ms is passed over, because what it is handed
 //     would come too late. A process with waiters that dies delays a queue by ClaimTTL, however many of its waiters are in
 //     it, and an owner that dies by its TTL.
+//
 //   - Contexts bound calls: Acquire and its like return when ctx ends, at most 50 ms later where a claim is under way. The
 //     statement that is under way goes on to its end, within 15 s, and is then undone: what was cancelled does not happen
 //     later.
+//
 //   - Statements whose answer was lost are asked again by the id of the grant: nothing is held that nobody knows of for
 //     longer than its TTL.
+//
 //   - An idle Locker sends nothing but looks for rows to delete every five minutes. One that holds leases sends one
 //     statement for each thousand of them per third of the shortest TTL, one with waiters one a second.
+//
 //   - Clients in any language that call the SQL functions of the schema contend for the same keys in the same queues; see
 //     the directory clients.
+//
+//   - Of a key's shared leases any number are held at once, and no exclusive one beside them; of a semaphore's never more than the
+//     number it is held with. No reader passes by a writer that waits, and no writer by readers.
+//
+//   - With Config.TakeoverAfter a process that dies is replaced when its session has ended for that long. Its context has ended
+//     by then, or its transaction is refused; see there for the price.
 //
 // # Limits
 //
@@ -95,5 +117,8 @@
 //     not conflict: correct, and slow under contention.
 //   - A guarded transaction that stays open keeps the lease from its next owner. transaction_timeout and
 //     idle_in_transaction_session_timeout bound it.
-//   - Not re-entrant: who has a lease and asks for it again waits for itself.
+//   - A semaphore has several holders with tokens of their own: a system outside of the database that refuses tokens smaller than
+//     the largest it has seen has to do so for each thing that one holder works on.
+//   - Steal takes a key from all who share it.
+//   - Not re-entrant: a reader who asks for the key alone waits for itself, and who has a lease and asks for it again waits for itself.
 package lock

@@ -56,6 +56,9 @@ type HeldError struct {
 	Since     time.Duration     // for how long the owner has had it, by the database's clock
 	Remaining time.Duration     // until it expires unless it is renewed
 	Metadata  map[string]string // of the owner
+	// Shared: readers have it, or if Limit is not 0 up to that many holders of a semaphore. The rest is about the first of them.
+	Shared bool
+	Limit  int
 	// Queued: it is free, but others wait for it and come first.
 	Queued bool
 	// Guarded: it has ended, but a transaction that it guards has not, or another one is just taking it.
@@ -70,8 +73,12 @@ func (e *HeldError) Error() string {
 	case e.Guarded:
 		return fmt.Sprintf("lock: %.80q is busy: a transaction of its last owner %.80q has not ended", e.Key, e.Owner)
 	}
-	return fmt.Sprintf("lock: %.80q is held by %.80q for %v, token %d, expires in %v",
-		e.Key, e.Owner, e.Since.Round(time.Millisecond), e.Token, e.Remaining.Round(time.Millisecond))
+	by := ""
+	if e.Shared {
+		by = " and others"
+	}
+	return fmt.Sprintf("lock: %.80q is held by %.80q%s for %v, token %d, expires in %v",
+		e.Key, e.Owner, by, e.Since.Round(time.Millisecond), e.Token, e.Remaining.Round(time.Millisecond))
 }
 
 // Is makes it an ErrHeld.
@@ -94,6 +101,9 @@ const (
 	ReasonExpired Reason = "expired"
 	// ReasonTaken: another has it by now: by Steal, or because it expired by the database's clock before it did by ours.
 	ReasonTaken Reason = "taken"
+	// ReasonDisconnected: Config.TakeoverAfter is set, and the session that the lease ended with was lost or did not answer for
+	// about that long.
+	ReasonDisconnected Reason = "disconnected"
 	// ReasonClosed: Run has ended or is ending.
 	ReasonClosed Reason = "closed"
 )

@@ -96,3 +96,17 @@ func ExampleOptions() {
 	}
 	_ = strict
 }
+
+// At most four imports at once, over all processes, and none while the index is rebuilt.
+func ExampleLocker_Semaphore() {
+	serve := func(ctx context.Context, locks *lock.Locker, load func(ctx context.Context) error) error {
+		imports, err := locks.Semaphore("imports", 4)
+		if err != nil {
+			return err
+		}
+		return imports.Do(ctx, func(ctx context.Context, _ *lock.Lease) error {
+			return locks.DoShared(ctx, "index", func(ctx context.Context, _ *lock.Lease) error { return load(ctx) })
+		})
+	}
+	_ = serve
+}

@@ -61,7 +61,7 @@ func (l *Locker) Forget(lease *Lease) *Lease {
 }
 
 // Renewed is what a heartbeat that was sent at a time does on success.
-func (l *Lease) Renewed(sent time.Time) { l.renewed(sent) }
+func (l *Lease) Renewed(sent time.Time) { l.renewed(sent, nil) }
 
 // ID is the grant's id.
 func (l *Lease) ID() string { return l.id }

@@ -10,7 +10,7 @@ import (
 )
 
 // Guard ties a transaction to the lease: if it returns nil and the transaction commits, nobody else was granted the
-// lease before that. Call it first in the transaction, or at any time before the commit. The transaction has to be
+// lease before that; of a shared lease nobody alone, and of a semaphore nobody in its place. Call it first in the transaction, or at any time before the commit. The transaction has to be
 // one of the database of the Locker's pool; elsewhere the error is ErrNotGuarded or ErrSchema.
 //
 // A row lock excludes, and no clock: until the transaction ends, the database lets nobody change the lease's token. The
@@ -21,7 +21,8 @@ import (
 // anew. After an error the transaction can only be rolled back.
 //
 // A guard inside a savepoint (a pgx.Tx that was begun on another one is a savepoint) IS GONE when the savepoint is rolled
-// back, and nothing tells the outer transaction. Guard the outermost transaction. Guarding again is cheap and allowed.
+// back, and nothing tells the outer transaction. Guard the outermost transaction; the first guard in a savepoint of pgx' is
+// logged as a warning. Guarding again is cheap and allowed.
 func (l *Lease) Guard(ctx context.Context, tx pgx.Tx) error {
 	if err := l.Err(); err != nil {
 		return err
@@ -29,8 +30,9 @@ func (l *Lease) Guard(ctx context.Context, tx pgx.Tx) error {
 	if tx == nil {
 		return fmt.Errorf("%w: tx is nil", ErrNotGuarded)
 	}
+	l.warnOfSavepoint(ctx, tx)
 	var one int
-	return l.guarded(tx.QueryRow(ctx, l.locker.c.sql.guard, l.key, l.token, l.id, l.database).Scan(&one))
+	return l.guarded(tx.QueryRow(ctx, l.guardSQL(), l.key, l.token, l.id, l.database).Scan(&one))
 }
 
 // GuardSQL is Guard for database/sql. The driver must speak Postgres' own placeholders, $1, as pgx' and pq do. What Guard
@@ -43,7 +45,24 @@ func (l *Lease) GuardSQL(ctx context.Context, tx *sql.Tx) error {
 		return fmt.Errorf("%w: tx is nil", ErrNotGuarded)
 	}
 	var one int
-	return l.guarded(tx.QueryRowContext(ctx, l.locker.c.sql.guard, l.key, l.token, l.id, l.database).Scan(&one))
+	return l.guarded(tx.QueryRowContext(ctx, l.guardSQL(), l.key, l.token, l.id, l.database).Scan(&one))
+}
+
+// warnOfSavepoint logs once that a guard is taken inside a savepoint. The database does not say that, and pgx only by the
+// type of the transaction, which has no exported name: another version's makes no warning, and no error.
+func (l *Lease) warnOfSavepoint(ctx context.Context, tx pgx.Tx) {
+	if fmt.Sprintf("%T", tx) != "*pgx.dbSimulatedNestedTx" || l.locker.c.savepoint.Swap(true) {
+		return
+	}
+	l.locker.c.log.WarnContext(ctx, "guard inside a savepoint: it is gone if the savepoint is rolled back, guard the outermost transaction")
+}
+
+// guardSQL is the statement.
+func (l *Lease) guardSQL() string {
+	if l.share != nil {
+		return l.locker.c.sql.guardShare
+	}
+	return l.locker.c.sql.guard
 }
 
 func (l *Lease) guarded(err error) error {

@@ -135,7 +135,10 @@ func TestGuardInSavepoint(t *testing.T) {
 	t.Parallel()
 	ctx := within(t)
 	_, pool := setup(t)
-	l, _ := start(t, bus.NewLocal(), pool, config("a"))
+	var log lines
+	cfg := config("a")
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	l, _ := start(t, bus.NewLocal(), pool, cfg)
 	guarded := func() bool {
 		var n int
 		err := pool.QueryRow(ctx, "SELECT 1 FROM pgcoherence.lease WHERE key = 'k' FOR UPDATE SKIP LOCKED").Scan(&n)
@@ -158,6 +161,7 @@ func TestGuardInSavepoint(t *testing.T) {
 	require.True(t, guarded())
 	inSavepoint(func(nested pgx.Tx) error { return nested.Rollback(ctx) })
 	require.True(t, guarded(), "the outer guard does not end with an inner one")
+	require.Equal(t, 1, log.count("guard inside a savepoint"))
 	require.NoError(t, tx.Rollback(ctx))
 	tx, err = pool.Begin(ctx)
 	require.NoError(t, err)

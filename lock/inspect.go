@@ -17,6 +17,10 @@ type Info struct {
 	Remaining time.Duration     // until it expires unless it is renewed; 0 if it is free
 	Metadata  map[string]string // of the owner
 	Waiters   int
+
+	Shared  bool // readers or holders of a semaphore have it: Owner, Token and Metadata are of the first, see Holders
+	Limit   int  // how many may hold a semaphore at once
+	Holders int  // how many have it: 0, 1, or as many as share it
 }
 
 // Inspect tells who has a lease, without taking it. A key that nobody ever took is an Info that is not Held, and no error.
@@ -57,7 +61,7 @@ func (c *core) infos(ctx context.Context, sql string, args ...any) ([]Info, erro
 		var since int64
 		var remaining *int64
 		var meta *string
-		err := r.Scan(&i.Key, &i.Token, &i.Owner, &i.Held, &since, &remaining, &meta, &i.Waiters)
+		err := r.Scan(&i.Key, &i.Token, &i.Owner, &i.Held, &since, &remaining, &meta, &i.Waiters, &i.Shared, &i.Limit, &i.Holders)
 		i.Since, i.Metadata = time.Duration(since)*time.Millisecond, metadataOf(meta)
 		if i.Held {
 			i.Remaining = time.Duration(deref(remaining)) * time.Millisecond

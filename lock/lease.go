@@ -12,11 +12,12 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
-// Lease is one time of having something exclusively. It is renewed by Run until it is released or lost. All methods are
+// Lease is one time of having something, exclusively or as one of those who share it. It is renewed by Run until it is released or lost. All methods are
 // safe for concurrent use.
 type Lease struct {
 	locker   *Locker
 	key, id  string
+	share    *share // nil: alone
 	token    int64
 	database string
 	granted  time.Time // when the request was sent
@@ -27,6 +28,7 @@ type Lease struct {
 
 	mu       sync.Mutex
 	sent     time.Time // of the newest request that was granted
+	session  *session  // that the lease ends with; nil for none
 	timer    *time.Timer
 	lost     *LostError
 	released bool // Release was called
@@ -37,8 +39,8 @@ type Lease struct {
 
 func newLease(a *attempt, token int64, database string, sent time.Time) *Lease {
 	l := &Lease{
-		locker: a.Locker, key: a.key, id: a.id, token: token, database: database, granted: sent, sent: sent, waited: a.queued && !a.unknown,
-		releasing: make(chan struct{}, 1),
+		locker: a.Locker, key: a.key, id: a.id, share: a.share, token: token, database: database, granted: sent, sent: sent,
+		waited: a.queued && !a.unknown, releasing: make(chan struct{}, 1),
 	}
 	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(a.values))
 	l.mu.Lock() // the timer may fire at once
@@ -69,7 +71,19 @@ func (l *Lease) ValidFor() time.Duration {
 	if l.lost != nil || l.released {
 		return 0
 	}
-	return max(0, trust(l.locker.options.TTL)-elapsed.Between(l.sent, time.Now()))
+	left, _ := l.left(time.Now())
+	return max(0, left)
+}
+
+// left is for how long this process can rely on the lease, and why it ends then. The mutex is held.
+func (l *Lease) left(now time.Time) (time.Duration, Reason) {
+	left := trust(l.locker.options.TTL) - elapsed.Between(l.sent, now)
+	if l.session != nil {
+		if s := l.session.left(now); s < left {
+			return s, ReasonDisconnected
+		}
+	}
+	return left, ReasonExpired
 }
 
 // Err is nil while the lease is held, as far as this process can know, else ErrReleased or a *LostError.
@@ -90,31 +104,32 @@ func (l *Lease) Err() error {
 // stands still while the machine is suspended, and every use.
 func (l *Lease) checkDeadline() {
 	l.mu.Lock()
-	left := trust(l.locker.options.TTL) - elapsed.Between(l.sent, time.Now())
+	now := time.Now()
+	left, reason := l.left(now)
 	over := left <= 0 && l.lost == nil && !l.released
-	if !over && l.lost == nil && !l.released {
-		l.timer.Reset(left) // it was renewed meanwhile
+	if !over && l.lost == nil && !l.released { // it was renewed meanwhile; the session has a timer of its own
+		l.timer.Reset(trust(l.locker.options.TTL) - elapsed.Between(l.sent, now))
 	}
 	l.mu.Unlock()
 	if over {
-		l.lose(ReasonExpired)
+		l.lose(reason)
 	}
 }
 
-// renewed notes a renewal.
-func (l *Lease) renewed(sent time.Time) {
+// renewed notes a renewal, and the session that it has bound the lease to.
+func (l *Lease) renewed(sent time.Time, one *session) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sent = sent
+	l.sent, l.session = sent, one
 	if l.lost == nil && !l.released {
 		l.timer.Reset(trust(l.locker.options.TTL) - elapsed.Between(sent, time.Now()))
 	}
 }
 
-func (l *Lease) lastSent() time.Time {
+func (l *Lease) lastSent() (sent time.Time, one *session) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.sent
+	return l.sent, l.session
 }
 
 // lose ends the lease against its holder's will.
@@ -234,7 +249,7 @@ func (l *Lease) isDone() bool {
 func (l *Lease) sendRelease(ctx context.Context) error {
 	c := l.locker.c
 	hold := l.locker.options.MinHold
-	if hold == 0 && !l.waited {
+	if hold == 0 && !l.waited && l.share == nil {
 		switch ended, err := c.releases.free(ctx, l.key, l.token); {
 		case err != nil:
 			return wrap("release", l.key, err)
@@ -243,7 +258,11 @@ func (l *Lease) sendRelease(ctx context.Context) error {
 		}
 	}
 	var next *string
-	err := c.handOver(ctx, c.sql.release, []any{
+	statement := c.sql.release
+	if l.share != nil {
+		statement = c.sql.releaseShare
+	}
+	err := c.handOver(ctx, statement, []any{
 		l.key, l.token, hold.Milliseconds(), waiterAlive.Milliseconds(), c.cfg.ClaimTTL.Milliseconds(),
 	}, &next)
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -44,6 +44,9 @@ func New(b bus.Bus, pool *pgxpool.Pool, cfg *Config) (*Locker, error) {
 	own.member = uuid.NewString()
 	own.entry = make(chan struct{}, max(1, pool.Config().MaxConns*3/4))
 	own.releases.c, own.leaves.c = own, own
+	if c.TakeoverAfter > 0 {
+		own.sessions = newSessions(own)
+	}
 	return &Locker{options: c.Options, meta: meta, c: own}, nil
 }
 

@@ -376,6 +376,7 @@ pgcoherence_lock_held{locker="lock"} 1
 # HELP pgcoherence_lock_lost_total Leases lost by reason.
 # TYPE pgcoherence_lock_lost_total counter
 pgcoherence_lock_lost_total{locker="lock",reason="closed"} 0
+pgcoherence_lock_lost_total{locker="lock",reason="disconnected"} 0
 pgcoherence_lock_lost_total{locker="lock",reason="expired"} 0
 pgcoherence_lock_lost_total{locker="lock",reason="taken"} 1
 `), "pgcoherence_lock_lost_total"))

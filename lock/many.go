@@ -131,6 +131,7 @@ func (a *attempt) sendMany(ctx context.Context, conn *pgxpool.Conn, keys []strin
 	var one reply
 	_, err = pgx.ForEachRow(rows, []any{
 		&key, &r.database, &one.granted, &one.row.token, &one.row.owner, &one.row.held, &one.row.turn, &one.row.sinceMS, &one.row.remaining, &one.row.meta,
+		&one.row.limit,
 	}, func() error {
 		switch {
 		case one.granted != nil:

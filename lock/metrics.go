@@ -52,7 +52,7 @@ func newMetrics(name string) *metrics {
 	for _, r := range []string{resultGranted, resultHeld, resultCanceled, resultError} {
 		m.results.WithLabelValues(r)
 	}
-	for _, r := range []Reason{ReasonExpired, ReasonTaken, ReasonClosed} {
+	for _, r := range []Reason{ReasonExpired, ReasonTaken, ReasonDisconnected, ReasonClosed} {
 		m.losts.WithLabelValues(string(r))
 	}
 	return m

@@ -65,7 +65,8 @@ func migrations() migrate.Component {
 const (
 	appGrants = `
 GRANT USAGE ON SCHEMA /*schema*/pgcoherence TO %[1]s;
-GRANT SELECT, INSERT, UPDATE, DELETE ON /*schema*/pgcoherence.lease, /*schema*/pgcoherence.lease_waiter TO %[1]s;
+GRANT SELECT, INSERT, UPDATE, DELETE ON /*schema*/pgcoherence.lease, /*schema*/pgcoherence.lease_waiter,
+    /*schema*/pgcoherence.lease_share TO %[1]s;
 GRANT SELECT, UPDATE ON /*schema*/pgcoherence.incarnation TO %[1]s;
 GRANT USAGE, SELECT, UPDATE ON SEQUENCE /*schema*/pgcoherence.lease_token TO %[1]s;
 GRANT SELECT ON /*schema*/pgcoherence.migration TO %[1]s;
@@ -75,10 +76,15 @@ GRANT EXECUTE ON FUNCTION /*schema*/pgcoherence.raise_incarnation, /*schema*/pgc
     /*schema*/pgcoherence.leave_queue, /*schema*/pgcoherence.leave_queues, /*schema*/pgcoherence.tell_heir,
     /*schema*/pgcoherence.lease_try, /*schema*/pgcoherence.lease_claim, /*schema*/pgcoherence.lease_enqueue,
     /*schema*/pgcoherence.lease_give, /*schema*/pgcoherence.lease_acquire, /*schema*/pgcoherence.lease_leave,
-    /*schema*/pgcoherence.lease_renew, /*schema*/pgcoherence.lease_release, /*schema*/pgcoherence.lease_guard TO %[1]s;`
+    /*schema*/pgcoherence.lease_renew, /*schema*/pgcoherence.lease_release, /*schema*/pgcoherence.lease_guard,
+    /*schema*/pgcoherence.lease_check, /*schema*/pgcoherence.lease_reap, /*schema*/pgcoherence.lease_acquire_shared,
+    /*schema*/pgcoherence.semaphore_acquire, /*schema*/pgcoherence.semaphore_resize, /*schema*/pgcoherence.share_acquire,
+    /*schema*/pgcoherence.share_try, /*schema*/pgcoherence.share_give, /*schema*/pgcoherence.share_resize,
+    /*schema*/pgcoherence.share_room_at, /*schema*/pgcoherence.share_end, /*schema*/pgcoherence.share_settle,
+    /*schema*/pgcoherence.share_hand_on TO %[1]s;`
 
 	readerGrants = `
 GRANT USAGE ON SCHEMA /*schema*/pgcoherence TO %[1]s;
-GRANT SELECT ON /*schema*/pgcoherence.lease, /*schema*/pgcoherence.lease_waiter, /*schema*/pgcoherence.incarnation,
-    /*schema*/pgcoherence.migration TO %[1]s;`
+GRANT SELECT ON /*schema*/pgcoherence.lease, /*schema*/pgcoherence.lease_waiter, /*schema*/pgcoherence.lease_share,
+    /*schema*/pgcoherence.incarnation, /*schema*/pgcoherence.migration TO %[1]s;`
 )

@@ -31,7 +31,10 @@ func (c *core) purgeNowAndThen(ctx context.Context) {
 // purge goes once through all rows, page by page in the order of their keys, so that a page costs the same however many
 // rows there are, and what was done stays done.
 func (c *core) purge(ctx context.Context) error {
-	if err := c.purgeWaiters(ctx); err != nil || c.cfg.Retention < 0 {
+	if err := c.purgeByID(ctx, c.sql.purgeWaiters); err != nil {
+		return err
+	}
+	if err := c.purgeByID(ctx, c.sql.purgeShares); err != nil || c.cfg.Retention < 0 {
 		return err
 	}
 	keep := c.cfg.Retention.Milliseconds()
@@ -48,11 +51,11 @@ func (c *core) purge(ctx context.Context) error {
 	})
 }
 
-// purgeWaiters deletes waiters that died, whatever the retention of leases is.
-func (c *core) purgeWaiters(ctx context.Context) error {
+// purgeByID deletes waiters, or shares, of the dead, whatever the retention of leases is.
+func (c *core) purgeByID(ctx context.Context, statement string) error {
 	const least = "00000000-0000-0000-0000-000000000000"
 	return c.purgePages(ctx, least, func(ctx context.Context, after string) (last *string, err error) {
-		err = c.row(ctx, c.sql.purgeWaiters, []any{after, purgePage, waiterKept.Milliseconds()}, &last)
+		err = c.row(ctx, statement, []any{after, purgePage, waiterKept.Milliseconds()}, &last)
 		return last, err
 	})
 }

@@ -13,6 +13,9 @@ var queryFiles embed.FS
 type queries struct {
 	acquire, acquireFree, acquireMany, claim, enqueue, guard, held, inspect, leave, list, makeFree, privileges, purge, purgeWaiters,
 	raise, release, releaseFree, releaseMany, renew, steal, touch, unqueue string
+
+	// Of shares, and of sessions.
+	share, guardShare, releaseShare, renewShares, heldShares, purgeShares, holders, resize, reap string
 }
 
 func loadQueries(schema string) *queries {
@@ -23,5 +26,8 @@ func loadQueries(schema string) *queries {
 		list: load("list"), makeFree: load("make_free"), privileges: load("privileges"), purge: load("purge"),
 		purgeWaiters: load("purge_waiters"), raise: load("raise"), release: load("release"), releaseFree: load("release_free"),
 		releaseMany: load("release_many"), renew: load("renew"), steal: load("steal"), touch: load("touch"), unqueue: load("unqueue"),
+
+		share: load("share"), guardShare: load("guard_share"), releaseShare: load("release_share"), renewShares: load("renew_shares"),
+		heldShares: load("held_shares"), purgeShares: load("purge_shares"), holders: load("holders"), resize: load("resize"), reap: load("reap"),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,6 +31,7 @@ const (
 // half of that if one of them has come so far. Leases whose key somebody announced a change for are due at once.
 func (h *heartbeat) due(now time.Time) (batch []*Lease, at time.Time) {
 	at = now.Add(time.Hour)
+	one, _, _ := h.c.sessions.binding()
 	h.c.mu.Lock()
 	changed := make(map[string]struct{}, len(h.c.changed))
 	for _, hash := range h.c.changed {
@@ -42,8 +44,16 @@ func (h *heartbeat) due(now time.Time) (batch []*Lease, at time.Time) {
 	}
 	h.c.mu.Unlock()
 	for _, l := range leases {
-		sent, ttl := l.lastSent(), l.locker.options.TTL
+		sent, bound := l.lastSent()
+		ttl := l.locker.options.TTL
 		dueAt := now.Add(ttl/3 - elapsed.Between(sent, now))
+		if bound != one { // to another session, or to none
+			young := time.Duration(0)
+			if bound == nil {
+				young = max(0, bindAfter-elapsed.Between(l.granted, now))
+			}
+			dueAt = minTime(dueAt, now.Add(young))
+		}
 		if len(changed) > 0 {
 			if _, ok := changed[hashOf(l.key)]; ok {
 				dueAt = now
@@ -62,6 +72,13 @@ func (h *heartbeat) due(now time.Time) (batch []*Lease, at time.Time) {
 	return batch, at
 }
 
+func minTime(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // beat renews what is due, chunk by chunk, each in a transaction of its own whose progress is kept, and returns when to
 // come back.
 func (h *heartbeat) beat(ctx context.Context, k *link) time.Time {
@@ -70,16 +87,25 @@ func (h *heartbeat) beat(ctx context.Context, k *link) time.Time {
 	if at.After(now) {
 		return at
 	}
+	shares := slices.SortedFunc(slices.Values(batch), func(a, b *Lease) int { return strings.Compare(a.key, b.key) })
+	shares = slices.DeleteFunc(shares, func(l *Lease) bool { return l.share == nil })
+	alone := slices.DeleteFunc(batch, func(l *Lease) bool { return l.share != nil })
+
 	locked := false
-	for chunk := range slices.Chunk(batch, renewChunk) {
-		some, err := h.renew(ctx, k, chunk)
-		h.c.metrics.beats.Add(1)
-		if err != nil {
-			h.failed(ctx, err)
-			_, at = h.due(time.Now())
-			return at
+	for _, kind := range []struct {
+		leases      []*Lease
+		renew, held string
+	}{{alone, h.c.sql.renew, h.c.sql.held}, {shares, h.c.sql.renewShares, h.c.sql.heldShares}} {
+		for chunk := range slices.Chunk(kind.leases, renewChunk) {
+			some, err := h.renew(ctx, k, chunk, kind.renew, kind.held)
+			h.c.metrics.beats.Add(1)
+			if err != nil {
+				h.failed(ctx, err)
+				_, at = h.due(time.Now())
+				return at
+			}
+			locked = locked || some
 		}
-		locked = locked || some
 	}
 	h.c.metrics.beatTook.Store(int64(time.Since(now)))
 	h.retryAt, h.failing = time.Time{}, false
@@ -91,7 +117,7 @@ func (h *heartbeat) beat(ctx context.Context, k *link) time.Time {
 }
 
 // renew renews a chunk, and reports whether rows of it were locked by somebody and have to be asked for again.
-func (h *heartbeat) renew(ctx context.Context, k *link, chunk []*Lease) (locked bool, err error) {
+func (h *heartbeat) renew(ctx context.Context, k *link, chunk []*Lease, renew, held string) (locked bool, err error) {
 	keys, tokens, ttls := make([]string, len(chunk)), make([]int64, len(chunk)), make([]int64, len(chunk))
 	left := make(map[int64]*Lease, len(chunk)) // by token
 	timeout := renewTimeout
@@ -103,13 +129,14 @@ func (h *heartbeat) renew(ctx context.Context, k *link, chunk []*Lease) (locked 
 	err = k.do(ctx, timeout, func(ctx context.Context, q querier) error {
 		sent := time.Now() // after a connection was made
 		var token int64
-		rows, err := q.Query(ctx, h.c.sql.renew, keys, tokens, ttls)
+		one, session, grace := h.c.sessions.binding()
+		rows, err := q.Query(ctx, renew, keys, tokens, ttls, session, grace)
 		if err != nil {
 			return err
 		}
 		_, err = pgx.ForEachRow(rows, []any{&token}, func() error {
 			if l := left[token]; l != nil {
-				l.renewed(sent)
+				l.renewed(sent, one)
 				delete(left, token)
 			}
 			return nil
@@ -117,19 +144,19 @@ func (h *heartbeat) renew(ctx context.Context, k *link, chunk []*Lease) (locked 
 		if err != nil || len(left) == 0 {
 			return err
 		}
-		locked, err = h.examine(ctx, q, left)
+		locked, err = h.examine(ctx, q, left, held)
 		return err
 	})
 	return locked, err
 }
 
 // examine finds out why leases were not renewed.
-func (h *heartbeat) examine(ctx context.Context, q querier, left map[int64]*Lease) (locked bool, err error) {
+func (h *heartbeat) examine(ctx context.Context, q querier, left map[int64]*Lease, held string) (locked bool, err error) {
 	keys, tokens := make([]string, 0, len(left)), make([]int64, 0, len(left))
 	for token, l := range left {
 		keys, tokens = append(keys, l.key), append(tokens, token)
 	}
-	rows, err := q.Query(ctx, h.c.sql.held, keys, tokens)
+	rows, err := q.Query(ctx, held, keys, tokens)
 	if err != nil {
 		return false, err
 	}

@@ -44,6 +44,11 @@ func (l *Locker) Run(ctx context.Context) error {
 	if err := c.checkStart(ctx, k); err != nil {
 		return err
 	}
+	endSession, err := c.startSession(ctx)
+	if err != nil {
+		return err
+	}
+	defer endSession()
 	var purging sync.WaitGroup
 	defer purging.Wait()
 	purging.Go(func() { c.purgeNowAndThen(ctx) })
@@ -52,6 +57,24 @@ func (l *Locker) Run(ctx context.Context) error {
 	c.loop(ctx, func(now time.Time) time.Time { return c.turn(ctx, k, h, now) })
 	c.drain(k, h)
 	return nil
+}
+
+// startSession makes the session that leases end with, if they do, and keeps one until it is ended, after the last renewal.
+func (c *core) startSession(ctx context.Context) (end func(), err error) {
+	if c.sessions == nil {
+		return func() {}, nil
+	}
+	conn, one, err := c.sessions.open(ctx)
+	if errors.Is(err, ErrConfig) {
+		return nil, fmt.Errorf("lock: start: %w", err)
+	}
+	keeping, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var kept sync.WaitGroup
+	kept.Go(func() { c.sessions.run(keeping, conn, one) })
+	return func() {
+		cancel()
+		kept.Wait()
+	}, nil
 }
 
 // checkStart connects until it succeeds, ctx ends, or it is hopeless.

@@ -73,9 +73,15 @@ func (c *core) sendTouch(ctx context.Context, q querier, ids []string) error {
 	var id string
 	var turn bool
 	var freeIn int64
+	var key string
+	var endsWithSession bool
+	var ending []string // keys of leases that may end with a session before their time
 	next := time.Hour
-	_, err = pgx.ForEachRow(rows, []any{&id, &turn, &freeIn, nil}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &turn, &freeIn, &key, &endsWithSession, nil}, func() error {
 		found[id] = true
+		if turn && endsWithSession {
+			ending = append(ending, key)
+		}
 		switch {
 		case turn && freeIn <= 0:
 			c.wake(id)
@@ -90,6 +96,9 @@ func (c *core) sendTouch(ctx context.Context, q querier, ids []string) error {
 	if next < time.Hour {
 		c.touchBy(time.Now().Add(next))
 	}
+	if err := c.reap(ctx, q, ending); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, id := range ids {
@@ -98,4 +107,33 @@ func (c *core) sendTouch(ctx context.Context, q querier, ids []string) error {
 		}
 	}
 	return nil
+}
+
+// reap has leases taken away whose owners' sessions have ended, and has the waiters touched again when that is next to be
+// looked at.
+func (c *core) reap(ctx context.Context, q querier, keys []string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	channel, prefix, hints := c.hintTo()
+	rows, err := q.Query(ctx, c.sql.reap, keys, waiterAlive.Milliseconds(), c.cfg.ClaimTTL.Milliseconds(), channel, prefix)
+	if err != nil {
+		return err
+	}
+	var heirs []string
+	var heir *string
+	var lookIn *int64
+	_, err = pgx.ForEachRow(rows, []any{&heir, &lookIn}, func() error {
+		if heir != nil {
+			heirs = append(heirs, *heir)
+		}
+		if lookIn != nil {
+			c.touchBy(time.Now().Add(time.Duration(*lookIn+1) * time.Millisecond))
+		}
+		return nil
+	})
+	for _, id := range heirs {
+		c.handed(ctx, id, hints)
+	}
+	return err
 }

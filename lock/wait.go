@@ -18,11 +18,17 @@ import (
 // A waiter is woken through the bus when it is its turn, and looks for itself at least once a second. A connection is
 // taken from the pool for each statement and never while waiting.
 func (l *Locker) Acquire(ctx context.Context, key string) (*Lease, error) {
+	return l.acquire(ctx, key, nil)
+}
+
+func (l *Locker) acquire(ctx context.Context, key string, s *share) (*Lease, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
 	begun := time.Now()
-	lease, err := l.attempt(ctx, key).await(ctx)
+	a := l.attempt(ctx, key)
+	a.share = s
+	lease, err := a.await(ctx)
 	l.c.metrics.acquired(err)
 	l.c.metrics.waited(time.Since(begun), err)
 	return lease, err
@@ -173,7 +179,7 @@ func (a *attempt) enqueue(ctx context.Context, w *waiter) (free bool, err error)
 	err, ok := finish(ctx, 0, longestTry, func(ctx context.Context) error {
 		defer c.exit(conn)
 		for {
-			err := conn.QueryRow(ctx, c.sql.enqueue, w.key, w.id, c.cfg.Owner, c.member, waits, channel, prefix).Scan(&r.free, &r.remaining)
+			err := conn.QueryRow(ctx, c.sql.enqueue, w.key, w.id, c.cfg.Owner, c.member, waits, channel, prefix, a.share.wants()).Scan(&r.free, &r.remaining)
 			if !conflicting(err) || !backoff.Wait(ctx, conflictWait()) {
 				return err
 			}

@@ -185,7 +185,7 @@ func TestWaiterDies(t *testing.T) {
 	var turn bool
 	var freeIn int64
 	before := clock()
-	require.NoError(t, pool.QueryRow(ctx, queries["touch.sql"], []string{alive}, 5000, cfg.ClaimTTL.Milliseconds()).Scan(nil, &turn, &freeIn, nil))
+	require.NoError(t, pool.QueryRow(ctx, queries["touch.sql"], []string{alive}, 5000, cfg.ClaimTTL.Milliseconds()).Scan(nil, &turn, &freeIn, nil, nil, nil))
 	require.True(t, turn, "the first that is alive")
 	require.LessOrEqual(t, freeIn, deadline.Sub(before).Milliseconds()+1)
 	o := <-second
@@ -301,7 +301,7 @@ func TestTouchWaitsForNobody(t *testing.T) {
 		require.NoError(t, pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 			_, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '100ms'") // of a wait that does not come about
 			require.NoError(t, err)
-			return tx.QueryRow(ctx, queries["touch.sql"], []string{id}, 5000, 2000).Scan(&found, nil, nil, nil)
+			return tx.QueryRow(ctx, queries["touch.sql"], []string{id}, 5000, 2000).Scan(&found, nil, nil, nil, nil, nil)
 		}))
 		require.NoError(t, pool.QueryRow(ctx, "SELECT next_until, seen_at FROM pgcoherence.lease JOIN pgcoherence.lease_waiter ON id = next_id").Scan(&until, &seen))
 		return found, until, seen

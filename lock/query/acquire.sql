@@ -4,5 +4,5 @@ SELECT t.placed, (extract(epoch FROM t.server) * 1000000)::bigint AS server_us, 
        t.token, t.owner, t.held, t.turn,
        (extract(epoch FROM clock_timestamp() - t.since) * 1000)::bigint AS since_ms,
        (extract(epoch FROM CASE WHEN isfinite(t.expires_at) THEN t.expires_at - clock_timestamp() END) * 1000)::bigint AS remaining_ms,
-       t.meta::text
+       t.meta::text, t.max_group
 FROM /*schema*/pgcoherence.lease_try($1::text, $2::text::uuid, $3::text, $4::bigint * interval '1 ms', $5::text::jsonb, $6::bigint * interval '1 ms') AS t

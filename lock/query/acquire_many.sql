@@ -34,7 +34,8 @@ WITH place AS MATERIALIZED (
     RETURNING l.key, l.token
 )
 SELECT taken.key, (SELECT database FROM place) AS placed, taken.token AS granted, NULL::bigint AS token, NULL::text AS owner,
-       NULL::boolean AS held, NULL::boolean AS turn, NULL::bigint AS since_ms, NULL::bigint AS remaining_ms, NULL::text AS meta
+       NULL::boolean AS held, NULL::boolean AS turn, NULL::bigint AS since_ms, NULL::bigint AS remaining_ms, NULL::text AS meta,
+       NULL::integer AS max_group
 FROM taken
 UNION ALL
 SELECT k.key, (SELECT database FROM place), NULL, l.token, l.owner, l.expires_at > clock_timestamp(), l.expires_at <= clock_timestamp()
@@ -42,7 +43,7 @@ SELECT k.key, (SELECT database FROM place), NULL, l.token, l.owner, l.expires_at
             OR /*schema*/pgcoherence.may_take(l.key, $2::text::uuid, $6::bigint * interval '1 ms', l.next_id, l.next_until)),
        (extract(epoch FROM clock_timestamp() - l.since) * 1000)::bigint,
        (extract(epoch FROM CASE WHEN isfinite(l.expires_at) THEN l.expires_at - clock_timestamp() END) * 1000)::bigint,
-       l.meta::text
+       l.meta::text, CASE WHEN l.group_token = l.token THEN l.group_limit END
 FROM unnest($1::text[]) AS k (key)
      LEFT JOIN LATERAL (
          SELECT r.* FROM /*schema*/pgcoherence.lease AS r WHERE r.key || '' = k.key ORDER BY r.rev DESC LIMIT 1

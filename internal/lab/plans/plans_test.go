@@ -156,6 +156,8 @@ func fill(ctx context.Context, t *testing.T, pool *pgxpool.Pool) {
 	for _, sql := range []string{
 		`INSERT INTO pgcoherence.lease (key, token, grant_id, expires_at) SELECT 'key ' || i, i, gen_random_uuid(), clock_timestamp() FROM generate_series(1, 30000) AS i`,
 		`INSERT INTO pgcoherence.lease_waiter (id, key) SELECT gen_random_uuid(), 'key ' || i % 3000 FROM generate_series(1, 20000) AS i`,
+		`INSERT INTO pgcoherence.lease_share (key, token, grant_id, expires_at)
+		 SELECT 'key ' || i % 20000, 100000 + i, gen_random_uuid(), clock_timestamp() FROM generate_series(1, 30000) AS i`,
 		`INSERT INTO pgcoherence.event (xid, n, topic, keys) SELECT (i / 3 + 1)::text::xid8, i, 'topic', ARRAY['k' || i] FROM generate_series(1, 50000) AS i`,
 		`INSERT INTO pgcoherence.session_user (user_id) SELECT 'user' || i FROM generate_series(0, 20000) AS i`,
 		`INSERT INTO pgcoherence.session (key, proof, id, user_id, last_write, data, expires_at, issuer, sid)
