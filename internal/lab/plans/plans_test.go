@@ -159,6 +159,7 @@ func fill(ctx context.Context, t *testing.T, pool *pgxpool.Pool) {
 		`INSERT INTO pgcoherence.lease_share (key, token, grant_id, expires_at)
 		 SELECT 'key ' || i % 20000, 100000 + i, gen_random_uuid(), clock_timestamp() FROM generate_series(1, 30000) AS i`,
 		`INSERT INTO pgcoherence.event (xid, n, topic, keys) SELECT (i / 3 + 1)::text::xid8, i, 'topic', ARRAY['k' || i] FROM generate_series(1, 50000) AS i`,
+		`INSERT INTO pgcoherence.pod_reply (question, pod, reply) SELECT md5((i / 50)::text)::uuid, gen_random_uuid(), '{}' FROM generate_series(1, 20000) AS i`,
 		`INSERT INTO pgcoherence.session_user (user_id) SELECT 'user' || i FROM generate_series(0, 20000) AS i`,
 		`INSERT INTO pgcoherence.session (key, proof, id, user_id, last_write, data, expires_at, issuer, sid)
 		 SELECT substr(sha256(i::text::bytea), 1, 16), substr(sha256(i::text::bytea), 17, 16), gen_random_uuid(), 'user' || i % 20000, gen_random_uuid(), 'x',
