@@ -61,8 +61,8 @@ func newControl(
 		request: &confirmer.request,
 	}
 
-	// In order of urgency, one turn each: the order is part of the protocol. Nothing is done before this pod's row is committed; a
-	// difference comes before the beat that it proves, and before the sweep that starts from it.
+	// In order of urgency, one turn each: the order is part of the protocol. Nothing is done before this pod's row is
+	// committed; a difference comes before the beat that it proves, and before the sweep that starts from it.
 	c.tasks = []task{
 		{"register", c.heartbeat.registerDue, c.heartbeat.register},
 		{"read difference", reader.due, reader.run},

@@ -125,14 +125,14 @@ func (r *pruner) measure(ctx context.Context, conn *pgx.Conn, now time.Time) err
 	var oldest *int64
 	r.stats.statements.Add(1)
 	err := conn.QueryRow(ctx, r.sql.measure, strconv.FormatUint(r.pruned.Xmax, 10)).Scan(&rows, &oldest)
-	var refused *pgconn.PgError
-	switch {
-	case errors.As(err, &refused): // a metric is not worth the connection
+	if _, refused := pgerr.As(err); refused { // a metric is not worth the connection
 		r.log.DebugContext(ctx, "log not measured", slog.Any("error", err))
 		return nil
-	case err != nil:
+	}
+	if err != nil {
 		return fmt.Errorf("measure the log: %w", err)
 	}
+
 	size := logSize{at: now, rows: rows}
 	if oldest != nil {
 		size.oldest = time.Duration(*oldest) * time.Millisecond

@@ -69,7 +69,8 @@ func (l *listener) connect(ctx context.Context) (*pgx.Conn, error) {
 var errHandled = errors.New("bus: handled")
 
 // lost implements pgxlisten's LogError: the connection is gone, or about to be. Where pgxlisten would go on with it, as after
-// a notification on a channel that is not ours, it ends here: from now on this pod takes it for lost.
+// a backlog that could not be read or a notification on a channel that is not ours, it ends here: from now on this pod takes
+// it for lost.
 func (l *listener) lost(ctx context.Context, err error) {
 	ended := l.forget()
 	if ctx.Err() != nil || errors.Is(err, errHandled) {
@@ -114,18 +115,13 @@ func (l *listener) kick() {
 // HandleBacklog implements pgxlisten.BacklogHandler: it runs after LISTEN, so nothing falls between. Catching up and
 // listening are one connection, so both ends are the same server.
 func (l *listener) HandleBacklog(ctx context.Context, _ string, conn *pgx.Conn) error {
-	err := l.catchUp(ctx, conn)
+	if err := l.catchUp(ctx, conn); err != nil {
+		return err // which lost makes the end of the connection
+	}
+
 	l.mu.Lock()
 	s := l.session
 	l.mu.Unlock()
-
-	if err != nil {
-		// pgxlisten would only log this and listen on, as if all were well.
-		if s != nil {
-			_ = s.net.Close()
-		}
-		return err
-	}
 	if s != nil {
 		_ = s.net.SetDeadline(time.Time{})
 	}
