@@ -14,7 +14,6 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
-	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 )
 
 // TryAcquire takes a lease if it is free and nobody waits for it; else the error is a *HeldError. It writes nothing
@@ -286,23 +285,17 @@ func (a *attempt) send(ctx context.Context, conn *pgxpool.Conn, common string, r
 func (a *attempt) sendShare(ctx context.Context, conn *pgxpool.Conn, r *reply) error {
 	var database, heir *string
 	var serverMicros, relation *int64
-	channel, prefix, hints := a.c.hintTo()
-	send := func() error {
+	hinted, err := a.c.withHint(func(channel, prefix *string) error {
 		r.sent = a.sending()
 		return conn.QueryRow(ctx, a.c.sql.share, a.key, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta, waiterAlive.Milliseconds(),
 			a.c.cfg.ClaimTTL.Milliseconds(), a.share.limit, channel, prefix).
 			Scan(&database, &serverMicros, &relation, &r.granted,
 				&r.row.token, &r.row.owner, &r.row.held, &r.row.turn, &r.row.sinceMS, &r.row.remaining, &r.row.meta, &r.row.limit, &heir)
-	}
-	err := send()
-	if hints && pgerr.IsQueueFull(err) {
-		channel, prefix, hints = nil, nil, false
-		err = send()
-	}
+	})
 	r.arrived = time.Now()
 	a.foundAt(r, err, database, serverMicros, relation)
 	if err == nil && heir != nil {
-		a.c.handed(ctx, *heir, hints)
+		a.c.handed(ctx, *heir, hinted)
 	}
 	return err
 }

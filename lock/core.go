@@ -138,16 +138,24 @@ func detached(ctx context.Context) (context.Context, context.CancelFunc) {
 //
 // The last two parameters of the statement are where the hint goes to.
 func (c *core) handOver(ctx context.Context, sql string, args []any, next **string) error {
-	channel, prefix, hints := c.hintTo()
-	err := c.row(ctx, sql, append(args[:len(args):len(args)], channel, prefix), next)
-	if hints && pgerr.IsQueueFull(err) {
-		hints = false
-		err = c.row(ctx, sql, append(args[:len(args):len(args)], nil, nil), next)
-	}
+	hinted, err := c.withHint(func(channel, prefix *string) error {
+		return c.row(ctx, sql, append(args[:len(args):len(args)], channel, prefix), next)
+	})
 	if err == nil && *next != nil {
-		c.handed(ctx, **next, hints)
+		c.handed(ctx, **next, hinted)
 	}
 	return err
+}
+
+// withHint sends a statement that hints to where hintTo says, and once more without a hint if the notification queue is
+// full. It reports whether the statement has hinted.
+func (c *core) withHint(send func(channel, prefix *string) error) (hinted bool, err error) {
+	channel, prefix, hinted := c.hintTo()
+	err = send(channel, prefix)
+	if hinted && pgerr.IsQueueFull(err) {
+		return false, send(nil, nil)
+	}
+	return hinted, err
 }
 
 // handed wakes a waiter that was handed a lease.

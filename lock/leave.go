@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
-	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 )
 
 // leaves takes waiters that have given up, and grants that reached nobody, out of queues, in the background: the context
@@ -85,10 +84,10 @@ func (c *core) leave(batch []leaving) {
 	defer cancel()
 	wait := backoff.Backoff{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
 	for {
-		heirs, err := c.sendLeave(ctx, keys, ids)
+		heirs, hinted, err := c.sendLeave(ctx, keys, ids)
 		if err == nil {
 			for _, heir := range heirs {
-				c.handed(ctx, heir.id, heir.hinted)
+				c.handed(ctx, heir, hinted)
 			}
 			return
 		}
@@ -100,33 +99,24 @@ func (c *core) leave(batch []leaving) {
 	}
 }
 
-// heir is a waiter that was handed a lease.
-type heir struct {
-	id     string
-	hinted bool // the statement has sent a hint
-}
-
-func (c *core) sendLeave(ctx context.Context, keys, ids []string) ([]heir, error) {
-	channel, prefix, hints := c.hintTo()
-	ask := func() ([]heir, error) {
-		rows, err := c.pool.Query(ctx, c.sql.leave, keys, ids, waiterAlive.Milliseconds(), c.cfg.ClaimTTL.Milliseconds(), channel, prefix)
-		if err != nil {
-			return nil, err
+// sendLeave returns the waiters that were handed what others left, and whether the statement has sent them a hint.
+func (c *core) sendLeave(ctx context.Context, keys, ids []string) (heirs []string, hinted bool, err error) {
+	hinted, err = c.withHint(func(channel, prefix *string) error {
+		ask := func() error {
+			rows, err := c.pool.Query(ctx, c.sql.leave, keys, ids, waiterAlive.Milliseconds(), c.cfg.ClaimTTL.Milliseconds(), channel, prefix)
+			if err == nil {
+				heirs, err = pgx.CollectRows(rows, pgx.RowTo[string])
+			}
+			return err
 		}
-		return pgx.CollectRows(rows, func(r pgx.CollectableRow) (heir, error) {
-			h := heir{hinted: hints}
-			return h, r.Scan(&h.id)
-		})
-	}
-	heirs, err := ask()
-	for conflicting(err) && backoff.Wait(ctx, conflictWait()) {
-		heirs, err = ask()
-	}
-	if hints && pgerr.IsQueueFull(err) {
-		channel, prefix, hints = nil, nil, false
-		heirs, err = ask()
-	}
-	return heirs, err
+
+		err := ask()
+		for conflicting(err) && backoff.Wait(ctx, conflictWait()) {
+			err = ask()
+		}
+		return err
+	})
+	return heirs, hinted, err
 }
 
 // leaveNow takes a grant back and returns when that is done: the same id is about to ask again.

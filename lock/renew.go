@@ -87,8 +87,8 @@ func (h *heartbeat) beat(ctx context.Context, k *link) time.Time {
 	if at.After(now) {
 		return at
 	}
-	shares := slices.SortedFunc(slices.Values(batch), func(a, b *Lease) int { return strings.Compare(a.key, b.key) })
-	shares = slices.DeleteFunc(shares, func(l *Lease) bool { return l.share == nil })
+	shares := slices.DeleteFunc(slices.Clone(batch), func(l *Lease) bool { return l.share == nil })
+	slices.SortFunc(shares, func(a, b *Lease) int { return strings.Compare(a.key, b.key) })
 	alone := slices.DeleteFunc(batch, func(l *Lease) bool { return l.share != nil })
 
 	locked := false
