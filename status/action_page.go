@@ -2,7 +2,6 @@ package status
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -113,7 +112,7 @@ var (
 func (h *Handler) mayAct(r *http.Request) error {
 	if h.cfg.ActionToken != "" {
 		given, want := sha256.Sum256([]byte(r.PostFormValue("action_token"))), sha256.Sum256([]byte(h.cfg.ActionToken))
-		if subtle.ConstantTimeCompare(given[:], want[:]) != 1 {
+		if !sameToken(given, want) {
 			return errWrongActionToken
 		}
 	}

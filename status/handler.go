@@ -258,7 +258,7 @@ func (h *Handler) page(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-var templates = template.Must(template.New("").Funcs(templateFuncs).ParseFS(pages, "page/login.html", "page/find.html", "page/actions.html", "page/plain.html"))
+var templates = template.Must(template.New("").Funcs(templateFuncs).ParseFS(pages, "page/head.html", "page/login.html", "page/find.html", "page/actions.html", "page/plain.html"))
 
 // askToken serves the page that asks for the token, after a wrong one or for the first time.
 func (h *Handler) askToken(w http.ResponseWriter, wrong bool) {

@@ -58,7 +58,7 @@ func TestPageFiles(t *testing.T) {
 		require.NotContains(t, string(text), `href="/`, "%s: links are relative, for any prefix", path)
 		return nil
 	}))
-	require.Equal(t, 8, n)
+	require.Equal(t, 9, n)
 }
 
 // TestMounted: below a prefix, in every way.

@@ -12,7 +12,17 @@ func (h *Handler) plain(w http.ResponseWriter, r *http.Request) {
 }
 
 // templateFuncs are what the pages call.
-var templateFuncs = template.FuncMap{"ago": agoOf, "word": wordOf, "since": func(t time.Time) string { return time.Since(t).Round(time.Second).String() }}
+var templateFuncs = template.FuncMap{
+	"ago": agoOf, "word": wordOf, "since": func(t time.Time) string { return time.Since(t).Round(time.Second).String() }, "head": headOf,
+}
+
+// pageHead is what head.html shows, the beginning of every page that is made for its request.
+type pageHead struct {
+	Root  string // leads to the live page
+	Title string
+}
+
+func headOf(root, title string) pageHead { return pageHead{root, title} }
 
 // agoOf is the age of a pod's last beat.
 func agoOf(p Pod) string {
