@@ -13,10 +13,8 @@ import (
 // RenameDevice changes what a user calls one of their sessions, by its public id: Device.Label in lists. ErrNotFound: the
 // user has no such session, or it is over.
 func (s *Store[T]) RenameDevice(ctx context.Context, user string, id uuid.UUID, label string) (bus.Receipt, error) {
-	if user != "" {
-		if err := checkUser(user); err != nil {
-			return bus.Receipt{}, err
-		}
+	if err := checkOwner(user); err != nil {
+		return bus.Receipt{}, err
 	}
 	label = Device{Label: label}.clean().Label
 	return s.changing(ctx, "rename device", s.sql.setDevice, id.String(), user, label)

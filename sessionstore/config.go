@@ -268,3 +268,11 @@ func (c *Config[T]) validate() error {
 	}
 	return nil
 }
+
+func (c *Config[T]) sealer() sealer {
+	return sealer{keys: c.SealKeys, others: c.AcceptKeys, unsealed: c.AcceptUnsealed}
+}
+
+func (c *Config[T]) logger() *slog.Logger {
+	return c.Logger.With(slog.String("component", "sessionstore"), slog.String("name", c.Name))
+}

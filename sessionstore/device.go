@@ -88,6 +88,15 @@ func checkUser(user string) error {
 	return nil
 }
 
+// checkOwner is checkUser for a session that may be nobody's yet.
+func checkOwner(user string) error {
+	if user == "" {
+		return nil
+	}
+
+	return checkUser(user)
+}
+
 func checkSID(issuer, sid string) error {
 	if (issuer == "") != (sid == "") {
 		return fmt.Errorf("%w: issuer and sid go together", ErrInvalid)

@@ -68,9 +68,7 @@ func NewLocal[T any](b *bus.Local, cfg *Config[T]) (*LocalStore[T], error) {
 
 	s := &LocalStore[T]{
 		form: &Store[T]{
-			cfg: c, share: shareNot,
-			sealer: sealer{keys: c.SealKeys, others: c.AcceptKeys, unsealed: c.AcceptUnsealed},
-			log:    c.Logger.With(slog.String("component", "sessionstore"), slog.String("name", c.Name)),
+			cfg: c, share: shareNot, sealer: c.sealer(), log: c.logger(),
 		},
 		bus: b, ready: make(chan struct{}),
 		sessions: map[uuid.UUID]*record{}, index: map[key]uuid.UUID{}, byUser: map[string]map[uuid.UUID]struct{}{},

@@ -120,10 +120,8 @@ func (s *LocalStore[T]) SetPolicy(ctx context.Context, token string, policy Poli
 
 // RenameDevice implements Sessions.
 func (s *LocalStore[T]) RenameDevice(ctx context.Context, user string, id uuid.UUID, label string) (bus.Receipt, error) {
-	if user != "" {
-		if err := checkUser(user); err != nil {
-			return bus.Receipt{}, err
-		}
+	if err := checkOwner(user); err != nil {
+		return bus.Receipt{}, err
 	}
 	return s.write(ctx, func(now time.Time, w *localWrite) error {
 		rec, ok := s.sessions[id]

@@ -25,19 +25,15 @@ func (s *LocalStore[T]) Revoke(ctx context.Context, token string) (bus.Receipt, 
 			s.endRecord(w, rec, now, ReasonLogout)
 			return nil
 		}
-		for _, k := range rec.keys() { // once more, so that the receipt stands for it
-			w.keys = append(w.keys, k.String())
-		}
+		w.changed(rec) // once more, so that the receipt stands for it
 		return nil
 	})
 }
 
 // RevokeByID implements Sessions.
 func (s *LocalStore[T]) RevokeByID(ctx context.Context, user string, id uuid.UUID) (bus.Receipt, error) {
-	if user != "" {
-		if err := checkUser(user); err != nil {
-			return bus.Receipt{}, err
-		}
+	if err := checkOwner(user); err != nil {
+		return bus.Receipt{}, err
 	}
 	return s.write(ctx, func(now time.Time, w *localWrite) error {
 		rec, ok := s.sessions[id]

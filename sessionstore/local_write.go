@@ -17,6 +17,13 @@ type localWrite struct {
 	ending bool // sessions may have ended: streams are checked
 }
 
+// changed notes the keys of a session that is no longer what it was.
+func (w *localWrite) changed(rec *record) {
+	for _, k := range rec.keys() {
+		w.keys = append(w.keys, k.String())
+	}
+}
+
 // write runs fn, which reads the maps and returns what to change, as the only write at the time. The change counts once
 // the database has it.
 func (s *LocalStore[T]) write(ctx context.Context, fn func(now time.Time, w *localWrite) error) (bus.Receipt, error) {
@@ -63,9 +70,7 @@ func (s *LocalStore[T]) writeLocked(ctx context.Context, fn func(now time.Time, 
 func (s *LocalStore[T]) putRecord(w *localWrite, rec *record) {
 	w.rows = append(w.rows, rowOf(kindSession, rec.Info.ID.String(), rec.withUse()))
 	w.apply = append(w.apply, func() { s.put(rec) })
-	for _, k := range rec.keys() {
-		w.keys = append(w.keys, k.String())
-	}
+	w.changed(rec)
 }
 
 // endRecord empties a session and keeps it as ended.
@@ -91,9 +96,7 @@ func (s *LocalStore[T]) raiseUser(w *localWrite, user string, forgotten time.Tim
 	w.rows = append(w.rows, rowOf(kindUser, hex.EncodeToString(d[:]), u))
 	w.apply = append(w.apply, func() { s.users[d] = u })
 	for id := range s.byUser[user] {
-		for _, k := range s.sessions[id].keys() {
-			w.keys = append(w.keys, k.String())
-		}
+		w.changed(s.sessions[id])
 	}
 	w.ending = true
 	return u.Gen

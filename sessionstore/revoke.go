@@ -92,10 +92,8 @@ func (s *Store[T]) RevokeByIDTx(ctx context.Context, tx pgx.Tx, user string, id 
 
 func (s *Store[T]) revokeByID(ctx context.Context, user string, id uuid.UUID) func(pgx.Tx, *changes) (int, error) {
 	return func(tx pgx.Tx, c *changes) (int, error) {
-		if user != "" {
-			if err := checkUser(user); err != nil {
-				return 0, err
-			}
+		if err := checkOwner(user); err != nil {
+			return 0, err
 		}
 		args := []any{id.String(), user, string(ReasonDevice), string(ReasonLogout), actorOf(ctx)}
 		n, err := s.endRows(ctx, tx, c, ReasonDevice, s.sql.revokeID, args...)

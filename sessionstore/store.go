@@ -59,10 +59,10 @@ func New[T any](b bus.Bus, pool *pgxpool.Pool, cfg *Config[T]) (*Store[T], error
 	}
 	s := &Store[T]{
 		cfg: c, bus: b, pool: pool, sql: loadQueries(c.Schema), share: sharingOf(&c),
-		sealer:  sealer{keys: c.SealKeys, others: c.AcceptKeys, unsealed: c.AcceptUnsealed},
+		sealer:  c.sealer(),
 		lookups: newLookups(c.MaxLookups, c.MaxWaiting),
 		ready:   make(chan struct{}),
-		log:     c.Logger.With(slog.String("component", "sessionstore"), slog.String("name", c.Name)),
+		log:     c.logger(),
 	}
 	s.touches.init()
 	s.streams.init(s.cfg.now)
