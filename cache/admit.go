@@ -2,7 +2,6 @@ package cache
 
 import (
 	"github.com/pgcoherence/pgcoherence/cache/internal/history"
-	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
 
@@ -109,7 +108,7 @@ func (c *Cache[K, V]) label(f *call[K, V], o *outcome[V]) (at position.Snapshot,
 
 // tagStart returns when a call began for its tags.
 func (c *Cache[K, V]) tagStart(f *call[K, V]) *loadStart {
-	if c.weak != (hook.CacheGuards{}) && c.weak.TagsForLater {
+	if c.weak.TagsForLater {
 		return noLoadStart
 	}
 	return f.began

@@ -249,7 +249,7 @@ func (c *Cache[K, V]) position() (p place) {
 // between makes it an old one, and what is read then is not stored. The other way round a position from before a reset
 // would pass for one of the new epoch.
 func (c *Cache[K, V]) readPosition() (epoch uint32, p place) {
-	if c.weak != (hook.CacheGuards{}) && c.weak.EpochLate {
+	if c.weak.EpochLate {
 		p = c.late.position(c.position)
 		return c.epoch.Load(), p
 	}
