@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/sdk/trace"
@@ -18,6 +17,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/cache"
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
+	"github.com/pgcoherence/pgcoherence/internal/lab/tables"
 	"github.com/pgcoherence/pgcoherence/lock"
 	pgotel "github.com/pgcoherence/pgcoherence/otel"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
@@ -30,20 +30,7 @@ var quiet = slog.New(slog.DiscardHandler)
 // secret is in every key, name and token here, and must be in no span.
 const secret = "hunter2"
 
-var template = &pgtest.Template{Name: "otel", Make: func(ctx context.Context, dsn string) error {
-	pool, err := pgxpool.New(ctx, dsn)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	if err := bus.Migrate(ctx, pool, &bus.MigrateConfig{Logger: quiet}); err != nil {
-		return err
-	}
-	if err := lock.Migrate(ctx, pool, &lock.MigrateConfig{Logger: quiet}); err != nil {
-		return err
-	}
-	return sessionstore.Migrate(ctx, pool, &sessionstore.MigrateConfig{Logger: quiet})
-}}
+var template = tables.Template("otel")
 
 func setup(t *testing.T) (*tracetest.SpanRecorder, *pgotel.Tracer) {
 	t.Helper()

@@ -14,25 +14,13 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
+	"github.com/pgcoherence/pgcoherence/internal/lab/tables"
 	"github.com/pgcoherence/pgcoherence/lock"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 	"github.com/pgcoherence/pgcoherence/status"
 )
 
-var fullTemplate = &pgtest.Template{Name: "status-full", Make: func(ctx context.Context, dsn string) error {
-	pool, err := pgxpool.New(ctx, dsn)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	if err := bus.Migrate(ctx, pool, &bus.MigrateConfig{Logger: quiet}); err != nil {
-		return err
-	}
-	if err := lock.Migrate(ctx, pool, &lock.MigrateConfig{Logger: quiet}); err != nil {
-		return err
-	}
-	return sessionstore.Migrate(ctx, pool, &sessionstore.MigrateConfig{Logger: quiet})
-}}
+var fullTemplate = tables.Template("status-full")
 
 // member is one pod of a fleet, with all that a status.Config can have.
 type member struct {

@@ -16,7 +16,7 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
-	"github.com/pgcoherence/pgcoherence/lock"
+	"github.com/pgcoherence/pgcoherence/internal/lab/tables"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
@@ -26,21 +26,7 @@ func TestMain(m *testing.M) {
 
 var quiet = slog.New(slog.DiscardHandler)
 
-var template = &pgtest.Template{Name: "cli", Make: func(ctx context.Context, dsn string) error {
-	pool, err := pgxpool.New(ctx, dsn)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-
-	if err := bus.Migrate(ctx, pool, &bus.MigrateConfig{Logger: quiet}); err != nil {
-		return err
-	}
-	if err := lock.Migrate(ctx, pool, &lock.MigrateConfig{Logger: quiet}); err != nil {
-		return err
-	}
-	return sessionstore.Migrate(ctx, pool, &sessionstore.MigrateConfig{Logger: quiet})
-}}
+var template = tables.Template("cli")
 
 // TestScripts runs testdata/*.txtar, each on a database of its own with all tables; one whose name begins with "empty"
 // gets a database without any. Besides testscript's own commands there are:

@@ -57,13 +57,19 @@ func read(t *testing.T, name string) string {
 	return string(text)
 }
 
+// fromPackage returns where a program of Debian's package prometheus is.
+func fromPackage(t *testing.T, name string) string {
+	t.Helper()
+	program, err := exec.LookPath(name)
+	if err != nil {
+		pgtest.Missing(t, "%s is not on this machine (Debian: apt-get install prometheus)", name)
+	}
+	return program
+}
+
 func promtool(t *testing.T, input io.Reader, args ...string) {
 	t.Helper()
-	program, err := exec.LookPath("promtool")
-	if err != nil {
-		pgtest.Missing(t, "promtool is not on this machine (Debian: apt-get install prometheus)")
-	}
-	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd := exec.CommandContext(t.Context(), fromPackage(t, "promtool"), args...)
 	cmd.Stdin = input
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)

@@ -25,6 +25,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/cache"
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
+	"github.com/pgcoherence/pgcoherence/internal/lab/tables"
 	"github.com/pgcoherence/pgcoherence/lock"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 	"github.com/pgcoherence/pgcoherence/status"
@@ -37,13 +38,7 @@ type prometheusServer struct{ address string }
 
 func startPrometheus(t *testing.T, targets []string) *prometheusServer {
 	t.Helper()
-	program, err := exec.LookPath("prometheus")
-	if err != nil {
-		if ci, _ := strconv.ParseBool(os.Getenv("CI")); ci {
-			t.Fatal("prometheus is not on this machine, and CI has to test with it")
-		}
-		t.Skip("*** NOT TESTED: prometheus is not on this machine (Debian: apt-get install prometheus)")
-	}
+	program := fromPackage(t, "prometheus")
 	dir := t.TempDir()
 	config := fmt.Sprintf("global: {scrape_interval: %v, evaluation_interval: %v}\nrule_files: [alerts.yml]\nscrape_configs:\n  - job_name: app\n    static_configs: [{targets: [%s]}]\n",
 		scrape, scrape, strings.Join(targets, ", "))
@@ -204,9 +199,7 @@ func TestDashboardOnPrometheus(t *testing.T) {
 	pool, err := pgxpool.New(t.Context(), server.DSN(""))
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	require.NoError(t, bus.Migrate(t.Context(), pool, &bus.MigrateConfig{Logger: quiet}))
-	require.NoError(t, lock.Migrate(t.Context(), pool, &lock.MigrateConfig{Logger: quiet}))
-	require.NoError(t, sessionstore.Migrate(t.Context(), pool, &sessionstore.MigrateConfig{Logger: quiet}))
+	require.NoError(t, tables.Make(t.Context(), pool))
 	var targets []string
 	for _, name := range []string{"web-1", "web-2"} {
 		targets = append(targets, busyPod(t, pool, name))

@@ -25,8 +25,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/internal/lab/docs"
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
-	"github.com/pgcoherence/pgcoherence/lock"
-	"github.com/pgcoherence/pgcoherence/sessionstore"
+	"github.com/pgcoherence/pgcoherence/internal/lab/tables"
 )
 
 func TestMain(m *testing.M) {
@@ -353,24 +352,17 @@ func makeTables(ctx context.Context, dsn string) error {
 		return err
 	}
 	defer pool.Close()
-	for _, migrate := range []func() error{
-		func() error { return bus.Migrate(ctx, pool, nil) },
-		func() error { return lock.Migrate(ctx, pool, nil) },
-		func() error { return sessionstore.Migrate(ctx, pool, nil) },
-		func() error {
-			tables, err := os.ReadFile("testdata/tables.sql")
-			if err != nil {
-				return err
-			}
-			_, err = pool.Exec(ctx, string(tables))
-			return err
-		},
-	} {
-		if err := migrate(); err != nil {
-			return err
-		}
+	if err := tables.Make(ctx, pool); err != nil {
+		return err
 	}
-	return nil
+
+	more, err := os.ReadFile("testdata/tables.sql")
+	if err != nil {
+		return err
+	}
+	_, err = pool.Exec(ctx, string(more))
+
+	return err
 }
 
 // promtool checks rules. Where it is not installed the test says so loudly, and fails in CI.
@@ -379,10 +371,7 @@ func promtool(t *testing.T, rules []byte) error {
 	require.NotEmpty(t, rules, "no PromQL found")
 	name, err := exec.LookPath("promtool")
 	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("promtool is not on this machine, and CI has to test with it")
-		}
-		t.Skip("*** NOT TESTED: promtool is not on this machine (Debian: apt-get install prometheus)")
+		pgtest.Missing(t, "promtool is not on this machine (Debian: apt-get install prometheus)")
 	}
 	file := filepath.Join(t.TempDir(), "rules.yml")
 	require.NoError(t, os.WriteFile(file, rules, 0o600))

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,12 +17,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
 	"github.com/pgcoherence/pgcoherence/internal/lab/plans"
+	"github.com/pgcoherence/pgcoherence/internal/lab/tables"
 	"github.com/pgcoherence/pgcoherence/internal/sqltext"
-	"github.com/pgcoherence/pgcoherence/lock"
-	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main(m)) }
@@ -149,10 +146,7 @@ func explain(ctx context.Context, t *testing.T, conn *pgx.Conn, name, sql string
 // fill makes all tables and fills those that grow.
 func fill(ctx context.Context, t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	quiet := slog.New(slog.DiscardHandler)
-	require.NoError(t, bus.Migrate(ctx, pool, &bus.MigrateConfig{Logger: quiet}))
-	require.NoError(t, sessionstore.Migrate(ctx, pool, &sessionstore.MigrateConfig{Logger: quiet}))
-	require.NoError(t, lock.Migrate(ctx, pool, &lock.MigrateConfig{Logger: quiet}))
+	require.NoError(t, tables.Make(ctx, pool))
 	for _, sql := range []string{
 		`INSERT INTO pgcoherence.lease (key, token, grant_id, expires_at) SELECT 'key ' || i, i, gen_random_uuid(), clock_timestamp() FROM generate_series(1, 30000) AS i`,
 		`INSERT INTO pgcoherence.lease_waiter (id, key) SELECT gen_random_uuid(), 'key ' || i % 3000 FROM generate_series(1, 20000) AS i`,
