@@ -51,12 +51,7 @@ test: prepare ## vet and test every module, with the race detector, on one real 
 	@if [ -z "$(RACE)" ]; then echo "make: no C compiler: testing WITHOUT the race detector" >&2; fi
 	go vet ./...
 	go test $(RACE) -count=1 ./...
-	@failed=; \
-	for module in $(NESTED); do \
-		echo "go build, vet, test $$module"; \
-		(cd "$$module" && go build -o /dev/null ./... && go vet ./... && go test -count=1 ./...) || failed="$$failed $$module"; \
-	done; \
-	if [ -n "$$failed" ]; then echo "make: failed in$$failed" >&2; exit 1; fi
+	@printf '%s\n' $(NESTED) | xargs -P 2 -n 1 .ci/module.sh
 	go run ./internal/lab/suites
 
 .PHONY: test-race20
@@ -137,7 +132,7 @@ fuzz: ## run every fuzz target for FUZZTIME=20s
 		found=$$((found + 1)); \
 		name=$$(sed -E 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/' <<<"$$func"); \
 		echo "==> fuzz $$name in $$(dirname "$$file")"; \
-		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"; \
+		go test -C "$$(dirname "$$file")" -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) .; \
 	done < <(git ls-files --cached --others --exclude-standard '*_test.go' | xargs grep -E '^func Fuzz' /dev/null); \
 	if [ "$$found" = 0 ]; then echo "make: no fuzz target found" >&2; exit 1; fi
 
