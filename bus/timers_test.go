@@ -15,9 +15,18 @@ import (
 // onFake runs a bus with default timings on a fake server, in a bubble where time passes as fast as nobody works.
 func onFake(t *testing.T, change func(*bus.Config), f func(t *testing.T, s *fakeServer, b *bus.Postgres, log *logBuffer)) {
 	t.Helper()
+	onFakeOf(t, 1, change, f)
+}
+
+// onFakeOf is onFake with so many pods in the table when the bus starts, itself included.
+func onFakeOf(
+	t *testing.T, pods int, change func(*bus.Config), f func(t *testing.T, s *fakeServer, b *bus.Postgres, log *logBuffer),
+) {
+	t.Helper()
 	pool := lazyPool(t)
 	synctest.Test(t, func(t *testing.T) {
 		s, log := newFakeServer(), &logBuffer{}
+		s.pods = pods
 		cfg := &bus.Config{Connect: s.connect, Logger: slog.New(slog.NewTextHandler(log, nil))}
 		if change != nil {
 			change(cfg)
@@ -285,8 +294,7 @@ func TestManyPodsDeaf(t *testing.T) {
 func TestSecondPodWaits(t *testing.T) {
 	t.Parallel()
 	for pods, least := range map[int]time.Duration{1: bus.DefaultSweepInterval, 2: bus.DefaultSweepInterval + bus.DefaultBeatInterval/4} {
-		onFake(t, func(c *bus.Config) { c.Name = "new" }, func(t *testing.T, s *fakeServer, b *bus.Postgres, _ *logBuffer) {
-			s.set(func() { s.pods = pods })
+		onFakeOf(t, pods, func(c *bus.Config) { c.Name = "new" }, func(t *testing.T, _ *fakeServer, b *bus.Postgres, _ *logBuffer) {
 			begin := time.Now()
 			for b.Stats().Sweeps == 0 {
 				time.Sleep(time.Millisecond)
