@@ -63,6 +63,13 @@ func (l *Locker) Forget(lease *Lease) *Lease {
 // Renewed is what a heartbeat that was sent at a time does on success.
 func (l *Lease) Renewed(sent time.Time) { l.renewed(sent, nil) }
 
+// Unanswered is what a heartbeat that gets no answer does, under a session that was proven some time ago.
+func (l *Lease) Unanswered(proven, trust time.Duration) {
+	one := &session{trust: trust}
+	one.proven.Store(new(time.Now().Add(-proven)))
+	l.renewing(one)
+}
+
 // ID is the grant's id.
 func (l *Lease) ID() string { return l.id }
 

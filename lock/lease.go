@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,8 +13,8 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
-// Lease is one time of having something, exclusively or as one of those who share it. It is renewed by Run until it is released or lost. All methods are
-// safe for concurrent use.
+// Lease is one time of having something, exclusively or as one of those who share it. It is renewed by Run until it is
+// released or lost. All methods are safe for concurrent use.
 type Lease struct {
 	locker   *Locker
 	key, id  string
@@ -27,8 +28,9 @@ type Lease struct {
 	cancel context.CancelCauseFunc
 
 	mu       sync.Mutex
-	sent     time.Time // of the newest request that was granted
-	session  *session  // that the lease ends with; nil for none
+	sent     time.Time  // of the newest request that was granted
+	sessions []*session // that the lease may end with: one or none, and those of renewals without an answer
+	unsure   bool       // a renewal has not been answered
 	timer    *time.Timer
 	lost     *LostError
 	released bool // Release was called
@@ -39,8 +41,8 @@ type Lease struct {
 
 func newLease(a *attempt, token int64, database string, sent time.Time) *Lease {
 	l := &Lease{
-		locker: a.Locker, key: a.key, id: a.id, share: a.share, token: token, database: database, granted: sent, sent: sent,
-		waited: a.queued && !a.unknown, releasing: make(chan struct{}, 1),
+		locker: a.Locker, key: a.key, id: a.id, share: a.share, token: token, database: database,
+		granted: sent, sent: sent, waited: a.queued && !a.unknown, releasing: make(chan struct{}, 1),
 	}
 	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(a.values))
 	l.mu.Lock() // the timer may fire at once
@@ -78,12 +80,13 @@ func (l *Lease) ValidFor() time.Duration {
 // left is for how long this process can rely on the lease, and why it ends then. The mutex is held.
 func (l *Lease) left(now time.Time) (time.Duration, Reason) {
 	left := trust(l.locker.options.TTL) - elapsed.Between(l.sent, now)
-	if l.session != nil {
-		if s := l.session.left(now); s < left {
-			return s, ReasonDisconnected
+	reason := ReasonExpired
+	for _, one := range l.sessions {
+		if s := one.left(now); s < left {
+			left, reason = s, ReasonDisconnected
 		}
 	}
-	return left, ReasonExpired
+	return left, reason
 }
 
 // Err is nil while the lease is held, as far as this process can know, else ErrReleased or a *LostError.
@@ -116,20 +119,41 @@ func (l *Lease) checkDeadline() {
 	}
 }
 
+// renewing notes, before a renewal is sent, that it may bind the lease to a session although its answer is lost.
+func (l *Lease) renewing(one *session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unsure = true
+	if one != nil && !slices.Contains(l.sessions, one) {
+		l.sessions = append(l.sessions, one)
+	}
+}
+
 // renewed notes a renewal, and the session that it has bound the lease to.
 func (l *Lease) renewed(sent time.Time, one *session) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sent, l.session = sent, one
+	l.sent, l.unsure, l.sessions = sent, false, l.sessions[:0]
+	if one != nil {
+		l.sessions = append(l.sessions, one)
+	}
 	if l.lost == nil && !l.released {
 		l.timer.Reset(trust(l.locker.options.TTL) - elapsed.Between(sent, time.Now()))
 	}
 }
 
-func (l *Lease) lastSent() (sent time.Time, one *session) {
+// renewal is when the newest renewal was sent, and when the lease has to be renewed because it does not end, or may not
+// end, with the session that there is. A lease that was just granted can wait.
+func (l *Lease) renewal(one *session) (sent, rebind time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.sent, l.session
+	switch {
+	case one == nil && len(l.sessions) == 0, one != nil && !l.unsure && slices.Equal(l.sessions, []*session{one}):
+		return l.sent, l.sent.Add(l.locker.options.TTL)
+	case len(l.sessions) == 0 && !l.unsure:
+		return l.sent, l.granted.Add(bindAfter)
+	}
+	return l.sent, l.sent
 }
 
 // lose ends the lease against its holder's will.

@@ -44,15 +44,11 @@ func (h *heartbeat) due(now time.Time) (batch []*Lease, at time.Time) {
 	}
 	h.c.mu.Unlock()
 	for _, l := range leases {
-		sent, bound := l.lastSent()
+		sent, rebind := l.renewal(one)
 		ttl := l.locker.options.TTL
 		dueAt := now.Add(ttl/3 - elapsed.Between(sent, now))
-		if bound != one { // to another session, or to none
-			young := time.Duration(0)
-			if bound == nil {
-				young = max(0, bindAfter-elapsed.Between(l.granted, now))
-			}
-			dueAt = minTime(dueAt, now.Add(young))
+		if rebind.Before(dueAt) {
+			dueAt = rebind
 		}
 		if len(changed) > 0 {
 			if _, ok := changed[hashOf(l.key)]; ok {
@@ -70,13 +66,6 @@ func (h *heartbeat) due(now time.Time) (batch []*Lease, at time.Time) {
 		}
 	}
 	return batch, at
-}
-
-func minTime(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
 }
 
 // beat renews what is due, chunk by chunk, each in a transaction of its own whose progress is kept, and returns when to
@@ -130,6 +119,9 @@ func (h *heartbeat) renew(ctx context.Context, k *link, chunk []*Lease, renew, h
 		sent := time.Now() // after a connection was made
 		var token int64
 		one, session, grace := h.c.sessions.binding()
+		for _, l := range chunk {
+			l.renewing(one)
+		}
 		rows, err := q.Query(ctx, renew, keys, tokens, ttls, session, grace)
 		if err != nil {
 			return err

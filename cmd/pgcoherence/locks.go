@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
@@ -20,6 +21,20 @@ type leaseLine struct {
 	Remaining float64           `json:"remaining_seconds"`
 	Waiters   int               `json:"waiters"`
 	Metadata  map[string]string `json:"metadata,omitempty"`
+	Shared    bool              `json:"shared,omitempty"`
+	Limit     int               `json:"limit,omitempty"`
+	Holders   int               `json:"holders,omitempty"`
+}
+
+// holder is the owner, and how many others have the lease beside it.
+func (l leaseLine) holder() string {
+	switch {
+	case !l.Shared:
+		return printable(l.Owner)
+	case l.Limit > 0:
+		return fmt.Sprintf("%s (%d of %d)", printable(l.Owner), l.Holders, l.Limit)
+	}
+	return fmt.Sprintf("%s (%d share it)", printable(l.Owner), l.Holders)
 }
 
 func (a *app) locksCommand() *cobra.Command {
@@ -41,7 +56,7 @@ func (a *app) withLocker(cmd *cobra.Command, f func(context.Context, *lock.Locke
 }
 
 func lineOf(i lock.Info) leaseLine {
-	return leaseLine{i.Key, i.Held, i.Owner, i.Token, i.Since.Seconds(), i.Remaining.Seconds(), i.Waiters, i.Metadata}
+	return leaseLine{i.Key, i.Held, i.Owner, i.Token, i.Since.Seconds(), i.Remaining.Seconds(), i.Waiters, i.Metadata, i.Shared, i.Limit, i.Holders}
 }
 
 func (a *app) locksList() *cobra.Command {
@@ -84,7 +99,7 @@ func (a *app) printLeases(lines []leaseLine) error {
 	var rows [][]string
 	for _, l := range lines {
 		rows = append(rows, []string{
-			printable(l.Key), printable(l.Owner), span(seconds(l.Since)), span(seconds(l.Remaining)), plural(l.Waiters, "waits", "wait"),
+			printable(l.Key), l.holder(), span(seconds(l.Since)), span(seconds(l.Remaining)), plural(l.Waiters, "waits", "wait"),
 		})
 	}
 	return a.table("KEY\tHOLDER\tSINCE\tEXPIRES IN\tQUEUE", rows)
@@ -109,7 +124,7 @@ func (a *app) locksInspect() *cobra.Command {
 					a.printf("%s is free, %s\n", printable(line.Key), plural(line.Waiters, "waits", "wait"))
 					return nil
 				}
-				a.printf("%s is held by %s since %s, token %d, expires in %s unless renewed, %s\n", printable(line.Key), printable(line.Owner),
+				a.printf("%s is held by %s since %s, token %d, expires in %s unless renewed, %s\n", printable(line.Key), line.holder(),
 					span(seconds(line.Since)), line.Token, span(seconds(line.Remaining)), plural(line.Waiters, "waits", "wait"))
 				return nil
 			})

@@ -219,12 +219,12 @@ $$;
 -- lease_try takes a lease if it is free and it is this grant's turn; otherwise it writes nothing and returns who has it. The
 -- row is locked as a change of token needs it, FOR UPDATE, and never waited for: one that is locked is renewed, handed on,
 -- or guarded by somebody's transaction right now. A grant that is there already, because its answer was lost, is found by
--- its id and made to last again. Nothing is granted where the incarnation does not describe this server: then placed is
--- null. Each statement here has a snapshot of its own and so sees what was committed while it waited.
+-- its id and made to last again. max_group is the limit of the group that has it, null if none has. Nothing is granted where
+-- the incarnation does not describe this server: then placed is null. Each statement here has a snapshot of its own and so
+-- sees what was committed while it waited.
 CREATE FUNCTION /*schema*/pgcoherence.lease_try(of_key text, who uuid, of_owner text, ttl interval, of_meta jsonb, alive interval,
     OUT placed text, OUT server timestamptz, OUT relation oid, OUT granted bigint, OUT token bigint, OUT owner text,
-    OUT held boolean, OUT turn boolean, OUT since timestamptz, OUT expires_at timestamptz, OUT meta jsonb,
-    OUT max_group integer)
+    OUT held boolean, OUT turn boolean, OUT since timestamptz, OUT expires_at timestamptz, OUT meta jsonb, OUT max_group integer)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
@@ -298,7 +298,9 @@ $$;
 
 -- lease_claim is the common case of lease_try for a waiter: the lease was handed to it. Null: ask lease_try. It waits for
 -- those who change the row without touching the token, above all for others that enter the queue: they take no time. It
--- does not wait for guarded transactions, which may. The two locks are two strengths of one: the first lets guards be.
+-- does not wait for guarded transactions, which may. The two locks are two strengths of one: the first lets guards be. If a
+-- guard ended between them, Postgres notes both beside the change that follows, and to a guard under an older snapshot that
+-- looks like a change that leaves the token alone: then lease_try takes the lease, by one lock.
 CREATE FUNCTION /*schema*/pgcoherence.lease_claim(of_key text, who uuid, of_owner text, ttl interval, of_meta jsonb,
     of_server timestamptz, of_database text, of_relation oid) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off SET jit = off
@@ -319,6 +321,10 @@ BEGIN
         RETURN NULL;
     END IF;
     PERFORM FROM /*schema*/pgcoherence.lease AS r WHERE r.ctid = l.ctid FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    PERFORM FROM /*schema*/pgcoherence.lease AS r WHERE r.ctid = l.ctid AND r.xmax = pg_current_xact_id()::xid;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
@@ -619,6 +625,7 @@ DECLARE
     first bigint;
     gone  uuid;
     mine  record;
+    begins boolean;
     free  boolean;
     room  boolean;
     until timestamptz;
@@ -645,7 +652,15 @@ BEGIN
                     AND /*schema*/pgcoherence.share_room_at(of_key, max_holders, l.expires_at, l.group_limit, l.holders) = '-infinity';
     turn := room AND (NOT l.queued AND l.next_id IS NULL OR /*schema*/pgcoherence.may_take(of_key, who, alive, l.next_id, l.next_until));
     IF turn OR EXISTS (SELECT FROM /*schema*/pgcoherence.lease_share AS s WHERE s.grant_id = who) THEN
-        SELECT r.ctid INTO tid FROM /*schema*/pgcoherence.lease AS r WHERE r.key || '' = of_key AND r.rev >= l.rev FOR NO KEY UPDATE;
+        -- Who begins a group writes a new token for the lease, and locks it for that by one lock, as lease_try does.
+        begins := free;
+        IF begins THEN
+            SELECT r.ctid INTO tid FROM /*schema*/pgcoherence.lease AS r WHERE r.key || '' = of_key AND r.rev >= l.rev FOR UPDATE SKIP LOCKED;
+        ELSE
+            SELECT r.ctid INTO tid FROM /*schema*/pgcoherence.lease AS r WHERE r.key || '' = of_key AND r.rev >= l.rev FOR NO KEY UPDATE;
+        END IF;
+    END IF;
+    IF tid IS NOT NULL THEN
         SELECT r.* INTO l FROM /*schema*/pgcoherence.lease AS r WHERE r.ctid = tid;
         free := l.expires_at <= clock_timestamp();
 
@@ -665,16 +680,12 @@ BEGIN
         END IF;
 
         turn := NOT l.queued AND l.next_id IS NULL OR /*schema*/pgcoherence.may_take(of_key, who, alive, l.next_id, l.next_until);
-        room := free;
+        room := free AND begins; -- else it has just become free, and is asked for again
         IF turn AND NOT free AND l.group_token = l.token AND (l.group_limit = 0) = (max_holders = 0) THEN
             IF l.group_limit > 0 THEN
                 l := /*schema*/pgcoherence.share_settle(l, true);
             END IF;
             room := l.group_limit = 0 OR cardinality(l.holders) < l.group_limit;
-        END IF;
-        IF turn AND free THEN -- a new token for the lease: not while somebody's guard is open
-            PERFORM FROM /*schema*/pgcoherence.lease AS r WHERE r.ctid = tid FOR UPDATE SKIP LOCKED;
-            room := FOUND;
         END IF;
 
         IF turn AND room THEN
@@ -1116,7 +1127,8 @@ END
 $$;
 
 -- lease_guard ties the transaction it is called in to a lease: if it returns and the transaction commits, nobody else was
--- granted the lease before that; of a shared lease nobody alone, and of a semaphore nobody in its place. It raises 55000 if the token does not hold the lease.
+-- granted the lease before that; of a shared lease nobody alone, and of a semaphore nobody in its place. It raises 55000 if
+-- the token does not hold the lease.
 CREATE FUNCTION /*schema*/pgcoherence.lease_guard(key text, token bigint) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off SET jit = off
 AS $$

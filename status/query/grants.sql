@@ -7,6 +7,7 @@ FROM (
     FROM (VALUES ('bus', 'event', '{SELECT,INSERT,DELETE}'::text[]), ('bus', 'epoch', '{SELECT,INSERT,UPDATE}'),
                  ('bus', 'pod', '{SELECT,INSERT,UPDATE,DELETE}'), ('bus', 'setting', '{SELECT}'), ('bus', 'migration', '{SELECT}'),
                  ('lock', 'lease', '{SELECT,INSERT,UPDATE,DELETE}'), ('lock', 'lease_waiter', '{SELECT,INSERT,UPDATE,DELETE}'),
+                 ('lock', 'lease_share', '{SELECT,INSERT,UPDATE,DELETE}'),
                  ('lock', 'incarnation', '{SELECT,UPDATE}'),
                  ('sessionstore', 'session', '{SELECT,INSERT,UPDATE,DELETE}'),
                  ('sessionstore', 'session_user', '{SELECT,INSERT,UPDATE}'),

@@ -3,7 +3,7 @@
 SELECT need.component, need.name, need.logged, c.oid IS NOT NULL,
        coalesce(c.relpersistence::text, ''), coalesce(row_security_active(c.oid), false)
 FROM (VALUES ('bus', 'event', false), ('bus', 'epoch', false), ('bus', 'pod', true), ('bus', 'setting', true),
-             ('lock', 'lease', true), ('lock', 'lease_waiter', true), ('lock', 'incarnation', true),
+             ('lock', 'lease', true), ('lock', 'lease_waiter', true), ('lock', 'lease_share', true), ('lock', 'incarnation', true),
              ('sessionstore', 'session', true), ('sessionstore', 'session_user', true),
              ('sessionstore', 'session_logout', true), ('sessionstore', 'one_time', true)) AS need (component, name, logged)
      LEFT JOIN pg_class AS c ON c.relname = need.name AND c.relkind IN ('r', 'p')

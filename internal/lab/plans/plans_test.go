@@ -37,7 +37,7 @@ func arrayStatements(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	err := filepath.WalkDir(module, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || filepath.Ext(path) != ".sql" || strings.Contains(path, "/migration/") {
+		if err != nil || d.IsDir() || filepath.Ext(path) != ".sql" || strings.Contains(path, "/migration/") || strings.Contains(path, "/testdata/") {
 			return err
 		}
 		text, err := os.ReadFile(path)
