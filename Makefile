@@ -46,6 +46,16 @@ build: ## compile every package of every module
 		(cd "$$module" && go build -o /dev/null ./...); \
 	done
 
+.PHONY: check
+check: $(GOLANGCI) ## the inner loop, under two minutes: vet, lint and the quick tests of what changed
+	go vet ./...
+	$(GOLANGCI) run ./...
+	go test -short ./...
+
+.PHONY: api
+api: ## compare the exported API with the newest release, or with BASE=COMMIT
+	@.ci/api.sh $(BASE)
+
 .PHONY: test
 test: prepare ## vet and test every module, with the race detector, on one real Postgres
 	@if [ -z "$(RACE)" ]; then echo "make: no C compiler: testing WITHOUT the race detector" >&2; fi

@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -40,6 +42,7 @@ Exit codes:
   4  lock: the lease was lost while the program ran
   5  lock: the lease was not to be had within --wait
 lock passes on the exit code of the program that it ran.`,
+		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -58,6 +61,23 @@ lock passes on the exit code of the program that it ran.`,
 		a.confirmCommand(), a.watchCommand(), a.sessionsCommand(), a.lockCommand(), a.locksCommand(), a.benchCommand(), a.configCommand(),
 	)
 	return root
+}
+
+// version returns the version of the module that this program was built from, with the commit where it was built in a
+// clone: what go install and go build write into a binary.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+
+	version := info.Main.Version
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" && !strings.Contains(version, setting.Value[:min(12, len(setting.Value))]) {
+			version += " " + setting.Value[:min(12, len(setting.Value))]
+		}
+	}
+	return version + ", " + info.GoVersion
 }
 
 // args checks the number of arguments, so that a wrong one is a usage error.
