@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -14,41 +15,44 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore/httpsession"
 )
 
-const (
-	// requestTimeout bounds a request's work in the database.
-	requestTimeout = 5 * time.Second
-	// confirmTimeout is for what every pod has to confirm: a pod that is cut off is waited for until its lease is over.
-	confirmTimeout = 2*bus.DefaultStaleAfter + time.Second
-	// maxBody is more than any form here needs.
-	maxBody = 16 << 10
-	// podHeader names the pod that has served a response.
-	podHeader = "X-Pod"
+// confirmTimeout is for what every pod has to confirm: a pod that is cut off is waited for until its lease is over.
+const confirmTimeout = 2*bus.DefaultStaleAfter + time.Second
+
+var (
+	errNoDevice    = errors.New("no such session, or it is over already")
+	errNoPage      = errors.New("no such page")
+	errUnconfirmed = errors.New("the session is over, but not every pod has confirmed it yet: one may let it in for some more seconds")
 )
 
-func (p *pod) routes() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", p.getHome)
-	mux.Handle("GET /web/", http.FileServerFS(webFiles))
-	mux.HandleFunc("GET /ready", p.getReady)
-	mux.HandleFunc("POST /login", p.postLogin)
-	mux.HandleFunc("POST /login/provider", p.postProvider)
-	mux.HandleFunc("GET "+callbackPath, p.getCallback)
+// statuses are those of the application's own errors, whose texts may be shown.
+var statuses = map[error]int{
+	errCredentials: http.StatusForbidden, errNoDevice: http.StatusNotFound, errNoPage: http.StatusNotFound,
+	errUnconfirmed: http.StatusServiceUnavailable,
+}
 
-	// What only members may do.
-	member := func(pattern string, do func(http.ResponseWriter, *http.Request) error) {
-		mux.Handle(pattern, p.sessions.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func (p *pod) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /web/", http.FileServerFS(webFiles))
+	handle := func(pattern string, members bool, do func(http.ResponseWriter, *http.Request) error) {
+		var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if err := do(w, r); err != nil {
 				p.fail(w, r, err)
 			}
-		})))
+		})
+		if members {
+			h = p.sessions.Require(h)
+		}
+		mux.Handle(pattern, h)
 	}
-	member("GET /me", p.getMe)
-	member("GET /events", p.getEvents)
-	member("GET /devices", p.getDevices)
-	member("POST /devices/{id}/end", p.postEnd)
-	member("POST /logout", p.postLogout)
-	member("GET /logout/everywhere", p.getLogoutEverywhere)
-	member("POST /logout/everywhere", p.postLogoutEverywhere)
+	handle("/", false, func(http.ResponseWriter, *http.Request) error { return errNoPage })
+	handle("GET /{$}", false, p.home)
+	handle("POST /login", false, p.login)
+	handle("GET /me", true, p.me)
+	handle("GET /events", true, p.events)
+	handle("POST /devices/{id}/end", true, p.end)
+	handle("POST /logout", true, p.logout)
+	handle("GET /logout/everywhere", true, p.askEverywhere)
+	handle("POST /logout/everywhere", true, p.logoutEverywhere)
 
 	sessions := p.sessions.Handler(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -56,111 +60,14 @@ func (p *pod) routes() http.Handler {
 		h.Set(podHeader, p.name)
 		h.Set("Cache-Control", "no-store")
 		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src data:; "+
-			"base-uri 'none'; frame-ancestors 'none'")
-		h.Set("Referrer-Policy", "same-origin")
+			"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 		sessions.ServeHTTP(w, r)
 	})
 }
 
-// getHome shows the login to strangers, and the account to members.
-func (p *pod) getHome(w http.ResponseWriter, r *http.Request) {
-	s, err := p.sessions.Get(r)
-	if errors.Is(err, sessionstore.ErrNoSession) {
-		p.show(w, r, "login", page{Title: "Log in", Notice: goodbyes[r.URL.Query().Get("bye")]})
-		return
-	}
-	view := page{Title: "Your account", Session: s}
-	if err == nil {
-		view.Devices, err = p.devices(r.Context(), s)
-	}
-	if err == nil && s.Data.Notice != "" {
-		// Shown once. It was written by another pod a moment ago, and is here already.
-		view.Notice = s.Data.Notice
-		_, err = p.sessions.Update(w, r, func(v *visitor) error {
-			v.Notice = ""
-			return nil
-		})
-	}
-	if err != nil {
-		p.fail(w, r, err)
-		return
-	}
-	p.show(w, r, "account", view)
-}
-
-// goodbyes are what the login page says to those who have just left.
-var goodbyes = map[string]string{
-	"out": "You are logged out, on every pod.", "everywhere": "You are logged out everywhere, on every pod.",
-}
-
-// me is what a browser is told of its own session.
-type me struct {
-	Pod      string    `json:"pod"`
-	User     string    `json:"user"`
-	FullName string    `json:"full_name"`
-	ID       uuid.UUID `json:"id"`
-	Method   string    `json:"method"`
-}
-
-func (p *pod) getMe(w http.ResponseWriter, r *http.Request) error {
-	s, err := p.sessions.Get(r)
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, me{p.name, s.User, s.Data.FullName, s.ID, s.Device.Method})
-}
-
-// getReady reports whether this pod is in sync, and its streams would notice the end of their sessions.
-func (p *pod) getReady(w http.ResponseWriter, _ *http.Request) {
-	select {
-	case <-p.store.Ready():
-	default:
-		http.Error(w, "starting", http.StatusServiceUnavailable)
-		return
-	}
-	if !p.bus.Fresh() {
-		http.Error(w, "not in sync", http.StatusServiceUnavailable)
-		return
-	}
-	_ = writeJSON(w, "ready")
-}
-
-// postLogin logs in with a password.
-func (p *pod) postLogin(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-	defer cancel()
-	login, m, err := p.checkPassword(ctx, r.PostFormValue("name"), r.PostFormValue("password"))
-	if err == nil {
-		err = p.begin(w, r, login, m, sessionstore.CreateOptions{}, "password")
-	}
-	p.welcome(w, r, err)
-}
-
-// begin makes a session of somebody whose credentials are checked.
-func (p *pod) begin(w http.ResponseWriter, r *http.Request, login sessionstore.Login, m member, o sessionstore.CreateOptions, method string) error {
-	o.Device = deviceOf(r, method)
-	_, err := p.sessions.Login(w, r, login, visitor{FullName: m.fullName}, &httpsession.LoginOptions{CreateOptions: o})
-	return err
-}
-
-// welcome ends a login.
-func (p *pod) welcome(w http.ResponseWriter, r *http.Request, err error) {
-	if err != nil {
-		p.fail(w, r, err)
-		return
-	}
-	http.Redirect(w, r, "/", http.StatusSeeOther)
-}
-
-// statuses are those of the application's own errors, whose texts may be shown.
-var statuses = map[error]int{
-	errCredentials: http.StatusForbidden, errAttempt: http.StatusBadRequest, errNoDevice: http.StatusNotFound,
-	errUnconfirmed: http.StatusServiceUnavailable,
-}
-
-// fail shows an error. What the database or the provider have said is shown to nobody.
+// fail shows an error. What the database has said is shown to no browser.
 func (p *pod) fail(w http.ResponseWriter, r *http.Request, err error) {
 	for own, status := range statuses {
 		if errors.Is(err, own) {
@@ -171,7 +78,118 @@ func (p *pod) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p.sessions.Error(w, r, err)
 }
 
-func writeJSON(w http.ResponseWriter, body any) error {
+// login logs in with a password.
+func (p *pod) login(w http.ResponseWriter, r *http.Request) error {
+	login, fullName, err := p.checkPassword(r.Context(), r.PostFormValue("name"), r.PostFormValue("password"))
+	if err != nil {
+		return err
+	}
+	if _, err := p.sessions.Login(w, r, login, visitor{FullName: fullName}, nil); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
+}
+
+// me tells a program of its session.
+func (p *pod) me(w http.ResponseWriter, r *http.Request) error {
+	s, err := p.sessions.Get(r)
+	if err != nil {
+		return err
+	}
+	devices, err := p.devices(r.Context(), s)
+	if err != nil {
+		return err
+	}
 	w.Header().Set("Content-Type", "application/json")
-	return json.NewEncoder(w).Encode(body)
+	return json.NewEncoder(w).Encode(devices)
+}
+
+// end ends a session of the same user by its public id.
+func (p *pod) end(w http.ResponseWriter, r *http.Request) error {
+	s, err := p.sessions.Get(r)
+	if err != nil {
+		return err
+	}
+	id, err := uuid.Parse(r.PathValue("id"))
+	if err != nil {
+		return errNoDevice
+	}
+	receipt, err := p.store.RevokeByID(r.Context(), s.User, id)
+	if errors.Is(err, sessionstore.ErrNotFound) {
+		return errNoDevice
+	}
+	if err := p.confirm(r, receipt, err); err != nil {
+		return err
+	}
+
+	// The next request shows the notice, on whatever pod it comes to.
+	if id != s.ID {
+		if _, err := p.sessions.Update(w, r, func(v *visitor) error {
+			v.Notice = "The session has ended, on every pod."
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
+}
+
+func (p *pod) logout(w http.ResponseWriter, r *http.Request) error {
+	receipt, err := p.sessions.Logout(w, r)
+	return p.leave(w, r, "/?bye=out", receipt, err)
+}
+
+func (p *pod) logoutEverywhere(w http.ResponseWriter, r *http.Request) error {
+	receipt, err := p.sessions.LogoutEverywhere(w, r)
+	return p.leave(w, r, "/?bye=everywhere", receipt, err)
+}
+
+// leave redirects when no pod lets the ended sessions in any more.
+func (p *pod) leave(w http.ResponseWriter, r *http.Request, to string, receipt bus.Receipt, err error) error {
+	if err := p.confirm(r, receipt, err); err != nil {
+		return err
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+	return nil
+}
+
+// confirm waits until no pod lets in what was ended, whether or not the browser waits for that.
+func (p *pod) confirm(r *http.Request, receipt bus.Receipt, err error) error {
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), confirmTimeout)
+	defer cancel()
+	if err := p.bus.Confirm(ctx, receipt); err != nil {
+		return fmt.Errorf("%w: %w", errUnconfirmed, err)
+	}
+	return nil
+}
+
+// events is a stream of server-sent events. It ends the moment its session does, on whatever pod that is ended.
+func (p *pod) events(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel, err := p.sessions.Bind(r)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		fmt.Fprintf(w, "event: time\ndata: pod %s, %s\n\n", p.name, time.Now().Format(time.TimeOnly))
+		if http.NewResponseController(w).Flush() != nil {
+			return nil // the browser is gone
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			why := map[bool]string{true: "ended", false: "expired"}[errors.Is(context.Cause(ctx), sessionstore.ErrRevoked)]
+			fmt.Fprintf(w, "event: over\ndata: %s\n\n", why)
+			return nil
+		}
+	}
 }

@@ -1,96 +1,79 @@
-// Command login shows sessions that every pod knows, with real processes on a real Postgres: three pods behind one
-// round-robin address, and a small OAuth 2.0 provider. People log in with a password or through the provider, see on which
-// devices they are logged in, end one, or all; open pages learn of that at once.
+// Command login shows sessions that every pod knows: three pods on one Postgres, behind one address that sends each request
+// to the next of them. People log in, see on which devices they are logged in, end one session, or all; open pages notice
+// at once, on whatever pod they are.
 //
-//	go run ./examples/login        # stays up, with a page to use in a browser, until Ctrl-C
-//	go run ./examples/login -once  # walks through all of it by HTTP and exits: status 0 only if every step held
-//	go run ./examples/login -http  # plain HTTP, for browsers that do not like a certificate signed by itself
+//	go run ./examples/login     # until Ctrl-C; -v shows the pods' logs
+//	go test ./examples/login    # walks through all of it by HTTP
 //
-// No request has to go to the pod that served the one before it: the session, and the state, nonce and PKCE verifier of a
-// login through the provider, are in package sessionstore. The code to look at:
+// The pods are parts of one process, and share nothing but the database: each has a bus, a store and a pool of its own. The
+// code to look at:
 //
-//	pod.go      what a program sets up: a bus, a store, its sessions over HTTP, and what runs them
-//	handler.go  the routes, the login with a password, and what is shown for which error
-//	sso.go      the login through the provider: it begins on one pod and ends on another
-//	devices.go  the list, ending one session or all, and waiting until every pod has confirmed that
-//	events.go   a stream of server-sent events that ends with its session, on whatever pod that is ended
-//	member.go   when a login begins: before credentials are checked
-//	web/        the pages
+//	pod.go      what a program sets up: a bus, a store, and its sessions over HTTP
+//	handler.go  the routes: login, logout, the list of devices, and a stream that ends with its session
+//	member.go   the password check, and when a login begins: before it
+//	page.go     pages for people, error pages among them; web/ has the templates
 //
-// Cookies are __Host-, Secure, HttpOnly and SameSite=Lax. For that the front speaks HTTPS on localhost, with a certificate
-// that is made at the start and signed by itself: a browser warns of it. With -http cookies do without Secure and the
-// prefix, which is for trying things out on one's own machine and for nothing else. What a real program needs besides:
-// a limit on how often passwords may be tried, and a provider that does not believe whoever presses a button.
-//
-// A Postgres is found or started as in internal/lab/pgtest. Nothing is left behind, however the program ends. (Only on a
-// server of somebody else's a database named pgcoherence_login_… stays if the program is killed outright.)
+// The address is plain HTTP on localhost, and Config.Insecure goes with it; behind HTTPS it is left out. What a real
+// program needs besides is a limit on how often passwords may be tried. Logins through an identity provider are in package
+// sessionstore/oidclogin.
 package main
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"github.com/pgcoherence/pgcoherence/examples/internal/demo"
+	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
 )
 
-func main() {
-	if config := os.Getenv(childVariable); config != "" {
-		os.Exit(childMain(config)) // this process is a pod, or the provider
-	}
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
-}
-
-// options are the command line.
-type options struct {
-	once  bool
-	plain bool
-	log   io.Writer // where the logs of the pods go
-}
-
-func parseOptions(args []string, stderr io.Writer) (options, error) {
-	o := options{log: io.Discard}
-	verbose := false
-	f := flag.NewFlagSet("login", flag.ContinueOnError)
-	f.BoolVar(&o.once, "once", false, "walk through all of it and exit: status 0 only if every step held")
-	f.BoolVar(&o.plain, "http", false, "plain HTTP on localhost, and cookies that go with it")
-	f.BoolVar(&verbose, "v", false, "show the pods' logs on standard error")
-	err := demo.ParseFlags(f, args, stderr)
-	if verbose {
-		o.log = stderr
-	}
-	return o, err
-}
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 func run(args []string, stdout, stderr io.Writer) int {
-	o, err := parseOptions(args, stderr)
-	if err != nil {
+	log, verbose := demo.Quiet(), false
+	f := flag.NewFlagSet("login", flag.ContinueOnError)
+	f.BoolVar(&verbose, "v", false, "show the pods' logs on standard error")
+	if err := demo.ParseFlags(f, args, stderr); err != nil {
 		return demo.BadFlags("login", err, stderr)
 	}
-	return demo.Play("login", stderr, errSteps, func(ctx context.Context) error { return play(ctx, o, stdout) })
+	if verbose {
+		log = slog.New(slog.NewTextHandler(stderr, nil))
+	}
+	return demo.Play("login", stderr, nil, func(ctx context.Context) error { return play(ctx, log, stdout) })
 }
 
-// play sets the stage, plays, and clears up in the reverse order.
-func play(ctx context.Context, o options, out io.Writer) (err error) {
-	db, err := openDatabase(ctx)
+//go:embed user.sql
+var userSQL string
+
+// play starts everything, shows it, and clears up in the reverse order.
+func play(ctx context.Context, log *slog.Logger, out io.Writer) (err error) {
+	server, err := pgtest.Start(ctx, &pgtest.Config{Logger: demo.Quiet()})
+	if err != nil {
+		return err
+	}
+	db, err := demo.OpenDatabase(ctx, server, "login", nil)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	st, err := setStage(ctx, db, o)
+
+	site, err := openSite(ctx, db, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, st.close()) }()
-	st.introduce(out, db)
-	if o.once {
-		return tell(ctx, st, out)
+	defer func() { err = errors.Join(err, site.close()) }()
+
+	fmt.Fprintf(out, "%d pods on one Postgres %s (way: %s), behind %s\n", len(site.pods), db.Version(), server.Kind(), site.url)
+	fmt.Fprint(out, "\nOpen it in a browser, and in another one. Log in as\n\n")
+	for name, password := range site.passwords {
+		fmt.Fprintf(out, "   %-8s password %s\n", name, password)
 	}
-	st.invite(out)
+	fmt.Fprint(out, "\nThen end one browser's session from the other, and watch its page. Everything stays up until Ctrl-C.\n")
 	<-ctx.Done()
-	fmt.Fprintln(out, "\nCleaning up.")
 	return ctx.Err()
 }

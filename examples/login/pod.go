@@ -1,29 +1,15 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
 	"sync"
-	"time"
-
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 	"github.com/pgcoherence/pgcoherence/sessionstore/httpsession"
 )
-
-// podConfig is what the parent tells a pod.
-type podConfig struct {
-	Name   string
-	DSN    string
-	Plain  bool // cookies for plain HTTP
-	Client clientConfig
-}
 
 // visitor is what a session holds beside its user.
 type visitor struct {
@@ -31,71 +17,57 @@ type visitor struct {
 	Notice   string `json:"notice,omitempty"` // for the next page
 }
 
-// pod is one process of the application: a pool, a bus, a store of sessions, and an HTTP server. It keeps nothing else
-// about anybody, so any pod can serve any request.
+// pod is what a program of many copies sets up: a bus with a pool, a store of sessions, and the sessions over HTTP. It
+// keeps nothing else about anybody, so any pod can serve any request.
 type pod struct {
 	name     string
-	pool     *pgxpool.Pool
 	bus      *bus.Postgres
 	store    *sessionstore.Store[visitor]
 	sessions *httpsession.Manager[visitor]
-	sso      *client
 	log      *slog.Logger
-	plain    bool            // cookies for plain HTTP
-	ended    <-chan struct{} // closed when streams have to go
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
 }
 
-func runPod(ctx context.Context, cfg podConfig) (err error) {
-	config, err := pgxpool.ParseConfig(cfg.DSN)
+// openPod returns when the pod is in sync.
+func openPod(ctx context.Context, name, dsn string, log *slog.Logger) (*pod, error) {
+	b, err := bus.Open(ctx, dsn, &bus.Config{Name: name, Logger: log}, &bus.OpenConfig{MaxConns: 6})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	config.MaxConns = 6
-	config.ConnConfig.ConnectTimeout = time.Second
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	p := &pod{name: name, bus: b, log: log, stop: func() {}}
+
+	// With Encrypt a dump of the database gives away neither tokens nor what sessions hold.
+	p.store, err = sessionstore.New(b, b.Pool(), &sessionstore.Config[visitor]{Encrypt: true, Logger: log})
 	if err != nil {
-		return err
+		return nil, errors.Join(err, p.close())
 	}
-	defer pool.Close()
-	logger := slog.New(slog.NewTextHandler(os.Stderr, nil)).With(slog.String("pod", cfg.Name))
-	b, err := bus.NewPostgres(pool, &bus.Config{Name: cfg.Name, Logger: logger})
+	p.sessions, err = httpsession.New(p.store, &httpsession.Config{
+		Insecure: true, // plain HTTP on localhost, and nowhere else
+		Error:    p.showProblem, Logger: log,
+	})
 	if err != nil {
-		return err
+		return nil, errors.Join(err, p.close())
 	}
-	// With Encrypt a dump of the database gives away neither tokens nor what sessions and one-time values hold.
-	store, err := sessionstore.New(b, pool, &sessionstore.Config[visitor]{Encrypt: true, Logger: logger})
-	if err != nil {
-		return err
-	}
-	p := &pod{name: cfg.Name, pool: pool, bus: b, store: store, sso: newClient(cfg.Client), log: logger, plain: cfg.Plain}
-	defer p.sso.close()
-	p.sessions, err = httpsession.New(store, &httpsession.Config{Insecure: cfg.Plain, Error: p.showProblem, Logger: logger})
-	if err != nil {
-		return err
-	}
-	if err := p.run(ctx); err != nil {
-		return fmt.Errorf("pod %s: %w", cfg.Name, err)
-	}
-	return nil
+
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	p.stop = stop
+	p.running.Go(func() {
+		if err := p.store.Run(running); err != nil {
+			log.ErrorContext(running, "sessions", slog.Any("error", err))
+		}
+	})
+	<-p.store.Ready()
+	return p, nil
 }
 
-// run runs the bus, the store and the HTTP server until ctx ends or one of them does.
-func (p *pod) run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	p.ended = ctx.Done()
-	var wg sync.WaitGroup
-	var errs [3]error
-	for i, run := range []func(context.Context) error{
-		p.bus.Run,
-		p.store.Run,
-		func(ctx context.Context) error { return serve(ctx, p.routes(), nil) }, // the front speaks HTTPS
-	} {
-		wg.Go(func() {
-			defer cancel()
-			errs[i] = run(ctx)
-		})
+func (p *pod) close() error {
+	p.stop()
+	p.running.Wait()
+	var err error
+	if p.store != nil {
+		err = p.store.Close()
 	}
-	wg.Wait()
-	return cmp.Or(errors.Join(errs[:]...), p.store.Close())
+	return errors.Join(err, p.bus.Close())
 }

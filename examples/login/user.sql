@@ -1,14 +1,6 @@
--- The application's own tables: who may log in, and by which account at which provider.
+-- The application's own table: who may log in.
 CREATE TABLE member (
-    name     text    PRIMARY KEY,
-    full_name text   NOT NULL,
-    password text    NOT NULL, -- by bcrypt
-    disabled boolean NOT NULL DEFAULT false
-);
-
-CREATE TABLE identity (
-    issuer  text NOT NULL,
-    subject text NOT NULL, -- what the provider calls the person
-    member  text NOT NULL REFERENCES member,
-    PRIMARY KEY (issuer, subject)
+    name      text PRIMARY KEY,
+    full_name text NOT NULL,
+    password  text NOT NULL -- by bcrypt
 );
