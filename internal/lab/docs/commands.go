@@ -12,7 +12,7 @@ import (
 // Commands knows which commands there are: make targets, programs of the repository, and the command line.
 type Commands struct {
 	r       *Repository
-	program string // the built command line, "" if it is not to be asked
+	program string // path of the built command line, "" to skip its checks
 	ctx     context.Context
 
 	mu   sync.Mutex
@@ -32,7 +32,7 @@ var (
 	subcommand = regexp.MustCompile(`^[a-z][a-z-]*$`)
 )
 
-// Check says what is wrong with a line of shell, or nothing.
+// Check returns what is wrong with a line of shell, "" if nothing is.
 func (c *Commands) Check(line string) string {
 	for _, match := range makeTarget.FindAllStringSubmatch(line, -1) {
 		makefile, err := c.r.Read("Makefile")
@@ -104,7 +104,7 @@ func (c *Commands) helpOf(path []string) string {
 	}
 	out, err := exec.CommandContext(c.ctx, c.program, append(append([]string{}, path...), "--help")...).Output()
 	help := string(out)
-	// Cobra shows the help of the parent for a subcommand that it does not know.
+	// For an unknown subcommand cobra prints the help of its parent.
 	if err != nil || !regexp.MustCompile(`(?m)^  pgcoherence `+regexp.QuoteMeta(key)+`(?: |$)`).MatchString(help) {
 		help = ""
 	}

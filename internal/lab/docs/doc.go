@@ -1,4 +1,4 @@
-// Package docs keeps the project's documentation true. Its tests read every Markdown page of the repository and check:
+// Package docs checks the project's documentation. Its tests read every Markdown page of the repository and check:
 //
 //   - links: each relative link leads to a file, and each anchor to a heading. Each page under docs can be reached from
 //     docs/README.md.
@@ -6,11 +6,11 @@
 //     Postgres of their own. YAML, JSON and PromQL parse.
 //   - names: each path, Go name, test, fault, environment variable, metric, alert, make target and command that a page
 //     mentions in code type exists.
-//   - tables: each row has as many cells as the head, so that nothing is cut off.
-//   - words: what docs/glossary.md lists as not used is not used in docs.
+//   - tables: each row has as many cells as the header, so that nothing is cut off.
+//   - words: docs use none of the words that docs/glossary.md lists as not used.
 //   - images: SVG files are well-formed, have a title, and colours for light and dark pages.
 //
-// A comment before a block says what is special about it:
+// A comment before a block changes how it is checked:
 //
 //	<!-- docs: preamble NAME -->      the Go block is compiled with testdata/preamble/NAME.go
 //	<!-- docs: not run: REASON -->    the shell or SQL block is only parsed

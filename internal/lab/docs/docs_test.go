@@ -44,7 +44,7 @@ func TestLinks(t *testing.T) {
 	require.Empty(t, list(docs.CheckReach(pages, "docs")))
 }
 
-// TestTables: every row of a table has as many cells as its head.
+// TestTables: every row of a table has as many cells as its header.
 func TestTables(t *testing.T) {
 	t.Parallel()
 	r, pages := open(t)
@@ -137,7 +137,7 @@ func TestGettingStarted(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
 	require.Equal(t, http.StatusOK, response.StatusCode)
-	require.Equal(t, "Lovelace", read(t, addresses[0]), "the pod that wrote has read its own write")
+	require.Equal(t, "Lovelace", read(t, addresses[0]), "the pod that wrote reads its own write")
 	require.Eventually(t, func() bool { return read(t, addresses[1]) == "Lovelace" }, time.Minute, 10*time.Millisecond)
 
 	require.NoError(t, execute(t.Context(), dsn,
@@ -171,7 +171,7 @@ func TestNames(t *testing.T) {
 	require.Empty(t, list(problems))
 }
 
-// TestWords: docs keep to their own glossary.
+// TestWords: docs use the words of their own glossary.
 func TestWords(t *testing.T) {
 	t.Parallel()
 	r, pages := open(t)
@@ -188,7 +188,7 @@ func TestWords(t *testing.T) {
 	require.Empty(t, list(problems))
 }
 
-// TestImages: every SVG file of docs is sound, and some page shows it.
+// TestImages: every SVG file of docs is valid, and some page shows it.
 func TestImages(t *testing.T) {
 	t.Parallel()
 	_, pages := open(t)
@@ -205,7 +205,7 @@ func TestImages(t *testing.T) {
 		content, err := os.ReadFile(file)
 		require.NoError(t, err)
 		require.NoError(t, docs.CheckSVG(content), file)
-		require.True(t, shown["docs/images/"+filepath.Base(file)], "%s is shown nowhere", file)
+		require.True(t, shown["docs/images/"+filepath.Base(file)], "no page shows %s", file)
 	}
 }
 
@@ -219,7 +219,7 @@ func open(t *testing.T) (*docs.Repository, []*docs.Page) {
 	return r, pages
 }
 
-// manual is the pages under docs.
+// manual returns the pages under docs.
 func manual(pages []*docs.Page) []*docs.Page {
 	var under []*docs.Page
 	for _, page := range pages {
@@ -230,12 +230,12 @@ func manual(pages []*docs.Page) []*docs.Page {
 	return under
 }
 
-// current is all pages but the changelog, which speaks of what there was.
+// current returns all pages but the changelog, which describes the past.
 func current(pages []*docs.Page) []*docs.Page {
 	return slices.DeleteFunc(slices.Clone(pages), func(page *docs.Page) bool { return page.Path == "CHANGELOG.md" })
 }
 
-// list writes problems one on a line, for a failing test to show.
+// list formats problems, one per line, for the message of a failed test.
 func list(problems []docs.Problem) string {
 	var b strings.Builder
 	for _, problem := range problems {
@@ -330,7 +330,7 @@ func read(t *testing.T, address string) string {
 	return strings.TrimSpace(string(body))
 }
 
-// absent returns which programs are not on this machine. It says so loudly, and fails in CI.
+// absent returns the programs that are not on this machine. It logs them, and fails the test in CI.
 func absent(t *testing.T, programs ...string) []string {
 	t.Helper()
 	return slices.DeleteFunc(programs, func(program string) bool {
@@ -365,7 +365,7 @@ func makeTables(ctx context.Context, dsn string) error {
 	return err
 }
 
-// promtool checks rules. Where it is not installed the test says so loudly, and fails in CI.
+// promtool checks rules. Where it is not installed the test is skipped, and fails in CI.
 func promtool(t *testing.T, rules []byte) error {
 	t.Helper()
 	require.NotEmpty(t, rules, "no PromQL found")

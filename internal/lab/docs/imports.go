@@ -2,7 +2,7 @@
 
 package docs
 
-// What blocks of Go on pages import beside what this module needs itself, so that go.mod lists it.
+// The packages that Go blocks on pages import and this module does not need itself, so that go.mod lists them.
 import (
 	_ "github.com/alexedwards/scs/v2"
 	_ "github.com/gorilla/sessions"

@@ -10,7 +10,7 @@ import (
 // ownBlob is how pages, alerts and programs name files of this repository from outside.
 var ownBlob = regexp.MustCompile(`^https://github\.com/pgcoherence/pgcoherence/(?:blob|tree)/main/(.*)$`)
 
-// CheckLinks returns the links of pages that lead nowhere. Links to other sites are only parsed.
+// CheckLinks returns the broken links of pages. Links to other sites are only parsed.
 func CheckLinks(r *Repository, pages []*Page) []Problem {
 	byPath := map[string]*Page{}
 	for _, page := range pages {
@@ -28,7 +28,7 @@ func CheckLinks(r *Repository, pages []*Page) []Problem {
 	return problems
 }
 
-// checkLink says what is wrong with a link, or nothing.
+// checkLink returns what is wrong with a link, "" if nothing is.
 func checkLink(r *Repository, pages map[string]*Page, page *Page, target string) string {
 	if match := ownBlob.FindStringSubmatch(target); match != nil {
 		target = "/" + match[1]
@@ -42,7 +42,7 @@ func checkLink(r *Repository, pages map[string]*Page, page *Page, target string)
 	case "https", "mailto":
 		return ""
 	default:
-		return "link of scheme " + u.Scheme + ": " + target
+		return "link with scheme " + u.Scheme + ": " + target
 	}
 
 	file := page.Path
@@ -60,7 +60,7 @@ func checkLink(r *Repository, pages map[string]*Page, page *Page, target string)
 	}
 	other, ok := pages[file]
 	if !ok {
-		return "link has an anchor, and its file is no page: " + target
+		return "link has an anchor, but its file is not a page: " + target
 	}
 	if !other.Anchors[u.Fragment] {
 		return "link leads to no heading: " + target
@@ -94,7 +94,7 @@ func CheckReach(pages []*Page, directory string) []Problem {
 	var problems []Problem
 	for _, page := range pages {
 		if strings.HasPrefix(page.Path, directory+"/") && !reached[page.Path] {
-			problems = append(problems, Problem{page.Path, 1, "page is linked from nowhere in " + directory})
+			problems = append(problems, Problem{page.Path, 1, "page is not linked from any page in " + directory})
 		}
 	}
 	return problems

@@ -17,8 +17,8 @@ type nameIndex struct {
 	embedded map[string][]string        // "bus.Tx" → the types of its embedded fields and of what it is an alias of
 }
 
-// indexNames parses all Go files but those under internal/lab and testdata for names, and all test files for tests. It needs no
-// module to build.
+// indexNames collects names from all Go files except those under internal/lab and testdata, and tests from all test files. It
+// only parses, so nothing has to build.
 func indexNames(r *Repository) *nameIndex {
 	index := &nameIndex{
 		packages: map[string]map[string]bool{}, any: map[string]bool{}, tests: map[string]bool{}, embedded: map[string][]string{},
@@ -29,7 +29,7 @@ func indexNames(r *Repository) *nameIndex {
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(r.Root, name), nil, parser.SkipObjectResolution)
 		if err != nil {
-			continue // the compiler says so, elsewhere
+			continue // the compiler reports it elsewhere
 		}
 		switch {
 		case strings.HasSuffix(name, "_test.go"):
@@ -104,7 +104,7 @@ func (x *nameIndex) addMembers(pkg string, spec *ast.TypeSpec) {
 	}
 }
 
-// embed notes that a type has the members of another one.
+// embed records that a type has the members of another type.
 func (x *nameIndex) embed(pkg, name string, other ast.Expr) {
 	target := typeName(other)
 	if target == "" {
@@ -127,7 +127,7 @@ func (x *nameIndex) add(pkg, typ, name string) {
 	x.packages[pkg][name] = true
 }
 
-// has reports whether a package has a name, or a type in it a member.
+// has reports whether a package has a name, or one of its types a member.
 func (x *nameIndex) has(pkg, name string) bool { return x.find(pkg, name, 0) }
 
 func (x *nameIndex) find(pkg, name string, depth int) bool {

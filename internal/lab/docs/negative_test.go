@@ -12,10 +12,10 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/lab/docs"
 )
 
-// wanted is how a bad page says what has to be found in it: the check, and a part of its text.
+// wanted matches the comment in which a bad page names the expected problem: the check, and a part of the problem's text.
 var wanted = regexp.MustCompile(`<!-- want (\w+): (.*) -->`)
 
-// TestBadPages: each check finds what is wrong with a page that is bad in one way, and nothing else.
+// TestBadPages: each bad page has one problem. Its check finds it, and no other check finds anything.
 func TestBadPages(t *testing.T) {
 	t.Parallel()
 	r, _ := open(t)
@@ -29,9 +29,9 @@ func TestBadPages(t *testing.T) {
 			t.Parallel()
 			source, err := os.ReadFile(file)
 			require.NoError(t, err)
-			page := docs.Parse("docs/glossary.md", source) // in the place of a page that is there
+			page := docs.Parse("docs/glossary.md", source) // under the path of an existing page
 			match := wanted.FindStringSubmatch(string(source))
-			require.NotNil(t, match, "the page does not say what is wrong with it")
+			require.NotNil(t, match, "the page has no want comment")
 
 			found := map[string][]docs.Problem{
 				"link":  docs.CheckLinks(r, []*docs.Page{page}),
@@ -67,7 +67,7 @@ func TestUnreachablePage(t *testing.T) {
 	require.Equal(t, "docs/two.md", problems[0].Page)
 }
 
-// TestBadPromQL: promtool refuses what is no PromQL.
+// TestBadPromQL: promtool rejects invalid PromQL.
 func TestBadPromQL(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, promtool(t, docs.Rules([]*docs.Page{docs.Parse("good.md", []byte("```promql\nsum(up)\n```\n"))})))
@@ -113,7 +113,7 @@ func TestAnchor(t *testing.T) {
 	}
 }
 
-// FuzzParse: no page stops the tests, and a block's text is a part of its page.
+// FuzzParse: Parse panics on no page, and a block's text is a part of its page.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"# a\n\n```go\nx\n```\n", "<!-- docs: not run: y -->\n```sh\nz\n```", "[a](b#c) `d` <a href=\"e\">", "> ```\n> a\n"} {
 		f.Add(seed)

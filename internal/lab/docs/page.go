@@ -39,10 +39,10 @@ type Block struct {
 	Line     int
 	Language string
 	Text     string
-	Marks    []string // of the comments that stand before it, without "docs:"
+	Marks    []string // of the comments before it, without "docs:"
 }
 
-// Mark returns the rest of the mark that begins with a word, and whether there is one.
+// Mark returns the rest of the mark that begins with word, and whether there is one.
 func (b Block) Mark(word string) (rest string, ok bool) {
 	for _, mark := range b.Marks {
 		if rest, ok = strings.CutPrefix(mark, word); ok {
@@ -52,7 +52,7 @@ func (b Block) Mark(word string) (rest string, ok bool) {
 	return "", false
 }
 
-// Problem is something on a page that is not true.
+// Problem is a mistake on a page.
 type Problem struct {
 	Page string
 	Line int
@@ -127,7 +127,7 @@ func (r *pageReader) visit(node ast.Node, entering bool) (ast.WalkStatus, error)
 	return ast.WalkContinue, nil
 }
 
-// enterBlock notes the line of a block, and forgets marks that belonged to no block of code.
+// enterBlock records the line of a block, and drops marks that no block of code followed.
 func (r *pageReader) enterBlock(node ast.Node) {
 	if node.Lines().Len() > 0 {
 		r.line = 1 + strings.Count(string(r.source[:node.Lines().At(0).Start]), "\n")
@@ -204,7 +204,7 @@ func lines(node ast.Node, source []byte) string {
 	return b.String()
 }
 
-// before returns what of its block stands before a text.
+// before returns the part of a block before a text.
 func before(node *ast.Text, source []byte) string {
 	for parent := node.Parent(); parent != nil; parent = parent.Parent() {
 		if parent.Type() == ast.TypeBlock && parent.Lines().Len() > 0 {

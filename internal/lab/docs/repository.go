@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 )
 
-// Repository is the files of the project, without those that git ignores.
+// Repository is the set of the project's files, without those that git ignores.
 type Repository struct {
 	Root  string
 	files map[string]bool // files and directories, from the root

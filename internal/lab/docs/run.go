@@ -18,7 +18,7 @@ import (
 
 // Runner checks blocks that are not Go.
 type Runner struct {
-	DSN      string   // of a database of the page's own; "" only parses
+	DSN      string   // of the page's own database; "" only parses blocks
 	Env      []string // of shell blocks, with the address of the database
 	Dir      string   // where shell blocks run
 	Commands *Commands
@@ -68,7 +68,7 @@ func (r *Runner) check(ctx context.Context, block Block) error {
 func (r *Runner) expect(block Block, run func() error) error {
 	if reason, ok := block.Mark("not run"); ok {
 		if reason == "" {
-			return errors.New("block is not run, and no reason is given")
+			return errors.New("block is not run, but gives no reason")
 		}
 		return nil
 	}
@@ -78,7 +78,7 @@ func (r *Runner) expect(block Block, run func() error) error {
 	err := run()
 	if _, fails := block.Mark("fails"); fails {
 		if err == nil {
-			return errors.New("block should fail, and does not")
+			return errors.New("block should fail, but does not")
 		}
 		return nil
 	}
@@ -150,7 +150,7 @@ func command(ctx context.Context, input io.Reader, name string, args ...string) 
 	return nil
 }
 
-// Rules makes a file of recording rules of the PromQL blocks of pages, one for each line that is no comment, for promtool.
+// Rules returns a file of recording rules for promtool: one rule for each line of PromQL on pages that is not a comment.
 func Rules(pages []*Page) []byte {
 	type rule struct {
 		Record string `yaml:"record"`
@@ -176,7 +176,7 @@ func Rules(pages []*Page) []byte {
 	if len(rules) == 0 {
 		return nil
 	}
-	// A value of strings and slices has no way to fail.
+	// Strings and slices can always be marshalled.
 	out, _ := yaml.Marshal(map[string]any{"groups": []group{{Name: "docs", Rules: rules}}})
 	return out
 }

@@ -25,7 +25,7 @@ import (
 // DefaultPreamble is the preamble of Go blocks that name none.
 const DefaultPreamble = "default"
 
-// unused is what a part of a program may leave unused, but a whole program may not.
+// unused matches compiler errors that a part of a program may have, but a whole program may not.
 var unused = regexp.MustCompile(`declared and not used|imported (?:as \w+ )?and not used`)
 
 // CheckGo compiles the Go blocks of pages, in the module of a directory that has testdata/preamble.
@@ -49,7 +49,7 @@ func CheckGo(ctx context.Context, directory string, pages []*Page) ([]Problem, e
 	return check.problems, nil
 }
 
-// goCheck compiles blocks together, so that what they import is read once.
+// goCheck compiles blocks together, so that their imports are loaded once.
 type goCheck struct {
 	directory string
 	files     *token.FileSet
@@ -58,12 +58,12 @@ type goCheck struct {
 	problems  []Problem
 }
 
-// snippet is a block that was made a file.
+// snippet is a block with its preamble, as a file.
 type snippet struct {
 	page  string
 	block Block
 	file  *ast.File
-	whole bool // it was a file before
+	whole bool // the block was a whole file
 }
 
 func (c *goCheck) parse(page string, block Block) {
@@ -100,12 +100,12 @@ func (c *goCheck) compile(exports map[string]string) {
 			}
 			c.problems = append(c.problems, Problem{s.page, c.files.Position(e.Pos).Line, "Go does not compile: " + e.Msg})
 		}}
-		// All errors went through the function above.
+		// The Error function above has collected all errors.
 		_, _ = config.Check("snippet", c.files, []*ast.File{s.file}, nil)
 	}
 }
 
-// exportData returns the files that say what packages export, and those that they depend on.
+// exportData returns the files with the export data of packages and of their dependencies.
 func exportData(ctx context.Context, directory string, paths []string) (map[string]string, error) {
 	cmd := exec.CommandContext(ctx, "go", append([]string{"list", "-e", "-export", "-deps", "-json=ImportPath,Export", "--"}, paths...)...)
 	cmd.Dir = directory

@@ -16,7 +16,7 @@ var (
 	fileExt   = regexp.MustCompile(`\.(?:go|md|sql|psql|py|java|ya?ml|json|svg|mod|sum|sh|toml)$`)
 )
 
-// CheckSpans returns the names in code type that are not there. Foreign names are not looked for.
+// CheckSpans returns the names in code type that do not exist. Foreign names are not checked.
 func CheckSpans(r *Repository, commands *Commands, foreign map[string]bool, page *Page) []Problem {
 	checker := spanChecker{r: r, commands: commands, foreign: foreign, page: page}
 	var problems []Problem
@@ -35,7 +35,7 @@ type spanChecker struct {
 	page     *Page
 }
 
-// check says what is wrong with a piece of code within a line, or nothing.
+// check returns what is wrong with a piece of inline code, "" if nothing is.
 func (c *spanChecker) check(text string) string {
 	first, _, several := strings.Cut(text, " ")
 	switch {
@@ -65,8 +65,8 @@ func (c *spanChecker) check(text string) string {
 	return ""
 }
 
-// checkGoName checks pkg.Name and pkg.Type.Member; what stands before the dot may also be a variable, and then some type must
-// have the member.
+// checkGoName checks pkg.Name and pkg.Type.Member. The part before the dot may also be a variable; then some type must have
+// the member.
 func (c *spanChecker) checkGoName(pkg, name, text string) string {
 	index := c.r.names()
 	if _, ok := index.packages[pkg]; ok {

@@ -7,8 +7,8 @@ import (
 
 var tableRule = regexp.MustCompile(`^\s*\|(?:\s*:?-+:?\s*\|)+\s*$`)
 
-// CheckTables returns the rows of tables that have more or fewer cells than the table's head: what is too much is not shown. A
-// bar within code separates cells too, unless a backslash stands before it.
+// CheckTables returns the rows of tables that have more or fewer cells than the header: GitHub cuts off the rest. A
+// bar within code separates cells too, unless a backslash precedes it.
 func CheckTables(path string, source []byte) []Problem {
 	var problems []Problem
 	var before string
@@ -27,7 +27,7 @@ func CheckTables(path string, source []byte) []Problem {
 			fallthrough
 		case columns > 0:
 			if cells(line) != columns {
-				problems = append(problems, Problem{path, number, "row of a table has another number of cells than its head"})
+				problems = append(problems, Problem{path, number, "table row has a different number of cells than the header"})
 			}
 		}
 		before = line

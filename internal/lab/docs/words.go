@@ -23,7 +23,7 @@ func ListedWords(glossary []byte) []string {
 	var words []string
 	for i, match := range listItem.FindAllSubmatch(section[1], -1) {
 		if i == 0 || strings.HasPrefix(string(match[1]), "-") {
-			continue // the head of the table
+			continue // the header of the table
 		}
 		for word := range strings.SplitSeq(string(match[1]), ", ") {
 			words = append(words, word)
@@ -52,7 +52,7 @@ func CheckWords(page *Page, words []string) []Problem {
 	return problems
 }
 
-// CheckSVG says what is wrong with an image: it has to be well-formed, to have a title, and to follow the reader's colours.
+// CheckSVG returns an error unless an image is well-formed SVG with a title and with colours for light and dark pages.
 func CheckSVG(content []byte) error {
 	decoder := xml.NewDecoder(strings.NewReader(string(content)))
 	var root string
@@ -74,7 +74,7 @@ func CheckSVG(content []byte) error {
 	}
 	switch {
 	case root != "svg":
-		return fmt.Errorf("root element is %q and not svg", root)
+		return fmt.Errorf("root element is %q, want svg", root)
 	case !title:
 		return errors.New("SVG has no title")
 	case !strings.Contains(string(content), "prefers-color-scheme: dark"):

@@ -21,8 +21,8 @@ import (
 // signOuts is how many sessions a user ends at the same time.
 const signOuts = 10
 
-// TestWriteBack is docs/from-set-get-delete.md on what no cache can mend: of sign-outs that read the list from a cache and
-// write it back all but one are lost, and of those that read it in their transaction, FOR UPDATE, none.
+// TestWriteBack checks what docs/from-set-get-delete.md says no cache can repair: of concurrent sign-outs that read the list
+// from a cache and write it back, all but one are lost. Of those that read it in their transaction FOR UPDATE, none is.
 func TestWriteBack(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, &pgtest.Template{Name: "docs", Make: makeTables})
@@ -39,7 +39,7 @@ func TestWriteBack(t *testing.T) {
 	together(t, func(ctx context.Context, session string) error {
 		list, err := lists.Get(ctx, 7)
 		haveRead.Done()
-		haveRead.Wait() // requests that come at the same time
+		haveRead.Wait() // the requests are concurrent
 		if err != nil {
 			return err
 		}

@@ -15,7 +15,7 @@ const (
 	gone // aborted, or lost in a failover
 )
 
-// transaction writes the one row that caches hold, and an event.
+// transaction writes the one row that caches contain, and an event.
 type transaction struct {
 	state    txState
 	prepared bool
@@ -26,7 +26,7 @@ type transaction struct {
 	value    int8 // what it wrote, once committed
 }
 
-// event is an event's name and the log it was named in.
+// event is an event's name and the log epoch in which it got that name.
 type event struct {
 	xid   uint64
 	epoch int8
@@ -38,7 +38,7 @@ type value struct {
 	latest uint64 // the latest transaction id that had ended before it was written
 }
 
-// row is what a pod's heartbeat has written of it.
+// row is a pod's row, as its last heartbeat wrote it.
 type row struct {
 	exists bool
 	epoch  string
@@ -133,8 +133,8 @@ func (d *database) newEpoch() {
 	d.epochBorn = d.clock
 }
 
-// lose takes back a value and everything after it: a standby has taken over that lacks these commits. What it has not
-// heard of is given again, transaction ids too, and the pods' rows are as good as gone.
+// lose undoes the commit of a value and everything after it: a standby that lacks these commits was promoted. It assigns
+// the same transaction ids again, and the pods' rows are useless.
 func (d *database) lose(from int8) {
 	d.latest = d.values[from].latest
 	d.next = d.latest
@@ -159,7 +159,7 @@ func (d *database) lose(from int8) {
 	clear(d.rows)
 }
 
-// difference reads what a base does not see, in one snapshot.
+// difference reads the events that a base snapshot does not see, in one snapshot.
 func (d *database) difference(base position.Snapshot, of string, at position.Stamp, off guards) (position.Difference, []event) {
 	head := position.Difference{
 		Epoch: epochName(d.epoch), Current: d.snapshot(), PrunedTo: d.prunedTo, Base: base, BaseOf: of, Position: at,

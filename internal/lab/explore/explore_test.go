@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// small are the worlds that are seen whole in a second or two. The others have a command of their own.
+// small lists the worlds that are searched completely within two seconds. `make explore` searches the others.
 var small = []string{"sweeps", "loads", "start"}
 
 // TestWorlds: no state of a small world breaks a guarantee.
@@ -21,13 +21,13 @@ func TestWorlds(t *testing.T) {
 			r := search(newWorld(&s), 100_000, nil)
 			require.Empty(t, r.violation, "%v", r.trace)
 			require.True(t, r.whole, "%d states", r.states)
-			require.Greater(t, r.states, int64(1000), "a world in which nothing can happen shows nothing")
+			require.Greater(t, r.states, int64(1000), "a world in which nothing can happen proves nothing")
 		})
 	}
 }
 
-// TestRules: each rule is there because without it some state breaks a guarantee. Some need more states than a test
-// takes; `make explore` has them.
+// TestRules: without any one of the rules some state breaks a guarantee. Rules that need more states than a test can visit
+// are left to `make explore`.
 func TestRules(t *testing.T) {
 	t.Parallel()
 	for _, rule := range rules {
@@ -45,7 +45,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestTraces: a trace leads from the first state to the violation, and none is shorter.
+// TestTraces: a trace leads from the first state to the violation, and no shorter one does.
 func TestTraces(t *testing.T) {
 	t.Parallel()
 	s := scopeOf("sweeps")
@@ -59,13 +59,13 @@ func TestTraces(t *testing.T) {
 		require.True(t, slices.Contains(at.steps(), taken), "step %d: %v", i+1, taken)
 		at = at.clone()
 		at.take(taken)
-		at.judge()
+		at.check()
 	}
 	require.Equal(t, r.violation, at.broken)
 	require.Len(t, r.trace, r.depth)
 }
 
-// TestStatesAreNotShared: what a step does to a copy leaves the state alone that it was taken from.
+// TestStatesAreNotShared: a step changes a copy, and never the state that it was taken from.
 func TestStatesAreNotShared(t *testing.T) {
 	t.Parallel()
 	for _, s := range scopes {
@@ -88,8 +88,8 @@ func TestStatesAreNotShared(t *testing.T) {
 	}
 }
 
-// TestExploreFails: the command ends with an error when a world is too large, when a rule is not missed, and when a name
-// is unknown.
+// TestExploreFails: the command returns an error when a world is too large, when the search does not need a rule, and when a
+// name is unknown.
 func TestExploreFails(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

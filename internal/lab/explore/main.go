@@ -10,7 +10,7 @@ import (
 )
 
 func main() {
-	limit := flag.Int64("limit", 20_000_000, "give up on a world after so many `STATES`; about 1 kB of memory each")
+	limit := flag.Int64("limit", 20_000_000, "give up on a world after this many `STATES`; each needs about 1 kB of memory")
 	only := flag.String("scope", "", "explore only the world of this `NAME`")
 	traces := flag.Bool("traces", false, "print how each missing rule breaks a guarantee, step by step")
 	list := flag.Bool("list", false, "list the worlds and the rules")
@@ -33,7 +33,7 @@ func main() {
 }
 
 // explore searches all worlds, then each rule's world without the rule. It returns an error if a guarantee is broken
-// under all rules, if a world is too large for the limit, or if a rule is missed by no search.
+// with all rules on, if a world is too large for the limit, or if no guarantee is broken without a rule.
 func explore(out io.Writer, only string, limit int64, traces bool) error {
 	var failures []string
 	fail := func(format string, values ...any) { failures = append(failures, fmt.Sprintf(format, values...)) }
@@ -109,7 +109,7 @@ func printTrace(out io.Writer, trace []step) {
 	}
 }
 
-// String is the form that traces print.
+// String returns the form that traces print.
 func (s step) String() string {
 	var b strings.Builder
 	if s.pod >= 0 {
@@ -123,7 +123,7 @@ func (s step) String() string {
 	return b.String()
 }
 
-// progress shows on a terminal how far a search has come.
+// progress shows the progress of a search on a terminal.
 func progress(name string) func(depth int, states int64, width int) {
 	if !onTerminal() {
 		return nil

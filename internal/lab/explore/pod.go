@@ -9,32 +9,32 @@ import (
 
 const nothing = -1
 
-// load is a read of the row on its way into the cache.
+// load is a read of the row that is not yet stored in the cache.
 type load struct {
 	running bool
 	value   int8
 }
 
-// read is a difference on its way to the pod.
+// read is a difference that the pod has not yet applied.
 type read struct {
 	head   position.Difference
 	events []event
 }
 
-// beat is a heartbeat on its way to the pod.
+// beat is a heartbeat whose reply the pod has not yet received.
 type beat struct {
 	snapshot position.Snapshot
 	epoch    string
 	sent     int8
 }
 
-// sweep is what a pod has read for all.
+// sweep is what a pod has read for a sweep.
 type sweep struct {
 	head   position.Difference
 	events []event
 }
 
-// work waits in a subscriber's queue: to invalidate, to forget everything, or a barrier to pass.
+// work is an item of a subscriber's queue: an invalidation, a reset, or a barrier.
 type work struct {
 	barrier uint64
 	reset   bool
@@ -44,7 +44,7 @@ type pod struct {
 	track     position.Tracker
 	connected bool
 	deaf      bool
-	live      bool // has caught up since it listens
+	live      bool // has caught up since it began to listen
 	gap       bool
 	queue     []message // of the connection
 	work      []work
@@ -54,10 +54,10 @@ type pod struct {
 	sweep     *sweep
 	load      load
 	cache     int8
-	noted     []event // commits that the publisher's goroutine has yet to note
+	noted     []event // commits that the publisher's goroutine has not yet recorded
 	outbox    []event
-	heard     int8 // when anything last arrived
-	trusted   int8 // what was proven until then is trusted no more
+	arrival   int8 // when anything last arrived
+	expired   int8 // proofs from before this time have expired
 	left      struct{ loads, beats, sweeps, reads int8 }
 }
 
@@ -70,34 +70,34 @@ func (p *pod) clone() pod {
 	return c
 }
 
-// at makes a time of the database's clock, for the Tracker.
+// at converts a time of the database's clock for the Tracker.
 func at(clock int8) time.Time { return time.Unix(int64(clock), 0) }
 
-// proven is the time as of which everything in the cache is known to be right; 0 if nothing is known.
+// proven returns the time as of which the whole cache is known to be correct; 0 if unknown.
 func (p *pod) proven(off guards) int8 {
-	proven := p.heard
+	proven := p.arrival
 	if !off.freshWithoutBeat {
 		proven = 0
 		if f := p.track.FreshAsOf(); !f.IsZero() {
 			proven = int8(f.Unix())
 		}
 	}
-	if proven <= p.trusted {
+	if proven <= p.expired {
 		return 0
 	}
 
 	return proven
 }
 
-// arrived notes when anything arrived, where that is taken for a proof.
+// arrived records an arrival, if the search takes arrivals for proofs of freshness.
 func (p *pod) arrived(clock int8, off guards) {
 	if off.freshWithoutBeat {
-		p.heard = clock
+		p.arrival = clock
 	}
 }
 
-// take gives an event, or a reset, to the subscriber.
-func (p *pod) take(w work, queued bool, off guards) {
+// deliver passes an event or a reset to the subscriber.
+func (p *pod) deliver(w work, queued bool, off guards) {
 	if queued {
 		p.work = append(p.work, w)
 		return
@@ -110,29 +110,29 @@ func (p *pod) do(w work, off guards) {
 	case w.barrier > 0:
 		p.track.Passed(w.barrier)
 	case w.reset:
-		p.forget(off.keepLoadsOnReset)
+		p.invalidate(off.keepLoadsOnReset)
 	default:
-		p.forget(off.keepLoads)
+		p.invalidate(off.keepLoads)
 	}
 }
 
-// forget removes what the cache holds, and detaches the load on its way: what it returns is not stored.
-func (p *pod) forget(keepLoads bool) {
+// invalidate removes the entry, and detaches a running load, so that its result is not stored.
+func (p *pod) invalidate(keepLoads bool) {
 	p.cache = nothing
 	if !keepLoads {
 		p.load = load{}
 	}
 }
 
-// pass lets the applied position follow once the queue has been worked off as far as it is now.
+// pass advances the applied position once the subscriber has handled everything that is in the queue now.
 func (p *pod) pass(queued bool, off guards) {
-	p.take(work{barrier: p.track.Barrier()}, queued && !off.appliedWhenReceived, off)
+	p.deliver(work{barrier: p.track.Barrier()}, queued && !off.appliedWhenReceived, off)
 }
 
-// apply takes a difference in.
+// apply applies a difference.
 func (p *pod) apply(r *read, clock int8, queued bool, off guards) {
 	if r.head.BaseOf != r.head.Epoch && p.track.Epoch() == r.head.Epoch {
-		return // the other read has begun anew meanwhile
+		return // the other read has started again in the meantime
 	}
 
 	reason := p.track.ResetReason(r.head)
@@ -148,7 +148,7 @@ func (p *pod) apply(r *read, clock int8, queued bool, off guards) {
 	if reason != "" {
 		p.track.Reset()
 		p.work = nil
-		p.take(work{reset: true}, queued, off)
+		p.deliver(work{reset: true}, queued, off)
 		p.track.Start(r.head.Epoch, r.head.Current)
 	} else {
 		for _, e := range r.events {
@@ -162,13 +162,13 @@ func (p *pod) apply(r *read, clock int8, queued bool, off guards) {
 func (p *pod) learn(e event, what position.Known, queued bool, off guards) {
 	id := position.EventID{XID: e.xid}
 	if p.track.Known(id) == 0 {
-		p.take(work{}, queued, off)
+		p.deliver(work{}, queued, off)
 	}
 	p.track.Remember(id, what)
 }
 
-// hear takes a notification in.
-func (p *pod) hear(m message, clock int8, queued bool, off guards) {
+// receive applies a notification.
+func (p *pod) receive(m message, clock int8, queued bool, off guards) {
 	if epochName(m.epoch) != p.track.Epoch() {
 		p.gap = true
 		return
@@ -190,11 +190,11 @@ func (p *pod) hear(m message, clock int8, queued bool, off guards) {
 	p.pass(queued, off)
 }
 
-// note is what the publisher's goroutine does after its commit.
+// note is what the publisher's goroutine does after its COMMIT.
 func (p *pod) note(e event, queued bool, off guards) {
 	id := position.EventID{XID: e.xid}
 	if epochName(e.epoch) != p.track.Epoch() && !off.namesOutliveEpoch {
-		p.take(work{}, queued, off)
+		p.deliver(work{}, queued, off)
 	} else {
 		p.learn(e, position.Applied, queued, off)
 		p.track.Remember(id, position.Applied)

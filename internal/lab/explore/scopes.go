@@ -1,6 +1,6 @@
 package main
 
-// scopes are the worlds that are searched. Each has what one group of rules is there for, and little more.
+// scopes are the worlds that are searched. Each contains what one group of rules is for, and little more.
 var scopes = []scope{
 	{
 		name: "announcements", doc: "a pod and a foreign client write, a connection ends",
@@ -33,7 +33,7 @@ var scopes = []scope{
 		beats: 1, sweeps: 1, reads: 1,
 	},
 	{
-		name: "loads", doc: "loads are on their way while a pod writes",
+		name: "loads", doc: "loads run while a pod writes",
 		pods: 2, writers: []publisher{1}, started: true, empty: true,
 		loads: 2, beats: 1, sweeps: 1, reads: 1, kills: 1,
 	},
@@ -43,7 +43,7 @@ var scopes = []scope{
 		loads: 1, beats: 2, sweeps: 1, ownSweeps: 1, reads: 1,
 	},
 	{
-		name: "deaf", doc: "a connection stands over which nothing comes any more",
+		name: "deaf", doc: "a connection stays open over which nothing arrives",
 		pods: 2, writers: []publisher{1}, started: true,
 		loads: 1, beats: 2, sweeps: 1, reads: 2, deaf: 1, kills: 1,
 	},
@@ -78,42 +78,42 @@ var scopes = []scope{
 		loads: 2, beats: 2, sweeps: 1, reads: 1, crashes: 1, prepared: 1,
 	},
 	{
-		name: "failover", doc: "a standby takes over that lacks the last commits and gives their ids again",
+		name: "failover", doc: "a standby that lacks the last commits is promoted and assigns their ids again",
 		pods: 1, writers: []publisher{0, alone}, started: true, lateNotes: true,
 		loads: 2, beats: 2, reads: 1, failovers: 1, kills: 1,
 	},
 	{
-		name: "confirm", doc: "a write is confirmed while a connection is deaf and a pod stands still",
+		name: "confirm", doc: "a write is confirmed while a connection is silent and a pod is paused",
 		pods: 2, writers: []publisher{1}, started: true, confirm: true,
 		loads: 1, beats: 2, sweeps: 1, reads: 1, deaf: 1, pauses: 1,
 	},
 	{
-		name: "confirm-failover", doc: "a write is confirmed soon after a failover that has taken the pods' rows",
+		name: "confirm-failover", doc: "a write is confirmed soon after a failover that lost the pods' rows",
 		pods: 2, writers: []publisher{1, foreign}, started: true, confirm: true,
 		loads: 1, beats: 2, reads: 1, failovers: 1, pauses: 1,
 	},
 }
 
-// rules are the guards, and the world in which a search finds out why there is each.
+// rules are the guards, each with the world in which a search without it finds a broken guarantee.
 var rules = []struct {
 	name  string
 	off   guards
 	scope string
-	deep  bool // more states than a test takes
+	deep  bool // too many states for a test
 }{
 	{"an event is announced after its commit can be seen", guards{announceInvisible: true}, "lost-answer", false},
 	{"a mark counts only from its from", guards{markWithoutFrom: true}, "gaps", false},
-	{"a mark carries the events that nobody has announced", guards{markWithoutEvents: true}, "sweeps", false},
-	{"who missed what is pruned resets", guards{ignorePruned: true}, "pruned", false},
+	{"a mark carries the events that no pod has announced", guards{markWithoutEvents: true}, "sweeps", false},
+	{"a pod that missed pruned events resets", guards{ignorePruned: true}, "pruned", false},
 	{"a new log resets", guards{ignoreEpoch: true}, "crash", false},
 	{"a position is a snapshot, not a number", guards{cursorOnly: true}, "cursors", true},
 	{"only beats prove freshness", guards{freshWithoutBeat: true}, "announcements", false},
 	{"a beat that saw another log proves nothing", guards{beatOfOtherEpoch: true}, "failover", false},
 	{"what waits in a queue is not applied", guards{appliedWhenReceived: true}, "queues", false},
-	{"an event detaches the loads that it passes", guards{keepLoads: true}, "loads", false},
+	{"an event detaches the loads that it overtakes", guards{keepLoads: true}, "loads", false},
 	{"a reset detaches all loads", guards{keepLoadsOnReset: true}, "crash", false},
 	{"a prepared transaction that outlives its event ends the log", guards{ignorePrepared: true}, "prepared", true},
 	{"a name counts only in its own log", guards{namesOutliveEpoch: true}, "failover", true},
-	{"the rows of a new log are believed after a lease", guards{confirmWithoutWait: true}, "confirm-failover", false},
-	{"a beat says how far its pod has come", guards{confirmByCount: true}, "confirm", false},
+	{"the pods' rows in a new log count only after a lease", guards{confirmWithoutWait: true}, "confirm-failover", false},
+	{"a beat carries the position of its pod", guards{confirmByCount: true}, "confirm", false},
 }

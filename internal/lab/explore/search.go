@@ -11,41 +11,41 @@ import (
 
 // A state is one moment of a small world. States are not changed once they are made.
 type state interface {
-	// append appends what tells this state from all others of its world: equal bytes, equal futures.
+	// append appends what distinguishes this state from all others of its world: equal bytes mean equal futures.
 	append(b []byte) []byte
-	// next returns every step that can come now, each with the state it leads to.
+	// next returns every step that is possible now, each with the state that it leads to.
 	next() iter.Seq2[step, state]
-	// violation says which guarantee is broken; empty if none is.
+	// violation returns a description of the broken guarantee, "" if none is.
 	violation() string
 }
 
 // A step is what happens between two states.
 type step struct {
 	what string // a constant
-	pod  int8   // to whom; -1 for the database
-	item int8   // with what (a transaction, a load); -1 for nothing
+	pod  int8   // the pod that it happens to; -1 for the database
+	item int8   // the transaction or load concerned; -1 for none
 }
 
 // result is what a search found.
 type result struct {
 	states, steps int64
 	depth         int    // of the deepest state
-	whole         bool   // every reachable state was seen
+	whole         bool   // every reachable state was visited
 	violation     string // of the first state that breaks a guarantee, empty if none does
 	trace         []step // the shortest way there
 }
 
-// key is a hash of a state. Two of 64 bits: with 10⁸ states the odds that any two are taken for one are below 10⁻²².
+// key is a 128-bit hash of a state. With 10⁸ states the probability of any collision is below 10⁻²².
 type key [2]uint64
 
-// seeds are chosen anew for each process, which is long enough.
+// seeds are random for each process. Hashes are not compared across processes.
 var seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
 
 func keyOf(b []byte) key {
 	return key{maphash.Bytes(seeds[0], b), maphash.Bytes(seeds[1], b)}
 }
 
-// visited remembers each state's hash and that of the state it was first reached from.
+// visited stores each state's hash and the hash of the state it was first reached from.
 type visited struct {
 	shards [64]struct {
 		sync.Mutex
@@ -62,7 +62,7 @@ func newVisited() *visited {
 	return v
 }
 
-// add reports whether k was not there before.
+// add adds k, and reports whether it is new.
 func (v *visited) add(k, from key) bool {
 	s := &v.shards[k[0]%uint64(len(v.shards))]
 	s.Lock()
@@ -176,8 +176,8 @@ func expand(level []state, seen *visited, states, steps *atomic.Int64) (broken s
 	return broken, deeper
 }
 
-// retrace finds the steps from the first state to the one with this hash. Only hashes are kept of the states on the
-// way, so the steps are taken once more.
+// retrace returns the steps from the first state to the one with this hash. Only hashes of the states in between are
+// stored, so it takes the steps again.
 func retrace(first state, seen *visited, root, last key) []step {
 	way := []key{last}
 	for k := last; k != root; {

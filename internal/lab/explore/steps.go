@@ -6,39 +6,39 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
 
-// What can happen. The names are what traces print.
+// The steps. Traces print these names.
 const (
 	txBegins     = "a transaction begins"
 	txCommits    = "a transaction commits"
 	txPrepares   = "a transaction is prepared"
-	outcomeLost  = "the publisher loses its connection in COMMIT and announces in case"
-	podNotes     = "the publisher learns of its commit"
+	outcomeLost  = "the publisher loses its connection in COMMIT and announces all the same"
+	podNotes     = "the publisher gets the reply to its COMMIT"
 	podAnnounces = "announces"
 	oneAnnounces = "the process that only publishes announces"
 	connects     = "listens, and reads the difference"
 	catchesUp    = "applies it and is live"
 	polls        = "reads the difference"
 	applies      = "applies it"
-	hears        = "receives a notification"
-	worksOff     = "its subscriber works off one item"
+	receives     = "receives a notification"
+	delivers     = "its subscriber handles one item"
 	beats        = "sends a beat, and the server takes the snapshot"
 	beatReturns  = "receives the beat's snapshot"
-	sweeps       = "reads for all"
+	sweeps       = "reads the log for a sweep"
 	marks        = "sends the mark"
-	loads        = "reads the row for its cache"
-	stores       = "stores what it has read"
+	loads        = "loads the row for its cache"
+	stores       = "stores what it has loaded"
 	begins       = "begins to confirm the first transaction"
 	confirms     = "confirms it"
-	pauses       = "stands still until its trust and its lease have run out"
+	pauses       = "is paused until its proof and its lease have expired"
 	dies         = "loses its listening connection"
-	deafens      = "hears no more over its connection"
+	silences     = "receives nothing more over its connection"
 	crashes      = "Postgres crashes: the log is gone"
 	restarts     = "Postgres restarts: the log stays"
-	failsOver    = "a standby takes over that lacks the last commits"
+	failsOver    = "a standby that lacks the last commits is promoted"
 	prunes       = "the log is pruned"
 )
 
-// steps lists what can come next.
+// steps lists the possible next steps.
 func (w *world) steps() []step {
 	var list []step
 	can := func(when bool, what string, pod, item int) {
@@ -71,8 +71,8 @@ func (w *world) steps() []step {
 		can(len(p.outbox) > 0 && p.track.Epoch() == epoch, podAnnounces, i, nothing)
 		can(!p.connected, connects, i, nothing)
 		can(p.catchUp != nil, catchesUp, i, nothing)
-		can(p.live && len(p.queue) > 0, hears, i, nothing)
-		can(len(p.work) > 0, worksOff, i, nothing)
+		can(p.live && len(p.queue) > 0, receives, i, nothing)
+		can(len(p.work) > 0, delivers, i, nothing)
 		can(p.read == nil && p.left.reads > 0 && (p.gap || p.deaf), polls, i, nothing)
 		can(p.read != nil, applies, i, nothing)
 		can(p.beat == nil && p.left.beats > 0 && p.track.Epoch() != "", beats, i, nothing)
@@ -83,7 +83,7 @@ func (w *world) steps() []step {
 		can(p.load.running, stores, i, nothing)
 		can(w.left.pauses > 0, pauses, i, nothing)
 		can(w.left.kills > 0 && p.connected, dies, i, nothing)
-		can(w.left.deaf > 0 && p.connected && !p.deaf, deafens, i, nothing)
+		can(w.left.deaf > 0 && p.connected && !p.deaf, silences, i, nothing)
 	}
 	if by := w.scope.confirmer(); by >= 0 {
 		can(w.canBegin(by), begins, by, 0)
@@ -93,7 +93,7 @@ func (w *world) steps() []step {
 	return list
 }
 
-// confirmer is the pod that confirms the first transaction; -1 if nobody does.
+// confirmer is the pod that confirms the first transaction; -1 if none does.
 func (s *scope) confirmer() int {
 	if !s.confirm {
 		return nothing
@@ -108,8 +108,8 @@ func (w *world) canBegin(by int) bool {
 }
 
 // canConfirm is the rule by which Confirm returns: every pod that has a row has applied the transaction, or its lease
-// has run out since. The rows are believed only by who has watched the log for as long as a pod may trust an older one,
-// which is when every pod has taken notice of the log or has stopped to trust what it has.
+// has expired since. A pod relies on the rows only after it has watched the log for as long as a pod may trust an older
+// log: by then every pod has noticed the new log, or no longer trusts what it has.
 func (w *world) canConfirm(by int) bool {
 	c, t, d := &w.confirmation, w.db.txs[0], &w.db
 	if !c.begun || c.done || w.pods[by].track.Epoch() != epochName(d.epoch) || t.epoch != d.epoch {
@@ -118,10 +118,10 @@ func (w *world) canConfirm(by int) bool {
 
 	for i := range w.pods {
 		p, r := &w.pods[i], &d.rows[i]
-		if p.trusted >= c.since {
+		if p.expired >= c.since {
 			continue
 		}
-		watched := p.track.Epoch() == epochName(d.epoch) || p.trusted >= d.epochBorn
+		watched := p.track.Epoch() == epochName(d.epoch) || p.expired >= d.epochBorn
 		if !watched && !w.scope.off.confirmWithoutWait {
 			return false
 		}
@@ -141,7 +141,7 @@ func (w *world) canConfirm(by int) bool {
 	return true
 }
 
-// take does a step.
+// take takes a step.
 func (w *world) take(s step) {
 	if s.pod >= 0 {
 		w.takeOf(s, int(s.pod))
@@ -175,7 +175,7 @@ func (w *world) commit(i int) {
 
 	t := &d.txs[i]
 	if !t.logged && !w.scope.off.ignorePrepared {
-		d.newEpoch() // its event is gone: the log's identity counts such transactions
+		d.newEpoch() // its event is gone: the epoch counts such transactions
 	}
 	if t.lost || t.prepared {
 		return
@@ -194,7 +194,7 @@ func (w *world) commit(i int) {
 	}
 }
 
-// announce sends an event's name, if its commit can be seen and the log is still the one it is in.
+// announce sends an event's name if its commit is visible and the log is still the one that contains it.
 func (w *world) announce(e event) {
 	off := w.scope.off
 	if e.epoch != w.db.epoch && !off.namesOutliveEpoch {
@@ -246,7 +246,7 @@ func (w *world) takeOf(s step, i int) {
 	case outcomeLost:
 		t := &d.txs[s.item]
 		t.lost = true
-		p.take(work{}, queued, off)
+		p.deliver(work{}, queued, off)
 		p.outbox = append(p.outbox, event{t.xid, t.epoch})
 	case podNotes:
 		e := p.noted[0]
@@ -272,25 +272,25 @@ func (w *world) takeOf(s step, i int) {
 		r := p.read
 		p.read = nil
 		p.apply(r, d.clock, queued, off)
-	case hears:
+	case receives:
 		m := p.queue[0]
 		p.queue = p.queue[1:]
-		p.hear(m, d.clock, queued, off)
-	case worksOff:
+		p.receive(m, d.clock, queued, off)
+	case delivers:
 		x := p.work[0]
 		p.work = p.work[1:]
 		p.do(x, off)
 	case dies:
 		w.left.kills--
 		p.disconnect()
-	case deafens:
+	case silences:
 		w.left.deaf--
 		p.deaf, p.queue = true, nil
 	case pauses:
 		w.left.pauses--
 		d.clock++
-		p.trusted = d.clock
-		d.clock++ // a beat sent from now on counts
+		p.expired = d.clock
+		d.clock++ // so that a beat sent from now on is later
 
 	case beats:
 		w.sendBeat(p, i)

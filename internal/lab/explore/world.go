@@ -14,7 +14,7 @@ type world struct {
 	scope *scope
 	db    database
 	pods  []pod
-	alone []event // what a process that only publishes has yet to announce
+	alone []event // not yet announced by the process that only publishes
 
 	confirmation struct {
 		begun, done bool
@@ -53,7 +53,7 @@ func newWorld(s *scope) *world {
 	return w
 }
 
-// start has all pods listen, hold the row's first value, and trust it.
+// start makes all pods listen, with the row's first value in their caches and fresh.
 func (w *world) start() {
 	for i := range w.pods {
 		p := &w.pods[i]
@@ -86,8 +86,8 @@ func (w *world) clone() *world {
 
 func (w *world) violation() string { return w.broken }
 
-// judge looks whether any pod may return a value that it must not. A Get can come at any time.
-func (w *world) judge() {
+// check sets broken if any pod could now return a value that the guarantees forbid. A Get can come at any time.
+func (w *world) check() {
 	for i := range w.pods {
 		p := &w.pods[i]
 		proven := p.proven(w.scope.off)
@@ -104,14 +104,14 @@ func (w *world) judge() {
 	}
 }
 
-// next yields what can come now. A step is tried on a copy; those that change nothing lead back to a state that is
-// known already.
+// next yields the possible steps. Each is taken on a copy of the state. Steps that change nothing lead back to a state that
+// was visited already.
 func (w *world) next() iter.Seq2[step, state] {
 	return func(yield func(step, state) bool) {
 		for _, s := range w.steps() {
 			n := w.clone()
 			n.take(s)
-			n.judge()
+			n.check()
 			if !yield(s, n) {
 				return
 			}
@@ -119,7 +119,7 @@ func (w *world) next() iter.Seq2[step, state] {
 	}
 }
 
-// append appends everything that decides what can come, in a fixed order.
+// append appends everything that determines the future, in a fixed order.
 func (w *world) append(b []byte) []byte {
 	b = w.db.append(b)
 	for i := range w.pods {
@@ -163,7 +163,7 @@ func (d *database) append(b []byte) []byte {
 
 func (p *pod) append(b []byte) []byte {
 	b = p.track.AppendState(b)
-	b = append(b, bit(p.connected), bit(p.deaf), bit(p.live), bit(p.gap), byte(p.cache), byte(p.heard), byte(p.trusted))
+	b = append(b, bit(p.connected), bit(p.deaf), bit(p.live), bit(p.gap), byte(p.cache), byte(p.arrival), byte(p.expired))
 	b = append(b, bit(p.load.running), byte(p.load.value))
 	b = append(b, byte(p.left.loads), byte(p.left.beats), byte(p.left.sweeps), byte(p.left.reads))
 

@@ -11,11 +11,11 @@ import (
 	"strconv"
 )
 
-// debianBinaries is where Debian and its relatives put each major's programs,
-// which are not on PATH there.
+// debianBinaries is where Debian and its derivatives install each major version,
+// outside of PATH.
 const debianBinaries = "/usr/lib/postgresql/*/bin"
 
-// programs is a directory with initdb and postgres.
+// programs is the path of a directory with initdb and postgres.
 type programs string
 
 func (p programs) initdb() string   { return filepath.Join(string(p), "initdb") }
@@ -41,15 +41,15 @@ func startCluster(ctx context.Context, c Config, p programs) (*Server, error) {
 	return &Server{base: cluster.dsn(), from: string(p), cluster: cluster}, nil
 }
 
-// findPrograms returns the directory given, or the first of those on PATH and
-// of Debian's which has the programs.
+// findPrograms returns the given directory, or else the first directory with the
+// programs among those on PATH and Debian's.
 func findPrograms(given string) (programs, error) {
 	if !canRunBinaries {
 		return "", errors.New("server binaries are run on Unix only")
 	}
 	if given != "" {
-		// No second guess: another version than the one asked for would
-		// make a test of versions pass for the wrong reason.
+		// No fallback: with another version than the one asked for, a test of
+		// versions would pass for the wrong reason.
 		found, err := programsIn(given)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", EnvBinaries, err)
@@ -62,7 +62,7 @@ func findPrograms(given string) (programs, error) {
 	} else if real, err := filepath.EvalSymlinks(path); err != nil {
 		failed = append(failed, err)
 	} else if found, err := programsIn(filepath.Dir(real)); err != nil {
-		// PATH may hold a link to postgres alone; the others are beside it.
+		// PATH may contain a link to postgres alone; the other programs are beside its target.
 		failed = append(failed, err)
 	} else {
 		return found, nil
@@ -83,7 +83,7 @@ func findPrograms(given string) (programs, error) {
 	return "", errors.Join(failed...)
 }
 
-// majorOf is the version in /usr/lib/postgresql/15/bin, which sorts by number.
+// majorOf returns the 15 of /usr/lib/postgresql/15/bin.
 func majorOf(bin string) int {
 	major, _ := strconv.Atoi(filepath.Base(filepath.Dir(bin)))
 	return major

@@ -18,23 +18,23 @@ import (
 
 const (
 	bouncerProgram = "pgbouncer"
-	bouncerTimeout = 30 * time.Second // until it answers
+	bouncerTimeout = 30 * time.Second // until it accepts clients
 )
 
-// BouncerConfig says how a PgBouncer is set up. The zero value is PgBouncer's own defaults.
+// BouncerConfig configures a PgBouncer. The zero value uses PgBouncer's own defaults.
 type BouncerConfig struct {
-	// PoolSize is how many connections to the server it shares out. Zero means
-	// PgBouncer's default, 20.
+	// PoolSize is the number of server connections that clients share. Defaults
+	// to PgBouncer's default, 20.
 	PoolSize int
 
-	// Ignore are settings of a session which clients may ask for at the start,
-	// and do not get. extra_float_digits is always among them.
+	// Ignore lists startup parameters of clients that PgBouncer drops instead of
+	// refusing the client. extra_float_digits is always among them.
 	Ignore []string
 }
 
-// Bouncer is a PgBouncer in transaction mode before one database, which lets
-// everybody of this machine in as the database's role. Like a server from binaries
-// it ends when the process that started it dies.
+// Bouncer is a PgBouncer in transaction mode in front of one database. It lets
+// every local client in as the database's role. Like a server from binaries it
+// ends when the process that started it dies.
 type Bouncer struct {
 	addr string
 	name string
@@ -44,8 +44,8 @@ type Bouncer struct {
 	watchdog *watchdog
 }
 
-// FindBouncer returns the path of the program, or ErrNoBouncer. It looks on
-// PATH, and where Debian puts it, which is on root's PATH only.
+// FindBouncer returns the path of the program, or ErrNoBouncer. It searches
+// PATH and the directory of Debian's package, which only root has on PATH.
 func FindBouncer() (string, error) {
 	for _, name := range []string{bouncerProgram, filepath.Join("/usr/sbin", bouncerProgram)} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -56,8 +56,8 @@ func FindBouncer() (string, error) {
 }
 
 // NewBouncer starts a PgBouncer for one test and ends it at the test's end. A
-// nil cfg means all defaults. Where there is no such program the test is
-// skipped, and fails where CI=true.
+// nil cfg uses the defaults. Without the program the test is skipped, or fails
+// under CI=true.
 func NewBouncer(t TB, db *DB, cfg *BouncerConfig) *Bouncer {
 	t.Helper()
 	b, err := StartBouncer(t.Context(), db.DSN, cfg)
@@ -78,7 +78,7 @@ func NewBouncer(t TB, db *DB, cfg *BouncerConfig) *Bouncer {
 	return b
 }
 
-// StartBouncer starts a PgBouncer before the database of a DSN and returns when
+// StartBouncer starts a PgBouncer in front of the database of a DSN and returns when
 // clients get through it.
 func StartBouncer(ctx context.Context, dsn string, cfg *BouncerConfig) (_ *Bouncer, err error) {
 	program, err := FindBouncer()
@@ -103,7 +103,7 @@ func StartBouncer(ctx context.Context, dsn string, cfg *BouncerConfig) (_ *Bounc
 	if b.dir, err = os.MkdirTemp("", "pgtest-bouncer-"); err != nil {
 		return nil, err
 	}
-	owner, err := findOwner() // it refuses to be root as well
+	owner, err := findOwner() // like Postgres, PgBouncer refuses to run as root
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func StartBouncer(ctx context.Context, dsn string, cfg *BouncerConfig) (_ *Bounc
 	return b, nil
 }
 
-// file is the program's configuration.
+// file returns the program's configuration file.
 func (c *BouncerConfig) file(server *pgx.ConnConfig, port int) []byte {
 	if c == nil {
 		c = &BouncerConfig{}
@@ -153,7 +153,7 @@ ignore_startup_parameters = %s
 }
 
 func (b *Bouncer) await(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, bouncerTimeout, errors.New("it does not answer"))
+	ctx, cancel := context.WithTimeoutCause(ctx, bouncerTimeout, errors.New("it does not accept clients"))
 	defer cancel()
 	for {
 		conn, err := pgx.Connect(ctx, b.DSN())
@@ -168,11 +168,11 @@ func (b *Bouncer) await(ctx context.Context) error {
 	}
 }
 
-// Addr is where it listens.
+// Addr returns the address that PgBouncer listens on.
 func (b *Bouncer) Addr() string { return b.addr }
 
-// DSN is an address of the database through it, with the mode of queries of
-// pgx that needs nothing of a session.
+// DSN returns the address of the database through PgBouncer, with the query
+// execution mode of pgx that keeps no state in the session.
 func (b *Bouncer) DSN() string {
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword("any", "any"), Host: b.addr,
@@ -181,16 +181,16 @@ func (b *Bouncer) DSN() string {
 	return u.String()
 }
 
-// Close ends it, and its clients' connections with it.
+// Close ends PgBouncer, and with it all client connections.
 func (b *Bouncer) Close() error {
 	if b.cmd != nil {
-		_ = b.cmd.Process.Kill() // it holds nothing that matters
+		_ = b.cmd.Process.Kill() // it has no state worth a clean end
 	}
 	if b.watchdog != nil {
 		b.watchdog.dismiss()
 	}
 	if b.cmd != nil {
-		_ = b.cmd.Wait() // only now: until then the pid that the watchdog knows is nobody else's
+		_ = b.cmd.Wait() // last: until it is reaped, no other process gets the pid that the watchdog knows
 	}
 	if b.dir == "" {
 		return nil

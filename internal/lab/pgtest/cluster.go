@@ -19,7 +19,7 @@ import (
 type cluster struct {
 	programs programs
 	owner    *owner
-	dir      string // holds everything of the cluster; removed by close
+	dir      string // contains everything of the cluster; removed by close
 	data     string // the data directory
 	port     int
 	password string
@@ -28,14 +28,14 @@ type cluster struct {
 
 	environment []string // added to the server's
 
-	// turn holds a token while no operation is under way. A channel, since
-	// waiting for it must end with a context.
+	// turn contains a token while no operation is running. It is a channel, and
+	// not a mutex, because waiting for it has to end with a context.
 	turn   chan struct{}
 	closed bool // guarded by turn
 
 	mu      sync.Mutex
 	server  *postmaster // the last one started; nil at first
-	crashed bool        // and not started since
+	crashed bool        // the last server was crashed, and none started since
 }
 
 // newCluster makes the directory and its watchdog, and picks the port.
@@ -78,7 +78,7 @@ func newCluster(p programs, settings map[string]string, environment []string, pa
 	return c, nil
 }
 
-// initialise makes a new, empty cluster and starts it.
+// initialise runs initdb and starts the server.
 func (c *cluster) initialise(ctx context.Context) error {
 	secret := filepath.Join(c.dir, "password")
 	if err := os.WriteFile(secret, []byte(c.password+"\n"), 0o600); err != nil {
@@ -112,7 +112,7 @@ func (c *cluster) enter(ctx context.Context) error {
 	select {
 	case <-c.turn:
 	case <-ctx.Done():
-		return fmt.Errorf("pgtest: another operation is under way: %w", context.Cause(ctx))
+		return fmt.Errorf("pgtest: another operation is running: %w", context.Cause(ctx))
 	}
 	if c.closed {
 		c.leave()
@@ -123,7 +123,7 @@ func (c *cluster) enter(ctx context.Context) error {
 
 func (c *cluster) leave() { c.turn <- struct{}{} }
 
-// close ends the server, removes the directory, and dismisses the watchdog.
+// close ends the server, removes the directory and ends the watchdog.
 func (c *cluster) close(ctx context.Context) error {
 	if err := c.enter(ctx); err != nil {
 		return err
@@ -131,8 +131,8 @@ func (c *cluster) close(ctx context.Context) error {
 	defer c.leave()
 	c.closed = true
 	if c.wasCrashed() {
-		// Its shared memory outlives a killed server, and only the next one
-		// on the same directory finds and removes it.
+		// Shared memory outlives a killed server. Only the next server on the same
+		// directory finds and removes it.
 		_ = c.start(ctx)
 	}
 	stopErr := c.end(ctx)
@@ -141,14 +141,14 @@ func (c *cluster) close(ctx context.Context) error {
 	return errors.Join(stopErr, removeErr)
 }
 
-// run executes a program as the cluster's user, and returns what it wrote if it
-// failed.
+// run executes a program as the cluster's user. The error contains the program's
+// output.
 func (c *cluster) run(ctx context.Context, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = "/" // the current directory may be closed to that user
 	cmd.Env = serverEnvironment()
 	cmd.SysProcAttr = c.owner.attributes()
-	// A killed initdb leaves a child which holds the output open for a moment.
+	// A killed initdb leaves a child that keeps the output open for a moment.
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.CombinedOutput()
 	if err == nil {
@@ -157,8 +157,8 @@ func (c *cluster) run(ctx context.Context, name string, args ...string) error {
 	return fmt.Errorf("%s: %w: %s", filepath.Base(name), errors.Join(err, context.Cause(ctx)), strings.TrimSpace(string(out)))
 }
 
-// serverEnvironment is ours without variables that mean something to Postgres,
-// and with messages in English, which start reads.
+// serverEnvironment returns this process's environment without the variables
+// that Postgres reads, and with messages in English, because start parses them.
 func serverEnvironment() []string {
 	var env []string
 	for _, variable := range os.Environ() {
@@ -169,9 +169,9 @@ func serverEnvironment() []string {
 	return append(env, "LC_ALL=C")
 }
 
-// freePort picks a port below those which systems give to outgoing connections
-// (32768 and up): a stopped server's port must stay free until it starts again,
-// and a client redialling a free port in that range can connect to itself.
+// freePort returns a free port below the ephemeral range (32768 and up): a
+// stopped server's port must stay free until it starts again, and a client that
+// redials a free port in that range can connect to itself.
 func freePort() (int, error) {
 	var last error
 	for range 100 {

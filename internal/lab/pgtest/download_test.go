@@ -30,7 +30,7 @@ func mirror(t *testing.T, bin string) *httptest.Server {
 	for _, library := range []string{"dict_snowball.so", "plpgsql.so", "libpqwalreceiver.so"} {
 		names = append(names, "lib/"+library)
 		if _, err := os.Stat(filepath.Join(root, "lib", library)); err != nil {
-			// Others need all their libraries, which take half a minute to unpack
+			// Other builds need all their libraries, which take half a minute to unpack
 			// under the race detector.
 			t.Skip("\n*** NOT TESTED: downloads: only Debian's binaries, which find their shared files where they are, make a small archive")
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// superuser is the role of every server that pgtest makes itself.
+// superuser is the superuser of every server that pgtest makes itself.
 const superuser = "postgres"
 
 func startDSN(ctx context.Context, c Config) (*Server, error) {
@@ -23,19 +23,19 @@ func startDSN(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", EnvDatabaseURL, err)
 	}
-	// A server that was named but does not answer must not cost the time in
-	// which a container could be pulled.
+	// A named server that does not respond must not use up the time that pulling
+	// a container image may need.
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if _, err := serverVersion(ctx, c.DatabaseURL); err != nil {
 		return nil, err
 	}
-	// Only the address is shown: the DSN carries a password.
+	// Log only the address: the DSN contains a password.
 	from := net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
 	return &Server{base: c.DatabaseURL, from: from}, nil
 }
 
-// makeDSN is the address of a server that pgtest started.
+// makeDSN returns the address of a server that pgtest started.
 func makeDSN(host string, port int, password string) string {
 	u := url.URL{
 		Scheme:   "postgres",

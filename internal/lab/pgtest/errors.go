@@ -3,14 +3,14 @@ package pgtest
 import "errors"
 
 var (
-	// ErrUnavailable is returned by Start when no way led to a Postgres. Its
-	// text lists the ways tried, why each failed, and how to get a server.
+	// ErrUnavailable is returned by Start when no kind of server works. Its text
+	// lists the kinds tried, why each failed, and how to get a server.
 	ErrUnavailable = errors.New("pgtest: no Postgres available")
 
-	// ErrUnsupported is returned by an operation which the kind of the server
-	// does not allow, such as crashing a server that somebody else runs. Its
-	// text names the operation and the kind. Ask for Config.Crashable, or use
-	// NewServer, to get a server that allows all of them.
+	// ErrUnsupported is returned by an operation that the kind of server does
+	// not allow, such as crashing a dsn server. Its text names the operation and
+	// the kind. Set Config.Crashable, or use NewServer, for a server that allows
+	// all operations.
 	ErrUnsupported = errors.New("pgtest: unsupported by this kind of server")
 
 	// ErrClosed is returned by an operation on a server after its Close.
@@ -25,6 +25,6 @@ var (
 	ErrNoBouncer = errors.New("pgtest: no PgBouncer")
 )
 
-// errNotConfigured marks a way that nobody asked for: it is listed when nothing
-// works, but is not worth a word when something else does.
+// errNotConfigured marks a kind that is not configured: it is listed if no other
+// kind works, and not mentioned if one does.
 var errNotConfigured = errors.New("not configured")

@@ -5,8 +5,8 @@ import (
 	"os"
 )
 
-// Shared is what the tests of one process share; tests make another one to
-// stand for another process.
+// Shared is the state that the tests of one process share. Tests make a second
+// one to simulate another process.
 type Shared struct{ *shared }
 
 func NewShared() Shared { return Shared{newShared()} }
@@ -20,7 +20,7 @@ func (s Shared) Prefix() string { return s.prefix }
 
 func (s Shared) Shutdown(ctx context.Context) error { return s.shutdown(ctx) }
 
-// LocalBinaries is the directory of the programs that Start would use.
+// LocalBinaries returns the directory of the programs that Start would use.
 func LocalBinaries(t TB) string {
 	t.Helper()
 	found, err := findPrograms(os.Getenv(EnvBinaries))

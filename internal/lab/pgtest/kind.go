@@ -7,25 +7,25 @@ import (
 	"strings"
 )
 
-// Kind is a way to get a Postgres.
+// Kind is a way to get a Postgres server.
 type Kind string
 
-// The ways, in the order in which Start tries them.
+// The kinds, in the order in which Start tries them.
 const (
-	KindDSN       Kind = "dsn"       // a server that somebody else runs
+	KindDSN       Kind = "dsn"       // a server that already runs
 	KindBinaries  Kind = "binaries"  // server binaries found on this machine
 	KindContainer Kind = "container" // a container engine
 	KindDownload  Kind = "download"  // server binaries fetched from a repository
 )
 
-// kinds are all ways in the order of preference: what was configured by hand,
+// kinds lists all kinds in order of preference: what was configured by hand,
 // what is quickest to start, what may need the network.
 var kinds = []Kind{KindDSN, KindBinaries, KindContainer, KindDownload}
 
 // crashable reports whether a server of this kind is a process of ours.
 func (k Kind) crashable() bool { return k == KindBinaries || k == KindDownload }
 
-// forcedKind returns the way that PGCOHERENCE_POSTGRES forces, "" for none.
+// forcedKind returns the kind that PGCOHERENCE_POSTGRES forces, "" for none.
 func forcedKind() (Kind, error) {
 	value := os.Getenv(EnvKind)
 	if value == "" {

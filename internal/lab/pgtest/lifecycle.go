@@ -12,8 +12,8 @@ const (
 	Immediate             // ends at once; the next start recovers from the log
 )
 
-// Stop ends all sessions and shuts down cleanly; a stopped server stays so. When
-// the context ends first the server may still be shutting down.
+// Stop ends all sessions and shuts down cleanly. It is a no-op on a stopped
+// server. If ctx ends first, the server may still be shutting down.
 func (s *Server) Stop(ctx context.Context) error {
 	return s.operate(ctx, "stop", func(ctx context.Context, c *cluster) error { return c.stop(ctx, Fast) })
 }
@@ -25,7 +25,7 @@ func (s *Server) StopImmediate(ctx context.Context) error {
 }
 
 // Start runs the server again after Stop or Crash, on the same port, and returns
-// when it accepts connections. A running server stays as it is.
+// when it accepts connections. It is a no-op on a running server.
 func (s *Server) Start(ctx context.Context) error {
 	ctx, cancel := withTimeout(ctx, s.config.StartTimeout)
 	defer cancel()
@@ -44,16 +44,16 @@ func (s *Server) Restart(ctx context.Context, mode Mode) error {
 	})
 }
 
-// Crash kills all processes of the server at once, as the kernel would when it
+// Crash kills all processes of the server at once, as the kernel does when it
 // runs out of memory, and returns when they are gone. Start recovers. It
-// returns ErrNotRunning if there is nothing to crash.
+// returns ErrNotRunning if the server does not run.
 func (s *Server) Crash(ctx context.Context) error {
 	return s.operate(ctx, "crash", func(ctx context.Context, c *cluster) error { return c.crash(ctx) })
 }
 
 // KillBackend kills one backend, given by its pg_backend_pid, without waiting.
-// Postgres then restarts all others and recovers by itself. A pid that is not a
-// backend of this server is refused.
+// Postgres then restarts all others and recovers by itself. It returns an error
+// for a pid that is not a backend of this server.
 func (s *Server) KillBackend(pid int) error {
 	return s.operate(context.Background(), "kill backend", func(_ context.Context, c *cluster) error { return c.killBackend(pid) })
 }

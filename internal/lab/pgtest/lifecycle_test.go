@@ -17,7 +17,7 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// directory is what Close has to remove.
+// directory returns the directory that Close has to remove.
 func directory(t *testing.T, server *pgtest.Server) string {
 	t.Helper()
 	return filepath.Dir(query[string](t, server.DSN(""), "show data_directory"))
@@ -129,7 +129,7 @@ func TestServer_CloseLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestServer_StartTellsWhatTheServerSaid(t *testing.T) {
+func TestServer_StartErrorQuotesTheServerLog(t *testing.T) {
 	t.Parallel()
 	pgtest.RequireBinaries(t)
 	_, err := pgtest.Start(t.Context(), &pgtest.Config{Kind: pgtest.KindBinaries, Settings: map[string]string{"work_mem": "plenty"}})

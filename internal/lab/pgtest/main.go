@@ -9,8 +9,8 @@ import (
 // Runner is what pgtest needs of a *testing.M; it satisfies goleak's interface.
 type Runner interface{ Run() int }
 
-// Main returns a Runner that runs m and then Shutdown, whose error it prints and
-// makes the result 1:
+// Main returns a Runner that runs m and then Shutdown. If Shutdown fails, it
+// prints the error and returns 1:
 //
 //	func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main(m)) }
 //	func TestMain(m *testing.M) { os.Exit(pgtest.Main(m).Run()) }
@@ -27,9 +27,9 @@ func (r mainRunner) Run() int {
 	return code
 }
 
-// Shutdown stops the server that New started, if it did, and removes what New
-// left on it. Without it a server from binaries ends with the process all the
-// same, but a container stays, and so do templates on a dsn server.
+// Shutdown stops the server that New started, if any, and drops the template
+// databases. Without it a server from binaries still ends with the process, but
+// a container stays, and so do templates on a dsn server.
 func Shutdown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// Where there is no Unix the ways dsn and container remain. findPrograms and
-// startDownload refuse before any of the following is called.
+// On other systems only the kinds dsn and container work. findPrograms and
+// startDownload return an error before any of the following is called.
 const canRunBinaries = false
 
 var errNotUnix = errors.New("server binaries are run on Unix only")

@@ -16,10 +16,10 @@ import (
 
 const canRunBinaries = true
 
-// owner is the user as whom a server runs; nil means our own.
+// owner is the user that a server runs as; nil means the user of this process.
 type owner struct{ uid, gid uint32 }
 
-// findOwner returns the unprivileged user to use when we are root.
+// findOwner returns the unprivileged user to use when this process runs as root.
 func findOwner() (*owner, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -45,8 +45,8 @@ func (o *owner) own(path string) error {
 	return os.Chown(path, int(o.uid), int(o.gid))
 }
 
-// attributes start a process as the owner, in a process group of its own: a
-// Ctrl-C at the terminal is for the tests, which then stop the server.
+// attributes makes a process start as the owner, in its own process group: a
+// Ctrl-C at the terminal reaches only the tests, which then stop the server.
 func (o *owner) attributes() *syscall.SysProcAttr {
 	attributes := &syscall.SysProcAttr{Setpgid: true}
 	if o != nil {
@@ -92,8 +92,8 @@ func childrenOf(parent int) ([]int, error) {
 	return children, nil
 }
 
-// alive reports whether a process exists. One that has ended but was not yet
-// reaped does not count: an orphan may wait long for that in a container.
+// alive reports whether a process exists. A zombie does not count: in a
+// container an orphan may wait long to be reaped.
 func alive(pid int) bool {
 	if err := syscall.Kill(pid, 0); err != nil && !errors.Is(err, syscall.EPERM) {
 		return false
@@ -102,7 +102,7 @@ func alive(pid int) bool {
 	return !ok || state != "Z" && state != "X"
 }
 
-// readStat reads Linux's "pid (name) state ppid …"; the name may hold anything.
+// readStat parses Linux's "pid (name) state ppid …"; the name may contain any byte.
 func readStat(path string) (pid, ppid int, state string, ok bool) {
 	content, err := os.ReadFile(path)
 	if err != nil {

@@ -20,7 +20,7 @@ type postmaster struct {
 }
 
 // start runs a server unless one is running, and waits until it accepts
-// connections. It needs the cluster's turn, as all below do.
+// connections. The caller has the cluster's turn, as for all methods below.
 func (c *cluster) start(ctx context.Context) error {
 	if c.running() {
 		return nil
@@ -43,7 +43,7 @@ func (c *cluster) start(ctx context.Context) error {
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	cmd.SysProcAttr = c.owner.attributes()
 	err = cmd.Start()
-	_ = logFile.Close() // the child has its own
+	_ = logFile.Close() // the child has its own descriptor
 	if err != nil {
 		return err
 	}
@@ -65,8 +65,8 @@ func (c *cluster) start(ctx context.Context) error {
 	return nil
 }
 
-// awaitReady watches the status line which the postmaster keeps in its pid file,
-// like pg_ctl does: no login is needed, and a hot standby tells the truth.
+// awaitReady polls the status line in the postmaster's pid file, as pg_ctl does:
+// this needs no login, and works for a hot standby.
 func (c *cluster) awaitReady(ctx context.Context, server *postmaster) error {
 	for {
 		select {
@@ -76,7 +76,7 @@ func (c *cluster) awaitReady(ctx context.Context, server *postmaster) error {
 		}
 		if content, err := os.ReadFile(filepath.Join(c.data, "postmaster.pid")); err == nil {
 			lines := strings.Split(string(content), "\n")
-			// The file may still be that of a server that was killed.
+			// The file may still be from a killed server.
 			if len(lines) > 7 && lines[0] == strconv.Itoa(server.pid) && strings.TrimSpace(lines[7]) == "ready" {
 				return nil
 			}
@@ -126,7 +126,7 @@ func (c *cluster) stop(ctx context.Context, mode Mode) error {
 	}
 }
 
-// end stops the server by all means.
+// end stops the server, and kills it if it does not stop.
 func (c *cluster) end(ctx context.Context) error {
 	server := c.current()
 	if server == nil {
@@ -152,7 +152,7 @@ func (c *cluster) crash(context.Context) error {
 }
 
 // kill ends all processes of the server by SIGKILL and waits until they are
-// gone: a survivor would hold the shared memory, and with it the next start.
+// gone: a survivor would keep the shared memory and so block the next start.
 func (c *cluster) kill(server *postmaster) error {
 	// Frozen, the postmaster cannot fork while its children are listed.
 	_ = signalFreeze(server.pid)
@@ -171,8 +171,8 @@ func (c *cluster) kill(server *postmaster) error {
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
-	// All are gone, so the file is stale; its pid may soon be another's, which
-	// the next postmaster would take for a living server.
+	// All are gone, so the file is stale. Another process may soon have its pid,
+	// and the next postmaster would take that process for a running server.
 	removeErr := os.Remove(filepath.Join(c.data, "postmaster.pid"))
 	if errors.Is(removeErr, os.ErrNotExist) {
 		removeErr = nil
@@ -195,7 +195,7 @@ func (c *cluster) killBackend(pid int) error {
 	return signalKill(pid)
 }
 
-// tail is the end of what was added to a log.
+// tail returns the last lines that were added to a log.
 func tail(path string, from int64) string {
 	content, err := os.ReadFile(path)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 
 const closeTimeout = 30 * time.Second
 
-// Server is a Postgres that Start got. Its methods are safe for concurrent use;
-// those which change its state take turns.
+// Server is a Postgres server. Its methods are safe for concurrent use; those
+// that change its state run one at a time.
 type Server struct {
 	kind    Kind
 	from    string // where it came from, for the log
@@ -26,19 +26,19 @@ type Server struct {
 	closeErr error
 }
 
-// Kind is the way by which the server was found.
+// Kind returns the kind of server.
 func (s *Server) Kind() Kind { return s.kind }
 
-// Version is the server's server_version_num, such as 150018.
+// Version returns the server's server_version_num, such as 150018.
 func (s *Server) Version() int { return s.version }
 
-// DSN is the address of a database, with a role that may create databases: the
-// superuser, unless the kind is dsn. The empty name means the maintenance
-// database: postgres, or that of the DSN which was given.
+// DSN returns the address of a database, with a role that may create databases:
+// the superuser, unless the kind is dsn. The empty name means the maintenance
+// database: postgres, or the database of the configured DSN.
 func (s *Server) DSN(database string) string { return withDatabase(s.base, database) }
 
-// Close stops the server and removes everything Start made. A dsn server is
-// left alone. Calls after the first do nothing and return the first's result.
+// Close stops the server and removes everything that Start made. A dsn server
+// keeps running. Later calls are no-ops that return the first call's result.
 func (s *Server) Close() error {
 	s.closing.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
@@ -56,7 +56,7 @@ func (s *Server) Close() error {
 	return s.closeErr
 }
 
-// operate runs one operation of a crashable server, one at a time.
+// operate runs an operation on a crashable server, one at a time.
 func (s *Server) operate(ctx context.Context, name string, operation func(context.Context, *cluster) error) error {
 	if s.cluster == nil {
 		return fmt.Errorf("%w: %s: %s", ErrUnsupported, s.kind, name)

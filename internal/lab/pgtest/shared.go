@@ -12,20 +12,20 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 )
 
-// process is what the tests of this process share: package-level, since a test
-// binary has no other place that outlives its tests.
+// process is the state that all tests of this process share. It is package-level
+// because a test binary has no other place that outlives its tests.
 var process = newShared()
 
 // shared is a server with the templates made on it.
 type shared struct {
-	// turn holds a token while nobody works. All work takes turns: copies of
-	// one template get into each other's way, and there is one connection.
+	// turn contains a token while no work is running. Work is serialized: two
+	// copies of one template at once conflict, and there is one connection.
 	turn chan struct{}
 
 	server    *Server
-	startErr  error // of the only attempt: every test would wait for another
+	startErr  error // of the only attempt: a second one would make every test wait
 	admin     *pgx.Conn
-	prefix    string // tells apart processes that use the same server
+	prefix    string // distinguishes processes that use the same server
 	databases int
 	templates map[string]*madeTemplate
 }
@@ -67,7 +67,7 @@ func (s *shared) create(ctx context.Context, template *Template) (*DB, error) {
 	if s.startErr != nil {
 		return nil, s.startErr
 	}
-	// Nobody can connect to template0, so copies of it never wait.
+	// No client can connect to template0, so copying it never waits.
 	source := "template0"
 	if template != nil {
 		made := s.templates[template.Name]
@@ -99,8 +99,8 @@ func (s *shared) build(ctx context.Context, template *Template) (string, error) 
 			return "", errors.Join(err, s.exec(ctx, "drop database "+quoteName(name)+" with (force)"))
 		}
 	}
-	// A database with a session cannot be copied, and a pool's last session
-	// may still be on its way out.
+	// A database with an open session cannot be copied, and a pool's last
+	// connection may still be closing.
 	if err := s.exec(ctx, "alter database "+quoteName(name)+" allow_connections false"); err != nil {
 		return "", err
 	}
@@ -142,8 +142,8 @@ func (s *shared) drop(ctx context.Context, name string) error {
 	return nil
 }
 
-// exec runs one statement outside of a transaction, on a connection kept for
-// the purpose: a login costs as much as a small copy.
+// exec runs one statement outside of a transaction, on a connection that it
+// keeps: a login costs as much as copying a small database.
 func (s *shared) exec(ctx context.Context, sql string, args ...any) error {
 	if s.admin == nil || s.admin.IsClosed() {
 		conn, err := pgx.Connect(ctx, s.server.DSN(""))
@@ -156,7 +156,7 @@ func (s *shared) exec(ctx context.Context, sql string, args ...any) error {
 	return err
 }
 
-// shutdown drops the templates, where the server outlives us, and ends the rest.
+// shutdown drops the templates if the server outlives this process, and stops the server otherwise.
 func (s *shared) shutdown(ctx context.Context) error {
 	if err := s.enter(ctx); err != nil {
 		return err

@@ -14,8 +14,8 @@ import (
 )
 
 // Standby makes a hot standby of the server and returns when it is streaming.
-// The primary is stopped meanwhile, so its sessions end, and is running
-// afterwards. The caller owns the standby and calls its Close.
+// The primary is restarted for it, so its sessions end. The caller owns the
+// standby and calls its Close.
 func (s *Server) Standby(ctx context.Context) (*Server, error) {
 	ctx, cancel := withTimeout(ctx, s.config.StartTimeout)
 	defer cancel()
@@ -74,8 +74,8 @@ func (c *cluster) clone(ctx context.Context) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A cold copy needs nothing but initdb and postgres to be installed. It is
-	// made by the cluster's own user, so that all files belong to it.
+	// A cold copy needs no program but initdb and postgres. The cluster's own
+	// user makes it, so that it owns all files.
 	if err := copied.run(ctx, "cp", "-R", "-p", c.data, copied.data); err != nil {
 		return nil, errors.Join(err, copied.close(context.WithoutCancel(ctx)))
 	}
@@ -90,12 +90,12 @@ func (c *cluster) clone(ctx context.Context) (*cluster, error) {
 	return copied, nil
 }
 
-// follow makes the stopped cluster, a copy of primary, its standby.
+// follow makes the stopped cluster, which is a copy of primary, a standby of it.
 func (c *cluster) follow(primary *cluster) error {
 	conninfo := "host=127.0.0.1 port=" + strconv.Itoa(primary.port) +
 		" user=" + superuser + " password=" + quoteValue(primary.password) +
 		" application_name=" + c.applicationName()
-	// Not an argument, where a process list would show the password.
+	// In the file and not as an argument: a process list would show the password.
 	setting := "primary_conninfo = '" + strings.NewReplacer(`\`, `\\`, `'`, `''`).Replace(conninfo) + "'\n"
 	if err := appendFile(filepath.Join(c.data, "postgresql.auto.conf"), setting); err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 const howToGetOne = "to get one, set " + EnvDatabaseURL + " to a server's address, or install the server's binaries " +
 	"(such as Debian's package postgresql) or set " + EnvBinaries + " to their directory, or start a container engine"
 
-// starters are the ways by which Start gets a server.
+// starters are the functions that start a server of each kind.
 var starters = map[Kind]func(context.Context, Config) (*Server, error){
 	KindDSN:       startDSN,
 	KindBinaries:  startBinaries,
@@ -18,10 +18,10 @@ var starters = map[Kind]func(context.Context, Config) (*Server, error){
 	KindDownload:  startDownload,
 }
 
-// Start gets a Postgres by the first way that works; a nil cfg means all
+// Start returns a Postgres of the first kind that works. A nil cfg uses the
 // defaults. The caller owns the server and calls Close. The context bounds the
-// start only. It returns ErrUnavailable when no way works, and ErrUnsupported
-// when a forced way contradicts cfg.Crashable.
+// start only. Start returns ErrUnavailable when no kind works, and
+// ErrUnsupported when a forced kind contradicts cfg.Crashable.
 func Start(ctx context.Context, cfg *Config) (*Server, error) {
 	c, err := cfg.withDefaults()
 	if err != nil {
@@ -30,7 +30,7 @@ func Start(ctx context.Context, cfg *Config) (*Server, error) {
 	ways := kinds
 	if c.Kind != "" {
 		if c.Crashable && !c.Kind.crashable() {
-			return nil, fmt.Errorf("%w: %s: a crashable server was wanted", ErrUnsupported, c.Kind)
+			return nil, fmt.Errorf("%w: %s: a crashable server is required", ErrUnsupported, c.Kind)
 		}
 		ways = []Kind{c.Kind}
 	}

@@ -44,12 +44,12 @@ func TestStart_ErrorListsWhatWasTried(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()
 	require.NoError(t, err)
-	// In a process of its own: testcontainers looks for an engine only once, and
+	// In a separate process: testcontainers looks for an engine only once, and
 	// embedded-postgres keeps archives in the home directory.
 	child := osexec.Command(self)
 	child.Env = append(os.Environ(),
 		childVariable+"=any", "HOME="+t.TempDir(), "DOCKER_HOST=tcp://127.0.0.1:1", pgtest.EnvKind+"=",
-		pgtest.EnvImage+"=127.0.0.1:1/none", // an engine may be found elsewhere all the same
+		pgtest.EnvImage+"=127.0.0.1:1/none", // an engine may still be found elsewhere
 		pgtest.EnvDatabaseURL+"=postgres://nobody:secret@127.0.0.1:1/x",
 		pgtest.EnvBinaries+"="+filepath.Join(t.TempDir(), "none"))
 	out, err := child.Output()

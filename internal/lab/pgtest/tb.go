@@ -19,9 +19,9 @@ type TB interface {
 }
 
 // NewServer starts a crashable server for one test and closes it at the test's
-// end. A nil cfg means all defaults. Where such a server cannot be had the test
-// fails or is skipped as the package comment says; it is always skipped where
-// PGCOHERENCE_POSTGRES forces a way to servers which cannot be crashed.
+// end. A nil cfg uses the defaults. Without such a server the test fails or is
+// skipped as the package comment says; it is always skipped where
+// PGCOHERENCE_POSTGRES forces a kind that cannot be crashed.
 func NewServer(t TB, cfg *Config) *Server {
 	t.Helper()
 	var c Config
@@ -42,14 +42,14 @@ func NewServer(t TB, cfg *Config) *Server {
 	return server
 }
 
-// RequireBinaries skips or fails a test, like NewServer does, if no server
-// binaries are found on this machine. It is for tests that call Start in a
-// process of their own.
+// RequireBinaries skips or fails a test, as NewServer does, if there are no
+// server binaries on this machine. It is for tests that call Start in a process
+// of their own.
 func RequireBinaries(t TB) {
 	t.Helper()
 	kind, err := forcedKind()
 	if err == nil && kind != "" && kind != KindBinaries {
-		err = fmt.Errorf("%w: %s: binaries on this machine were wanted", ErrUnsupported, kind)
+		err = fmt.Errorf("%w: %s: server binaries on this machine are required", ErrUnsupported, kind)
 	}
 	if err == nil {
 		if _, findErr := findPrograms(os.Getenv(EnvBinaries)); findErr != nil {
@@ -61,9 +61,8 @@ func RequireBinaries(t TB) {
 	}
 }
 
-// Missing ends a test that needs something which this machine lacks: loudly, and
-// as a failure in CI, which has to test with it. The text names it, and how to
-// get it.
+// Missing skips a test that needs a program that this machine lacks, and fails
+// it under CI=true. The text names the program and how to install it.
 func Missing(t TB, format string, args ...any) {
 	t.Helper()
 	what := fmt.Sprintf(format, args...)
@@ -74,8 +73,8 @@ func Missing(t TB, format string, args ...any) {
 	t.Skipf("\n*** NOT TESTED: %s", what)
 }
 
-// giveUp ends a test that got no server. Whoever forces a way, and whoever runs
-// in CI, relies on the test having run.
+// giveUp ends a test that got no server. It fails in CI and where a kind is
+// forced, because there the test is expected to have run.
 func giveUp(t TB, err error) {
 	t.Helper()
 	if errors.Is(err, ErrUnsupported) {

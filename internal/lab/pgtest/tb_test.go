@@ -11,7 +11,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
 )
 
-// fakeTB records how a test would have ended.
+// fakeTB records how a test ended.
 type fakeTB struct {
 	ctx            context.Context
 	fatal, skipped string

@@ -12,11 +12,12 @@ import (
 	"time"
 )
 
-// Upgrade stops the server, has pg_upgrade take all of its databases to a new
-// cluster, and returns that, running. Both are of the same version: what becomes
-// of data is the same, and only one version's programs are needed. The caller
-// owns the new server and calls its Close. It returns ErrUnsupported where there
-// is no pg_upgrade beside the server's programs.
+// Upgrade stops the server, moves all of its databases to a new cluster with
+// pg_upgrade, and returns the new server, running. Both clusters have the same
+// version: the effect on data is that of a real upgrade, and one version's
+// programs are enough. The caller owns the new server and calls its Close.
+// Upgrade returns ErrUnsupported where there is no pg_upgrade beside the
+// server's programs.
 func (s *Server) Upgrade(ctx context.Context) (*Server, error) {
 	ctx, cancel := withTimeout(ctx, s.config.StartTimeout)
 	defer cancel()
@@ -54,7 +55,7 @@ func (s *Server) Upgrade(ctx context.Context) (*Server, error) {
 func (p programs) upgrade() string { return filepath.Join(string(p), "pg_upgrade") }
 
 // takeOver runs pg_upgrade from another cluster to this one, which is empty. Both
-// are stopped.
+// clusters are stopped.
 func (c *cluster) takeOver(ctx context.Context, old *cluster) error {
 	bin := string(c.programs)
 	cmd := exec.CommandContext(ctx, c.programs.upgrade(), "-U", superuser, "-b", bin, "-B", bin, "-d", old.data, "-D", c.data,

@@ -9,7 +9,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
 )
 
-// upgrade skips, loudly, or fails in CI, where pg_upgrade is missing.
+// upgrade calls Upgrade. Without pg_upgrade the test is skipped, or fails in CI.
 func upgrade(t *testing.T, server *pgtest.Server) *pgtest.Server {
 	t.Helper()
 	upgraded, err := server.Upgrade(t.Context())

@@ -14,20 +14,20 @@ import (
 //go:embed watchdog.sh
 var watchdogScript string
 
-// watchdog is a process which ends a cluster's server and removes its directory
-// if we die first. It runs as the server's user.
+// watchdog is a process that ends a cluster's server and removes its directory
+// if this process dies first. It runs as the server's user.
 type watchdog struct {
 	cmd *exec.Cmd
 
 	mu   sync.Mutex
-	pipe io.WriteCloser // nil once dismissed
+	pipe io.WriteCloser // nil after dismiss
 }
 
 func startWatchdog(dir string, owner *owner) (*watchdog, error) {
 	cmd := exec.Command("sh", "-c", watchdogScript, "pgtest-watchdog", dir)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = owner.attributes()
-	// No other child inherits the writing end, so it closes with us.
+	// No other child inherits the writing end, so it closes with this process.
 	pipe, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -38,11 +38,10 @@ func startWatchdog(dir string, owner *owner) (*watchdog, error) {
 	return &watchdog{cmd: cmd, pipe: pipe}, nil
 }
 
-// guard names the postmaster to end; 0 for none.
+// guard sets the postmaster to end; 0 means none.
 func (w *watchdog) guard(pid int) { w.send(fmt.Sprintf("%d\n", pid)) }
 
-// dismiss tells the watchdog that there is nothing left to do, and waits for
-// its end.
+// dismiss ends the watchdog without any action, and waits for its end.
 func (w *watchdog) dismiss() {
 	w.send("done\n")
 	w.mu.Lock()
@@ -53,12 +52,12 @@ func (w *watchdog) dismiss() {
 		return
 	}
 	_ = pipe.Close()
-	// How it ended does not matter: it may have been killed by hand.
+	// Its exit status does not matter: it may have been killed by hand.
 	_ = w.cmd.Wait()
 }
 
-// send writes a line. A pipe takes so few bytes at once without blocking, and a
-// watchdog that somebody killed is not worth an error.
+// send writes a line. A write this short does not block, and a watchdog that was
+// killed by hand is not an error.
 func (w *watchdog) send(line string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

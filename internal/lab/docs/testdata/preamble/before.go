@@ -14,7 +14,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/cache"
 )
 
-// oldCache is a cache as programs have it before.
+// oldCache is the kind of cache that programs have before they change to this library.
 type oldCache interface {
 	Get(ctx context.Context, key string) (any, bool)
 	Set(ctx context.Context, key string, value any)
