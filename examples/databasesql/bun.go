@@ -9,13 +9,13 @@ import (
 	"github.com/pgcoherence/pgcoherence/cache"
 )
 
-// Bun is on bun, which begins and commits its transactions itself.
+// Bun implements Repository with bun, which begins and commits its transactions itself.
 type Bun struct {
 	db       *bun.DB
 	accounts *cache.Cache[int64, Account]
 }
 
-// NewBun puts a cache in front of the table.
+// NewBun returns a repository with a cache in front of the table.
 func NewBun(b bus.Bus, db *bun.DB) (*Bun, error) {
 	r := &Bun{db: db}
 	var err error
@@ -31,7 +31,7 @@ func (r *Bun) load(ctx context.Context, id int64) (a Account, err error) {
 // Account implements Repository.
 func (r *Bun) Account(ctx context.Context, id int64) (Account, error) { return r.accounts.Get(ctx, id) }
 
-// Deposit implements Repository. bun.Tx has a *sql.Tx in it; given that, staging needs no second round trip.
+// Deposit implements Repository. It stages on the *sql.Tx inside of the bun.Tx, which saves a round trip.
 func (r *Bun) Deposit(ctx context.Context, id, amount int64) error {
 	var staged *bus.Staged
 	err := r.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) (err error) {

@@ -34,7 +34,7 @@ var quiet = slog.New(slog.DiscardHandler)
 
 const patience = 30 * time.Second
 
-// repositories are one implementation for each way to the database.
+// repositories has one implementation for each way to the database.
 var repositories = map[string]func(t *testing.T, b *bus.Postgres, dsn string) (databasesql.Repository, error){
 	"lib/pq": func(t *testing.T, b *bus.Postgres, dsn string) (databasesql.Repository, error) {
 		return databasesql.NewPlain(b, open(t, "postgres", dsn))
@@ -66,7 +66,7 @@ func open(t *testing.T, driver, dsn string) *sql.DB {
 	return db
 }
 
-// pod opens a bus as an application does.
+// pod opens a bus in the way an application does.
 func pod(t *testing.T, dsn, name string) *bus.Postgres {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -85,7 +85,7 @@ func database(t *testing.T) string {
 	return dsn
 }
 
-// TestRepositories: a deposit in one pod is read in it at once and in the other soon, whichever way both go.
+// TestRepositories: a deposit on one pod is visible on it at once and on the other soon, for every implementation.
 func TestRepositories(t *testing.T) {
 	t.Parallel()
 	dsn := database(t)
@@ -120,7 +120,7 @@ func TestRepositories(t *testing.T) {
 	}
 }
 
-// TestOneProcess is the same application without Postgres.
+// TestOneProcess: the same application runs without Postgres.
 func TestOneProcess(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -141,7 +141,7 @@ func TestOneProcess(t *testing.T) {
 	require.ErrorIs(t, r.Deposit(ctx, 99, 5), cache.ErrNotFound)
 }
 
-// TestMembers: everybody may write, in any language; a key of two columns travels as the triggers write it.
+// TestMembers: every program may write, in any language. Both triggers and Go write a key of two columns in the same way.
 func TestMembers(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -170,7 +170,7 @@ func TestMembers(t *testing.T) {
 		return err == nil && role == "owner"
 	}, patience, time.Millisecond)
 
-	_, err = db.ExecContext(ctx, "DELETE FROM members WHERE team = 'a,b'") // a program that knows nothing of caches
+	_, err = db.ExecContext(ctx, "DELETE FROM members WHERE team = 'a,b'") // a program without this library
 	require.NoError(t, err)
 	for _, m := range pods {
 		require.Eventually(t, func() bool {

@@ -10,13 +10,13 @@ import (
 	"github.com/pgcoherence/pgcoherence/cache"
 )
 
-// Gorm is on GORM, which begins and commits its transactions itself.
+// Gorm implements Repository with GORM, which begins and commits its transactions itself.
 type Gorm struct {
 	db       *gorm.DB
 	accounts *cache.Cache[int64, Account]
 }
 
-// NewGorm puts a cache in front of the table. GORM has an error of its own for "not found".
+// NewGorm returns a repository with a cache in front of the table. GORM has its own error for "not found".
 func NewGorm(b bus.Bus, db *gorm.DB) (*Gorm, error) {
 	r := &Gorm{db: db}
 	var err error
@@ -36,7 +36,7 @@ func (r *Gorm) Account(ctx context.Context, id int64) (Account, error) {
 	return r.accounts.Get(ctx, id)
 }
 
-// Deposit implements Repository. Statement.ConnPool is what GORM runs the statements of the transaction on.
+// Deposit implements Repository. GORM runs the transaction's statements on Statement.ConnPool, so the event is staged there.
 func (r *Gorm) Deposit(ctx context.Context, id, amount int64) error {
 	var staged *bus.Staged
 	err := r.db.WithContext(ctx).Transaction(func(tx *gorm.DB) (err error) {

@@ -9,15 +9,15 @@ import (
 	"github.com/pgcoherence/pgcoherence/cache"
 )
 
-// Plain is on database/sql itself. The driver may be lib/pq or pgx' stdlib; with a bus.NewLocal it may be any, such as one
-// for SQLite. The bus is an interface, so the application is written once.
+// Plain implements Repository with database/sql itself. The driver is lib/pq or pgx's stdlib. With bus.NewLocal it may be
+// any driver, such as one for SQLite. The bus is an interface, so the application is written once.
 type Plain struct {
 	db       *sql.DB
 	bus      bus.SQLBus
 	accounts *cache.Cache[int64, Account]
 }
 
-// NewPlain puts a cache in front of the table.
+// NewPlain returns a repository with a cache in front of the table.
 func NewPlain(b bus.SQLBus, db *sql.DB) (*Plain, error) {
 	r := &Plain{db: db, bus: b}
 	var err error

@@ -15,7 +15,7 @@ import (
 
 type cart = storetest.Cart
 
-// sessionsIn opens a store in a file of SQLite. The function ends it as the end of the process does.
+// sessionsIn opens a store in an SQLite file. The function stops it as the end of the process does.
 func sessionsIn(t *testing.T, file string, cfg *sessionstore.Config[cart]) (s *sessionstore.LocalStore[cart], end func()) {
 	t.Helper()
 	db := open(t, "sqlite", "file:"+file+"?_pragma=busy_timeout(5000)&_pragma=synchronous(off)")
@@ -38,7 +38,7 @@ func sessionsIn(t *testing.T, file string, cfg *sessionstore.Config[cart]) (s *s
 	return s, end
 }
 
-// TestSessionsInSQLite is the contract of all session stores, in a file.
+// TestSessionsInSQLite runs the contract of all session stores on a store in a file.
 func TestSessionsInSQLite(t *testing.T) {
 	t.Parallel()
 	storetest.SessionsContract(t, func(t *testing.T, cfg *sessionstore.Config[cart]) sessionstore.Sessions[cart] {
@@ -47,7 +47,7 @@ func TestSessionsInSQLite(t *testing.T) {
 	})
 }
 
-// TestSessionsOutliveTheProcess: what was valid is valid, and what was ended stays ended.
+// TestSessionsOutliveTheProcess: after a restart, valid sessions are valid and ended ones stay ended.
 func TestSessionsOutliveTheProcess(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -93,7 +93,7 @@ func TestSessionsOutliveTheProcess(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "once", string(data))
 
-	// What is over for an hour goes.
+	// Sessions that ended an hour ago are deleted.
 	require.NoError(t, after.Sweep(ctx))
 	list, err := after.List(ctx, "ann")
 	require.NoError(t, err)

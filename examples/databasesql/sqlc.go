@@ -9,7 +9,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/examples/databasesql/sqlcdb"
 )
 
-// Sqlc is on queries that sqlc generates.
+// Sqlc implements Repository with queries that sqlc generates.
 type Sqlc struct {
 	db       *sql.DB
 	queries  *sqlcdb.Queries
@@ -17,7 +17,7 @@ type Sqlc struct {
 	accounts *cache.Cache[int64, sqlcdb.Account]
 }
 
-// NewSqlc puts a cache in front of a query: a generated method that takes a key is a loader as it is.
+// NewSqlc returns a repository with a cache in front of a query: a generated method that takes a key can be the loader.
 func NewSqlc(b bus.SQLBus, db *sql.DB) (*Sqlc, error) {
 	r := &Sqlc{db: db, queries: sqlcdb.New(db), bus: b}
 	var err error

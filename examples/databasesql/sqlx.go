@@ -10,14 +10,14 @@ import (
 	"github.com/pgcoherence/pgcoherence/cache"
 )
 
-// Sqlx is on sqlx.
+// Sqlx implements Repository with sqlx.
 type Sqlx struct {
 	db       *sqlx.DB
 	bus      bus.SQLBus
 	accounts *cache.Cache[int64, Account]
 }
 
-// NewSqlx puts a cache in front of the table.
+// NewSqlx returns a repository with a cache in front of the table.
 func NewSqlx(b bus.SQLBus, db *sqlx.DB) (*Sqlx, error) {
 	r := &Sqlx{db: db, bus: b}
 	var err error
@@ -35,8 +35,8 @@ func (r *Sqlx) Account(ctx context.Context, id int64) (Account, error) {
 	return r.accounts.Get(ctx, id)
 }
 
-// Deposit implements Repository. A *sqlx.DB has a *sql.DB in it, and a *sqlx.Tx is made around a *sql.Tx. Named
-// parameters are bound by the database, which knows the driver; such a transaction does not.
+// Deposit implements Repository. InSQL takes the *sql.DB inside of the *sqlx.DB and passes a *sql.Tx. Named parameters are
+// bound with the *sqlx.DB, because it knows the driver and the transaction does not.
 func (r *Sqlx) Deposit(ctx context.Context, id, amount int64) error {
 	_, err := r.bus.InSQL(ctx, r.db.DB, func(plain *sql.Tx, staging *bus.Staging) error {
 		tx := &sqlx.Tx{Tx: plain}

@@ -8,17 +8,17 @@ import (
 	"github.com/pgcoherence/pgcoherence/cache"
 )
 
-// MemberKey is the key of the table members, of two columns.
+// MemberKey is the key of the table members. It has two columns.
 type MemberKey struct{ Team, Person string }
 
-// Members is a cache of a table that anybody writes to: other programs, other languages, psql. Triggers name the keys.
+// Members is a cache of a table that other programs write to, in any language. Triggers name the keys.
 type Members struct {
 	db    *sql.DB
 	roles *cache.Cache[MemberKey, string]
 }
 
-// NewMembers puts triggers on the table, which costs nothing but a look if they are there, and a cache in front of it.
-// KeyString writes a key as the triggers do, by the columns in the order of Watch.Key.
+// NewMembers installs triggers on the table and returns a cache in front of it. If the triggers exist already, it only
+// checks them. KeyString writes a key as the triggers do: the columns in the order of Watch.Key.
 func NewMembers(ctx context.Context, b *bus.Postgres, db *sql.DB) (*Members, error) {
 	if err := b.WatchTable(ctx, bus.Watch{Table: "members", Topic: "members", Key: []string{"team", "person"}}); err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func NewMembers(ctx context.Context, b *bus.Postgres, db *sql.DB) (*Members, err
 	return m, err
 }
 
-// parseMemberKey is the inverse of KeyString. It spares the cache the text of each key.
+// parseMemberKey is the inverse of KeyString. With it the cache need not store the text of each key.
 func parseMemberKey(text string) (k MemberKey, err error) {
 	parts, err := bus.ParseKey(text, 2)
 	if err != nil {
@@ -50,8 +50,8 @@ func (m *Members) load(ctx context.Context, k MemberKey) (role string, err error
 // Role reads from the cache.
 func (m *Members) Role(ctx context.Context, k MemberKey) (string, error) { return m.roles.Get(ctx, k) }
 
-// SetRole writes past the cache, like everybody else. The triggers' event takes until the next sweep, for this process as
-// for all others; Forget drops the key here at once, so that the writer reads what it wrote.
+// SetRole writes to the table without the bus, as other programs do. The triggers' event arrives with the next sweep, in
+// this process as in all others. Forget drops the key here at once, so that the writer reads its own write.
 func (m *Members) SetRole(ctx context.Context, k MemberKey, role string) error {
 	_, err := m.db.ExecContext(ctx, "UPDATE members SET role = $1 WHERE team = $2 AND person = $3", role, k.Team, k.Person)
 	if err != nil {
@@ -60,5 +60,5 @@ func (m *Members) SetRole(ctx context.Context, k MemberKey, role string) error {
 	return m.roles.Forget(k)
 }
 
-// Close ends the cache.
+// Close closes the cache.
 func (m *Members) Close() error { return m.roles.Close() }

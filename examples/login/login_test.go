@@ -177,10 +177,10 @@ func TestRun(t *testing.T) {
 		{Args: []string{"-twice"}, Code: 2, Says: "flag provided but not defined: -twice"},
 		{Args: []string{"-h"}, Code: 0, Says: "show the pods' logs"},
 	})
-	told := demotest.Build(t, "login").Interrupt(t, regexp.MustCompile("^Then end one browser's session"))
-	require.Regexp(t, `(?m)^   alice +password [a-z2-7]{12}$`, told.Story)
-	demotest.RequireSilence(t, regexp.MustCompile(`localhost:\d+`).FindAllString(told.Story, -1))
-	told.RequireNoFiles(t)
+	out := demotest.Build(t, "login").Interrupt(t, regexp.MustCompile("^Then end one browser's session"))
+	require.Regexp(t, `(?m)^   alice +password [a-z2-7]{12}$`, out.Story)
+	demotest.RequireSilence(t, regexp.MustCompile(`localhost:\d+`).FindAllString(out.Story, -1))
+	out.RequireNoFiles(t)
 }
 
 // TestNoMember: the hash for unknown names is one, and takes as long as the others.

@@ -31,10 +31,10 @@ func TestOptions(t *testing.T) {
 func TestPods(t *testing.T) {
 	program := demotest.Build(t, "pods")
 	t.Run("once", func(t *testing.T) {
-		told := program.Run(t, 2*time.Minute, "-once")
-		requireNothingLeft(t, told)
+		out := program.Run(t, 2*time.Minute, "-once")
+		requireNothingLeft(t, out)
 
-		story := told.Story
+		story := out.Story
 		require.NotContains(t, story, "FAILED")
 		require.NotContains(t, story, "NOT SHOWN")
 		require.Contains(t, story, "\nEvery check held.")
@@ -51,17 +51,17 @@ func TestPods(t *testing.T) {
 		requireNothingLeft(t, program.Interrupt(t, regexp.MustCompile(`^3\.`)))
 	})
 	t.Run("killed", func(t *testing.T) {
-		told, err := program.RunUntil(t, regexp.MustCompile(`^2\.`), syscall.SIGKILL)
+		out, err := program.RunUntil(t, regexp.MustCompile(`^2\.`), syscall.SIGKILL)
 		require.Error(t, err)
-		requireNothingLeft(t, told)
+		requireNothingLeft(t, out)
 	})
 }
 
 // requireNothingLeft checks that no pod, no server and no file outlives the example.
-func requireNothingLeft(t *testing.T, told demotest.Told) {
+func requireNothingLeft(t *testing.T, out demotest.Output) {
 	t.Helper()
-	addresses := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindAllString(told.Story, -1)
-	require.GreaterOrEqual(t, len(addresses), 4, "three pods and the round-robin address:\n%s", told.Story)
+	addresses := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindAllString(out.Story, -1)
+	require.GreaterOrEqual(t, len(addresses), 4, "three pods and the round-robin address:\n%s", out.Story)
 	demotest.RequireSilence(t, addresses)
-	told.RequireNoFiles(t)
+	out.RequireNoFiles(t)
 }

@@ -65,10 +65,10 @@ func TestList(t *testing.T) {
 func TestWorker(t *testing.T) {
 	program := demotest.Build(t, "worker")
 	t.Run("once", func(t *testing.T) {
-		told := program.Run(t, 4*time.Minute, "-once")
-		requireNothingLeft(t, told, 6)
+		out := program.Run(t, 4*time.Minute, "-once")
+		requireNothingLeft(t, out, 6)
 
-		story := told.Story
+		story := out.Story
 		require.NotContains(t, story, "FAILED")
 		require.Contains(t, story, "\nBoth came out as they must")
 		require.Equal(t, 2, strings.Count(story, "kill -9 "), story)
@@ -86,28 +86,28 @@ func TestWorker(t *testing.T) {
 		requireNothingLeft(t, program.Interrupt(t, regexp.MustCompile("kill -9"), "-once"), 3)
 	})
 	t.Run("killed", func(t *testing.T) {
-		told, err := program.RunUntil(t, regexp.MustCompile("take turns"), syscall.SIGKILL, "-once")
+		out, err := program.RunUntil(t, regexp.MustCompile("take turns"), syscall.SIGKILL, "-once")
 		require.Error(t, err)
-		requireNothingLeft(t, told, 3)
+		requireNothingLeft(t, out, 3)
 	})
 	t.Run("stays up", func(t *testing.T) {
-		told := program.Interrupt(t, regexp.MustCompile("total"))
-		require.Contains(t, told.Story, "written by two owners")
-		requireNothingLeft(t, told, 3)
+		out := program.Interrupt(t, regexp.MustCompile("total"))
+		require.Contains(t, out.Story, "written by two owners")
+		requireNothingLeft(t, out, 3)
 	})
 }
 
 // requireNothingLeft checks that no worker, no server and no file outlives the example.
-func requireNothingLeft(t *testing.T, told demotest.Told, workers int) {
+func requireNothingLeft(t *testing.T, out demotest.Output, workers int) {
 	t.Helper()
-	found := regexp.MustCompile(`process (\d+)`).FindAllStringSubmatch(told.Story, -1)
-	require.Len(t, found, workers, "%s", told.Story)
+	found := regexp.MustCompile(`process (\d+)`).FindAllStringSubmatch(out.Story, -1)
+	require.Len(t, found, workers, "%s", out.Story)
 	for _, m := range found {
 		pid, err := strconv.Atoi(m[1])
 		require.NoError(t, err)
 		require.Eventually(t, func() bool { return gone(pid) }, 20*time.Second, 20*time.Millisecond, "worker %d is still there", pid)
 	}
-	told.RequireNoFiles(t)
+	out.RequireNoFiles(t)
 }
 
 // gone says whether a process has ended. One whose parent was killed may stay as a zombie where nobody reaps it.

@@ -1,4 +1,4 @@
-// Package sqlcdb has the form of what sqlc makes of query.sql: sqlc generate writes it anew.
+// Package sqlcdb has the form of the code that sqlc generates from query.sql.
 package sqlcdb
 
 import (
@@ -6,7 +6,7 @@ import (
 	"database/sql"
 )
 
-// DBTX is what the statements run on.
+// DBTX is what the statements need of a database or a transaction.
 type DBTX interface {
 	ExecContext(context.Context, string, ...any) (sql.Result, error)
 	PrepareContext(context.Context, string) (*sql.Stmt, error)
@@ -14,11 +14,11 @@ type DBTX interface {
 	QueryRowContext(context.Context, string, ...any) *sql.Row
 }
 
-// New makes queries on a database or a transaction.
+// New returns queries on a database or a transaction.
 func New(db DBTX) *Queries { return &Queries{db: db} }
 
 // Queries has a method for each statement.
 type Queries struct{ db DBTX }
 
-// WithTx is the same in a transaction.
+// WithTx returns the same queries in a transaction.
 func (q *Queries) WithTx(tx *sql.Tx) *Queries { return &Queries{db: tx} }

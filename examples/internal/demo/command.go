@@ -14,8 +14,8 @@ import (
 // ExitInterrupted is what shells report for a program ended by Ctrl-C.
 const ExitInterrupted = 130
 
-// ParseFlags parses a command line that has flags only. The caller prints the error, once; but for flag.ErrHelp, before
-// which the usage has been printed.
+// ParseFlags parses a command line that has only flags. The caller prints the error, except flag.ErrHelp: then ParseFlags
+// has already printed the usage.
 func ParseFlags(f *flag.FlagSet, args []string, stderr io.Writer) error {
 	f.SetOutput(io.Discard)
 	err := f.Parse(args)
@@ -30,7 +30,7 @@ func ParseFlags(f *flag.FlagSet, args []string, stderr io.Writer) error {
 	return err
 }
 
-// BadFlags is the exit status for an error of ParseFlags, or of what a program checks after it, which it prints.
+// BadFlags prints an error of ParseFlags, or of later checks of the flags, and returns the exit status.
 func BadFlags(name string, err error, stderr io.Writer) int {
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
@@ -39,12 +39,12 @@ func BadFlags(name string, err error, stderr io.Writer) int {
 	return 2
 }
 
-// Play plays a story until it ends or Ctrl-C ends its context, and answers the exit status. An error after Ctrl-C is
-// because of it, whatever it says, unless it is the verdict: that of a story which was told to its end, and failed.
+// Play runs a story until it ends or Ctrl-C ends its context, and returns the exit status. An error after Ctrl-C counts as
+// an interruption, unless it is verdict: the error of a story that ran to its end and failed.
 func Play(name string, stderr io.Writer, verdict error, story func(context.Context) error) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the cleaning up
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program without cleaning up
 	err := story(ctx)
 	switch {
 	case err == nil:

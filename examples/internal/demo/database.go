@@ -15,10 +15,10 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
 )
 
-// Quiet is a logger for what a story says itself, or need not say.
+// Quiet returns a logger that discards everything, for what a story prints itself or need not print.
 func Quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// Database is the Postgres of a story, with the parent's own connections to it. The children have theirs.
+// Database is the database of a story, with the parent's pool. Each child has a pool of its own.
 type Database struct {
 	Server *pgtest.Server
 	DSN    string
@@ -27,8 +27,8 @@ type Database struct {
 	name string
 }
 
-// OpenDatabase makes a database named after the story on a server, which is closed with it, and also when that fails. A
-// nil tune leaves the parent's pool as pgx has it.
+// OpenDatabase creates a database named after the story on a server. Closing the Database closes the server; so does an
+// error of OpenDatabase. tune changes the config of the parent's pool; it may be nil.
 func OpenDatabase(ctx context.Context, server *pgtest.Server, story string, tune func(*pgxpool.Config)) (*Database, error) {
 	d := &Database{Server: server, name: "pgcoherence_" + story + "_" + strings.ToLower(rand.Text()[:10])}
 	d.DSN = server.DSN(d.name)
@@ -53,7 +53,7 @@ func (d *Database) make(ctx context.Context, tune func(*pgxpool.Config)) error {
 	return err
 }
 
-// Version is the server's version as people write it, such as 17.2.
+// Version returns the server's version, such as 17.2.
 func (d *Database) Version() string {
 	v := d.Server.Version()
 	return fmt.Sprintf("%d.%d", v/10000, v%10000)
@@ -70,13 +70,13 @@ func (d *Database) admin(ctx context.Context, sql string) error {
 	return err
 }
 
-// Close removes everything, whatever became of the story.
+// Close closes the pool, drops the database, and closes the server.
 func (d *Database) Close() error {
 	if d.Pool != nil {
 		d.Pool.Close()
 	}
 	var err error
-	if d.Server.Kind() == pgtest.KindDSN { // other servers go as a whole
+	if d.Server.Kind() == pgtest.KindDSN { // other servers are removed completely
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		err = d.admin(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{d.name}.Sanitize()+" WITH (FORCE)")

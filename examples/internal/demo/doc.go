@@ -1,8 +1,8 @@
-// Package demo is what the examples with several processes have in common, and what is not their story: a command line
-// that Ctrl-C ends in order, a database on a Postgres that is found or started, and child processes on a leash.
+// Package demo is what the examples with several processes share: a command line that Ctrl-C ends in order, a database on a
+// Postgres that is found or started, and child processes that end with their parent.
 //
-// An example is both parent and child. Its main function looks whether it is a child, which has a variable of its
-// environment, and otherwise plays the story:
+// The parent and its children run the same program. An environment variable marks a child; without it, the main function
+// plays the story:
 //
 //	func main() {
 //		if config := os.Getenv(podVariable); config != "" {

@@ -8,13 +8,13 @@ import (
 	"syscall"
 )
 
-// Leash is the context of a child: it ends with SIGTERM, or when the parent is gone, in whatever way. It is called once,
-// and reads standard input until the process ends.
+// Leash returns the context of a child. It ends with SIGTERM, or when the parent has ended, even by SIGKILL. Call it once:
+// it reads standard input until the process ends.
 func Leash() (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
-		// The parent holds the other end. This goroutine ends with the process.
+		// The parent has the other end of the pipe. This goroutine ends with the process.
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// firstLine passes on the first line written to it and swallows the rest. One goroutine writes.
+// firstLine passes on the first line written to it and discards the rest. It is for one goroutine.
 type firstLine struct {
 	line chan string
 	buf  []byte
@@ -25,7 +25,7 @@ func (f *firstLine) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// lastWords remembers the end of what a child wrote to standard error, for when it dies too early.
+// lastWords keeps the end of a child's standard error, for Failure.
 type lastWords struct {
 	copy io.Writer
 
@@ -47,7 +47,7 @@ func (l *lastWords) String() string {
 	return string(bytes.TrimSpace(l.buf))
 }
 
-// Locked keeps apart what several children write to one writer.
+// Locked returns a writer to which several children can write concurrently.
 func Locked(to io.Writer) io.Writer { return &lockedWriter{to: to} }
 
 type lockedWriter struct {

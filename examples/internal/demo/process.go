@@ -12,32 +12,32 @@ import (
 	"time"
 )
 
-// stopTimeout is how long a child may take to end by itself.
+// stopTimeout is how long Stop waits for a child to end by itself.
 const stopTimeout = 5 * time.Second
 
-// Child is what a parent starts: a copy of this program.
+// Child configures a child process, which runs this program again.
 type Child struct {
 	Name     string
 	Variable string    // of the environment; it marks the process as a child
-	Config   any       // as JSON in that variable: not in the arguments, which everybody on the machine can read
+	Config   any       // JSON in that variable, and not in the arguments, which every user of the machine can read
 	Log      io.Writer // where its standard error goes
 }
 
-// Process is a child as its parent sees it. Its methods are safe for concurrent use.
+// Process is a child process. Its methods are safe for concurrent use.
 type Process struct {
 	Name string
 	Addr string // where it listens, if it was started by StartListening
 
 	cmd    *exec.Cmd
-	stdin  io.Closer // the child's leash: it ends when this does
+	stdin  io.Closer // the child ends when this is closed, see Leash
 	last   *lastWords
 	exited chan struct{} // closed when it is gone
 }
 
-// Start starts a child, which is to call Leash.
+// Start starts a child. The child has to call Leash.
 func Start(c Child) (*Process, error) { return start(c, nil) }
 
-// StartListening is Start for a child whose first line of output is the address where it listens, and returns then.
+// StartListening is Start for a child that prints the address it listens on as its first line. It waits for that line.
 func StartListening(ctx context.Context, c Child) (*Process, error) {
 	first := &firstLine{line: make(chan string, 1)}
 	p, err := start(c, first)
@@ -48,7 +48,7 @@ func StartListening(ctx context.Context, c Child) (*Process, error) {
 	case p.Addr = <-first.line:
 		return p, nil
 	case <-p.exited:
-		return nil, fmt.Errorf("%s ended at once: %s", c.Name, p.last)
+		return nil, fmt.Errorf("%s ended before it listened: %s", c.Name, p.last)
 	case <-ctx.Done():
 		p.Stop()
 		return nil, ctx.Err()
@@ -64,13 +64,13 @@ func start(c Child, stdout io.Writer) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The command has no context: Stop ends it in order.
+	// The command has no context, because Stop ends it in order.
 	p := &Process{Name: c.Name, cmd: exec.Command(self), last: &lastWords{copy: c.Log}, exited: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), c.Variable+"="+string(config))
 	p.cmd.Stdout, p.cmd.Stderr = stdout, p.last
 	p.cmd.SysProcAttr = attributes()
 	p.cmd.WaitDelay = time.Second
-	// Our end of the pipe is not inherited by other children, so it closes with this process.
+	// Other children do not inherit this end of the pipe, so it closes with this process.
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -78,19 +78,19 @@ func start(c Child, stdout io.Writer) (*Process, error) {
 		return nil, err
 	}
 	go func() { // ends with the process; Stop waits for it
-		_ = p.cmd.Wait() // how it ended does not matter here
+		_ = p.cmd.Wait() // Failure reports how it ended
 		close(p.exited)
 	}()
 	return p, nil
 }
 
-// PID is the process's number.
+// PID returns the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Exited is closed when the process is gone.
+// Exited returns a channel that is closed when the process has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
-// Alive says whether the process is not gone yet.
+// Alive reports whether the process still runs.
 func (p *Process) Alive() bool {
 	select {
 	case <-p.exited:
@@ -100,7 +100,7 @@ func (p *Process) Alive() bool {
 	}
 }
 
-// Failure is the end of what a process wrote to standard error that ended by itself and badly; otherwise empty.
+// Failure returns the last standard error output of a process that ended by itself with an error, and "" otherwise.
 func (p *Process) Failure() string {
 	if p.Alive() || p.cmd.ProcessState.ExitCode() <= 0 {
 		return ""
@@ -108,17 +108,17 @@ func (p *Process) Failure() string {
 	return p.last.String()
 }
 
-// Kill ends the process at once, as kill -9 does, and returns when it is gone.
+// Kill ends the process with SIGKILL and waits for its end.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill() // it may be gone
 	<-p.exited
 }
 
-// Stop ends the process in order, frozen or not, and returns when it is gone.
+// Stop ends the process in order, even if it is frozen, and waits for its end.
 func (p *Process) Stop() {
 	_ = p.Thaw() // it may be gone
 	_ = p.stdin.Close()
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // where there is no such signal, the end of its input does
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // on systems without signals, the end of its input ends it
 	t := time.NewTimer(stopTimeout)
 	defer t.Stop()
 	select {
@@ -128,7 +128,7 @@ func (p *Process) Stop() {
 	}
 }
 
-// StopAll ends processes at the same time.
+// StopAll stops processes concurrently.
 func StopAll(all []*Process) {
 	var wg sync.WaitGroup
 	for _, p := range all {

@@ -9,11 +9,11 @@ import (
 
 func attributes() *syscall.SysProcAttr { return nil }
 
-// CanFreeze says whether processes can be stopped in their tracks here.
+// CanFreeze reports whether Freeze works on this system.
 const CanFreeze = false
 
-// Freeze stops a process in its tracks where there is a Unix.
+// Freeze returns an error: it needs Unix.
 func (*Process) Freeze() error { return errors.ErrUnsupported }
 
-// Thaw lets a frozen process go on.
+// Thaw returns an error: it needs Unix.
 func (*Process) Thaw() error { return errors.ErrUnsupported }

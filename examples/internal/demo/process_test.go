@@ -16,7 +16,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/examples/internal/demo"
 )
 
-// variable marks a copy of the test as a child; it holds what the child is to say, in JSON.
+// variable marks a copy of the test as a child. It contains the child's configuration in JSON.
 const variable = "PGCOHERENCE_EXAMPLE_DEMO_TEST"
 
 func TestMain(m *testing.M) {
@@ -70,7 +70,7 @@ func TestProcessFails(t *testing.T) {
 	t.Parallel()
 	silent := demo.Child{Name: "mute", Variable: variable, Config: "", Log: io.Discard}
 	_, err := demo.StartListening(t.Context(), silent)
-	require.EqualError(t, err, "mute ended at once: nowhere to listen")
+	require.EqualError(t, err, "mute ended before it listened: nowhere to listen")
 	p, err := demo.Start(silent)
 	require.NoError(t, err)
 	<-p.Exited()

@@ -4,15 +4,15 @@ package demo
 
 import "syscall"
 
-// attributes put a child into a process group of its own, so that Ctrl-C reaches the parent alone and the parent ends
-// its children in order.
+// attributes puts a child into its own process group, so that Ctrl-C reaches only the parent, which then stops its children
+// in order.
 func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// CanFreeze says whether processes can be stopped in their tracks here.
+// CanFreeze reports whether Freeze works on this system.
 const CanFreeze = true
 
-// Freeze stops a process in its tracks, as a paused virtual machine would be.
+// Freeze stops the process (SIGSTOP), as if its virtual machine were paused.
 func (p *Process) Freeze() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
 
-// Thaw lets a frozen process go on.
+// Thaw continues a frozen process.
 func (p *Process) Thaw() error { return p.cmd.Process.Signal(syscall.SIGCONT) }

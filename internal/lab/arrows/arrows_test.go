@@ -33,11 +33,11 @@ var arrows = map[string][]string{
 	"examples":     {"internal", "lab", "bus", "cache", "sessionstore", "lock", "status"},
 }
 
-// notLibrary are the trees that may link test packages: they start servers for
-// tests and demos, or are commands that nobody imports.
+// notLibrary lists the trees that may link test packages: they start servers for
+// tests and demos, or are commands, which no package imports.
 var notLibrary = []string{"internal/lab", "examples", "cmd"}
 
-// testOnly are the packages, with everything below them, that no library
+// testOnly lists the packages, with everything below them, that no library
 // package may link, directly or through another one.
 var testOnly = []string{
 	"testing",
@@ -49,7 +49,7 @@ var testOnly = []string{
 	module + "/internal/lab",
 }
 
-// pkg is what `go list -json` says of one package.
+// pkg is the output of `go list -json` for one package.
 type pkg struct {
 	ImportPath   string
 	Imports      []string
@@ -57,7 +57,7 @@ type pkg struct {
 	XTestImports []string
 }
 
-// graph maps an import path to its package: ours and all they depend on.
+// graph maps an import path to its package, for our packages and all that they depend on.
 type graph map[string]pkg
 
 func TestImportArrows(t *testing.T) {
@@ -65,11 +65,11 @@ func TestImportArrows(t *testing.T) {
 
 	g := list(t)
 	_, ok := g[module+"/bus"]
-	require.True(t, ok, "go list does not show the bus: this test would prove nothing")
+	require.True(t, ok, "go list does not list the bus, so the test would check nothing")
 	require.Empty(t, violations(g), "imports against the arrows")
 }
 
-// TestViolationsAreFound shows that the rules can fail: each case adds one bad
+// TestViolationsAreFound checks that the rules can fail: each case adds one bad
 // import to a clean graph.
 func TestViolationsAreFound(t *testing.T) {
 	t.Parallel()

@@ -14,7 +14,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/cache"
 )
 
-// accounts is a repository on GORM, as an application has it.
+// accounts is a typical repository on GORM.
 type accounts struct{ db *gorm.DB }
 
 type gormTxKey struct{}

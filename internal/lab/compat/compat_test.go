@@ -28,7 +28,7 @@ type account struct {
 	Balance int64
 }
 
-// running is a database with a table of accounts, a running bus, and what it heard of them.
+// running returns a database with a table of accounts, a running bus, and a function that reports whether it has received a key.
 func running(t *testing.T) (dsn string, b *bus.Postgres, heard func(key string) bool) {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
@@ -103,10 +103,10 @@ func TestGORM(t *testing.T) {
 	require.False(t, heard("2"), "what was rolled back was never published")
 }
 
-// execer is what GORM runs the statements of a transaction on.
+// execer returns the connection on which GORM runs the statements of a transaction.
 func execer(tx *gorm.DB) bus.SQLExecer { return tx.Statement.ConnPool }
 
-// TestPQ uses the other driver of database/sql.
+// TestPQ uses the driver lib/pq.
 func TestPQ(t *testing.T) {
 	t.Parallel()
 	dsn, b, heard := running(t)

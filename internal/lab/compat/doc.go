@@ -1,3 +1,3 @@
-// Package compat tests the library with other people's database libraries, in a module of its own so that none of them
-// becomes a dependency of its users.
+// Package compat tests the library together with other database libraries and web frameworks. It is a module of its own so
+// that they do not become dependencies of the library's users.
 package compat

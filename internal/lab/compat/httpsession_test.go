@@ -62,7 +62,7 @@ func (a *app) stream(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, context.Cause(ctx).Error())
 }
 
-// netHTTP is how the application is put together without a framework.
+// netHTTP returns the application without a framework.
 func (a *app) netHTTP() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /login", a.login)
@@ -71,7 +71,7 @@ func (a *app) netHTTP() http.Handler {
 	return a.sessions.Handler(mux)
 }
 
-// chi takes the middleware and the guards as they are.
+// chi uses the middleware and the guards directly.
 func (a *app) chi() http.Handler {
 	router := chi.NewRouter()
 	router.Use(a.sessions.Handler)

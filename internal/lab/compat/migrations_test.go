@@ -68,7 +68,7 @@ func files(scripts []string, names ...string) fstest.MapFS {
 	return all
 }
 
-// What is exported without a transaction runs in other people's tools as it is, and leaves nothing for Migrate to do.
+// TestMigrationTools: scripts exported without a transaction run in other migration tools, and leave nothing for Migrate to do.
 func TestMigrationTools(t *testing.T) {
 	t.Parallel()
 	busSQL, err := bus.MigrationSQL(&bus.MigrateConfig{NoTransaction: true, AppRole: "pg_monitor"})

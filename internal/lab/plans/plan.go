@@ -21,7 +21,7 @@ type Node struct {
 	Plans        []*Node  `json:"Plans"`
 }
 
-// Critic finds what makes a statement's cost grow faster than what it is given.
+// Critic finds the parts of a plan whose cost grows faster than the statement's arguments.
 type Critic struct {
 	// Small tables have a row or a few, whatever the size of the database.
 	Small []string
@@ -29,8 +29,8 @@ type Critic struct {
 	ctes map[string]*Node
 }
 
-// Complaints lists what is wrong with a plan: joins that go through a list once for each element of another, and scans of
-// whole tables that grow.
+// Complaints lists what is wrong with a plan: joins that read a whole list for each element of another list, and full scans
+// of tables that grow.
 func (c Critic) Complaints(root *Node) (all []string) {
 	c.ctes = map[string]*Node{}
 	c.collect(root)
@@ -48,10 +48,10 @@ func (c Critic) collect(n *Node) {
 	}
 }
 
-// visit looks at a node; again: it is executed once for each row of something.
+// visit checks a node. again says that it is executed once for each row of another node.
 func (c Critic) visit(n *Node, again bool, all *[]string) {
 	if again && c.isList(n) {
-		*all = append(*all, fmt.Sprintf("%s is gone through once for each row of another list", c.describe(n)))
+		*all = append(*all, fmt.Sprintf("%s is read once for each row of another list", c.describe(n)))
 	}
 	if n.Type == "Seq Scan" && !slices.Contains(c.Small, n.Relation) {
 		*all = append(*all, c.describe(n)+" reads a table that grows")
@@ -78,8 +78,8 @@ func (c Critic) innerOf(n *Node) int {
 	return slices.IndexFunc(n.Plans, func(p *Node) bool { return p.Relationship == "Inner" })
 }
 
-// isList reports whether a leaf has as many rows as the statement was given, or the table has: all but look-ups by an index,
-// and what has one row.
+// isList reports whether the number of a leaf's rows grows with the arguments or the table. That is every leaf but look-ups
+// by an index and leaves with a single row.
 func (c Critic) isList(n *Node) bool {
 	switch n.Type {
 	case "CTE Scan":
@@ -94,7 +94,7 @@ func (c Critic) isList(n *Node) bool {
 	return false
 }
 
-// isSingle reports whether a node has one row at the most by its very shape, and not by an estimate.
+// isSingle reports whether a node has at most one row by its form, and not by an estimate.
 func (c Critic) isSingle(n *Node) bool {
 	switch n.Type {
 	case "Result":

@@ -57,19 +57,19 @@ func arrayStatements(t *testing.T) map[string]string {
 	return found
 }
 
-// No statement that takes arrays costs more than in proportion to them, or reads a table that grows, by the plan that a
-// connection keeps for it.
+// TestArrayStatementsAreLinear: the cost of a statement that takes arrays is linear in their length, and its generic plan
+// scans no table that grows.
 func TestArrayStatementsAreLinear(t *testing.T) {
 	t.Parallel()
 	statements := arrayStatements(t)
 	for _, name := range []string{"lock/query/renew.sql", "bus/query/reap.sql", "sessionstore/query/touch.sql"} {
-		require.Contains(t, statements, name, "the search finds what there is")
+		require.Contains(t, statements, name, "the search has to find known statements")
 	}
 	ctx := t.Context()
 	pool := pgtest.New(t, nil).Pool(t)
 	fill(ctx, t, pool)
 	for name, sql := range statements {
-		if strings.HasPrefix(name, "examples/") { // their tables are their own
+		if strings.HasPrefix(name, "examples/") { // they have tables of their own
 			continue
 		}
 		conn, err := pool.Acquire(ctx)
@@ -81,7 +81,7 @@ func TestArrayStatementsAreLinear(t *testing.T) {
 	}
 }
 
-// Neither does any statement of leases, each of which runs in a loop somewhere; but for those that a person asks for.
+// TestLeaseStatementsAreLookUps: no statement of package lock scans a table that grows, except those that run on demand.
 func TestLeaseStatementsAreLookUps(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -105,7 +105,7 @@ func TestLeaseStatementsAreLookUps(t *testing.T) {
 	}
 }
 
-// The critic finds what made heartbeats quadratic.
+// TestCriticComplains: the critic finds the joins that once made heartbeats quadratic.
 func TestCriticComplains(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -143,7 +143,7 @@ func explain(ctx context.Context, t *testing.T, conn *pgx.Conn, name, sql string
 	return parsed[0].Plan
 }
 
-// fill makes all tables and fills those that grow.
+// fill creates all tables and fills those that grow.
 func fill(ctx context.Context, t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	require.NoError(t, tables.Make(ctx, pool))

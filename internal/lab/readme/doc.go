@@ -1,2 +1,2 @@
-// Package readme keeps the README true: a test runs its program outside of the module.
+// Package readme tests the README: it runs the README's program outside of the module.
 package readme

@@ -43,7 +43,7 @@ func program(t *testing.T) string {
 	return code
 }
 
-// TestReadmeIsShort: what does not fit belongs into docs. The program has at most 50 lines, blank ones apart, and is
+// TestReadmeIsShort: the rest belongs into docs. The program has at most 50 lines, not counting blank ones, and equals
 // examples/quickstart.
 func TestReadmeIsShort(t *testing.T) {
 	t.Parallel()
@@ -58,7 +58,7 @@ func TestReadmeIsShort(t *testing.T) {
 	require.Equal(t, read(t, "examples/quickstart/main.go"), code)
 }
 
-// TestReadmeLinks: every file that the README names is there.
+// TestReadmeLinks: every file that the README names exists.
 func TestReadmeLinks(t *testing.T) {
 	t.Parallel()
 	found := 0
@@ -74,8 +74,8 @@ func TestReadmeLinks(t *testing.T) {
 	require.Greater(t, found, 10)
 }
 
-// TestReadmeProgram takes the program out of the README into an empty folder, as a reader does: it makes its schema, two
-// pods run, a change on one is read on the other, and both end when asked.
+// TestReadmeProgram copies the program from the README into an empty folder, as a reader does: it creates its schema, two
+// pods run, a change on one is read on the other, and both end on a signal.
 func TestReadmeProgram(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

@@ -1,18 +1,18 @@
 package redistest
 
-// Config is what a server is like. The zero value is one on a Unix socket, without a password.
+// Config configures a server. The zero value is a server on a Unix socket without a password.
 type Config struct {
-	// TCP: the server listens on a port instead of a socket. TLS, Cluster, Sentinel and ReplicaOf imply it.
+	// TCP makes the server listen on a port instead of a socket. TLS, Cluster, Sentinel and ReplicaOf imply it.
 	TCP bool
-	// TLS: the port speaks only TLS, with a certificate that Server.CA vouches for.
+	// TLS makes the port accept only TLS, with a certificate that Server.CA verifies.
 	TLS bool
-	// Password is what AUTH needs. Empty: nothing.
+	// Password is required by AUTH. Empty means no password.
 	Password string
-	// Cluster: a cluster of one node, with all slots.
+	// Cluster makes the server a cluster of one node with all slots.
 	Cluster bool
-	// Sentinel names a server that this one, a sentinel, watches as MasterSet.
+	// Sentinel makes this server a sentinel that watches the given server as MasterSet.
 	Sentinel *Server
-	// ReplicaOf names the server that this one copies.
+	// ReplicaOf makes this server a replica of the given server.
 	ReplicaOf *Server
 	// Args are further arguments, in pairs: "--maxmemory", "10mb".
 	Args []string

@@ -1,6 +1,6 @@
-// Package redistest starts real Redis servers for tests and benchmarks: Debian's package redis-server, or any
-// redis-server on PATH. Each server lives in a temporary directory, on a socket or a free port of the loopback interface,
-// keeps nothing on disk, and ends with the process however that ends.
+// Package redistest starts real Redis servers for tests and benchmarks. It runs the redis-server on PATH, for example from
+// Debian's package redis-server. Each server has a temporary directory and listens on a socket or on a free port of the
+// loopback interface. It stores nothing on disk, and ends with this process, even if that is killed.
 //
-// Where there is no redis-server, a test is skipped loudly; with CI=true it fails.
+// Without redis-server a test is skipped; under CI=true it fails.
 package redistest

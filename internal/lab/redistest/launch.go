@@ -36,7 +36,7 @@ func (s *Server) arguments() ([]string, error) {
 	port := strconv.Itoa(s.port)
 	switch {
 	case s.cfg.Sentinel != nil:
-		// A sentinel rewrites its file, and takes little from the command line.
+		// A sentinel needs a file that it can rewrite, and reads few settings from the command line.
 		file := filepath.Join(s.dir, "sentinel.conf")
 		_, watched, err := net.SplitHostPort(s.cfg.Sentinel.Address())
 		if err != nil {
@@ -77,7 +77,7 @@ func (s *Server) arguments() ([]string, error) {
 	return append(arguments, s.cfg.Args...), nil
 }
 
-// waitReady waits until the server answers, and a cluster has its slots.
+// waitReady waits until the server replies, and until a cluster has its slots.
 func (s *Server) waitReady(ctx context.Context) error {
 	for {
 		answer, err := s.Do(ctx, "PING")
@@ -85,7 +85,7 @@ func (s *Server) waitReady(ctx context.Context) error {
 			err = fmt.Errorf("%q", answer)
 		}
 		if err == nil && s.cfg.Cluster {
-			// An error here is that it has them, from before a restart.
+			// It fails if the node has its slots from before a restart.
 			_, _ = s.Do(ctx, "CLUSTER", "ADDSLOTSRANGE", "0", "16383")
 			_, err = s.Do(ctx, "GET", "ready")
 		}
@@ -102,7 +102,7 @@ func (s *Server) waitReady(ctx context.Context) error {
 	}
 }
 
-// log is the end of the server's log.
+// log returns the end of the server's log.
 func (s *Server) log() []byte {
 	text, _ := os.ReadFile(filepath.Join(s.dir, "log"))
 	lines := bytes.Split(text, []byte("\n"))

@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// guard ends the server and removes its directory once its input ends, which is when we die, however.
+// guard ends the server and removes its directory when its input ends, which is when this process dies.
 const guard = `cat >/dev/null; kill -KILL "$1" 2>/dev/null; rm -rf "$2"`
 
 // process is a redis-server and its guard.
@@ -23,7 +23,7 @@ type process struct {
 func startProcess(dir, program string, arguments []string) (*process, error) {
 	p := &process{server: exec.Command(program, arguments...), ended: make(chan struct{})}
 	p.server.Dir = dir
-	p.server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for the tests
+	p.server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C reaches only the tests
 	if err := p.server.Start(); err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func startProcess(dir, program string, arguments []string) (*process, error) {
 		return nil, err
 	}
 	go func() {
-		_ = p.server.Wait() // how it ended is in its log
+		_ = p.server.Wait() // its log says how it ended
 		close(p.ended)
 	}()
 	return p, nil
@@ -50,9 +50,9 @@ func (p *process) startGuard(dir string) error {
 	return p.guard.Start()
 }
 
-// kill returns when the server is gone.
+// kill kills the server and waits for its end.
 func (p *process) kill() {
-	_ = p.guard.Process.Kill() // it would remove the directory
+	_ = p.guard.Process.Kill() // first: it would remove the directory
 	_ = p.guard.Wait()
 	_ = p.pipe.Close()
 	_ = p.server.Process.Kill()

@@ -18,22 +18,22 @@ import (
 	"time"
 )
 
-// ErrUnavailable: there is no redis-server on PATH.
+// ErrUnavailable is returned by Start when there is no redis-server on PATH. Install it.
 var ErrUnavailable = errors.New("redistest: no redis-server on PATH; Debian has it in the package redis-server")
 
 // startTimeout bounds the start of a server, on a busy machine.
 const startTimeout = 20 * time.Second
 
-// Server is a running server. Its methods are for one goroutine at a time.
+// Server is a Redis server. Its methods must not be called concurrently.
 type Server struct {
 	cfg  Config
 	dir  string
 	port int
 	ca   *x509.CertPool
-	run  *process // nil: stopped
+	run  *process // nil while stopped
 }
 
-// Start starts a server; a nil cfg means the zero Config. Close it.
+// Start starts a server. A nil cfg means the zero Config. The caller owns the server and calls Close.
 func Start(ctx context.Context, cfg *Config) (*Server, error) {
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -43,7 +43,7 @@ func Start(ctx context.Context, cfg *Config) (*Server, error) {
 	if cfg != nil {
 		s.cfg = *cfg
 	}
-	// Short, because a socket's path is bounded.
+	// A short name, because the length of a socket's path is limited.
 	if s.dir, err = os.MkdirTemp("", "redis"); err != nil {
 		return nil, fmt.Errorf("redistest: %w", err)
 	}
@@ -52,7 +52,7 @@ func Start(ctx context.Context, cfg *Config) (*Server, error) {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
-	// Somebody else may take a port that was free just now.
+	// Another process may take a free port before the server does.
 	for range 5 {
 		if s.cfg.onPort() {
 			if s.port, err = freePort(); err != nil {
@@ -66,7 +66,7 @@ func Start(ctx context.Context, cfg *Config) (*Server, error) {
 	return nil, errors.Join(err, s.Close())
 }
 
-// Close stops the server and removes what it left.
+// Close stops the server and removes its directory.
 func (s *Server) Close() error {
 	s.Stop()
 	if err := os.RemoveAll(s.dir); err != nil {
@@ -75,7 +75,7 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// Stop kills the server: connections end, and what it held is gone.
+// Stop kills the server: connections end, and its data is gone.
 func (s *Server) Stop() {
 	if s.run != nil {
 		s.run.kill()
@@ -83,7 +83,7 @@ func (s *Server) Stop() {
 	}
 }
 
-// Restart stops the server, if it runs, and starts it again, empty, at the same address.
+// Restart stops the server if it runs, and starts it again, empty, at the same address.
 func (s *Server) Restart(ctx context.Context) error {
 	s.Stop()
 	program, err := exec.LookPath("redis-server")
@@ -93,13 +93,13 @@ func (s *Server) Restart(ctx context.Context) error {
 	return s.launch(ctx, program)
 }
 
-// Freeze keeps the server from doing anything: connections stay, and the system goes on accepting new ones.
+// Freeze stops the server's process (SIGSTOP): connections stay open, and the kernel still accepts new ones.
 func (s *Server) Freeze() error { return s.run.freeze() }
 
-// Thaw ends Freeze.
+// Thaw continues a frozen server.
 func (s *Server) Thaw() error { return s.run.thaw() }
 
-// Address is host:port, or the path of the socket.
+// Address returns host:port, or the path of the socket.
 func (s *Server) Address() string {
 	if s.cfg.onPort() {
 		return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port))
@@ -107,7 +107,7 @@ func (s *Server) Address() string {
 	return filepath.Join(s.dir, "s")
 }
 
-// URL is the server's URL, with its password; of a sentinel, that of the server it watches.
+// URL returns the server's URL, including its password. For a sentinel it is the URL of the server that it watches.
 func (s *Server) URL() string {
 	u := url.URL{Scheme: "redis", Host: s.Address()}
 	switch {
@@ -124,17 +124,17 @@ func (s *Server) URL() string {
 	return u.String()
 }
 
-// CA vouches for the certificate of a server with TLS.
+// CA returns the pool that verifies the certificate of a server with TLS.
 func (s *Server) CA() *x509.CertPool { return s.ca }
 
-// Do sends a command and answers the first line of what comes back; one that is an error is an error.
+// Do sends a command and returns the first line of the reply. An error reply is returned as an error.
 func (s *Server) Do(ctx context.Context, words ...string) (string, error) {
 	var line string
 	err := s.ask(ctx, words, func(first string, _ *bufio.Reader) error { line = first; return nil })
 	return line, err
 }
 
-// Lines sends a command that is answered by a text of lines, as INFO is.
+// Lines sends a command whose reply is a text of several lines, such as INFO, and returns them.
 func (s *Server) Lines(ctx context.Context, words ...string) ([]string, error) {
 	var text []byte
 	err := s.ask(ctx, words, func(first string, rest *bufio.Reader) error {
@@ -200,7 +200,7 @@ func exchange(conn net.Conn, r *bufio.Reader, words ...string) (string, error) {
 }
 
 func freePort() (int, error) {
-	// A cluster's node takes the port 10,000 above for itself.
+	// A cluster node also listens on the port 10,000 above.
 	for {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {

@@ -61,7 +61,7 @@ func TestSharedIsOne(t *testing.T) {
 	require.Same(t, first, second)
 }
 
-// fakeTB notes how a test was ended.
+// fakeTB records how a test ended.
 type fakeTB struct{ skipped, failed string }
 
 func (*fakeTB) Helper()                             {}

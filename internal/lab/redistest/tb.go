@@ -19,7 +19,7 @@ type TB interface {
 	Skipf(format string, args ...any)
 }
 
-// New starts a server for one test, which is skipped if there is no redis-server, and fails then under CI=true.
+// New starts a server for one test. Without redis-server the test is skipped; under CI=true it fails.
 func New(t TB, cfg *Config) *Server {
 	t.Helper()
 	s, err := Start(t.Context(), cfg)
@@ -35,14 +35,14 @@ func New(t TB, cfg *Config) *Server {
 	return s
 }
 
-// Shared is a server for all tests of a binary, started by the first that needs it. Tests keep apart by prefixes of
-// their keys. The zero value is ready.
+// Shared is a server for all tests of a binary, started by the first test that needs it. Tests use different prefixes of
+// keys. The zero value is ready to use.
 type Shared struct {
 	mu     sync.Mutex
 	server *Server
 }
 
-// Server is the server, for a test that does not stop or change it.
+// Server returns the shared server. The test must not stop or reconfigure it.
 func (s *Shared) Server(t TB) *Server {
 	t.Helper()
 	s.mu.Lock()

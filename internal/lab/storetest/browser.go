@@ -15,10 +15,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Site is a pod's application. Each request does what the words of its "do" say, in order, and answers values as JSON.
+// Site is a pod's application. Each request executes the commands in its parameter "do", in order, and responds with values
+// as JSON.
 type Site struct {
 	web  *httptest.Server
-	slow chan chan struct{} // requests that wait, each to be let go on
+	slow chan chan struct{} // requests in Wait; closing a request's channel lets it continue
 }
 
 // Serve serves the application until the end of the test.
@@ -29,7 +30,7 @@ func (s *Site) Serve(t testing.TB, handler http.Handler) {
 	t.Cleanup(s.web.Close)
 }
 
-// Wait is what the word "wait" does: the request stops there until it is let go on, see SendSlow.
+// Wait is the command "wait": the request blocks until the function that SendSlow returns is called.
 func (s *Site) Wait() {
 	on := make(chan struct{})
 	s.slow <- on
@@ -38,33 +39,33 @@ func (s *Site) Wait() {
 
 func (s *Site) site() *Site { return s }
 
-// Pod is anything that a Site is embedded in.
+// Pod is a type that embeds a Site.
 type Pod interface{ site() *Site }
 
-// Browser keeps cookies and shows them to whichever pod it is sent to.
+// Browser keeps cookies and sends them to every pod.
 type Browser struct {
 	T      testing.TB
-	Cookie *http.Cookie // of the session, the last that was set
+	Cookie *http.Cookie // the session cookie that was set last
 	Query  string       // sent with every request
 
-	others map[string]*http.Cookie // of sessions as well, by name
-	stamps map[string]string       // cookies beside it, see stampName
+	others map[string]*http.Cookie // other session cookies, by name
+	stamps map[string]string       // the cookies that stampName matches
 }
 
-// stampName are the cookies by which a browser tells a pod what it has seen written.
+// stampName matches the cookies that carry the positions of the browser's last writes.
 var stampName = regexp.MustCompile(`-at[0-9]$`)
 
-// Answer is what a pod has answered.
+// Answer is a pod's response.
 type Answer struct {
 	Status int
 	Values map[string]any
 	Text   string
-	Set    *http.Cookie // the last that the answer has set
+	Set    *http.Cookie // the last cookie that the response has set
 
 	cookies []*http.Cookie
 }
 
-// Do sends a request that does some words.
+// Do sends a request with commands.
 func (b *Browser) Do(p Pod, words string) Answer {
 	b.T.Helper()
 	a, err := b.Try(b.T.Context(), p, words)
@@ -72,7 +73,7 @@ func (b *Browser) Do(p Pod, words string) Answer {
 	return a
 }
 
-// Fine is Do for what must be answered with values.
+// Fine is Do for a request that has to succeed.
 func (b *Browser) Fine(p Pod, words string) Answer {
 	b.T.Helper()
 	a := b.Do(p, words)
@@ -80,7 +81,7 @@ func (b *Browser) Fine(p Pod, words string) Answer {
 	return a
 }
 
-// Try is Do for other goroutines than the test's.
+// Try is Do for goroutines other than the test's.
 func (b *Browser) Try(ctx context.Context, p Pod, words string) (a Answer, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.site().web.URL+"/?"+b.Query+"&do="+url.QueryEscape(words), http.NoBody)
 	if err != nil {
@@ -117,7 +118,7 @@ func (b *Browser) Try(ctx context.Context, p Pod, words string) (a Answer, err e
 	return a, nil
 }
 
-// Receive keeps the cookies of an answer: of one that was sent for another tab, or arrives late.
+// Receive stores the cookies of a response, for example of one that arrives late or belongs to another tab.
 func (b *Browser) Receive(a Answer) {
 	for _, c := range a.cookies {
 		switch {
@@ -144,7 +145,7 @@ func (b *Browser) Receive(a Answer) {
 	}
 }
 
-// Cookies are those of sessions that the browser has.
+// Cookies returns the browser's session cookies.
 func (b *Browser) Cookies() (all []*http.Cookie) {
 	if b.Cookie != nil {
 		all = append(all, b.Cookie)
@@ -155,12 +156,12 @@ func (b *Browser) Cookies() (all []*http.Cookie) {
 	return all
 }
 
-// Copied is another tab, with the same cookies.
+// Copied returns another browser with the same cookies.
 func (b *Browser) Copied() *Browser {
 	return &Browser{b.T, b.Cookie, b.Query, maps.Clone(b.others), maps.Clone(b.stamps)}
 }
 
-// SendSlow sends a request that stops in its handler; the rest of the words is done once letGo is called.
+// SendSlow sends a request that blocks in its handler after the commands before. It executes the rest when letGo is called.
 func (b *Browser) SendSlow(p Pod, before, after string) (letGo func() Answer) {
 	b.T.Helper()
 	type result struct {

@@ -1,3 +1,3 @@
-// Package storetest is what the tests of sessionstore and of its adapters have in common: a database with the tables, a
-// bus that runs, and a browser that goes from pod to pod.
+// Package storetest contains what the tests of sessionstore and of its adapters share: a database with the tables, a running
+// bus, a browser that sends requests to several pods, and the contract of all session stores.
 package storetest

@@ -6,9 +6,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Late lets a request in that does some words late, has the browser do others meanwhile, the last of which leave it logged
-// in as ann, and then has the response of the first arrive. The browser must still be ann's, on both pods, and come to
-// have one cookie.
+// Late sends a request that executes the commands in late only after the browser has sent the requests in meanwhile, which
+// leave it logged in as ann. Then the response to the first request arrives. The browser must still be logged in as ann, on
+// both pods, and must end up with one session cookie.
 func Late(t *testing.T, one, other Pod, before, late string, meanwhile []string) {
 	t.Helper()
 	b := &Browser{T: t}
@@ -24,7 +24,7 @@ func Late(t *testing.T, one, other Pod, before, late string, meanwhile []string)
 	for _, p := range []Pod{one, other} {
 		require.Equal(t, "ann", b.Fine(p, "").Values["user"], "%q, late %q, meanwhile %q", before, late, meanwhile)
 	}
-	// Each of the stores cleans up where it can write a cookie.
+	// A store removes surplus cookies with the next response that sets one.
 	b.Fine(one, "put:after=1")
 	b.Fine(one, "put:after=1 save")
 	require.Len(t, b.Cookies(), 1, "%q, late %q, meanwhile %q", before, late, meanwhile)

@@ -12,15 +12,15 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// Cart is the data of the sessions of SessionsContract.
+// Cart is the session data that SessionsContract uses.
 type Cart struct {
 	Items map[string]int `json:"items,omitempty"`
 }
 
-// NewSessions makes a store that runs, for one test. It ends with the test.
+// NewSessions returns a running store for one test. It stops with the test.
 type NewSessions func(t *testing.T, cfg *sessionstore.Config[Cart]) sessionstore.Sessions[Cart]
 
-// SessionsContract is what every sessionstore.Sessions promises. Each implementation runs it.
+// SessionsContract tests what every sessionstore.Sessions has to do. Each implementation runs it.
 func SessionsContract(t *testing.T, makeStore NewSessions) {
 	for name, test := range map[string]func(*testing.T, NewSessions){
 		"login and logout": sessionsLogin, "data": sessionsData, "conflicts": sessionsConflicts, "generations": sessionsGenerations,
@@ -115,11 +115,11 @@ func sessionsData(t *testing.T, makeStore NewSessions) {
 	got = requireValid(t, s, token)
 	require.Equal(t, map[string]int{"tea": 1, "milk": 2}, got.Data.Items)
 	got.Data.Items["tea"] = 99
-	require.Equal(t, 1, requireValid(t, s, token).Data.Items["tea"], "data belongs to the caller")
+	require.Equal(t, 1, requireValid(t, s, token).Data.Items["tea"], "the caller's change of returned data has no effect")
 
 	same, err := s.Update(ctx, token, func(*Cart) error { return nil })
 	require.NoError(t, err)
-	require.EqualValues(t, 2, same.Version, "what is unchanged is not written")
+	require.EqualValues(t, 2, same.Version, "an update without a change writes nothing")
 	theirs := errors.New("theirs")
 	_, err = s.Update(ctx, token, func(*Cart) error { return theirs })
 	require.Equal(t, theirs, err)
@@ -131,7 +131,7 @@ func sessionsData(t *testing.T, makeStore NewSessions) {
 	require.NoError(t, err)
 	require.Equal(t, map[string]int{"salt": 3}, after.Data.Items)
 	require.ErrorIs(t, s.Save(ctx, token, same), sessionstore.ErrConflict)
-	require.NoError(t, s.Save(ctx, token, got), "the same again is the newest")
+	require.NoError(t, s.Save(ctx, token, got), "a saved session can be saved again")
 	other, _ := logIn(t, s, "ann", nil)
 	require.ErrorIs(t, s.Save(ctx, other, got), sessionstore.ErrInvalid, "another session's token")
 	require.ErrorIs(t, s.Save(ctx, token, &sessionstore.Session[Cart]{}), sessionstore.ErrInvalid)

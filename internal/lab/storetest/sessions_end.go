@@ -40,7 +40,7 @@ func sessionsGenerations(t *testing.T, makeStore NewSessions) {
 	}
 	requireValid(t, s, bob)
 
-	// A user who is gone, and somebody else with the same id.
+	// A deleted user, and a new user with the same id.
 	ann, _ := logIn(t, s, "ann", nil)
 	underWay = beginLogin(t, s, "ann")
 	_, err = s.ForgetUser(ctx, "ann")
@@ -103,7 +103,7 @@ func sessionsStreams(t *testing.T, makeStore NewSessions) {
 		stream, cancel := s.Bind(ctx, got)
 		next, _, err := s.Rotate(ctx, token, nil)
 		require.NoError(t, err)
-		require.NoError(t, stream.Err(), "it goes on through rotation")
+		require.NoError(t, stream.Err(), "the stream continues after a rotation")
 		require.NoError(t, end(next, got))
 		select {
 		case <-stream.Done():
@@ -150,6 +150,6 @@ func sessionsClosed(t *testing.T, makeStore NewSessions) {
 	require.NoError(t, s.Close())
 	_, err := s.Get(t.Context(), token)
 	require.Error(t, err)
-	require.NotErrorIs(t, err, sessionstore.ErrNoSession, "nobody knows")
+	require.NotErrorIs(t, err, sessionstore.ErrNoSession, "a closed store does not know whether the session exists")
 	require.ErrorIs(t, s.Run(t.Context()), sessionstore.ErrRunning)
 }

@@ -20,7 +20,7 @@ func sessionsRotation(t *testing.T, makeStore NewSessions) {
 	require.NoError(t, err)
 	require.Equal(t, token, same, "too young")
 
-	// With a grace the old token works until the new one is used, and then for the grace.
+	// With a grace the old token works until the new one is used, and for the grace after that.
 	graceful := &sessionstore.RotateOptions{Grace: 300 * time.Millisecond}
 	next, got, err := s.Rotate(ctx, token, graceful)
 	require.NoError(t, err)
@@ -30,7 +30,7 @@ func sessionsRotation(t *testing.T, makeStore NewSessions) {
 	require.True(t, requireValid(t, s, token).Replaced)
 	again, _, err := s.Rotate(ctx, token, graceful)
 	require.NoError(t, err)
-	require.Equal(t, next, again, "whoever rotates the old one is given the same")
+	require.Equal(t, next, again, "a second rotation of the old token returns the same token")
 	require.False(t, requireValid(t, s, next).Replaced)
 	Eventually(t, func() bool {
 		_, err := s.Get(ctx, token)
@@ -38,14 +38,14 @@ func sessionsRotation(t *testing.T, makeStore NewSessions) {
 	}, "the grace ends")
 	requireValid(t, s, next)
 
-	// Without one it is dead at once.
+	// Without a grace the old token is invalid at once.
 	last, _, err := s.Rotate(ctx, next, nil)
 	require.NoError(t, err)
 	_, err = s.Get(ctx, next)
 	require.ErrorIs(t, err, sessionstore.ErrNoSession)
 	requireValid(t, s, last)
 
-	// A logout by a token that was replaced means the session.
+	// A logout with a replaced token ends the session.
 	final, _, err := s.Rotate(ctx, last, graceful)
 	require.NoError(t, err)
 	_, err = s.Revoke(ctx, last)
@@ -71,7 +71,7 @@ func sessionsParallelRotation(t *testing.T, makeStore NewSessions) {
 		})
 	}
 	requests.Wait()
-	delete(given, token) // one that was too late to know the new one goes on with the old
+	delete(given, token) // a rotation that came too late to get the new token keeps the old one
 	require.Len(t, given, 1)
 	for next := range maps.Keys(given) {
 		requireValid(t, s, next)

@@ -32,7 +32,7 @@ func sessionsOneTime(t *testing.T, makeStore NewSessions) {
 		require.ErrorIs(t, err, sessionstore.ErrBinding)
 		value, err = s.PutOneTime(ctx, "oauth", nil, &sessionstore.OneTimeOptions{TTL: time.Millisecond})
 		require.NoError(t, err)
-		time.Sleep(5 * time.Millisecond) // longer than it lasts
+		time.Sleep(5 * time.Millisecond) // longer than its lifetime
 		_, err = s.TakeOneTime(ctx, "oauth", value, "")
 		require.ErrorIs(t, err, sessionstore.ErrExpired)
 

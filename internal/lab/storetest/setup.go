@@ -15,13 +15,13 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// patience bounds every wait of a test: long, for a slow machine, and only ever reached by a failure.
+// patience bounds every wait of a test. It is long enough for a slow machine, and only reached by a failure.
 const patience = 30 * time.Second
 
-// Quiet keeps expected warnings out of the test's output.
+// Quiet returns a logger that keeps expected warnings out of the test's output.
 func Quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// Template is a database with the tables of bus and sessionstore, and whatever more statements make.
+// Template returns a template with the tables of bus and sessionstore, after which it executes the statements in more.
 func Template(name string, more ...string) *pgtest.Template {
 	return &pgtest.Template{Name: name, Make: func(ctx context.Context, dsn string) error {
 		pool, err := pgxpool.New(ctx, dsn)
@@ -44,7 +44,7 @@ func Template(name string, more ...string) *pgtest.Template {
 	}}
 }
 
-// NewBus is a bus that waits less than others.
+// NewBus returns a bus with the short intervals of QuickBus.
 func NewBus(t testing.TB, pool *pgxpool.Pool, name string) *bus.Postgres {
 	t.Helper()
 	b, err := bus.NewPostgres(pool, QuickBus(name))
@@ -52,7 +52,7 @@ func NewBus(t testing.TB, pool *pgxpool.Pool, name string) *bus.Postgres {
 	return b
 }
 
-// RunBus runs a bus until halt or the end of the test, and returns when it is in sync.
+// RunBus runs a bus until halt is called or the test ends. It returns when the bus is in sync.
 func RunBus(t testing.TB, b *bus.Postgres) (halt func()) {
 	t.Helper()
 	halt = Background(t, b.Run)
@@ -64,7 +64,7 @@ func RunBus(t testing.TB, b *bus.Postgres) (halt func()) {
 	return halt
 }
 
-// QuickBus makes everything that waits wait less, so that tests are about order and not about patience.
+// QuickBus returns a config with short intervals.
 func QuickBus(name string) *bus.Config {
 	return &bus.Config{
 		Name: name, Logger: Quiet(),
@@ -72,7 +72,7 @@ func QuickBus(name string) *bus.Config {
 	}
 }
 
-// Background runs something until stop is called, at the latest at the end of the test.
+// Background calls run in a goroutine. Its context ends when stop is called or the test ends.
 func Background(t testing.TB, run func(context.Context) error) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())

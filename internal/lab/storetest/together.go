@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Together runs requests that have all loaded the session of a browser before any of them stores it, by turns on all pods.
-// All have to be answered with values.
+// Together sends concurrent requests, spread over the pods, that all load the browser's session before any of them stores
+// it. All have to succeed.
 func Together[P Pod](t *testing.T, pods []P, b *Browser, words ...string) []Answer {
 	t.Helper()
 	letGo := make([]func() Answer, len(words))

@@ -1,8 +1,8 @@
 // Command suites runs the test suites of alexedwards/scs and gorilla/sessions against the stores of scsstore and
-// gorillastore, on a real Postgres. The suites are taken from the module cache, in the versions that go.mod names, and
-// patched in a temporary directory: there scs.New and gorilla's stores use ours. No copy of them is in this repository.
+// gorillastore, on a real Postgres. It copies the suites from the module cache, in the versions in go.mod, to a temporary
+// directory, and patches scs.New and gorilla's stores there to use ours. This repository contains no copy of them.
 //
 //	make test-suites
 //
-// What differs by decision is listed with its reason. Every other failure, and a listed test that passes, is an error.
+// Tests that fail by design are listed with the reason. Any other failure is an error, and so is a listed test that passes.
 package main

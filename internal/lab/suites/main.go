@@ -20,7 +20,7 @@ func main() {
 	defer stop()
 	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "suites:", err)
-		os.Exit(1) //nolint:gocritic // stop has nothing to do any more
+		os.Exit(1) //nolint:gocritic // exitAfterDefer: stop is not needed any more
 	}
 }
 
@@ -44,7 +44,7 @@ func run(ctx context.Context) (err error) {
 	return errors.Join(failed...)
 }
 
-// makeTemplate makes the database that is cloned for each store: in the suites every store begins empty.
+// makeTemplate creates the database that is cloned for each store: the suites expect every store to be empty at first.
 func makeTemplate(ctx context.Context, server *pgtest.Server, logger *slog.Logger) error {
 	admin, err := pgxpool.New(ctx, server.DSN("postgres"))
 	if err != nil {

@@ -19,12 +19,12 @@ var hooks embed.FS
 
 const ownModule = "github.com/pgcoherence/pgcoherence"
 
-// suite is the tests of another module.
+// suite is the test suite of another module.
 type suite struct {
 	module  string
-	hook    string            // a test file of ours that makes the stores, in testdata
-	patches map[string]string // of files, text for text, each found exactly once
-	differs map[string]string // tests that fail by decision, and why
+	hook    string            // the file in testdata that creates our stores for the suite
+	patches map[string]string // replacements by file and text, each of which occurs exactly once
+	differs map[string]string // tests that fail by design, with the reason
 }
 
 var suites = []suite{
@@ -78,11 +78,11 @@ func (s *suite) run(ctx context.Context, dsn string) (err error) {
 		if _, decided := s.differs[name]; decided {
 			continue
 		}
-		// The suites sleep for as long as a session lives, a fifth of a second: a busy machine is too slow for all at once.
+		// The suites sleep for the lifetime of a session, 0.2 s. On a busy machine that fails if all tests run at once.
 		for try := 1; try <= maxTries; try++ {
 			out, _ := s.test(ctx, dir, dsn, "^"+name+"$")
 			if again, stillFailed, _ := results(out); again == 1 && len(stillFailed) == 0 {
-				fmt.Printf("%s: %s passes alone, at try %d\n", s.module, name, try)
+				fmt.Printf("%s: %s passes alone, on attempt %d\n", s.module, name, try)
 				passed++
 				failed = slices.DeleteFunc(slices.Clone(failed), func(n string) bool { return n == name })
 				break
@@ -102,7 +102,7 @@ func (s *suite) run(ctx context.Context, dsn string) (err error) {
 	}
 	for name := range s.differs {
 		if !slices.Contains(failed, name) {
-			wrong = append(wrong, name+" is listed as different, and passes")
+			wrong = append(wrong, name+" is listed as different, but passes")
 		}
 	}
 	if len(wrong) > 0 {
@@ -111,7 +111,7 @@ func (s *suite) run(ctx context.Context, dsn string) (err error) {
 	return nil
 }
 
-// maxTries is how often a test that has failed is tried alone.
+// maxTries is how often a failed test is run again, alone.
 const maxTries = 3
 
 // test runs the tests whose names match, and returns what go test -json writes.
@@ -122,7 +122,7 @@ func (s *suite) test(ctx context.Context, dir, dsn, match string) ([]byte, error
 	return test.Output()
 }
 
-// prepare makes the patched copy. The module is then the main one, so our packages are built upon it.
+// prepare makes the patched copy. It is the main module of the run, so our packages are built with it.
 func (s *suite) prepare(ctx context.Context, dir string) (version string, err error) {
 	var found struct{ Dir, Version string }
 	list := exec.CommandContext(ctx, "go", "list", "-m", "-json", s.module)
@@ -156,7 +156,7 @@ func (s *suite) prepare(ctx context.Context, dir string) (version string, err er
 	return found.Version, s.writeModule(ctx, dir)
 }
 
-// writeModule makes go.mod of ours: the same versions, and ourselves from this directory.
+// writeModule writes a go.mod with the versions of ours, and with this library from its directory.
 func (s *suite) writeModule(ctx context.Context, dir string) error {
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", ownModule).Output()
 	if err != nil {
@@ -181,7 +181,7 @@ func (s *suite) writeModule(ctx context.Context, dir string) error {
 	return os.WriteFile(filepath.Join(dir, "go.sum"), sums, 0o600)
 }
 
-// makeWritable undoes what the module cache does to its files.
+// makeWritable makes the copy of the read-only module cache writable.
 func makeWritable(dir string) error {
 	return filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
 		if err != nil {
@@ -194,19 +194,19 @@ func makeWritable(dir string) error {
 	})
 }
 
-// patch replaces text that is there once. Another version of the module may have other text, and then this says so.
+// patch replaces a text that occurs exactly once. It returns an error for a version of the module with a different text.
 func patch(file, text, replacement string) error {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
 	if n := bytes.Count(content, []byte(text)); n != 1 {
-		return fmt.Errorf("%s: the text to patch is there %d times: %q", filepath.Base(file), n, text)
+		return fmt.Errorf("%s: the text to patch occurs %d times: %q", filepath.Base(file), n, text)
 	}
 	return os.WriteFile(file, bytes.Replace(content, []byte(text), []byte(replacement), 1), 0o600)
 }
 
-// results reads what go test -json writes, of top-level tests and examples.
+// results parses the output of go test -json, for top-level tests and examples.
 func results(out []byte) (passed int, failed []string, log map[string]string) {
 	log = map[string]string{}
 	for line := range bytes.Lines(out) {

@@ -1,4 +1,4 @@
-// Package tables makes databases with the tables of all components, for tests that need more than one of them.
+// Package tables creates the tables of all components, for tests that need more than one component.
 package tables
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// Make makes the tables of bus, lock and sessionstore, and logs nothing.
+// Make creates the tables of bus, lock and sessionstore without logging.
 func Make(ctx context.Context, pool *pgxpool.Pool) error {
 	quiet := slog.New(slog.DiscardHandler)
 	if err := bus.Migrate(ctx, pool, &bus.MigrateConfig{Logger: quiet}); err != nil {
@@ -26,7 +26,7 @@ func Make(ctx context.Context, pool *pgxpool.Pool) error {
 	return sessionstore.Migrate(ctx, pool, &sessionstore.MigrateConfig{Logger: quiet})
 }
 
-// Template is a database with these tables.
+// Template returns a template with these tables.
 func Template(name string) *pgtest.Template {
 	return &pgtest.Template{Name: name, Make: func(ctx context.Context, dsn string) error {
 		pool, err := pgxpool.New(ctx, dsn)

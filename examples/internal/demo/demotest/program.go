@@ -1,4 +1,4 @@
-// Package demotest builds the examples and runs them as a person would.
+// Package demotest builds the examples and runs them as programs.
 package demotest
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
 )
 
-// Program is an example that has been built.
+// Program is a built example.
 type Program struct {
 	name string
 	path string
@@ -38,15 +38,15 @@ func Build(t *testing.T, name string) Program {
 	return p
 }
 
-// Told is what a run of an example has said, and its directory for temporary files.
-type Told struct {
+// Output is what a run of an example has printed, and its directory for temporary files.
+type Output struct {
 	Story  string
 	Stderr string // of Run alone
 	Tmp    string
 }
 
-// Run runs the example to its end, which has to be a good one.
-func (p Program) Run(t *testing.T, timeout time.Duration, args ...string) Told {
+// Run runs the example to its end and requires exit status 0.
+func (p Program) Run(t *testing.T, timeout time.Duration, args ...string) Output {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
@@ -55,11 +55,11 @@ func (p Program) Run(t *testing.T, timeout time.Duration, args ...string) Told {
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	require.NoError(t, err, "%s\n%s", out, stderr.String())
-	return Told{Story: string(out), Stderr: stderr.String(), Tmp: tmp}
+	return Output{Story: string(out), Stderr: stderr.String(), Tmp: tmp}
 }
 
-// RunUntil sends a signal to the example once it says a line that matches, and answers how it ended.
-func (p Program) RunUntil(t *testing.T, line *regexp.Regexp, signal os.Signal, args ...string) (Told, error) {
+// RunUntil sends a signal to the example when it prints a matching line, and returns its output and the error of its end.
+func (p Program) RunUntil(t *testing.T, line *regexp.Regexp, signal os.Signal, args ...string) (Output, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -78,23 +78,23 @@ func (p Program) RunUntil(t *testing.T, line *regexp.Regexp, signal os.Signal, a
 	}
 	require.NoError(t, lines.Err())
 	require.True(t, sent, said.String())
-	return Told{Story: said.String(), Tmp: tmp}, cmd.Wait()
+	return Output{Story: said.String(), Tmp: tmp}, cmd.Wait()
 }
 
-// Interrupt is RunUntil with a Ctrl-C, which has to end the example as one.
-func (p Program) Interrupt(t *testing.T, line *regexp.Regexp, args ...string) Told {
+// Interrupt is RunUntil with SIGINT. It requires the exit status of an interrupted program.
+func (p Program) Interrupt(t *testing.T, line *regexp.Regexp, args ...string) Output {
 	t.Helper()
-	told, err := p.RunUntil(t, line, os.Interrupt, args...)
+	out, err := p.RunUntil(t, line, os.Interrupt, args...)
 	var exit *exec.ExitError
 	require.ErrorAs(t, err, &exit)
 	require.Equal(t, demo.ExitInterrupted, exit.ExitCode())
-	return told
+	return out
 }
 
-// command is a run of the example with a directory for temporary files of its own.
+// command prepares a run of the example with its own directory for temporary files.
 func (p Program) command(ctx context.Context, t *testing.T, args []string) (cmd *exec.Cmd, tmp string) {
 	t.Helper()
-	// Not t.TempDir: like /tmp, it has to let the server's user in, and remove its own files.
+	// Not t.TempDir: like /tmp, it has to let the server's user create and remove files.
 	tmp, err := os.MkdirTemp("", p.name)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(tmp)) })

@@ -2,5 +2,5 @@
 
 package demotest
 
-// buildFlags make an example's own build look for races where the tests do.
+// buildFlags enables the race detector in the example if the tests use it.
 var buildFlags = []string{"-race"}

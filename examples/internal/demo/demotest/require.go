@@ -12,14 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// CommandLine is what an example makes of arguments, without playing anything.
+// CommandLine is a case of RequireCommandLines: arguments, and the example's exit status and output for them.
 type CommandLine struct {
 	Args []string
 	Code int
 	Says string // on standard error
 }
 
-// RequireCommandLines checks an example's main function.
+// RequireCommandLines checks how an example's main function handles command lines.
 func RequireCommandLines(t *testing.T, run func(args []string, stdout, stderr io.Writer) int, all []CommandLine) {
 	t.Helper()
 	for _, c := range all {
@@ -33,7 +33,7 @@ func RequireCommandLines(t *testing.T, run func(args []string, stdout, stderr io
 	}
 }
 
-// RequireSilence checks that nobody listens any more on what were the addresses of an example.
+// RequireSilence checks that no process listens on the addresses of an example any more.
 func RequireSilence(t *testing.T, addresses []string) {
 	t.Helper()
 	for _, address := range addresses {
@@ -43,16 +43,16 @@ func RequireSilence(t *testing.T, addresses []string) {
 				_ = conn.Close()
 			}
 			return err != nil
-		}, 10*time.Second, 20*time.Millisecond, "%s still answers", address)
+		}, 10*time.Second, 20*time.Millisecond, "%s still accepts connections", address)
 	}
 }
 
 // RequireNoFiles checks that no temporary file outlives the example.
-func (told Told) RequireNoFiles(t *testing.T) {
+func (o Output) RequireNoFiles(t *testing.T) {
 	t.Helper()
-	// The server's directory goes last, when it has ended.
+	// The server's directory is removed last, after the server has ended.
 	require.Eventually(t, func() bool {
-		left, err := os.ReadDir(told.Tmp)
+		left, err := os.ReadDir(o.Tmp)
 		return err == nil && len(left) == 0
-	}, 20*time.Second, 50*time.Millisecond, "temporary files are left")
+	}, 20*time.Second, 50*time.Millisecond, "temporary files remain")
 }
