@@ -7,10 +7,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// topic is what the caches of accounts are called on the bus. The trigger in account.sql names it as well.
+// topic is the topic of the caches of accounts. The trigger in account.sql uses it, too.
 const topic = "accounts"
 
-// accountIDs are the accounts there are.
+// accountIDs lists all accounts.
 var accountIDs = []string{"alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"}
 
 // account is a row of the table.
@@ -20,7 +20,7 @@ type account struct {
 	Version int64  `json:"version"`
 }
 
-// reply is what a pod answers to GET and POST of an account.
+// reply is a pod's response to GET and POST of an account.
 type reply struct {
 	account
 	Pod         string     `json:"pod"`

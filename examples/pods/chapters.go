@@ -19,7 +19,7 @@ const (
 	betweenKills  = 300 * time.Millisecond          // in the third
 )
 
-// chapter is one thing that happens.
+// chapter is one part of the story.
 type chapter struct {
 	title   string
 	allowed outage
@@ -29,11 +29,11 @@ type chapter struct {
 func (s *story) chapters() []chapter {
 	all := []chapter{
 		{"a write on one pod", outage{}, s.writeOnOnePod},
-		{"a writer in SQL that knows no pods", outage{}, s.writeInSQL},
+		{"a writer in SQL without the library", outage{}, s.writeInSQL},
 		{"listening connections killed", outage{}, s.killListeners},
 		{"a pod killed after commit", outage{pods: true}, s.killPod},
 	}
-	anything := outage{pods: true, front: true} // a frozen pod does not answer, nor one without proof and without database
+	anything := outage{pods: true, front: true} // a frozen pod does not respond, nor does one without proof and without database
 	if demo.CanFreeze {
 		all = append(all, chapter{"a pod frozen and woken", anything, s.freezePod})
 	}
@@ -48,7 +48,7 @@ func (s *story) chapters() []chapter {
 func (s *story) writeOnOnePod(ctx context.Context, t *tally) error {
 	pods := s.pods.alive()
 	writer := pods[0]
-	s.say("All pods hold %s in their caches. A deposit on %s commits the balance and the invalidation together; then", probeAccount, writer.name)
+	s.say("All pods have %s in their caches. A deposit on %s commits the balance and the invalidation together; then", probeAccount, writer.name)
 	s.say("every pod is read without a pause until it serves the new balance.")
 	d := delays{}
 	for range podWrites {
@@ -64,7 +64,7 @@ func (s *story) writeOnOnePod(ctx context.Context, t *tally) error {
 	return nil
 }
 
-// writeOn is a deposit through a pod.
+// writeOn returns a write that deposits through a pod.
 func (s *story) writeOn(on target) write {
 	return func(ctx context.Context) (time.Time, error) {
 		r, err := s.deposit(ctx, on, probeAccount)
@@ -89,7 +89,7 @@ func (s *story) writeInSQL(ctx context.Context, t *tally) error {
 	}
 	const update = "UPDATE account SET balance = balance - 1 WHERE id = $1 RETURNING version"
 	s.say("A plain connection runs: UPDATE account SET balance = balance - 1 WHERE id = '%s'", probeAccount)
-	s.say("A trigger of the table's writes the event into the log. Nobody announces it: the sweep, every 100 ms, finds it.")
+	s.say("A trigger on the table writes the event into the log. The sweep, every 100 ms, finds and announces it.")
 	d := delays{}
 	for range sqlWrites {
 		err := s.probe(ctx, t, s.pods.alive(), func(ctx context.Context) (time.Time, error) {
@@ -106,9 +106,9 @@ func (s *story) writeInSQL(ctx context.Context, t *tally) error {
 			return err
 		}
 	}
-	s.say("From the UPDATE's answer until a pod served the new version, median of %d:", sqlWrites)
+	s.say("From the UPDATE's return until a pod served the new version, median of %d:", sqlWrites)
 	s.say("%s", d)
-	s.say("The trigger is switched off again: what follows rests on the pods alone.")
+	s.say("The trigger is switched off again: from here on the pods publish for themselves.")
 	return s.db.trigger(ctx, false)
 }
 
@@ -116,7 +116,7 @@ func (s *story) killListeners(ctx context.Context, t *tally) error {
 	stop := s.startWriters(ctx)
 	defer stop()
 	victim := s.pods.alive()[1]
-	before, err := s.client.standing(ctx, victim)
+	before, err := s.client.state(ctx, victim)
 	if err != nil {
 		return err
 	}
@@ -132,13 +132,13 @@ func (s *story) killListeners(ctx context.Context, t *tally) error {
 			return err
 		}
 	}
-	after, err := s.client.standing(ctx, victim)
+	after, err := s.client.state(ctx, victim)
 	if err != nil {
 		return err
 	}
 	confirmed := stop()
 	s.say("It was listening again, and had read what it missed, %s later at most.", ms(longest))
-	s.say("%d writes in that time; %s found %d events in the log that it had not heard, and reset %d times.",
+	s.say("%d writes in that time; %s found %d events in the log that it had not received, and reset %d times.",
 		confirmed, victim.name, after.Stats.CaughtUp-before.Stats.CaughtUp, after.Stats.Resets-before.Stats.Resets)
 	if confirmed == 0 {
 		t.fail("no write was confirmed")
@@ -146,9 +146,9 @@ func (s *story) killListeners(ctx context.Context, t *tally) error {
 	return nil
 }
 
-// killListener terminates the backend on which a pod listens, and answers how long it takes until it listens again.
+// killListener terminates the backend on which a pod listens, and returns how long the pod takes to listen again.
 func (s *story) killListener(ctx context.Context, victim target) (time.Duration, error) {
-	before, err := s.client.standing(ctx, victim)
+	before, err := s.client.state(ctx, victim)
 	if err != nil {
 		return 0, err
 	}
@@ -156,7 +156,7 @@ func (s *story) killListener(ctx context.Context, victim target) (time.Duration,
 	if err := s.db.endListener(ctx, victim.name); err != nil {
 		return 0, err
 	}
-	err = s.waitAll(ctx, []target{victim}, readyTimeout, func(_ target, st standing, err error) bool {
+	err = s.waitAll(ctx, []target{victim}, readyTimeout, func(_ target, st podState, err error) bool {
 		return err == nil && st.Stats.Reconnects > before.Stats.Reconnects && inSync(st)
 	})
 	return time.Since(killed), err
@@ -174,7 +174,7 @@ func (s *story) killPod(ctx context.Context, t *tally) error {
 	s.say("%s is the pod that sweeps for all. It commits a deposit, and kills itself before it announces it.", victim.name)
 	d := delays{}
 	err = s.probe(ctx, t, s.pods.alive(victim.name), func(ctx context.Context) (time.Time, error) {
-		s.oracle.begin(probeAccount) // and nobody will answer
+		s.oracle.begin(probeAccount) // there will be no response
 		if err := s.client.depositAndDie(ctx, victim, probeAccount); err != nil {
 			return time.Time{}, err
 		}
@@ -210,14 +210,14 @@ func (s *story) killPod(ctx context.Context, t *tally) error {
 	return nil
 }
 
-// sweeping is the pod that sweeps for all: its count of sweeps moves.
+// sweeping returns the pod that sweeps for all: its count of sweeps increases.
 func (s *story) sweeping(ctx context.Context) (target, error) {
 	pods := s.pods.alive()
 	sweeps := map[string]int64{}
 	var found target
 	ok, err := every(ctx, 50*time.Millisecond, readyTimeout, func() bool {
 		for _, p := range pods {
-			st, err := s.client.standing(ctx, p)
+			st, err := s.client.state(ctx, p)
 			if last, known := sweeps[p.name]; err == nil && known && st.Stats.Sweeps > last {
 				found = p
 			}

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// clientTimeout is longer than a pod's own, so that an answer is usually one.
+// clientTimeout is longer than a pod's own timeout, so that the pod usually responds first.
 const clientTimeout = requestTimeout + 2*time.Second
 
-// client speaks to pods. Its methods are safe for concurrent use.
+// client sends requests to pods. Its methods are safe for concurrent use.
 type client struct{ http *http.Client }
 
 func newClient() *client {
@@ -27,28 +27,28 @@ func (c *client) read(ctx context.Context, from target, id string) (r reply, err
 	return r, err
 }
 
-// deposit adds 1 to an account. An error leaves open whether it happened.
+// deposit adds 1 to an account. After an error the outcome is unknown.
 func (c *client) deposit(ctx context.Context, on target, id string) (r reply, err error) {
 	err = c.do(ctx, http.MethodPost, on.url()+"/accounts/"+id, &r)
 	return r, err
 }
 
-// depositAndDie does the same on a pod that does not survive it, so the answer is always an error.
+// depositAndDie makes a pod commit a deposit and die. It returns an error if the pod responds.
 func (c *client) depositAndDie(ctx context.Context, on target, id string) error {
 	var r reply
 	if err := c.do(ctx, http.MethodPost, on.url()+"/accounts/"+id+"?die=1", &r); err == nil {
-		return fmt.Errorf("pod %s answered, although it should be dead", on.name)
+		return fmt.Errorf("pod %s responded, although it should be dead", on.name)
 	}
 	return nil
 }
 
-func (c *client) standing(ctx context.Context, of target) (s standing, err error) {
+func (c *client) state(ctx context.Context, of target) (s podState, err error) {
 	s.asked = time.Now()
 	err = c.do(ctx, http.MethodGet, of.url()+"/stats", &s)
 	return s, err
 }
 
-func (c *client) do(ctx context.Context, method, url string, answer any) error {
+func (c *client) do(ctx context.Context, method, url string, into any) error {
 	req, err := http.NewRequestWithContext(ctx, method, url, http.NoBody)
 	if err != nil {
 		return err
@@ -65,10 +65,10 @@ func (c *client) do(ctx context.Context, method, url string, answer any) error {
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s: %s", response.Status, body)
 	}
-	return json.Unmarshal(body, answer)
+	return json.Unmarshal(body, into)
 }
 
-// every calls f until it answers true, with short pauses; false if that does not happen within limit.
+// every calls f until it returns true, with pauses between. It returns false if that does not happen within limit.
 func every(ctx context.Context, pause, limit time.Duration, f func() bool) (bool, error) {
 	deadline := time.Now().Add(limit)
 	for !f() {

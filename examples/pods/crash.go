@@ -30,7 +30,7 @@ func (s *story) crashBriefly(ctx context.Context, t *tally) error {
 		return err
 	}
 	confirmed := stop()
-	s.say("%d writes were confirmed, before and after; of those under way in the crash, both outcomes are possible.", confirmed)
+	s.say("%d writes were confirmed, before and after; of those running in the crash, both outcomes are possible.", confirmed)
 	return s.afterwards(ctx, t)
 }
 
@@ -44,7 +44,7 @@ func (s *story) crashForLong(ctx context.Context, t *tally) error {
 	if err := s.db.crash(ctx); err != nil {
 		return err
 	}
-	crashed := time.Now() // no beat was answered after this
+	crashed := time.Now() // no beat returned after this
 	if err := s.waitDistrust(ctx, t, crashed); err != nil {
 		return err
 	}
@@ -58,11 +58,11 @@ func (s *story) crashForLong(ctx context.Context, t *tally) error {
 	return s.afterwards(ctx, t)
 }
 
-// waitDistrust waits until no pod is fresh: served from its cache, then nothing. No pod may say longer than the bound
-// after the crash that it is in sync.
+// waitDistrust waits until no pod is fresh. A pod that is still in sync longer than the bound after the crash fails the
+// chapter.
 func (s *story) waitDistrust(ctx context.Context, t *tally, crashed time.Time) error {
 	var times []string
-	err := s.waitAll(ctx, s.pods.alive(), bound+time.Second, func(p target, st standing, err error) bool {
+	err := s.waitAll(ctx, s.pods.alive(), bound+time.Second, func(p target, st podState, err error) bool {
 		if late := st.asked.Sub(crashed); err == nil && st.Fresh && late > bound {
 			t.fail("pod %s still trusts its cache %s after the crash", p.name, ms(late))
 			return true
@@ -73,15 +73,15 @@ func (s *story) waitDistrust(ctx context.Context, t *tally, crashed time.Time) e
 		times = append(times, fmt.Sprintf("%s %s", p.name, ms(time.Since(crashed))))
 		return true
 	})
-	s.say("Until then they served from their caches; after it they refuse. From the crash: %s.", strings.Join(times, ", "))
+	s.say("Until then they served from their caches; after that they refuse reads. From the crash: %s.", strings.Join(times, ", "))
 	return err
 }
 
-// resets counts the resets of every pod.
+// resets returns the number of resets of every pod.
 func (s *story) resets(ctx context.Context) (map[string]int64, error) {
 	all := map[string]int64{}
 	for _, p := range s.pods.alive() {
-		st, err := s.client.standing(ctx, p)
+		st, err := s.client.state(ctx, p)
 		if err != nil {
 			return nil, err
 		}
@@ -90,10 +90,10 @@ func (s *story) resets(ctx context.Context) (map[string]int64, error) {
 	return all, nil
 }
 
-// waitReset waits until every pod has reset and is in sync again, and says how long that took.
+// waitReset waits until every pod has reset and is in sync again, and prints how long that took.
 func (s *story) waitReset(ctx context.Context, t *tally, before map[string]int64, since time.Time, event string) error {
 	var times []string
-	err := s.waitAll(ctx, s.pods.alive(), readyTimeout, func(p target, st standing, err error) bool {
+	err := s.waitAll(ctx, s.pods.alive(), readyTimeout, func(p target, st podState, err error) bool {
 		if err != nil || st.Stats.Resets == before[p.name] || !inSync(st) {
 			return false
 		}
@@ -107,19 +107,19 @@ func (s *story) waitReset(ctx context.Context, t *tally, before map[string]int64
 	return err
 }
 
-// afterwards shows that a write is heard as before.
+// afterwards shows that a write is received as before.
 func (s *story) afterwards(ctx context.Context, t *tally) error {
 	pods := s.pods.alive()
 	d := delays{}
 	if err := s.probe(ctx, t, pods, s.writeAgain(pods[0]), d); err != nil {
 		return err
 	}
-	s.say("A write on %s is heard as before: %s.", pods[0].name, d)
+	s.say("A write on %s is received as before: %s.", pods[0].name, d)
 	return nil
 }
 
-// writeAgain is a deposit after a crash: the connections in a pod's pool are all broken, and each tells only when it is
-// used. Whoever gets an error asks whether it was committed, and tries again if not.
+// writeAgain returns a write after a crash. All connections in a pod's pool are broken, and each fails on its next use. After
+// an error the write checks whether the deposit was committed, and tries again if not.
 func (s *story) writeAgain(on target) write {
 	return func(ctx context.Context) (committed time.Time, err error) {
 		before, err := s.truth(ctx, probeAccount)
@@ -133,7 +133,7 @@ func (s *story) writeAgain(on target) write {
 			}
 			now, failed := s.truth(ctx, probeAccount)
 			if committed = time.Now(); failed == nil && now > before {
-				err = nil // it was: only the answer was lost
+				err = nil // it was committed: only the response was lost
 			}
 			return err == nil
 		})

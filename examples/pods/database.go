@@ -18,14 +18,14 @@ import (
 //go:embed account.sql
 var accountSQL string
 
-// database is the Postgres of the story, with the parent's own connections to it. The pods have theirs.
+// database is the database of the story, with the parent's pool. Each pod has a pool of its own.
 type database struct {
 	*demo.Database
-	noCrash  string // why this server cannot be crashed; empty: it can
-	ownedDSN bool   // the password in the DSN is a random one of ours, fit to be shown
+	noCrash  string // why this server cannot be crashed; empty if it can
+	ownedDSN bool   // the DSN's password is a random one, made for this run, and may be printed
 }
 
-// openDatabase finds or starts a server, and makes a database with both schemas: that of the bus and the application's.
+// openDatabase finds or starts a server, and creates a database with the tables of the bus and of the application.
 func openDatabase(ctx context.Context) (*database, error) {
 	server, noCrash, err := startServer(ctx)
 	if err != nil {
@@ -45,9 +45,9 @@ func openDatabase(ctx context.Context) (*database, error) {
 	return d, nil
 }
 
-// startServer prefers a server that may be crashed, and takes any other if there is none, with the reason.
+// startServer returns a crashable server, or else any other server with the reason why it cannot be crashed.
 func startServer(ctx context.Context) (server *pgtest.Server, noCrash string, err error) {
-	quiet := demo.Quiet() // the story says itself which server it is
+	quiet := demo.Quiet() // the story prints which server it is
 	server, err = pgtest.Start(ctx, &pgtest.Config{Crashable: true, Logger: quiet})
 	if !errors.Is(err, pgtest.ErrUnsupported) && !errors.Is(err, pgtest.ErrUnavailable) {
 		return server, "", err
@@ -73,14 +73,14 @@ func (d *database) fill(ctx context.Context) error {
 // crash kills all processes of the server.
 func (d *database) crash(ctx context.Context) error { return d.Server.Crash(ctx) }
 
-// restart starts the server again, and forgets the parent's own connections, which are all broken.
+// restart starts the server again and closes the parent's connections, which are all broken.
 func (d *database) restart(ctx context.Context) error {
 	err := d.Server.Start(ctx)
 	d.Pool.Reset()
 	return err
 }
 
-// trigger switches the trigger on that tells the pods of everybody's writes, or off.
+// trigger enables or disables the trigger that publishes events for all writers.
 func (d *database) trigger(ctx context.Context, on bool) error {
 	what := "DISABLE"
 	if on {
@@ -90,7 +90,7 @@ func (d *database) trigger(ctx context.Context, on bool) error {
 	return err
 }
 
-// version is the last committed version of an account: the truth.
+// version reads the last committed version of an account.
 func (d *database) version(ctx context.Context, id string) (int64, error) {
 	a, err := selectAccount(ctx, d.Pool, id)
 	return a.Version, err

@@ -12,7 +12,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/examples/internal/demo"
 )
 
-// fleet is all pods. Its methods are safe for concurrent use; start and stop are called by one goroutine.
+// fleet is the set of all pods. Its methods are safe for concurrent use, except start and stop.
 type fleet struct {
 	dsn   string
 	token string // of the status pages, the same on all pods
@@ -20,10 +20,10 @@ type fleet struct {
 	names []string
 
 	mu      sync.Mutex
-	members map[string]*demo.Process // the newest of each name; may be dead
+	members map[string]*demo.Process // the newest process of each name; may be dead
 }
 
-// target is a pod that can be spoken to.
+// target is an address that requests are sent to.
 type target struct {
 	name string
 	addr string
@@ -31,7 +31,7 @@ type target struct {
 
 func (t target) url() string { return "http://" + t.addr }
 
-// newFleet names the pods A, B, C …
+// newFleet returns a fleet of n pods with the names A, B, C …
 func newFleet(n int, dsn string, log io.Writer) *fleet {
 	f := &fleet{dsn: dsn, token: rand.Text(), log: demo.Locked(log), members: map[string]*demo.Process{}}
 	for i := range n {
@@ -49,7 +49,7 @@ func (f *fleet) startAll(ctx context.Context) error {
 	return nil
 }
 
-// start starts a pod, or starts it again on the address it had, and returns when it listens. It is not yet in sync then.
+// start starts a pod, or restarts it on its previous address, and returns when it listens, before it is in sync.
 func (f *fleet) start(ctx context.Context, name string) error {
 	addr := anyAddr
 	if old := f.get(name); old != nil {
@@ -74,7 +74,7 @@ func (f *fleet) get(name string) *demo.Process {
 	return f.members[name]
 }
 
-// target is where a pod is; false if it is dead.
+// target returns a pod's address, and false if the pod is dead.
 func (f *fleet) target(name string) (target, bool) {
 	p := f.get(name)
 	if p == nil || !p.Alive() {
@@ -83,7 +83,7 @@ func (f *fleet) target(name string) (target, bool) {
 	return target{name: name, addr: p.Addr}, true
 }
 
-// alive are the pods that run, but for those named.
+// alive returns the running pods, except those named.
 func (f *fleet) alive(except ...string) []target {
 	var all []target
 next:
@@ -100,7 +100,7 @@ next:
 	return all
 }
 
-// stop ends all pods, at the same time.
+// stop stops all pods concurrently.
 func (f *fleet) stop() {
 	f.mu.Lock()
 	all := slices.Collect(maps.Values(f.members))

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// frozenFor is longer than the bound, so that what a pod has in its cache when it wakes must not be served unproven.
+// frozenFor is longer than the bound, so that a pod that wakes must not serve from its cache before it has a new proof.
 const frozenFor = bound + 300*time.Millisecond
 
-// freezePod stops a pod with everything in its cache, changes everything, and asks it for everything as it wakes. It
-// does not know that time has passed until it looks at the clock.
+// freezePod stops a pod that has all accounts in its cache, changes all accounts, and reads them from it as it wakes. The
+// pod does not know that time has passed until it reads the clock.
 func (s *story) freezePod(ctx context.Context, t *tally) error {
 	pods := s.pods.alive()
 	writer, victim := pods[0], pods[len(pods)-1]
@@ -30,7 +30,7 @@ func (s *story) freezePod(ctx context.Context, t *tally) error {
 	if err := process.Freeze(); err != nil {
 		return err
 	}
-	defer func() { _ = process.Thaw() }() // a stopped process could not end in order
+	defer func() { _ = process.Thaw() }() // a stopped process cannot end in order
 	for _, id := range accountIDs {
 		if _, err := s.deposit(ctx, writer, id); err != nil {
 			return err
@@ -53,7 +53,7 @@ func (s *story) freezePod(ctx context.Context, t *tally) error {
 			}
 		})
 	}
-	waiting := sleep(ctx, 50*time.Millisecond) // they lie in its sockets
+	waiting := sleep(ctx, 50*time.Millisecond) // the requests wait in its sockets
 	woken := time.Now()
 	err := errors.Join(waiting, process.Thaw())
 	wg.Wait()
@@ -61,12 +61,12 @@ func (s *story) freezePod(ctx context.Context, t *tally) error {
 		return err
 	}
 	if answered.Load() == 0 {
-		t.fail("no read that waited for pod %s was answered", victim.name)
+		t.fail("no read that waited for pod %s got a response", victim.name)
 	}
 	if err := s.waitLive(ctx, []target{victim}); err != nil {
 		return err
 	}
-	s.say("Of %d reads that waited for it, it answered %d from the database and %d from its cache. It was in sync %s after it woke.",
+	s.say("Of %d reads that waited for it, it served %d from the database and %d from its cache. It was in sync %s after it woke.",
 		len(accountIDs), answered.Load()-cached.Load(), cached.Load(), ms(time.Since(woken)))
 	return nil
 }

@@ -16,17 +16,17 @@ import (
 	"github.com/pgcoherence/pgcoherence/cache"
 )
 
-// requestTimeout bounds a request's work in the database, so that requests do not pile up while it is away.
+// requestTimeout bounds a request's work in the database, so that requests do not pile up during an outage.
 const requestTimeout = 2 * time.Second
 
-// statusPath is where a pod's live page, its health checks and its metrics are.
+// statusPath is the path of a pod's live page, health checks and metrics.
 const statusPath = "/_pgcoherence/"
 
 func (p *pod) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /accounts/{id}", p.getAccount)
 	mux.HandleFunc("POST /accounts/{id}", p.postAccount)
-	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, p.standing()) })
+	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, p.state()) })
 	mux.HandleFunc("GET /status", p.getStatus)
 	mux.Handle(statusPath, http.StripPrefix(strings.TrimSuffix(statusPath, "/"), p.pages))
 	return mux
@@ -72,8 +72,8 @@ func (p *pod) postAccount(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// deposit is how an application writes: the invalidation is part of the transaction. When InTx returns, this pod's own
-// cache has dropped the account already.
+// deposit writes as an application does: the invalidation is part of the transaction. When InTx returns, this pod's own
+// cache has already dropped the account.
 func (p *pod) deposit(ctx context.Context, id string, amount int64) (a account, err error) {
 	_, err = p.bus.InTx(ctx, func(tx *bus.Tx) (err error) {
 		if a, err = updateAccount(ctx, tx, id, amount); err == nil {
@@ -84,14 +84,14 @@ func (p *pod) deposit(ctx context.Context, id string, amount int64) (a account, 
 	return a, err
 }
 
-// depositAndDie commits a transaction that is not the bus' own, with its invalidation staged in it, and dies before it
-// can tell anybody.
+// depositAndDie commits a transaction that is not the bus's own, with the invalidation staged in it, and dies before it
+// announces the event.
 func (p *pod) depositAndDie(ctx context.Context, id string, amount int64) (account, error) {
 	tx, err := p.pool.Begin(ctx)
 	if err != nil {
 		return account{}, err
 	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // after Commit this does nothing
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // a no-op after Commit
 	a, err := updateAccount(ctx, tx, id, amount)
 	if err != nil {
 		return a, err
@@ -110,31 +110,31 @@ func (p *pod) depositAndDie(ctx context.Context, id string, amount int64) (accou
 	if err := self.Kill(); err != nil {
 		return a, err
 	}
-	time.Sleep(requestTimeout) // the signal is on its way
-	staged.Committed()         // never reached: this is what the pod no longer gets to
+	time.Sleep(requestTimeout) // until the signal arrives
+	staged.Committed()         // never reached: the pod dies before it
 	return a, nil
 }
 
-// standing is how a pod's bus and its cache stand.
-type standing struct {
+// podState is the state of a pod's bus and cache.
+type podState struct {
 	Name  string      `json:"name"`
 	State string      `json:"state"`
 	Fresh bool        `json:"fresh"`
 	Stats bus.Stats   `json:"stats"`
 	Cache cache.Stats `json:"cache"`
-	asked time.Time   // when the question was sent; set by the client
+	asked time.Time   // when the request was sent; set by the client
 }
 
-func (p *pod) standing() standing {
-	return standing{Name: p.name, State: p.bus.State().String(), Fresh: p.bus.Fresh(), Stats: p.bus.Stats(), Cache: p.accounts.Stats()}
+func (p *pod) state() podState {
+	return podState{Name: p.name, State: p.bus.State().String(), Fresh: p.bus.Fresh(), Stats: p.bus.Stats(), Cache: p.accounts.Stats()}
 }
 
 func (p *pod) getStatus(w http.ResponseWriter, r *http.Request) {
 	status := struct {
-		standing
+		podState
 		Pods      []bus.Pod `json:"pods"`
 		PodsError string    `json:"pods_error,omitempty"`
-	}{standing: p.standing()}
+	}{podState: p.state()}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
 	var err error
@@ -144,7 +144,7 @@ func (p *pod) getStatus(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, status)
 }
 
-// failure is the body of every answer that is not 200.
+// failure is the body of every response that is not 200.
 type failure struct {
 	Error string `json:"error"`
 }
@@ -160,5 +160,5 @@ func writeError(w http.ResponseWriter, err error) {
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // if the client is gone there is nobody to tell
+	_ = json.NewEncoder(w).Encode(body) // an error means that the client is gone
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
 )
 
-// TestAccounts: one pod within this process, on a real Postgres.
+// TestAccounts runs one pod in this process, on a real Postgres.
 func TestAccounts(t *testing.T) {
 	pgtest.RequireBinaries(t)
 	db, err := openDatabase(t.Context())
@@ -61,7 +61,7 @@ func TestAccounts(t *testing.T) {
 	require.Equal(t, int64(105), read.Balance)
 	require.Equal(t, wrote.Version, read.Version, "a pod reads its own writes")
 
-	for range 2 { // the second answer is from the cache
+	for range 2 { // the second response is from the cache
 		code, _ = ask(http.MethodGet, "/accounts/nobody")
 		require.Equal(t, http.StatusNotFound, code)
 	}

@@ -1,33 +1,33 @@
-// Command pods shows what the bus does, with real processes on a real Postgres. It finds or starts a Postgres, starts
-// three pods as processes of their own behind one round-robin address, and plays a story:
+// Command pods shows the bus at work, with real processes on a real Postgres. It finds or starts a Postgres, starts three
+// pods as separate processes behind one round-robin address, and plays a story:
 //
 //	go run ./examples/pods            # plays it, then stays up for you to try with curl
 //	go run ./examples/pods -once      # exits after it: status 0 only if every check held
 //	go run ./examples/pods -pods 5    # with five pods
 //
-// Each pod keeps accounts in a cache (package cache, see cache.go) that the bus keeps coherent. The chapters: a write on one pod; a writer
-// in SQL that knows nothing of pods; a pod whose listening connection is killed again and again; a pod killed between
-// commit and announcement; a pod frozen for longer than it may trust its cache; the database crashed, first for a
-// moment, then until no pod trusts its cache any more.
+// Each pod keeps accounts in a cache (see cache.go) that the bus keeps coherent. The chapters: a write on one pod; a writer
+// in SQL without this library; a pod whose listening connection is killed repeatedly; a pod killed between commit and
+// announcement; a pod frozen for longer than it may trust its cache; the database crashed, first for a moment, then until no
+// pod trusts its cache any more.
 //
-// All the while readers read every pod, and the round-robin address, as fast as is polite, and an oracle (oracle.go)
-// that knows when each version was committed judges every answer. A read is stale if what it returned had been
-// superseded before the read was sent; stale for longer than the bound (bus.DefaultStaleAfter and measuringSlack) is a
-// violation. After each chapter, when nothing is written any more, every pod has to be in sync and serve the last
-// committed version of every account: what it does not is a lost event.
+// Meanwhile readers read every pod and the round-robin address, and an oracle (oracle.go) that knows when each version was
+// committed checks every read. A read is stale if the version that it returned had been superseded before the read was sent.
+// Staleness beyond the bound (bus.DefaultStaleAfter and measuringSlack) is a violation. After each chapter, when nothing is
+// written any more, every pod has to be in sync and serve the last committed version of every account. A pod that does not
+// has lost an event.
 //
 // A pod offers:
 //
 //	GET  /accounts/{id}            the account: from the cache if the bus is fresh, else from the database
 //	POST /accounts/{id}?amount=5   a deposit (default 1): UPDATE and invalidation in one transaction
-//	POST /accounts/{id}?die=1      the same, but the pod kills itself after the commit, before it announces anything
-//	GET  /stats, /status           how its bus and its cache stand; /status lists all pods as well
+//	POST /accounts/{id}?die=1      the same, but the pod kills itself after the commit, before the announcement
+//	GET  /stats, /status           the state of its bus and its cache; /status also lists all pods
 //	GET  /_pgcoherence/            the live page of package status, with health checks and metrics; needs a token
 //
 // The server is found as in internal/lab/pgtest, but one that may be crashed is preferred: PGCOHERENCE_POSTGRES=dsn forces
-// that of PGCOHERENCE_DATABASE_URL. Without such a server the crashes are left out, and the output says so. Nothing is left
-// behind, however the program ends: pods end when their standard input does, the server has a watchdog. (Only on a
-// server of somebody else's a database named pgcoherence_pods_… stays if the program is killed outright.)
+// that of PGCOHERENCE_DATABASE_URL. On other servers the crashes are left out, and the output says so. Nothing remains,
+// however the program ends: pods end when their standard input does, and the server has a watchdog. (Only on a server that
+// ran before, a database named pgcoherence_pods_… remains if the program is killed by SIGKILL.)
 package main
 
 import (
@@ -58,7 +58,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return demo.Play("pods", stderr, errChecks, func(ctx context.Context) error { return play(ctx, o, stdout) })
 }
 
-// play sets the stage, plays the story, and clears up in the reverse order.
+// play starts everything, plays the story, and stops everything in reverse order.
 func play(ctx context.Context, o options, out io.Writer) (err error) {
 	db, err := openDatabase(ctx)
 	if err != nil {
@@ -79,7 +79,7 @@ func play(ctx context.Context, o options, out io.Writer) (err error) {
 
 	s := newStory(out, db, pods, front)
 	defer s.client.close()
-	verdict := s.tell(ctx)
+	verdict := s.play(ctx)
 	if verdict != nil && !errors.Is(verdict, errChecks) {
 		return verdict
 	}

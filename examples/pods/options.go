@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	minPods = 2  // with one there is nobody to tell
-	maxPods = 16 // each holds up to eight connections to the database
+	minPods = 2  // a single pod has no other to notify
+	maxPods = 16 // each has up to eight connections to the database
 )
 
-// options are the command line.
+// options is the parsed command line.
 type options struct {
 	pods    int
 	once    bool

@@ -8,19 +8,18 @@ import (
 )
 
 const (
-	// measuringSlack is added to the stated bound for what is not the pods' doing: their clocks and the parent's are
-	// of one machine, but need not tick alike.
+	// measuringSlack is added to the documented bound for errors of measurement: processes of one machine need not see
+	// exactly the same time.
 	measuringSlack = 50 * time.Millisecond
 
-	// bound is how long after its successor's commit a version may be served. A pod serves from its cache only while
-	// it has proof of being in sync less than StaleAfter ago.
+	// bound is how long a version may be served after its successor's commit. A pod serves from its cache only while its
+	// proof of being in sync is younger than StaleAfter.
 	bound = bus.DefaultStaleAfter + measuringSlack
 )
 
-// oracle knows when versions were committed, and judges reads. It lives in the parent and goes by the parent's
-// monotonic clock alone. A version counts as committed from the moment at which anybody has evidence: the answer of the
-// commit, or a read that returned it or a later one. So a commit whose answer was lost is possible, but not certain,
-// until somebody sees it.
+// oracle records when versions were committed, and checks reads. It runs in the parent and uses only the parent's
+// monotonic clock. A version counts as committed from the first evidence: the return of the commit, or a read that returned
+// it or a later version. A commit whose response was lost is possible, but not certain, until a read returns it.
 type oracle struct {
 	bound time.Duration
 
@@ -32,17 +31,17 @@ type oracle struct {
 type history struct {
 	first    int64       // the version at the start
 	evidence []time.Time // of version first+i; never later than that of the next one
-	possible int64       // writes whose outcome is open, under way or lost: so many versions more there may be
+	possible int64       // writes that are running or have an unknown outcome: as many more versions may exist
 }
 
-// verdict is what the oracle says of a read.
+// verdict is the oracle's result for a read.
 type verdict int
 
 const (
 	current    verdict = iota // nothing newer was known to be committed when the read was sent
 	stale                     // superseded before, within the bound
 	violation                 // superseded before, for longer than the bound
-	impossible                // a version that nobody has written
+	impossible                // a version that was never written
 )
 
 func newOracle(bound time.Duration, ids []string, now time.Time) *oracle {
@@ -53,14 +52,14 @@ func newOracle(bound time.Duration, ids []string, now time.Time) *oracle {
 	return o
 }
 
-// begin notes that a write was sent. What follows is committed, failed, or neither: then it stays possible.
+// begin records that a write was sent. Call committed or failed next; if neither is called, the write stays possible.
 func (o *oracle) begin(id string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.accounts[id].possible++
 }
 
-// committed notes the answer of a commit.
+// committed records that a commit returned.
 func (o *oracle) committed(id string, version int64, answered time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -69,15 +68,15 @@ func (o *oracle) committed(id string, version int64, answered time.Time) {
 	h.possible--
 }
 
-// saw notes evidence of a version by other means: the parent has read it from the database itself.
+// saw records other evidence of a version: the parent has read it from the database.
 func (o *oracle) saw(id string, version int64, at time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.accounts[id].learn(version, at)
 }
 
-// read judges a read that was sent at one time and answered at another. age is how long before it was sent its version
-// had been superseded.
+// read checks a read by the times of its request and its response. age is the time from when the returned version was
+// superseded until the request was sent.
 func (o *oracle) read(id string, version int64, sent, answered time.Time) (v verdict, age time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -96,10 +95,10 @@ func (o *oracle) read(id string, version int64, sent, answered time.Time) (v ver
 	return stale, age
 }
 
-// newest is the newest version that is known to be committed.
+// newest returns the newest version that is known to be committed.
 func (h *history) newest() int64 { return h.first + int64(len(h.evidence)) - 1 }
 
-// supersededAt is when there was evidence of a later version.
+// supersededAt returns the time of the first evidence of a later version.
 func (h *history) supersededAt(version int64) (time.Time, bool) {
 	if version >= h.newest() {
 		return time.Time{}, false
@@ -107,7 +106,7 @@ func (h *history) supersededAt(version int64) (time.Time, bool) {
 	return h.evidence[version-h.first+1], true
 }
 
-// learn notes evidence of a version, which is evidence of all before it.
+// learn records evidence of a version, which is also evidence of all versions before it.
 func (h *history) learn(version int64, at time.Time) {
 	for h.newest() < version {
 		h.evidence = append(h.evidence, at)

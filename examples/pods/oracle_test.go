@@ -7,10 +7,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// at is a moment of the synthetic history below, in milliseconds.
+// at returns a time of the synthetic history below, in milliseconds.
 func at(ms int) time.Time { return time.Unix(1000, 0).Add(time.Duration(ms) * time.Millisecond) }
 
-// TestOracle_CanFail: the checks of the story mean something only if what they check can fail.
+// TestOracle_CanFail: the oracle finds violations in a history that has them.
 func TestOracle_CanFail(t *testing.T) {
 	t.Parallel()
 	const bound = 100 * time.Millisecond
@@ -19,11 +19,11 @@ func TestOracle_CanFail(t *testing.T) {
 		sent      int
 		verdict   verdict
 		age       time.Duration
-		unwritten bool // the second write was never answered
+		unwritten bool // the second write got no response
 	}{
 		"the newest":                       {version: 3, sent: 500, verdict: current},
 		"before it was superseded":         {version: 1, sent: 9, verdict: current},
-		"sent as the commit was answered":  {version: 1, sent: 10, verdict: current},
+		"sent as the commit returned":  {version: 1, sent: 10, verdict: current},
 		"a moment after":                   {version: 1, sent: 11, verdict: stale, age: time.Millisecond},
 		"at the bound":                     {version: 1, sent: 110, verdict: stale, age: bound},
 		"beyond the bound":                 {version: 1, sent: 111, verdict: violation, age: bound + time.Millisecond},
@@ -52,24 +52,24 @@ func TestOracle_CanFail(t *testing.T) {
 	}
 }
 
-// TestOracle_ReadsAreEvidence: what somebody was served was committed, so nobody else may be served less for long.
+// TestOracle_ReadsAreEvidence: a version that a read returned is committed, so later reads may not return older ones for long.
 func TestOracle_ReadsAreEvidence(t *testing.T) {
 	t.Parallel()
 	o := newOracle(100*time.Millisecond, []string{"alice"}, at(0))
-	o.begin("alice") // its answer is lost
+	o.begin("alice") // its response is lost
 	v, _ := o.read("alice", 1, at(300), at(301))
-	require.Equal(t, current, v, "nothing is known of the write yet")
+	require.Equal(t, current, v, "there is no evidence of the write yet")
 	v, _ = o.read("alice", 2, at(310), at(312))
 	require.Equal(t, current, v)
 	v, _ = o.read("alice", 1, at(311), at(320))
-	require.Equal(t, current, v, "sent before the other was answered")
+	require.Equal(t, current, v, "sent before the other read returned")
 	v, age := o.read("alice", 1, at(500), at(501))
 	require.Equal(t, violation, v)
 	require.Equal(t, 188*time.Millisecond, age)
 }
 
-// TestOracle_AnswersOutOfOrder: the second commit's answer can be noted before the first's.
-func TestOracle_AnswersOutOfOrder(t *testing.T) {
+// TestOracle_CommitsOutOfOrder: the second commit can be recorded before the first.
+func TestOracle_CommitsOutOfOrder(t *testing.T) {
 	t.Parallel()
 	o := newOracle(time.Second, []string{"alice"}, at(0))
 	o.begin("alice")
@@ -82,7 +82,7 @@ func TestOracle_AnswersOutOfOrder(t *testing.T) {
 	require.Equal(t, 10*time.Millisecond, age, "superseded by the third, at 20")
 }
 
-// TestTally_Failures: every kind of violation makes the story fail, and so does a chapter that tested nothing.
+// TestTally_Failures: every kind of violation makes the story fail, and so does a chapter without a read from a cache.
 func TestTally_Failures(t *testing.T) {
 	t.Parallel()
 	good := func() *tally {

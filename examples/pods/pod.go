@@ -19,11 +19,11 @@ import (
 	"github.com/pgcoherence/pgcoherence/status"
 )
 
-// podVariable marks a process as a pod and carries its podConfig: not in its arguments, where everybody on the machine
-// could read the DSN.
+// podVariable marks a process as a pod and contains its podConfig. In the arguments every user of the machine could read
+// the DSN.
 const podVariable = "PGCOHERENCE_EXAMPLE_POD"
 
-// podConfig is what the parent tells a pod.
+// podConfig is a pod's configuration, from the parent.
 type podConfig struct {
 	Name string
 	DSN  string
@@ -105,7 +105,7 @@ func (p *pod) serve(ctx context.Context, addr string) error {
 		busErr = p.bus.Run(ctx)
 	})
 	wg.Go(func() {
-		pagesErr = p.pages.Run(ctx) // the past, and answers to the pages of other pods
+		pagesErr = p.pages.Run(ctx) // collects history, and replies to the pages of other pods
 	})
 	wg.Go(func() {
 		defer cancel()
@@ -114,17 +114,17 @@ func (p *pod) serve(ctx context.Context, addr string) error {
 		}
 	})
 	<-ctx.Done()
-	p.pages.Drain() // who watches the live page would hold the server up
+	p.pages.Drain() // open live pages would delay the shutdown
 	grace, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer done()
 	if server.Shutdown(grace) != nil {
-		_ = server.Close() // somebody's request takes longer than we wait
+		_ = server.Close() // a request takes longer than the grace
 	}
 	wg.Wait()
 	return errors.Join(busErr, pagesErr, serveErr)
 }
 
-// listen takes the address that the pod had before, or any other if somebody else has it now.
+// listen listens on the pod's previous address, or on a free port if another process has it now.
 func listen(ctx context.Context, addr string) (net.Listener, error) {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", addr)

@@ -26,8 +26,7 @@ func TestOptions(t *testing.T) {
 	})
 }
 
-// TestPods builds the example and runs it as a person would. Its parts come one after the other: together they would
-// only be slower.
+// TestPods builds the example and runs it. Its parts run one after the other: in parallel they would only be slower.
 func TestPods(t *testing.T) {
 	program := demotest.Build(t, "pods")
 	t.Run("once", func(t *testing.T) {

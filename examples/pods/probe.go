@@ -12,14 +12,14 @@ import (
 // probeAccount is the account that single writes are measured on.
 const probeAccount = "alice"
 
-// write changes the account once, and answers when the commit was done.
+// write changes the account once, and returns when the commit was done.
 type write func(ctx context.Context) (committed time.Time, err error)
 
-// delays are how long after commits pods first served them.
+// delays has, per pod, the times from a commit until the pod first served it.
 type delays map[string][]time.Duration
 
-// probe measures one write: it sees to it that the pods hold probeAccount in their caches, asks them without a pause,
-// writes, and notes when each first served the new version.
+// probe measures one write: it fills the pods' caches with probeAccount, reads from all pods without a pause, writes, and
+// records when each pod first served the new version.
 func (s *story) probe(ctx context.Context, t *tally, pods []target, do write, into delays) error {
 	before, err := s.truth(ctx, probeAccount)
 	if err != nil {
@@ -51,7 +51,7 @@ func (s *story) probe(ctx context.Context, t *tally, pods []target, do write, in
 			t.fail("pod %s did not serve version %d of %s within %s", p.name, before+1, probeAccount, ms(bound+time.Second))
 			continue
 		}
-		// A pod may serve it before the writer hears that it has committed.
+		// A pod may serve the version before the writer's commit returns.
 		delay := max(0, seen[i].Sub(committed))
 		into[p.name] = append(into[p.name], delay)
 		t.behind(p.name, delay)
@@ -59,7 +59,7 @@ func (s *story) probe(ctx context.Context, t *tally, pods []target, do write, in
 	return nil
 }
 
-// warm reads until a pod serves a version from its cache: only then does a change need an invalidation.
+// warm reads until a pod serves the version from its cache, so that a change needs an invalidation.
 func (s *story) warm(ctx context.Context, t *tally, p target, id string, version int64) error {
 	var last reply
 	ok, err := every(ctx, time.Millisecond, bound+time.Second, func() bool {
@@ -68,12 +68,12 @@ func (s *story) warm(ctx context.Context, t *tally, p target, id string, version
 		return err == nil && r.Cached && r.Version == version
 	})
 	if err == nil && !ok {
-		err = fmt.Errorf("%w: pod %s does not hold version %d of %s in its cache, last answer: %+v", errGaveUp, p.name, version, id, last)
+		err = fmt.Errorf("%w: pod %s does not have version %d of %s in its cache, last response: %+v", errGaveUp, p.name, version, id, last)
 	}
 	return err
 }
 
-// firstSeen is when a pod first answered with a version or a later one; zero if ctx ended before.
+// firstSeen returns when a pod first served the version or a later one, and zero if ctx ended before.
 func (s *story) firstSeen(ctx context.Context, t *tally, p target, id string, version int64) time.Time {
 	for sleep(ctx, 200*time.Microsecond) == nil {
 		if r, err := s.read(ctx, t, p, id); err == nil && r.Version >= version {
@@ -83,7 +83,7 @@ func (s *story) firstSeen(ctx context.Context, t *tally, p target, id string, ve
 	return time.Time{}
 }
 
-// String is the median and the longest per pod.
+// String returns the median and the longest delay per pod.
 func (d delays) String() string {
 	names := make([]string, 0, len(d))
 	for name := range d {
@@ -102,7 +102,7 @@ func (d delays) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// ms is a duration as the story tells it.
+// ms formats a duration.
 func ms(d time.Duration) string {
 	if d < 100*time.Millisecond {
 		return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))

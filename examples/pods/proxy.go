@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// front is the one address before all pods.
+// front is the one address in front of all pods.
 type front struct {
 	target
 	server *http.Server
@@ -20,7 +20,7 @@ type front struct {
 	done   sync.WaitGroup
 }
 
-// startFront begins to serve on an address of its own.
+// startFront starts the front on a free port.
 func startFront(pods *fleet) (*front, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(context.Background(), "tcp", anyAddr)
@@ -50,8 +50,8 @@ func (f *front) close() {
 	f.pods.transport.CloseIdleConnections()
 }
 
-// roundRobin sends each request to the next pod. Dead pods are skipped; one that dies under a request is as well, if
-// asking twice does no harm.
+// roundRobin sends each request to the next pod. It skips dead pods. If a pod dies during a request, it sends the request to
+// the next pod if that is safe.
 type roundRobin struct {
 	pods      *fleet
 	transport *http.Transport
@@ -83,7 +83,7 @@ func (r *roundRobin) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, lastErr
 }
 
-// mayRetry says whether a request that failed can be sent to another pod: it only reads, or was never sent.
+// mayRetry reports whether a failed request can be sent to another pod: it only reads, or was never sent.
 func mayRetry(req *http.Request, err error) bool {
 	if req.Context().Err() != nil {
 		return false

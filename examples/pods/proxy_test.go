@@ -33,5 +33,5 @@ func TestMayRetry(t *testing.T) {
 	cancel()
 	req, err := http.NewRequestWithContext(ended, http.MethodGet, "http://pods/", http.NoBody)
 	require.NoError(t, err)
-	require.False(t, mayRetry(req, read), "nobody waits for the answer any more")
+	require.False(t, mayRetry(req, read), "the client has gone away")
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/status"
 )
 
-// TestStatusPages: mounted below their path, closed without the token, and apart from the pod's own /status.
+// TestStatusPages: the pages are mounted below their path, need the token, and do not hide the pod's own /status.
 func TestStatusPages(t *testing.T) {
 	t.Parallel()
 	const token = "a token for this test"

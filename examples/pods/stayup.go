@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// watchInterval is how often dead pods are looked for while somebody tries things by hand.
+// watchInterval is how often stayUp checks for dead pods.
 const watchInterval = 200 * time.Millisecond
 
-// stayUp keeps everything running until ctx ends, and starts pods again that die.
+// stayUp keeps everything running until ctx ends, and restarts pods that die.
 func (s *story) stayUp(ctx context.Context) error {
 	if err := s.db.trigger(ctx, true); err != nil {
 		return err
@@ -20,7 +20,7 @@ func (s *story) stayUp(ctx context.Context) error {
 			if _, alive := s.pods.target(name); alive {
 				continue
 			}
-			fmt.Fprintf(s.out, "pod %s is dead; starting it again\n", name)
+			fmt.Fprintf(s.out, "pod %s is dead, restarting it\n", name)
 			if err := s.pods.start(ctx, name); err != nil && ctx.Err() == nil {
 				return err
 			}
@@ -44,9 +44,9 @@ func (s *story) printAddresses() {
 	}
 	last := pods[len(pods)-1]
 	fmt.Fprintf(s.out, "   %-20s curl -s -X POST '%s/accounts/%s?die=1'\n", last.name+" dies after commit", last.url(), probeAccount)
-	fmt.Fprintf(s.out, "   %-20s curl -s %s/status\n", "how "+pods[0].name+" stands", pods[0].url())
+	fmt.Fprintf(s.out, "   %-20s curl -s %s/status\n", "state of "+pods[0].name, pods[0].url())
 	fmt.Fprintf(s.out, "   %-20s open %s%s in a browser; the token is %s\n", "live page", pods[0].url(), statusPath, s.pods.token)
-	if s.db.ownedDSN { // never a password of somebody else's
+	if s.db.ownedDSN { // never print a password that this program did not make
 		fmt.Fprintf(s.out, "   %-20s psql '%s' -c \"UPDATE account SET balance = 0 WHERE id = '%s'\"\n", "write in SQL", s.db.DSN, probeAccount)
 	}
 	fmt.Fprintln(s.out)

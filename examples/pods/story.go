@@ -9,17 +9,16 @@ import (
 	"time"
 )
 
-// readyTimeout is how long pods may take to get in sync, after a start or an outage.
+// readyTimeout is how long pods may take to be in sync after a start or an outage.
 const readyTimeout = 15 * time.Second
 
-// errChecks is the end of a story in which not every check held; what failed has been printed.
+// errChecks is returned by a story in which a check failed. The failures have been printed.
 var errChecks = errors.New("not every check held")
 
-// errGaveUp ends a chapter in which a pod does not do what it should: a check that did not hold, not a reason to end the
-// story.
+// errGaveUp ends a chapter in which a pod does not do what it should. It counts as a failed check, and the story goes on.
 var errGaveUp = errors.New("gave up")
 
-// story is what the chapters share. One goroutine tells it.
+// story is the state that the chapters share. One goroutine runs it.
 type story struct {
 	out    io.Writer
 	db     *database
@@ -40,8 +39,8 @@ func newStory(out io.Writer, db *database, pods *fleet, f *front) *story {
 // say prints a line, indented below its heading.
 func (s *story) say(format string, args ...any) { fmt.Fprintf(s.out, "   "+format+"\n", args...) }
 
-// tell tells all of it. The error is errChecks if it came to its end.
-func (s *story) tell(ctx context.Context) error {
+// play plays all chapters. It returns errChecks if the story ran to its end and a check failed.
+func (s *story) play(ctx context.Context) error {
 	started := time.Now()
 	if err := s.introduce(ctx); err != nil {
 		return err
@@ -55,8 +54,8 @@ func (s *story) tell(ctx context.Context) error {
 }
 
 func (s *story) introduce(ctx context.Context) error {
-	fmt.Fprintf(s.out, "%d pods, one Postgres, and what they have to survive\n\n", len(s.pods.names))
-	s.say("Postgres %s, way: %s", s.db.Version(), s.db.Server.Kind())
+	fmt.Fprintf(s.out, "%d pods, one Postgres, and the faults that they have to survive\n\n", len(s.pods.names))
+	s.say("Postgres %s, kind: %s", s.db.Version(), s.db.Server.Kind())
 	if s.db.noCrash != "" {
 		s.say("")
 		s.say("*** NOT SHOWN: this server cannot be crashed, so the chapters about a crash are left out.")
@@ -70,12 +69,12 @@ func (s *story) introduce(ctx context.Context) error {
 		s.say("pod %s: process %d, %s", p.name, s.pods.get(p.name).PID(), p.url())
 	}
 	s.say("round robin: %s", s.front.url())
-	s.say("Readers read all of these all the time. No answer may be staler than %s (+ %s for measuring).",
+	s.say("Readers read all of these all the time. No read may be staler than %s (+ %s for measuring).",
 		bound-measuringSlack, measuringSlack)
 	return nil
 }
 
-// chapter plays one, with readers all the while, and checks at its end that nothing was lost.
+// chapter plays a chapter while readers run, and checks at its end that no event was lost.
 func (s *story) chapter(ctx context.Context, number int, c chapter) error {
 	fmt.Fprintf(s.out, "\n%d. %s\n", number, c.title)
 	t := newTally(fmt.Sprintf("%d. %s", number, c.title), c.allowed)
@@ -105,7 +104,7 @@ func (s *story) chapter(ctx context.Context, number int, c chapter) error {
 	return nil
 }
 
-// revive starts the pods that a chapter has left dead because it gave up.
+// revive starts the pods that a chapter left dead when it gave up.
 func (s *story) revive(ctx context.Context) error {
 	for _, name := range s.pods.names {
 		if _, alive := s.pods.target(name); alive {
@@ -118,8 +117,8 @@ func (s *story) revive(ctx context.Context) error {
 	return s.waitLive(ctx, s.pods.alive())
 }
 
-// settle waits, when nothing is written any more, until every pod is in sync and serves what is committed. A pod that
-// says it is in sync, and still serves something else after the bound, has lost an event.
+// settle waits, after the last write, until every pod is in sync and serves the committed versions. A pod that is in sync
+// but still serves another version after the bound has lost an event.
 func (s *story) settle(ctx context.Context, t *tally) error {
 	pods := s.pods.alive()
 	if err := s.waitLive(ctx, pods); err != nil {
@@ -148,7 +147,7 @@ func (s *story) settle(ctx context.Context, t *tally) error {
 	return nil
 }
 
-// truth reads the last committed version of an account from the database, and tells the oracle.
+// truth reads the last committed version of an account from the database, and reports it to the oracle.
 func (s *story) truth(ctx context.Context, id string) (int64, error) {
 	version, err := s.db.version(ctx, id)
 	if err == nil {
@@ -159,22 +158,22 @@ func (s *story) truth(ctx context.Context, id string) (int64, error) {
 
 // waitLive waits until pods are in sync.
 func (s *story) waitLive(ctx context.Context, pods []target) error {
-	return s.waitAll(ctx, pods, readyTimeout, func(_ target, st standing, err error) bool {
+	return s.waitAll(ctx, pods, readyTimeout, func(_ target, st podState, err error) bool {
 		return err == nil && inSync(st)
 	})
 }
 
-func inSync(st standing) bool { return st.Fresh && st.State == "live" }
+func inSync(st podState) bool { return st.Fresh && st.State == "live" }
 
-// waitAll asks pods how they stand until each has once been as it should be. The error names one that was not.
+// waitAll polls the state of pods until each has once been as wanted. The error names a pod that was not.
 func (s *story) waitAll(
-	ctx context.Context, pods []target, limit time.Duration, good func(p target, st standing, err error) bool,
+	ctx context.Context, pods []target, limit time.Duration, good func(p target, st podState, err error) bool,
 ) error {
 	waiting := slices.Clone(pods)
 	var last string
 	ok, err := every(ctx, 2*time.Millisecond, limit, func() bool {
 		waiting = slices.DeleteFunc(waiting, func(p target) bool {
-			st, err := s.client.standing(ctx, p)
+			st, err := s.client.state(ctx, p)
 			if good(p, st, err) {
 				return true
 			}
@@ -184,16 +183,16 @@ func (s *story) waitAll(
 		return len(waiting) == 0
 	})
 	if err == nil && !ok {
-		err = fmt.Errorf("%w: pod %s is not where it should be after %s: %s", errGaveUp, waiting[0].name, limit, last)
+		err = fmt.Errorf("%w: pod %s is not in the wanted state after %s: %s", errGaveUp, waiting[0].name, limit, last)
 	}
 	return err
 }
 
-// conclude prints the table and says whether every check held.
+// conclude prints the table. It returns errChecks if a check failed.
 func (s *story) conclude(took time.Duration) error {
 	fmt.Fprintln(s.out)
 	s.table.write(s.out)
-	fmt.Fprintln(s.out, "ms behind: the longest after a commit that a pod served the version before it")
+	fmt.Fprintln(s.out, "ms behind: the longest time after a commit for which a pod served the previous version")
 	if s.db.noCrash != "" {
 		fmt.Fprintln(s.out, "NOT SHOWN: a crash of the database")
 	}

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// table is the end of the story: a line per chapter and their sum.
+// table is printed at the end of the story: a line per chapter, and their sum.
 type table struct {
 	pods []string
 	rows []*tally
 }
 
-// maxColumns is for how many pods a line has room; more share one column.
+// maxColumns is the number of pods for which a line has room. More pods share one column.
 const maxColumns = 6
 
-// columns are the longest times behind, as a line shows them.
+// columns returns the longest times behind, one per column.
 func (t *table) columns(c counts) (names []string, behind []time.Duration) {
 	var longest time.Duration
 	for _, name := range t.pods {
@@ -29,7 +29,7 @@ func (t *table) columns(c counts) (names []string, behind []time.Duration) {
 	return names, behind
 }
 
-// write prints it. "Behind" is the longest time after a commit for which a pod was seen to serve the version before.
+// write prints the table. "Behind" is the longest time after a commit at which a pod still served the previous version.
 func (t *table) write(w io.Writer) {
 	width := len("total")
 	for _, row := range t.rows {

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// maxLostShown is how many lost events of a chapter are told one by one.
+// maxLostShown is how many lost events of a chapter are listed.
 const maxLostShown = 5
 
-// tally is the count of one chapter. Its methods are safe for concurrent use.
+// tally counts the reads of one chapter. Its methods are safe for concurrent use.
 type tally struct {
 	title   string
 	allowed outage
@@ -19,7 +19,7 @@ type tally struct {
 	fails  []string
 }
 
-// outage says which reads may remain without an answer in a chapter.
+// outage says which reads may fail in a chapter.
 type outage struct {
 	pods  bool // those sent to one pod
 	front bool // those sent to the round-robin address
@@ -30,14 +30,14 @@ type counts struct {
 	reads, cached, stale, beyond, impossible int
 	noAnswer, noAnswerFront                  int
 	lost                                     int
-	behind                                   map[string]time.Duration // the longest, per pod
+	behind                                   map[string]time.Duration // the longest time behind, per pod
 }
 
 func newTally(title string, allowed outage) *tally {
 	return &tally{title: title, allowed: allowed, counts: counts{behind: map[string]time.Duration{}}}
 }
 
-// count notes a read that was answered, by a pod, and judged.
+// count records a read that a pod served, with the oracle's verdict.
 func (t *tally) count(pod string, cached bool, v verdict, age time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -57,14 +57,14 @@ func (t *tally) count(pod string, cached bool, v verdict, age time.Duration) {
 	t.counts.behind[pod] = max(t.counts.behind[pod], age)
 }
 
-// behind notes how long after a commit a pod first served it.
+// behind records how long after a commit a pod first served it.
 func (t *tally) behind(pod string, d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.counts.behind[pod] = max(t.counts.behind[pod], d)
 }
 
-// unanswered notes a read that failed.
+// unanswered records a read that failed.
 func (t *tally) unanswered(front bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -75,17 +75,17 @@ func (t *tally) unanswered(front bool) {
 	}
 }
 
-// addLost notes an event of which a pod has not heard although it says it is in sync.
+// addLost records an event that a pod has not received although it is in sync.
 func (t *tally) addLost(what string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.counts.lost < maxLostShown { // the number says the rest
+	if t.counts.lost < maxLostShown { // the count includes the rest
 		t.fails = append(t.fails, "lost: "+what)
 	}
 	t.counts.lost++
 }
 
-// fail notes that a check of the chapter's own did not hold.
+// fail records a failed check of the chapter's own.
 func (t *tally) fail(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -98,7 +98,7 @@ func (t *tally) snapshot() counts {
 	return t.counts
 }
 
-// problems are the checks that did not hold.
+// problems returns the checks that failed.
 func (t *tally) problems() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -109,10 +109,10 @@ func (t *tally) problems() []string {
 		text   string
 	}{
 		{c.beyond > 0, fmt.Sprintf("%d reads were stale beyond the bound", c.beyond)},
-		{c.impossible > 0, fmt.Sprintf("%d reads returned a version that nobody wrote", c.impossible)},
+		{c.impossible > 0, fmt.Sprintf("%d reads returned a version that was never written", c.impossible)},
 		{c.cached == 0, "no read was served from a cache: nothing was tested"},
-		{c.noAnswer > 0 && !t.allowed.pods, fmt.Sprintf("%d reads of a pod were not answered", c.noAnswer)},
-		{c.noAnswerFront > 0 && !t.allowed.front, fmt.Sprintf("%d reads of the round-robin address were not answered", c.noAnswerFront)},
+		{c.noAnswer > 0 && !t.allowed.pods, fmt.Sprintf("%d reads of a pod failed", c.noAnswer)},
+		{c.noAnswerFront > 0 && !t.allowed.front, fmt.Sprintf("%d reads of the round-robin address failed", c.noAnswerFront)},
 	} {
 		if check.failed {
 			all = append(all, check.text)

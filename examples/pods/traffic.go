@@ -13,10 +13,10 @@ const (
 	writePause    = 5 * time.Millisecond
 )
 
-// readPause keeps all readers together at a rate that a small machine bears, however many pods there are.
+// readPause returns the pause of each reader. It bounds the rate of all readers together, however many pods there are.
 func (s *story) readPause() time.Duration { return time.Duration(len(s.pods.names)) * time.Millisecond }
 
-// startReaders reads every pod and the round-robin address until stop is called, which waits for the readers.
+// startReaders reads every pod and the round-robin address until stop is called. stop waits for the readers.
 func (s *story) startReaders(ctx context.Context, t *tally) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -45,7 +45,7 @@ func (s *story) readOn(ctx context.Context, t *tally, where func() (target, bool
 	}
 }
 
-// read reads an account, and has the oracle judge the answer.
+// read reads an account and has the oracle check the response.
 func (s *story) read(ctx context.Context, t *tally, from target, id string) (reply, error) {
 	sent := time.Now()
 	r, err := s.client.read(ctx, from, id)
@@ -57,7 +57,7 @@ func (s *story) read(ctx context.Context, t *tally, from target, id string) (rep
 	return r, nil
 }
 
-// deposit writes through a pod and tells the oracle. It outlives ctx: a write that is broken off has no outcome.
+// deposit writes through a pod and reports it to the oracle. It ignores the end of ctx: an interrupted write has no known outcome.
 func (s *story) deposit(ctx context.Context, on target, id string) (reply, error) {
 	s.oracle.begin(id)
 	r, err := s.client.deposit(context.WithoutCancel(ctx), on, id)
@@ -67,7 +67,7 @@ func (s *story) deposit(ctx context.Context, on target, id string) (reply, error
 	return r, err
 }
 
-// startWriters writes through every pod until stop is called, which answers how many writes were confirmed.
+// startWriters writes through every pod until stop is called. stop returns how many writes were confirmed.
 func (s *story) startWriters(ctx context.Context) (stop func() int64) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
