@@ -105,9 +105,18 @@ func (d *Dialer) dialAddress(ctx context.Context, a address, afterConnect func(c
 	return nil, errors.Join(errs...)
 }
 
+// nameKey is of the context that Connect is called with.
+type nameKey struct{}
+
+// NameOf returns the name of the connection that a Connect is called for: the fault tests have a network for each.
+func NameOf(ctx context.Context) string {
+	name, _ := ctx.Value(nameKey{}).(string)
+	return name
+}
+
 // dialCustom has the application make the connection.
 func (d *Dialer) dialCustom(ctx context.Context, name string) (*Conn, error) {
-	conn, err := d.Connect(ctx)
+	conn, err := d.Connect(context.WithValue(ctx, nameKey{}, name))
 	if err != nil {
 		return nil, err
 	}

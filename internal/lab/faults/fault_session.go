@@ -73,6 +73,7 @@ func sessionControls() []control {
 	late.caches.TagsForLater = true
 	deaf := plan{proxied: true, tune: func(_ int, c *podConfig) { c.Timing.Probe = 3 * time.Second }}
 	fresh := row("SessionFreshWithoutBeat", "notifications fall into a black hole, everything else arrives", deaf, cut, ended)
+	fresh.session.fresh = 1000 // as above
 	fresh.guards.FreshWithoutBeat = true
 	snapshot := row("SessionAnySnapshot", "old values come back in the Redis behind the stores", plan{tier: redisTier}, restoreOften, ended)
 	snapshot.caches.AnySnapshot = true

@@ -10,6 +10,8 @@ import (
 	"net/rpc"
 	"os"
 	"os/signal"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
+	"github.com/pgcoherence/pgcoherence/internal/ownconn"
 )
 
 // podConfig is what the parent tells a pod.
@@ -69,6 +72,8 @@ type pod struct {
 	recorder *recorder
 	trouble  *trouble
 	ctx      context.Context
+
+	listens, controls atomic.Int64 // the bus' own connections that were made
 }
 
 func newPod(ctx context.Context, cfg podConfig) (*pod, error) {
@@ -132,13 +137,17 @@ func openPool(ctx context.Context, cfg podConfig, conns int) (*pgxpool.Pool, err
 	return pool, nil
 }
 
-// connect makes one of the bus' own connections, each on its own path.
+// connect makes one of the bus' own connections, each on its own path. After a fault they come back in any order.
 func (p *pod) connect(ctx context.Context) (*pgx.Conn, error) {
-	dsn := p.cfg.Control
-	if calledByListener() {
-		dsn = p.cfg.Listen
+	dsn, made := p.cfg.Control, &p.controls
+	if strings.HasPrefix(ownconn.NameOf(ctx), "pgcoherence listen ") {
+		dsn, made = p.cfg.Listen, &p.listens
 	}
-	return pgx.Connect(ctx, dsn)
+	conn, err := pgx.Connect(ctx, dsn)
+	if err == nil {
+		made.Add(1)
+	}
+	return conn, err
 }
 
 // run runs the bus until ctx ends.

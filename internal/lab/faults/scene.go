@@ -154,7 +154,28 @@ func newScene(ctx context.Context, p plan, o options) (_ *scene, err error) {
 	if err := s.awaitLive(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.checkPaths(ctx); err != nil {
+		return nil, err
+	}
 	return s, nil
+}
+
+// checkPaths makes sure that there is something to be cut on each path: a black hole in which nothing falls proves nothing.
+func (s *scene) checkPaths(ctx context.Context) error {
+	if !s.proxied || s.plan.state != bus.Live {
+		return nil
+	}
+	for _, m := range s.pods() {
+		status, err := m.status(ctx)
+		if err != nil {
+			return err
+		}
+		if status.Listens == 0 || status.Controls == 0 {
+			return fmt.Errorf("%s: %d connections on the path %s, %d on %s: each must have one", m.cfg.Name,
+				status.Listens, listenPath, status.Controls, controlPath)
+		}
+	}
+	return nil
 }
 
 func (s *scene) makeTables(ctx context.Context) error {

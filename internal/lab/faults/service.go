@@ -43,11 +43,13 @@ type Status struct {
 	Cache CacheStats
 
 	Touched, Conflicts int64 // of sessions
+	Listens, Controls  int64 // the bus' own connections that were made by Config.Connect
 }
 
 // Status answers how the bus stands, and the cache.
 func (s *Service) Status(_ int, out *Status) error { //nolint:unparam // net/rpc wants an error
 	*out = Status{State: s.p.bus.State(), Fresh: s.p.bus.Fresh(), Stats: s.p.bus.Stats(), Cache: s.p.items.stats()}
+	out.Listens, out.Controls = s.p.listens.Load(), s.p.controls.Load()
 	return nil
 }
 

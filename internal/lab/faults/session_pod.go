@@ -117,6 +117,7 @@ func (k *keeper) showMetrics() {
 func (k *keeper) Status(_ int, out *Status) error { //nolint:unparam // net/rpc wants an error
 	s := k.store.Stats()
 	*out = Status{State: k.p.bus.State(), Fresh: k.p.bus.Fresh(), Stats: k.p.bus.Stats(), Touched: s.Touched, Conflicts: s.Conflicts}
+	out.Listens, out.Controls = k.p.listens.Load(), k.p.controls.Load()
 	c := s.Cache
 	out.Cache = CacheStats{
 		Hits: c.Hits, Misses: c.Misses, Bypassed: c.Bypassed, Loads: c.Loads,
