@@ -6,48 +6,48 @@ import (
 	"time"
 )
 
-// Event says that cached copies of these keys of this topic, or of all of it, are no longer valid.
+// Event says that cached copies of some keys of a topic, or of the whole topic, are no longer valid.
 type Event struct {
-	Topic string   // 1 to 200 bytes of UTF-8 without NUL: what a cache is called on the wire
+	Topic string   // the name of the cache on the bus; 1 to 200 bytes of UTF-8 without NUL
 	Keys  []string // each 0 to 1,024 bytes of UTF-8 without NUL
-	All   bool     // the whole topic; Keys are then ignored. No keys and not All: nothing is invalid
+	All   bool     // the whole topic; Keys are then ignored. Without Keys and All the event is empty
 }
 
-// Bus is what caches, session stores and locks need of a bus. *Postgres and *Local implement it. All methods are safe
-// for concurrent use.
+// Bus is what caches, session stores and locks need of a bus. [Postgres] and [Local] implement it. All methods are
+// safe for concurrent use.
 type Bus interface {
-	// Publish makes events known in a transaction of its own. When it returns nil they are durable for as long as the
-	// log is, this bus' own subscribers have them at hand, and every other pod gets them or resets. No events, or none
-	// that says anything, are no error and give a zero Receipt.
+	// Publish publishes events in a transaction of its own. When it returns nil, the events are in the log, this
+	// bus's own caches have dropped the keys, and every other pod gets the events or resets. Without events, or if no
+	// event has keys or All, it is a no-op that returns a zero Receipt.
 	Publish(ctx context.Context, events ...Event) (Receipt, error)
 
-	// Confirm waits until no request that starts after it returned nil can be served, by any pod, what the receipt's
-	// events made invalid.
+	// Confirm waits until no pod can serve a request that starts after its return from what the receipt's events made
+	// invalid.
 	Confirm(ctx context.Context, r Receipt) error
 
-	// Subscribe delivers every event of a topic to s, through a bounded queue of its own, one call at a time, until
-	// unsubscribe is called. Subscribe before loading what is to be kept coherent. A delivery that is under way when
-	// unsubscribe is called may still finish after it returned.
+	// Subscribe delivers every event of a topic to s until unsubscribe is called. Deliveries go through a bounded
+	// queue of the subscription, one call at a time. Subscribe before loading the data that is to be kept coherent. A
+	// delivery that has begun may still finish after unsubscribe has returned.
 	Subscribe(topic string, s Subscriber) (unsubscribe func())
 
-	// Fresh says whether what subscribers hold is proven to have been in sync less than StaleAfter ago.
+	// Fresh reports whether it is proven that the subscribers were in sync less than StaleAfter ago.
 	Fresh() bool
 
-	// State is for people and dashboards; Fresh decides.
+	// State returns the connection state, for people and dashboards. Code should use Fresh.
 	State() State
 }
 
-// Subscriber takes deliveries. Both methods are called from a goroutine of the bus, never two at once for one
-// subscription; while one blocks, events wait in the subscription's queue, and the pod cannot prove freshness, unless the
-// subscriber is Independent. A panic is recovered, counted, and followed by a Reset.
+// Subscriber receives deliveries. Goroutines of the bus call both methods, one call at a time for each subscription.
+// While a call blocks, events wait in the subscription's queue and the pod cannot prove freshness, unless the
+// subscriber is [Independent]. A panic is recovered, counted, and followed by a Reset.
 type Subscriber interface {
-	// Invalidate tells of an event. It may come twice.
+	// Invalidate is called for each event. The same event may arrive twice.
 	Invalidate(d Delivery)
-	// Reset tells that anything may have been missed: everything held from before this call is to be distrusted.
+	// Reset is called when any events may have been missed: data from before the call must not be trusted.
 	Reset(r Reason)
 }
 
-// SubscriberFuncs makes a Subscriber of two functions; nil ones do nothing.
+// SubscriberFuncs makes a [Subscriber] of two functions. A nil function is a no-op.
 type SubscriberFuncs struct {
 	OnInvalidate func(Delivery)
 	OnReset      func(Reason)
@@ -67,50 +67,50 @@ func (f SubscriberFuncs) Reset(r Reason) {
 	}
 }
 
-// Delivery is an event as a subscriber gets it. Its slices are shared: do not change them.
+// Delivery is an event as a subscriber receives it. Its slices are shared and must not be changed.
 type Delivery struct {
 	Event
-	// Local: published through this bus, delivered before the publisher went on.
+	// Local says that the event was published through this bus, and is delivered before the publishing call returns.
 	Local bool
-	// Uncertain: the outcome of the commit is unknown. If it did commit, the event comes once more.
+	// Uncertain says that the outcome of the commit is unknown. If it did commit, the event arrives once more.
 	Uncertain bool
-	// XIDs are the transactions that the events came from, each once; empty if they are not known, as with Uncertain. What
-	// a snapshot of the database sees of them tells whether a value read with it is from before or after.
+	// XIDs are the ids of the transactions that the event came from, each once. They are empty if not known, as with
+	// Uncertain. A snapshot that sees these transactions returns values from after them.
 	XIDs []uint64
-	// CommittedAt is about when the event was committed, on this machine's clock: off by the network's delay. For
-	// events folded together it is that of the oldest. Zero if not known.
+	// CommittedAt is the approximate time of the commit on this machine's clock, inexact by the network's delay. For
+	// events that were merged it is the time of the oldest. It is zero if not known.
 	CommittedAt time.Time
 }
 
-// Reason says why a subscriber is reset.
+// Reason says why subscribers were reset.
 type Reason string
 
 // The reasons.
 const (
-	ReasonStart    Reason = "start"    // this is the bus' first position
-	ReasonEpoch    Reason = "epoch"    // the log began anew: a crash, a failover, a restore, TRUNCATE
-	ReasonPruned   Reason = "pruned"   // away for longer than the log reaches back
-	ReasonRewound  Reason = "rewound"  // the database is older than it was: restored to a point in time
+	ReasonStart    Reason = "start"    // the bus has its first position
+	ReasonEpoch    Reason = "epoch"    // the log's epoch changed: a crash, a failover, a restore, or TRUNCATE
+	ReasonPruned   Reason = "pruned"   // the pod was away for longer than Retention
+	ReasonRewound  Reason = "rewound"  // the database is older than before: restored to a point in time
 	ReasonCatchUp  Reason = "catch-up" // more events were missed than MaxCatchUp
 	ReasonOverflow Reason = "overflow" // the subscription's queue was full
 	ReasonPanic    Reason = "panic"    // the subscriber panicked
-	ReasonClosed   Reason = "closed"   // Run ended; only events published through this bus come after it
+	ReasonClosed   Reason = "closed"   // Run has ended; from now on only events published through this bus arrive
 )
 
-// State says how a bus stands.
+// State is the connection state of a bus.
 type State int32
 
 // The states.
 const (
-	Starting   State = iota // Run has not been called, or has found no database yet
+	Starting   State = iota // Run has not been called, or has not reached a database yet
 	CatchingUp              // connected; not yet proven to be in sync
-	Live                    // notifications arrive, in sync
-	Polling                 // notifications do not arrive; the log is read every PollInterval instead
-	Stale                   // not proven to be in sync for StaleAfter
+	Live                    // in sync, by notifications
+	Polling                 // in sync, by reading the log every PollInterval, because notifications do not arrive
+	Stale                   // not proven to be in sync for longer than StaleAfter
 	Closed                  // Run has ended
 )
 
-// String is the state's name in lower case.
+// String returns the state's name in lower case.
 func (s State) String() string {
 	switch s {
 	case Starting:

@@ -14,8 +14,8 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 )
 
-// Commit commits, or releases the savepoint. When it returns an error, nothing was committed and nothing is published,
-// with two exceptions that it names: ErrOutcomeUnknown, and ErrTxEndedOutside.
+// Commit commits the transaction, or releases the savepoint. After an error nothing was committed and nothing is
+// published, with two exceptions: [ErrOutcomeUnknown] and [ErrTxEndedOutside].
 func (t *Tx) Commit(ctx context.Context) error {
 	switch {
 	case t.closed():

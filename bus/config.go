@@ -14,7 +14,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/sqltext"
 )
 
-// The defaults of Config.
+// The defaults of [Config].
 const (
 	DefaultSchema           = "pgcoherence"
 	DefaultStaleAfter       = 3 * time.Second
@@ -31,89 +31,89 @@ const (
 	DefaultQueueSize        = 1024
 )
 
-// Config is how a Postgres bus works. The zero value, and nil, is a good one. All pods of one application use the same
-// Schema; the other fields may differ.
+// Config configures a [Postgres] bus. A nil or zero Config uses the defaults. All pods of one application use the
+// same Schema; the other fields may differ.
 type Config struct {
-	// Schema is the schema that Migrate made. Lower-case letters, digits and _, at most 48 bytes. The notification
-	// channel is named after it, so two applications in one database keep apart. Defaults to DefaultSchema.
+	// Schema is the schema that Migrate created: lower-case letters, digits and _, at most 48 bytes. The notification
+	// channel is named after it, so two applications can share a database. Defaults to DefaultSchema.
 	Schema string
 
-	// Name is what people call this pod in lists and logs; it need not be unique. Defaults to the host name.
+	// Name is the name of this pod in lists and logs. It need not be unique. Defaults to the host name.
 	Name string
 
-	// Version is the version of the application, shown beside Name. Defaults to nothing.
+	// Version is the version of the application, shown beside Name. Defaults to "".
 	Version string
 
-	// Mode is how the bus learns of events. Defaults to Auto.
+	// Mode says how the bus receives events. Defaults to Auto.
 	Mode Mode
 
-	// Connect makes the bus' own two connections. Set it to reach the server directly where the pool goes through a
-	// pooler in transaction mode, which swallows LISTEN. It is called from goroutines of Run, for every connection
-	// again, with a deadline. Leave OnNotification of its connections alone, and the context watcher: pgx's own ends a
-	// statement when its context ends.
+	// Connect opens the bus's own two connections. Set it if the pool goes through a pooler in transaction mode,
+	// which does not support LISTEN, so that the bus reaches the server directly. Goroutines of Run call it, with a
+	// deadline, for every connection and every reconnect. Leave OnNotification and the context watcher of the
+	// returned connections unchanged.
 	//
-	// Defaults to connections by the pool's configuration, with its BeforeConnect and AfterConnect, each host in its
-	// turn. Its tracer and its handlers of notices and notifications are left out, since they are for the statements of
-	// the application. Either way the bus makes the settings of the session that its statements rely on, whatever is set
-	// for the role, the database or the server.
+	// Defaults to connections with the configuration of the pool, including BeforeConnect and AfterConnect, to each
+	// host in turn. The pool's tracer and its handlers of notices and notifications are not used, because they are
+	// for the statements of the application. In either case the bus sets the session parameters that its statements
+	// need, whatever the defaults of the role, the database or the server are.
 	Connect func(ctx context.Context) (*pgx.Conn, error)
 
-	// Logger takes what happens in the background. Defaults to slog.Default().
+	// Logger receives the log of background work. Defaults to slog.Default().
 	Logger *slog.Logger
 
-	// StaleAfter is how long a pod goes on trusting its caches without proof that they are in sync. Longer rides over
-	// longer outages, shorter bounds staleness tighter. At least three times BeatInterval. Defaults to
-	// DefaultStaleAfter.
+	// StaleAfter is how long a pod trusts its caches without a new proof that they are in sync. A longer time
+	// survives longer outages; a shorter one bounds staleness more tightly. It must be at least three times
+	// BeatInterval. Defaults to DefaultStaleAfter.
 	StaleAfter time.Duration
 
-	// BeatInterval is how often a pod writes its own row, which is how it proves freshness. Raise it to 2 or 3 seconds,
-	// and StaleAfter with it, above a hundred pods. Defaults to DefaultBeatInterval.
+	// BeatInterval is how often a pod writes its own row, by which it proves freshness. Above a hundred pods, raise
+	// it to 2 or 3 seconds, and StaleAfter with it. Defaults to DefaultBeatInterval.
 	BeatInterval time.Duration
 
-	// ProbeTimeout is how long after a beat its proof may take to arrive through LISTEN before the bus polls and
+	// ProbeTimeout is how long the proof of a beat may take to arrive through LISTEN before the bus polls and
 	// reconnects. It also bounds every statement of the bus. Defaults to DefaultProbeTimeout.
 	ProbeTimeout time.Duration
 
-	// SweepInterval bounds how long events wait that no pod announces: of triggers, of other languages, of pods that
-	// died. One pod of all reads the log this often, and more often while it announces for many pods
-	// (AnnounceInterval), or finds events of writers that announce nothing (every 20 ms for some seconds; with more than 40
-	// pods half a millisecond for each).
-	// Defaults to DefaultSweepInterval.
+	// SweepInterval bounds how long events wait that no pod announces: those of triggers, of other languages, and of
+	// pods that died. One of the pods reads the log this often. It reads more often while it announces for many pods
+	// (see AnnounceInterval), and after it has found events of writers that do not announce (every 20 ms for some
+	// seconds; with more than 40 pods every half millisecond per pod). Defaults to DefaultSweepInterval.
 	SweepInterval time.Duration
 
 	// PollInterval is how often the log is read while notifications do not arrive. Defaults to DefaultPollInterval.
 	PollInterval time.Duration
 
-	// AnnounceInterval is the least time between two notifications of this pod while events flow; the first goes out at
-	// once. Where many pods have much to announce, the pod that sweeps does it for all instead, every half millisecond
-	// for each pod and at most every SweepInterval: with P pods that begins at 4000/P announcements a second of all of
-	// them together. Raise AnnounceInterval to keep larger clusters from that: it is not done where the interval of the
-	// sweeps would be shorter than AnnounceInterval. Defaults to DefaultAnnounceInterval.
+	// AnnounceInterval is the minimum time between two notifications of this pod under load; the first event is
+	// announced at once. Where many pods have much to announce, the pod that sweeps announces for all instead, every
+	// half millisecond per pod, and at least every SweepInterval. With P pods this begins at 4000/P announcements per
+	// second of all pods together. It is not done while the sweeps would be closer together than AnnounceInterval, so
+	// a higher value keeps larger clusters from it. Defaults to DefaultAnnounceInterval.
 	AnnounceInterval time.Duration
 
-	// Retention is how far back the log reaches: a pod that was away for longer resets. Defaults to DefaultRetention;
-	// negative: nothing is ever deleted by this pod.
+	// Retention is how long the log keeps events. A pod that was away for longer resets. Defaults to
+	// DefaultRetention; with a negative value this pod deletes nothing.
 	Retention time.Duration
 
-	// ConnectTimeout bounds the first attempt to connect, for each address that the hosts of the pool lead to; later
-	// attempts are given up to five times as long. A short one recovers faster from an address that swallows packets.
-	// Defaults to DefaultConnectTimeout.
+	// ConnectTimeout bounds the first attempt to connect, for each address of the pool's hosts. Later attempts get up
+	// to five times as long. A shorter time recovers faster from an address that drops packets. Defaults to
+	// DefaultConnectTimeout.
 	ConnectTimeout time.Duration
 
-	// MaxBackoff bounds the pause before the next attempt to connect, which begins at 20 ms, doubles, and is drawn at random
-	// up to that. Raise it where many pods share a server: of 100 that cannot connect, about 100 come a second by the
-	// default. It starts over once the pod has proven to be in sync. Defaults to DefaultMaxBackoff.
+	// MaxBackoff bounds the pause between attempts to connect. The bound of the pause starts at 20 ms and doubles,
+	// and the pause is random up to it; once the pod is proven to be in sync it starts again. Raise MaxBackoff where
+	// many pods share a server: with the default, 100 pods that cannot connect make about 100 attempts per second.
+	// Defaults to DefaultMaxBackoff.
 	MaxBackoff time.Duration
 
-	// MaxKeys is how many keys of one topic a transaction can invalidate one by one; more become the whole topic.
-	// Defaults to DefaultMaxKeys.
+	// MaxKeys is how many keys of one topic a transaction can invalidate individually. More keys become the whole
+	// topic. Defaults to DefaultMaxKeys.
 	MaxKeys int
 
-	// MaxCatchUp is how many missed events are read one by one after a reconnect; more reset everything instead.
-	// Defaults to DefaultMaxCatchUp.
+	// MaxCatchUp is how many missed events are read individually after a reconnect. If there are more, all
+	// subscribers are reset. Defaults to DefaultMaxCatchUp.
 	MaxCatchUp int
 
-	// QueueSize is how many deliveries can wait for one subscriber; one more, and the queue becomes a single Reset.
+	// QueueSize is how many deliveries can wait for one subscriber. A full queue is replaced by a single Reset.
 	// Defaults to DefaultQueueSize.
 	QueueSize int
 }

@@ -8,15 +8,15 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
 
-// Confirm waits until no request that starts after it returned can be served what the receipt's events made invalid, by
-// any pod. It returns nil when every pod has applied the events, or when one pod lease has passed, after which no pod
-// that has not can still be fresh. So a pod that died, hangs or is cut off delays it by at most the pod lease. On a
-// cluster in which all is well it takes a few milliseconds, also for a pod that has just started; in the first pod lease of
-// an epoch, as after a crash of the server, it takes that long.
+// Confirm waits until no pod can serve a request that starts after its return from what the receipt's events made
+// invalid. It returns nil when every pod has applied the events, or when one pod lease has passed: then no pod that
+// has not applied them can still be fresh. So a pod that died, hangs or is cut off delays it by at most the pod
+// lease. In a healthy cluster it takes a few milliseconds, even right after a start of this pod. In the first pod
+// lease of an epoch, for example after a crash of the server, it takes until the end of that lease.
 //
-// A zero receipt is confirmed at once. ErrUnconfirmed: the receipt's transaction did not commit, or the log's epoch has
-// changed since. ErrNotRunning: Run has not been called or has ended. Otherwise the error is that of ctx. Any goroutine may
-// call it; it uses no connection of the pool.
+// A zero receipt is confirmed at once. [ErrUnconfirmed] means that the receipt's transaction did not commit, or that
+// the log's epoch has changed since; [ErrNotRunning] that Run has not been called or has ended. Otherwise the error
+// is that of ctx. Confirm uses no connection of the pool.
 func (p *Postgres) Confirm(ctx context.Context, r Receipt) error {
 	if r.IsZero() {
 		return nil

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// ConfirmWithin is Confirm for request paths. It returns true when the receipt is confirmed, and false without an error
-// when d has passed before: the event is in the log then, every pod that works has it or is about to, and one that is cut
-// off stops trusting its cache within the pod lease. So a false is no reason to repeat the write, only not to promise more.
-// The error is that of Confirm: ErrUnconfirmed, ErrNotRunning, or what ctx says. Any goroutine may call it.
+// ConfirmWithin is Confirm for request paths. It returns true when the receipt is confirmed, and false without an
+// error if d passes first. The event is in the log in either case: every healthy pod applies it soon, and a pod that
+// is cut off stops trusting its cache within the pod lease. So do not repeat the write after false. The error is that
+// of Confirm.
 func (p *Postgres) ConfirmWithin(ctx context.Context, r Receipt, d time.Duration) (bool, error) {
 	bounded, cancel := context.WithTimeoutCause(ctx, d, errWaited)
 	defer cancel()
@@ -26,7 +26,7 @@ func (p *Postgres) ConfirmWithin(ctx context.Context, r Receipt, d time.Duration
 	return false, err
 }
 
-// ConfirmWithin confirms at once: there is no other pod.
+// ConfirmWithin returns true at once, because there is no other pod.
 func (l *Local) ConfirmWithin(ctx context.Context, _ Receipt, _ time.Duration) (bool, error) {
 	return ctx.Err() == nil, ctx.Err()
 }

@@ -13,14 +13,15 @@ var delayBounds = [...]time.Duration{
 	time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second, 30 * time.Second,
 }
 
-// Delays tells how long after their commit the events of other pods were applied here. The zero value holds none.
+// Delays is a histogram of the time from the commit of other pods' events until they were applied here. The zero
+// value is empty.
 type Delays struct {
 	Bounds []time.Duration // upper bounds, ascending; above the last one there is one more bucket
-	Counts []uint64        // one more than Bounds; each counts what its predecessors do not
+	Counts []uint64        // one more than Bounds; each counts only its own bucket
 	Sum    time.Duration
 }
 
-// Count is how many deliveries were measured.
+// Count returns the number of measured deliveries.
 func (d Delays) Count() uint64 {
 	var n uint64
 	for _, c := range d.Counts {
@@ -29,7 +30,7 @@ func (d Delays) Count() uint64 {
 	return n
 }
 
-// Since is what came after an earlier reading.
+// Since returns what was measured after an earlier reading.
 func (d Delays) Since(earlier Delays) Delays {
 	if len(earlier.Counts) != len(d.Counts) {
 		return d
@@ -41,8 +42,8 @@ func (d Delays) Since(earlier Delays) Delays {
 	return since
 }
 
-// Quantile estimates a quantile, q from 0 to 1, by interpolation within its bucket, as Prometheus does; what lies above
-// the last bound is that bound. 0 if nothing was measured.
+// Quantile estimates a quantile, with q from 0 to 1, by interpolation within its bucket, as Prometheus does. For
+// values above the last bound it returns that bound. It returns 0 if nothing was measured.
 func (d Delays) Quantile(q float64) time.Duration {
 	total := d.Count()
 	if total == 0 {

@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// TopicStats is what a bus has delivered of one topic that is subscribed to.
+// TopicStats counts what a bus has delivered for one topic.
 type TopicStats struct {
 	Topic       string
-	Events      int64 // deliveries since the topic was first subscribed to, own ones included
+	Events      int64 // deliveries since the first subscription, own ones included
 	Subscribers int
-	Queued      int // deliveries that wait for a subscriber; our own caches never let one wait
+	Queued      int // deliveries that wait for a subscriber; this module's caches need no queue
 }
 
 // stat returns what was delivered of each topic, by name.

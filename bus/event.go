@@ -7,7 +7,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/naming"
 )
 
-// Limits of what an event can carry, in bytes.
+// Limits of an [Event], in bytes.
 const (
 	MaxTopicLen = naming.MaxTopicLen
 	MaxKeyLen   = naming.MaxKeyLen

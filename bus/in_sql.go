@@ -15,13 +15,13 @@ type Staging struct {
 	events   pending
 }
 
-// Invalidate notes keys of a topic that are no longer valid once the transaction has committed.
+// Invalidate adds keys of a topic. They become invalid when the transaction has committed.
 func (s *Staging) Invalidate(topic string, keys ...string) { s.add(topic, keys, false) }
 
-// InvalidateAll notes that every key of a topic is no longer valid.
+// InvalidateAll adds every key of a topic.
 func (s *Staging) InvalidateAll(topic string) { s.add(topic, nil, true) }
 
-// Add notes events, such as those that a cache makes of its keys and tags.
+// Add adds events, for example those that a cache returns for its keys and tags.
 func (s *Staging) Add(events ...Event) {
 	for _, e := range events {
 		keys := e.Keys
@@ -46,24 +46,24 @@ func (s *Staging) add(topic string, keys []string, all bool) {
 	}
 }
 
-// SQLConfig says how InSQLWith runs a transaction. A nil or zero SQLConfig is that of InSQL.
+// SQLConfig configures [Postgres.InSQLWith]. A nil or zero SQLConfig uses the defaults.
 type SQLConfig struct {
-	// Options are the isolation level, and whether the transaction is read-only. Nil means those of the database.
+	// Options are the isolation level and the access mode. Defaults to those of the database.
 	Options *sql.TxOptions
 
-	// Attempts is how often the transaction is run at most, as in TxConfig. Defaults to 1, which never repeats. The driver's
-	// errors must have a method SQLState() string, as those of pgx and pq do.
+	// Attempts is how often the transaction is run at most, as in TxConfig. The driver's errors must have a method
+	// SQLState() string, as those of pgx and pq do. Defaults to 1, which never repeats.
 	Attempts int
 }
 
-// InSQL runs fn in a database/sql transaction and commits it with the invalidations noted in fn, or rolls it back if
-// fn returns an error or panics. If the answer of the commit is lost the error is the driver's; whether it happened is
-// then not known, but if it did, its events are in the log.
+// InSQL runs fn in a database/sql transaction and commits it with the invalidations that fn adds to the Staging. It
+// rolls back if fn returns an error or panics. If the response to COMMIT is lost, the error is the driver's and the
+// outcome is unknown; if it did commit, its events are in the log.
 func (p *Postgres) InSQL(ctx context.Context, db *sql.DB, fn func(*sql.Tx, *Staging) error) (Receipt, error) {
 	return p.InSQLWith(ctx, db, nil, fn)
 }
 
-// InSQLWith is InSQL with options, and with repetition where cfg.Attempts asks for it, as in InTxWith.
+// InSQLWith is InSQL with options. It repeats the transaction as [Postgres.InTxWith] does if cfg.Attempts says so.
 func (p *Postgres) InSQLWith(ctx context.Context, db *sql.DB, cfg *SQLConfig, fn func(*sql.Tx, *Staging) error) (Receipt, error) {
 	return inSQL(ctx, p, p.cfg.MaxKeys, db, cfg, fn)
 }

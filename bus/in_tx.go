@@ -10,25 +10,27 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
 )
 
-// TxConfig says how InTxWith runs a transaction. A nil or zero TxConfig is that of InTx.
+// TxConfig configures [Postgres.InTxWith]. A nil or zero TxConfig uses the defaults.
 type TxConfig struct {
-	// Options are the isolation level, the access mode and the like. They default to those of the database.
+	// Options are the isolation level, the access mode and so on. Defaults to those of the database.
 	Options pgx.TxOptions
 
-	// Attempts is how often the transaction is run at most. It is run again if the server rolls it back because of others
-	// that ran at the same time: a serialization failure (40001) or a deadlock (40P01), in fn or at the commit. Raise it for
-	// the levels RepeatableRead and Serializable, if fn can be run again. Defaults to 1, which never repeats.
+	// Attempts is how often the transaction is run at most. It is run again if the server rolls it back because of
+	// concurrent transactions: after a serialization failure (40001) or a deadlock (40P01), in fn or at the commit.
+	// Raise it for the levels RepeatableRead and Serializable, if fn can be repeated. Defaults to 1, which never
+	// repeats.
 	Attempts int
 }
 
-// InTx runs fn in a transaction and commits it, or rolls it back if fn returns an error or panics.
+// InTx runs fn in a transaction and commits it. It rolls back if fn returns an error or panics.
 func (p *Postgres) InTx(ctx context.Context, fn func(*Tx) error) (Receipt, error) {
 	return p.inTx(ctx, pgx.TxOptions{}, fn)
 }
 
-// InTxWith is InTx with options, and with repetition where cfg.Attempts asks for it. Each attempt has a transaction of its
-// own; what an earlier one has invalidated is forgotten with it. Between attempts it waits for a random time of up to a
-// quarter of a second. An unknown outcome (ErrOutcomeUnknown) is never repeated.
+// InTxWith is InTx with options. If cfg.Attempts says so, it repeats a transaction that conflicts with others. Each
+// attempt has a transaction of its own, and the invalidations of a failed one are discarded. Between attempts it
+// waits for a random time of at most a quarter of a second. It never repeats after an unknown outcome
+// ([ErrOutcomeUnknown]).
 func (p *Postgres) InTxWith(ctx context.Context, cfg *TxConfig, fn func(*Tx) error) (receipt Receipt, err error) {
 	if cfg == nil {
 		cfg = &TxConfig{}

@@ -1,12 +1,13 @@
 package bus
 
-// Independent returns s as a subscriber whose progress counts for nobody else. Usually a pod proves freshness only once
-// every subscription has taken what was delivered, so a subscriber that blocks for longer than StaleAfter takes the trust
-// from all caches of the pod. With Independent it does not; in return neither Fresh nor Confirm says anything about what s
-// has taken. Use it for what serves nothing from memory: search indexes, logs, webhooks.
+// Independent returns a subscriber that calls s, and that freshness does not wait for. Usually a pod proves freshness
+// only when every subscription has handled its deliveries, so a subscriber that blocks for longer than StaleAfter
+// makes all caches of the pod lose their trust. An independent subscriber does not. In return, Fresh and Confirm say
+// nothing about what s has handled. Use it for subscribers that serve nothing from memory: search indexes, logs,
+// webhooks.
 //
-// Everything else stays: events wait in the subscription's own bounded queue, and one that is full becomes a Reset. A
-// Subscriber of a cache in this module stays what it was.
+// Everything else is the same: events wait in the subscription's own bounded queue, and a full queue becomes a Reset.
+// The subscribers of this module's own caches cannot be made independent: Independent returns them unchanged.
 func Independent(s Subscriber) Subscriber { return independent{s} }
 
 type independent struct{ Subscriber }

@@ -12,9 +12,9 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
-// Local is a bus for one process without a database: for tests, and for programs that run as one pod. It has the
-// subscriptions of *Postgres, queues and resets included, and transactions that publish when they commit. It is always
-// fresh. All methods are safe for concurrent use.
+// Local is a bus for one process without a database, for tests and for programs that run as a single pod. It has the
+// subscriptions of [Postgres], including queues and resets, and transactions that publish when they commit. It is
+// always fresh. All methods are safe for concurrent use.
 type Local struct {
 	registry *registry
 	stats    counters
@@ -26,7 +26,8 @@ type Local struct {
 
 var _ Bus = (*Local)(nil)
 
-// NewLocal makes a Local bus. It has no Run and nothing to close: a goroutine lives only while a queue is worked off.
+// NewLocal returns a Local bus. It has no Run method and needs no Close: it has a goroutine only while it delivers
+// queued events.
 func NewLocal() *Local {
 	l := &Local{epoch: "local-" + rand.Text()}
 	l.registry = newRegistry(slog.Default(), &l.stats, DefaultQueueSize, func() {})
@@ -57,7 +58,7 @@ func (l *Local) committed(events []Event) Receipt {
 	return Receipt{epoch: l.epoch, xid: xid}
 }
 
-// Confirm implements Bus: there is nobody to wait for.
+// Confirm implements [Bus]. It returns at once, because there is no other pod.
 func (l *Local) Confirm(ctx context.Context, _ Receipt) error { return ctx.Err() }
 
 // Subscribe implements Bus.
@@ -67,13 +68,13 @@ func (l *Local) Subscribe(topic string, s Subscriber) (unsubscribe func()) {
 	return l.registry.subscribe(topic, s)
 }
 
-// Fresh implements Bus.
+// Fresh implements [Bus]. It always returns true.
 func (l *Local) Fresh() bool { return true }
 
 // State implements Bus.
 func (l *Local) State() State { return Live }
 
-// Stats is a snapshot of counts.
+// Stats returns the current counts.
 func (l *Local) Stats() Stats {
 	s := l.stats.snapshot()
 	s.State, s.FreshAge, s.Pods, s.Epoch = Live, 0, 1, l.epoch
@@ -83,10 +84,10 @@ func (l *Local) Stats() Stats {
 // Resets returns none: a Local bus never misses anything.
 func (l *Local) Resets() []ResetRecord { return nil }
 
-// Topics returns the topics that are subscribed to, by name.
+// Topics returns the topics that have subscribers, sorted by name.
 func (l *Local) Topics() []TopicStats { return l.registry.stat() }
 
-// Begin begins a transaction that holds nothing but invalidations.
+// Begin begins a transaction that has nothing but invalidations.
 func (l *Local) Begin(ctx context.Context) (*LocalTx, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -94,17 +95,17 @@ func (l *Local) Begin(ctx context.Context) (*LocalTx, error) {
 	return &LocalTx{bus: l, scope: &scope{maxKeys: DefaultMaxKeys}}, nil
 }
 
-// LocalTx is the twin of Tx on a Local bus, without SQL. It is for one goroutine at a time.
+// LocalTx is the counterpart of [Tx] on a Local bus, without SQL. It must not be used concurrently.
 type LocalTx struct {
 	bus     *Local
 	scope   *scope
 	receipt Receipt
 }
 
-// Invalidate notes keys of a topic, like Tx.Invalidate.
+// Invalidate adds keys of a topic, like [Tx.Invalidate].
 func (t *LocalTx) Invalidate(topic string, keys ...string) { t.scope.note(topic, keys, false) }
 
-// InvalidateAll notes a whole topic.
+// InvalidateAll adds all keys of a topic.
 func (t *LocalTx) InvalidateAll(topic string) { t.scope.note(topic, nil, true) }
 
 // Refuse implements hook.Invalidator.
@@ -118,7 +119,7 @@ func (t *LocalTx) Begin(context.Context) (*LocalTx, error) {
 	return &LocalTx{bus: t.bus, scope: t.scope.nest()}, nil
 }
 
-// Commit publishes, or hands the invalidations of a savepoint to what is around it.
+// Commit publishes the invalidations. On a savepoint it moves them to the surrounding transaction.
 func (t *LocalTx) Commit(ctx context.Context) error {
 	if t.scope.closed() {
 		return pgx.ErrTxClosed
@@ -141,7 +142,7 @@ func (t *LocalTx) Commit(ctx context.Context) error {
 	return nil
 }
 
-// Rollback drops the invalidations.
+// Rollback discards the invalidations.
 func (t *LocalTx) Rollback(context.Context) error {
 	if t.scope.closed() {
 		return pgx.ErrTxClosed
@@ -150,5 +151,5 @@ func (t *LocalTx) Rollback(context.Context) error {
 	return nil
 }
 
-// Receipt is zero before Commit and if nothing was invalidated.
+// Receipt returns the receipt of the commit. It is zero before Commit, and if nothing was invalidated.
 func (t *LocalTx) Receipt() Receipt { return t.receipt }

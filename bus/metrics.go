@@ -161,8 +161,8 @@ func (m metrics) collect(ch chan<- prometheus.Metric, self identity, s Stats, d 
 	}
 }
 
-// Describe implements prometheus.Collector. Labels are bounded: states, reasons, and topics that are subscribed to. Which
-// pod it is, the scrape's target says.
+// Describe implements prometheus.Collector. Labels are bounded: states, reasons, and topics with subscribers. The pod
+// is identified by the scrape target.
 func (p *Postgres) Describe(ch chan<- *prometheus.Desc) { newMetrics().describe(ch) }
 
 // Collect implements prometheus.Collector. It does no I/O.
@@ -179,12 +179,12 @@ func (l *Local) Collect(ch chan<- prometheus.Metric) {
 	newMetrics().collect(ch, identity{name: "local", fresh: l.Fresh()}, l.Stats(), l.Delays(), l.stats.resetLog.byReason(), l.Topics())
 }
 
-// Delays tells how long after their commit the events of other pods, of triggers and of psql were applied here: handed to
-// our own caches, which drop the keys on the spot, or to the subscribers' queues. Events that are folded together count
-// once, as the oldest; of events that a writer did not announce only the time they were written is known, so there the rest
-// of its transaction counts as well. It depends on the clocks of this machine and of the database being compared at each beat, so it is
-// off by half a round trip.
+// Delays returns a histogram of the time from the commit of events of other pods, triggers and SQL clients until they
+// were applied here: until this pod's caches had dropped the keys, or other subscribers had the event in their
+// queues. Merged events count once, with the time of the oldest. For events that their writer did not announce, only
+// the time of the insert is known, so the rest of its transaction is included. The clocks of this machine and of the
+// database are compared at each beat, which is inexact by half a round trip.
 func (p *Postgres) Delays() Delays { return p.stats.delays.snapshot() }
 
-// Delays are none: there is nothing between a commit and its delivery.
+// Delays returns an empty histogram: a commit and its delivery are one step.
 func (l *Local) Delays() Delays { return l.stats.delays.snapshot() }

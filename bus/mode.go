@@ -4,22 +4,22 @@ import (
 	"fmt"
 )
 
-// Mode is how a bus learns of events.
+// Mode says how a bus receives events.
 type Mode uint8
 
 // The modes.
 const (
-	// Auto listens, and polls the log for as long as notifications do not arrive. It is the zero value.
+	// Auto listens for notifications, and polls the log while they do not arrive. It is the zero value.
 	Auto Mode = iota
-	// Listen listens and never polls: where notifications do not arrive the bus becomes Stale, for those who rather see
-	// that than the load of polling.
+	// Listen listens and never polls. Where notifications do not arrive, the bus becomes Stale. Use it if that is
+	// preferable to the load of polling.
 	Listen
-	// Poll never listens: the log is read every PollInterval, through one connection. For places where LISTEN is known
-	// not to work.
+	// Poll never listens. It reads the log every PollInterval over one connection. Use it where LISTEN is known not
+	// to work.
 	Poll
 )
 
-// String is the mode's name in lower case.
+// String returns the mode's name in lower case.
 func (m Mode) String() string {
 	switch m {
 	case Auto:

@@ -10,25 +10,26 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// OpenConfig is what Open does beside making a bus. A nil or zero OpenConfig uses the defaults.
+// OpenConfig configures the pool and the start of a bus that [Open] makes. A nil or zero OpenConfig uses the
+// defaults.
 type OpenConfig struct {
-	// Migrate, if not nil, brings the schema up to date first, which needs the rights of its owner. Its Schema defaults to
-	// that of the bus. Set it in development and in programs that run as their own administrator; elsewhere call the
-	// function Migrate at deployment. Defaults to nil: the schema has to be there.
+	// Migrate, if not nil, brings the schema up to date first, which needs the rights of the schema's owner. Its
+	// Schema defaults to that of the bus. Use it in development, and in programs that administer their own database;
+	// otherwise call the function Migrate at deployment. Defaults to nil: the schema has to exist.
 	Migrate *MigrateConfig
 
-	// ListenDSN is the way of the bus' own two connections to the server, for a dsn that goes through a pooler in
-	// transaction mode. It takes the place of Config.Connect. Defaults to the dsn.
+	// ListenDSN is the address for the bus's own two connections, where dsn goes through a pooler in transaction
+	// mode. It replaces Config.Connect. Defaults to dsn.
 	ListenDSN string
 
-	// MaxConns is how many connections the pool has at most. The bus takes one for Publish and for transactions on pgx;
-	// those of database/sql have the connections of their own pool. Defaults to pool_max_conns in the dsn, or else to what
-	// pgxpool takes.
+	// MaxConns is the maximum size of the pool. The bus uses the pool for Publish and for transactions on pgx;
+	// transactions on database/sql use the connections of their own pool. Defaults to pool_max_conns in the dsn, or
+	// else to the default of pgxpool.
 	MaxConns int32
 
-	// NoWait makes Open return before the bus is in sync, for a program that serves without caches until then, such as one
-	// that starts during an outage of the database. An error that ends the start is logged, is in Stats as LastError, and
-	// comes from Close. Defaults to false: Open waits for Ready.
+	// NoWait makes Open return before the bus is in sync, for a program that can serve without caches until then, for
+	// example during an outage of the database. An error that ends the start is then logged, reported in Stats as
+	// LastError, and returned by Close. Defaults to false: Open waits for Ready.
 	NoWait bool
 }
 
@@ -40,12 +41,13 @@ type opened struct {
 	close  sync.Once
 }
 
-// Open makes a bus with a pool of its own, runs it, and returns when it is in sync: all that a program on database/sql
-// needs. The dsn is as pgxpool.ParseConfig takes it; cfg and o may be nil. Call Close at the end.
+// Open makes a bus with a pool of its own, runs it, and returns when it is in sync. It is all that a program on
+// database/sql needs. dsn has the syntax of pgxpool.ParseConfig. cfg and o may be nil. Call [Postgres.Close] at the
+// end.
 //
-// The context bounds the opening, not the life of the bus. While the server cannot be reached Open goes on trying; when the
-// context ends, it returns an error that has the last reason. What trying again cannot mend is an error at once, as with
-// Run: ErrSchema, ErrPrivilege, a refused password. ErrConfig names the field.
+// The context bounds the call, not the life of the bus. While the server cannot be reached, Open keeps trying until
+// ctx ends, and then returns an error with the last reason. It returns permanent errors at once, as Run does:
+// [ErrSchema], [ErrPrivilege], a rejected password. ErrConfig names the field.
 func Open(ctx context.Context, dsn string, cfg *Config, o *OpenConfig) (*Postgres, error) {
 	if o == nil {
 		o = &OpenConfig{}
@@ -152,10 +154,10 @@ func (o *opened) wait(ctx context.Context, p *Postgres) error {
 	return fmt.Errorf("bus: open: %w: %s", context.Cause(ctx), last)
 }
 
-// Close ends a bus that Open has opened: it waits until Run has returned, closes the pool, and returns the error of Run,
-// which is nil unless the bus could not start. Connections of the pool that are in use are waited for, as by
-// pgxpool.Pool.Close. It can be called more than once and by any goroutine. For a bus that NewPostgres made it is an
-// error: end that one by the context of its Run.
+// Close ends a bus that [Open] has made. It waits until Run has returned, closes the pool, and returns the error of
+// Run, which is nil unless the bus could not start. Like pgxpool.Pool.Close it waits for connections that are in use.
+// Later calls return the same error. For a bus made by [NewPostgres] it returns an error: end the context of its Run
+// instead.
 func (p *Postgres) Close() error {
 	o := p.opened
 	if o == nil {
@@ -169,6 +171,6 @@ func (p *Postgres) Close() error {
 
 var errNotOpened = errors.New("bus: close: the bus was not opened by Open; end the context of Run")
 
-// Pool returns the pool that the bus was made with or that Open has made: for a session store, for locks, and for
-// statements on pgx. Close closes it if Open has made it.
+// Pool returns the pool that was passed to [NewPostgres] or made by [Open], for a session store, for locks, and for
+// statements on pgx. Close closes it only if Open has made it.
 func (p *Postgres) Pool() *pgxpool.Pool { return p.pool }

@@ -8,34 +8,36 @@ import (
 	"time"
 )
 
-// DefaultEnvPrefix is the default prefix of the variables of ConfigFromEnv, the same as that of redistier's.
+// DefaultEnvPrefix is the default prefix of the environment variables that [ConfigFromEnv] reads. redistier uses the
+// same.
 const DefaultEnvPrefix = "PGCOHERENCE_"
 
-// Env is what ConfigFromEnv has read: the arguments of Open.
+// Env has the arguments of [Open] as [ConfigFromEnv] has read them.
 type Env struct {
 	DSN    string
 	Config Config
 	Open   OpenConfig
 }
 
-// ConfigFromEnv reads the arguments of Open from the environment. An empty prefix is DefaultEnvPrefix; the variables are then
+// ConfigFromEnv reads the arguments of [Open] from the environment. An empty prefix means [DefaultEnvPrefix], with
+// which the variables are
 //
-//	PGCOHERENCE_DATABASE_URL      DSN; without it DSN is empty, and a program can run as one process with NewLocal
+//	PGCOHERENCE_DATABASE_URL      DSN; if not set, DSN is empty, and a program can run as one process with NewLocal
 //	PGCOHERENCE_LISTEN_URL        OpenConfig.ListenDSN
 //	PGCOHERENCE_POOL_SIZE         OpenConfig.MaxConns
 //	PGCOHERENCE_SCHEMA            Config.Schema
 //	PGCOHERENCE_POD_NAME          Config.Name
 //	PGCOHERENCE_VERSION           Config.Version
 //	PGCOHERENCE_MODE              Config.Mode: auto, listen or poll
-//	PGCOHERENCE_STALE_AFTER       Config.StaleAfter, as "3s"; the other times are written likewise
+//	PGCOHERENCE_STALE_AFTER       Config.StaleAfter, as "3s"; so are the other times
 //	PGCOHERENCE_BEAT_INTERVAL     Config.BeatInterval
 //	PGCOHERENCE_PROBE_TIMEOUT     Config.ProbeTimeout
 //	PGCOHERENCE_SWEEP_INTERVAL    Config.SweepInterval
 //	PGCOHERENCE_RETENTION         Config.Retention
 //	PGCOHERENCE_CONNECT_TIMEOUT   Config.ConnectTimeout
 //
-// What is not set keeps its default. The error is ErrConfig and names the variable, without its value: that may be a URL with a password in the
-// wrong place.
+// Without a variable the field keeps its default. The error is [ErrConfig]. It names the variable but not its value,
+// which may be a URL with a password.
 func ConfigFromEnv(prefix string) (*Env, error) {
 	if prefix == "" {
 		prefix = DefaultEnvPrefix

@@ -104,13 +104,14 @@ func milliseconds(n int64) time.Duration {
 	return min(max(time.Duration(min(n, maxPodLease.Milliseconds()))*time.Millisecond, 100*time.Millisecond), maxPodLease)
 }
 
-// SetPodLease changes the pod lease of all pods of a schema, 100 ms to 1 hour, while they run: for how long a pod can at
-// most go on trusting its caches, and so for how long Confirm waits for one that is cut off. An empty schema is
-// DefaultSchema. The role of the pool must own the schema.
+// SetPodLease changes the pod lease of all pods of a schema while they run. The pod lease, from 100 ms to 1 hour, is
+// how long a pod can trust its caches at most, and so how long Confirm waits for a pod that is cut off. An empty
+// schema means [DefaultSchema]. The role of the pool must own the schema.
 //
-// A longer lease counts for confirmations at once. It allows a longer StaleAfter when SetPodLease returns, which takes at
-// least the old lease: all pods have to know of it first, and if one does not within a minute, nothing is changed and the
-// error names it. A shorter lease is refused while a pod has a StaleAfter, or a cache that serves on, of more than 0.9 of it.
+// A longer lease applies to confirmations at once. It allows a longer StaleAfter only when SetPodLease returns. That
+// takes at least the old lease, because all pods have to know the new one first. If a pod does not within a minute,
+// nothing is changed and the error names the pod. A shorter lease is refused while the StaleAfter of any pod, or of a
+// cache that serves stale values, is more than 0.9 of it.
 func SetPodLease(ctx context.Context, pool *pgxpool.Pool, schema string, lease time.Duration) error {
 	if schema == "" {
 		schema = DefaultSchema

@@ -12,43 +12,44 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
 
-// Pod is one running bus as the database knows it.
+// Pod is a running bus as recorded in the database.
 type Pod struct {
 	ID      string
 	Name    string
 	Version string        // of the application
 	State   string        // as of the last beat
-	Started time.Time     // on the database's clock; a pod that was paused has not started anew
+	Started time.Time     // on the database's clock; a pause of the pod does not change it
 	Up      time.Duration // since Started
-	Age     time.Duration // since the last beat; a pod that is alive beats once per BeatInterval
-	Synced  bool          // it is in the same epoch as this pod
-	// Behind is how many transaction ids its position is behind this pod's, as of its last beat; 0 if not Synced.
+	Age     time.Duration // since the last beat; a running pod beats once per BeatInterval
+	Synced  bool          // the pod is in the same epoch as this pod
+	// Behind is how many transaction ids the pod's position was behind this pod's at its last beat; 0 if not Synced.
 	Behind uint64
 }
 
-// DepartedPod is a bus that is gone.
+// DepartedPod is a pod that has ended.
 type DepartedPod struct {
 	Pod // as of its last beat
 
-	// Lost reports whether its row was taken away a pod lease after its last beat. Otherwise it ended in order.
+	// Lost reports whether the pod's row was removed a pod lease after its last beat. Otherwise the pod ended in
+	// order.
 	Lost bool
 }
 
-// Cluster is all buses of a schema, those that have gone lately included.
+// Cluster lists the pods of a schema, including those that ended recently.
 type Cluster struct {
 	Pods     []Pod         // by name; this one included
 	Departed []DepartedPod // by name
 }
 
-// Pods lists all pods of the schema, this one included, by name. Dead pods stay listed until they are reaped, a pod
-// lease after their last beat. It reads through the pool.
+// Pods returns all pods of the schema, including this one, sorted by name. A dead pod is listed until its row is
+// removed, a pod lease after its last beat. It is one query through the pool.
 func (p *Postgres) Pods(ctx context.Context) ([]Pod, error) {
 	c, err := p.Cluster(ctx, 0)
 	return c.Pods, err
 }
 
-// Cluster is Pods together with those that have gone within a time, at most an hour: pods that ended in order, and pods
-// that were lost, such as by a crash. It is one query through the pool.
+// Cluster returns the running pods, as Pods does, and the pods that have ended within the given time, at most an
+// hour: in order, or lost, for example in a crash. It is one query through the pool.
 func (p *Postgres) Cluster(ctx context.Context, within time.Duration) (Cluster, error) {
 	rows, err := p.pool.Query(ctx, p.sql.pods, within.Seconds())
 	if err != nil {

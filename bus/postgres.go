@@ -16,8 +16,8 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/ownconn"
 )
 
-// Postgres is the bus over Postgres. Make it with NewPostgres, run it with Run. All methods are safe for concurrent use
-// by any goroutine.
+// Postgres is the bus over Postgres. Make it with [NewPostgres] and call [Postgres.Run], or let [Open] do both. All
+// methods are safe for concurrent use.
 type Postgres struct {
 	*env
 	pool        *pgxpool.Pool
@@ -38,9 +38,9 @@ type Postgres struct {
 
 var _ Bus = (*Postgres)(nil)
 
-// NewPostgres makes a bus over the database of a pool. It starts nothing and does no I/O; cfg is copied, nil is fine.
-// The bus never closes the pool, and takes from it only for Publish and Begin. The error is ErrConfig and names the
-// field.
+// NewPostgres returns a bus on the database of a pool. It starts nothing and does no I/O. cfg is copied, and may be
+// nil. The bus never closes the pool, and uses it only for Publish, for transactions and for queries such as Pods.
+// The error is [ErrConfig] and names the field.
 func NewPostgres(pool *pgxpool.Pool, cfg *Config) (*Postgres, error) {
 	c := cfg.withDefaults()
 	if pool == nil {
@@ -80,8 +80,8 @@ func NewPostgres(pool *pgxpool.Pool, cfg *Config) (*Postgres, error) {
 // ID returns the random id of this pod.
 func (p *Postgres) ID() string { return p.env.ID() }
 
-// Ready is closed when the bus is for the first time proven to be in sync, and stays so: Live, or Polling. It is never
-// closed if Run cannot start, so wait for the end of Run as well:
+// Ready returns a channel that is closed when the bus is first proven to be in sync (Live or Polling). It stays open
+// if Run cannot start, so wait for the end of Run as well:
 //
 //	ended := make(chan error, 1)
 //	go func() { ended <- b.Run(ctx) }()
@@ -92,24 +92,23 @@ func (p *Postgres) ID() string { return p.env.ID() }
 //	}
 func (p *Postgres) Ready() <-chan struct{} { return p.health.ready }
 
-// Subscribe implements Bus. It works before, during and after Run; before and after, only what is published through
-// this bus arrives.
+// Subscribe implements [Bus]. It works before, during and after Run. Before and after Run only the events that are
+// published through this bus arrive.
 func (p *Postgres) Subscribe(topic string, s Subscriber) (unsubscribe func()) {
 	return p.registry.subscribe(topic, s)
 }
 
-// Fresh implements Bus: one atomic load and one reading of the clock.
+// Fresh implements [Bus]. It takes one atomic load and one reading of the clock.
 func (p *Postgres) Fresh() bool { return p.health.isFresh() }
 
 // State implements Bus.
 func (p *Postgres) State() State { return p.health.current() }
 
-// WatchState returns a channel that holds the newest state: the present one at once, then each change. It is a level,
-// not a history: a slow receiver misses what lay between, never the last one. Call stop when done with it; the channel
-// is not closed.
+// WatchState returns a channel that holds the newest state: first the current one, then each change. A slow receiver
+// misses states in between, but never the last one. Call stop when done. The channel is not closed.
 func (p *Postgres) WatchState() (states <-chan State, stop func()) { return p.watchers.add() }
 
-// Stats is a snapshot of counts and state.
+// Stats returns the current counts and state.
 func (p *Postgres) Stats() Stats {
 	s := p.stats.snapshot()
 	s.State = p.State()
@@ -120,17 +119,18 @@ func (p *Postgres) Stats() Stats {
 	return s
 }
 
-// Resets returns the last resets of all subscribers, the newest first, at most 16.
+// Resets returns the last resets of all subscribers, at most 16, newest first.
 func (p *Postgres) Resets() []ResetRecord { return p.stats.resetLog.recent() }
 
-// Topics returns the topics that are subscribed to, by name.
+// Topics returns the topics that have subscribers, sorted by name.
 func (p *Postgres) Topics() []TopicStats { return p.registry.stat() }
 
-// Run connects, keeps the caches coherent until ctx ends, and returns when all it started has ended; it waits at most a
-// few seconds for subscribers that do not return. It rides over every outage of the database. It returns nil when ctx
-// ends; an error only at the start, for what trying again cannot mend: a missing or old schema (ErrSchema), a refused
-// password, a missing database, a missing privilege or rows hidden by row level security (ErrPrivilege). The error is
-// logged as well, with its remedy, since a program that ignores it runs on without caches. A second call is ErrRunning.
+// Run connects and keeps the caches coherent until ctx ends. It returns when all its goroutines have ended; for
+// subscribers that do not return it waits at most a few seconds. It survives every outage of the database. It returns
+// nil when ctx ends, and an error only at the start, for permanent errors: a missing or old schema ([ErrSchema]), a
+// missing privilege or rows hidden by row level security ([ErrPrivilege]), a rejected password, a missing database.
+// It also logs the error with a remedy, because a program that ignores it runs without caches. A second call returns
+// [ErrRunning].
 func (p *Postgres) Run(ctx context.Context) (err error) {
 	if !p.started.CompareAndSwap(false, true) {
 		return ErrRunning

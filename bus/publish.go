@@ -8,8 +8,8 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/wire"
 )
 
-// Publish implements Bus. It works whether or not Run does: the event is in the log when it returns nil, and if this
-// bus does not announce it, the sweep of another pod does.
+// Publish implements [Bus]. It works whether or not Run does: when it returns nil the event is in the log, and if
+// this bus does not announce it, the sweep of another pod does.
 func (p *Postgres) Publish(ctx context.Context, events ...Event) (Receipt, error) {
 	gathered, err := gather(events, p.cfg.MaxKeys)
 	if err != nil || len(gathered) == 0 {

@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// Receipt identifies a committed transaction that published something. It can travel as text to other processes. The
-// zero Receipt stands for "nothing was published".
+// Receipt identifies a committed transaction that published something. It can be passed to other processes as text.
+// The zero Receipt means that nothing was published.
 type Receipt struct {
 	epoch string // the epoch this pod stood in when the transaction began, empty if it stood in none
 	xid   uint64 // 0 if the answer of the commit was lost
 }
 
-// IsZero says whether nothing was published.
+// IsZero reports whether nothing was published.
 func (r Receipt) IsZero() bool { return r == Receipt{} }
 
-// String is "epoch:xid".
+// String returns "epoch:xid".
 func (r Receipt) String() string {
 	if r.IsZero() {
 		return ""
@@ -27,7 +27,7 @@ func (r Receipt) String() string {
 // MarshalText implements encoding.TextMarshaler.
 func (r Receipt) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-// UnmarshalText implements encoding.TextUnmarshaler; empty text is the zero Receipt.
+// UnmarshalText implements encoding.TextUnmarshaler. Empty text is the zero Receipt.
 func (r *Receipt) UnmarshalText(text []byte) error {
 	if len(text) == 0 {
 		*r = Receipt{}

@@ -17,10 +17,10 @@ var (
 	_ hook.Statements = insider{}
 )
 
-// Internal is for this module alone: nobody else can name its parameter.
+// Internal is for this module: other modules cannot name the type of its parameter.
 func (p *Postgres) Internal(hook.Token) hook.Source { return insider{p} }
 
-// Internal is for this module alone: nobody else can name its parameter.
+// Internal is for this module: other modules cannot name the type of its parameter.
 func (l *Local) Internal(hook.Token) hook.Source { return localInsider{l} }
 
 // insider is a bus as this module's own caches, stores and fault tests see it.
@@ -56,9 +56,10 @@ func (i insider) Position() (epoch string, applied position.Snapshot, ok bool) {
 	return "", position.Snapshot{}, false
 }
 
-// Applied says whether this pod has applied the events of a receipt, of whatever pod: what its caches answer from now on
-// is from after them. False also if that is not known: the receipt is of another epoch or of a commit whose answer was
-// lost. The zero Receipt is applied. It takes one atomic load.
+// Applied reports whether this pod has applied the events of a receipt of any pod. If so, everything that its caches
+// return from now on is from after the events. It returns false if that is not known, because the receipt is from
+// another epoch or from a commit with an unknown outcome. It returns true for the zero Receipt. It takes one atomic
+// load.
 func (p *Postgres) Applied(r Receipt) bool {
 	epoch, applied, ok := insider{p}.Position()
 	return r.IsZero() || ok && r.xid != 0 && r.epoch == epoch && applied.Sees(r.xid)
@@ -85,7 +86,7 @@ func (i localInsider) Position() (epoch string, applied position.Snapshot, ok bo
 	return i.l.epoch, position.Snapshot{Xmin: next, Xmax: next}, true
 }
 
-// Applied says whether the receipt is one of this bus.
+// Applied reports whether the receipt is from this bus.
 func (l *Local) Applied(r Receipt) bool {
 	return r.IsZero() || r.epoch == l.epoch && r.xid != 0 && r.xid <= l.xid.Load()
 }

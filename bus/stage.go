@@ -13,21 +13,21 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 )
 
-// PgxExecer is a transaction of the caller's on pgx: a pgx.Tx, a connection that is in a transaction, or what a library
-// runs its statements on.
+// PgxExecer is a pgx transaction of the caller: a pgx.Tx, a connection that is in a transaction, or what a library
+// runs the statements of a transaction on.
 type PgxExecer interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// SQLExecer is a transaction of the caller's on database/sql: a *sql.Tx, a *sql.Conn that is in a transaction, or what a
-// library such as GORM runs its statements on.
+// SQLExecer is a database/sql transaction of the caller: a *sql.Tx, a *sql.Conn that is in a transaction, or what a
+// library such as GORM runs the statements of a transaction on.
 type SQLExecer interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// Staged is events that were written to the log in a transaction that somebody else commits. Call Committed after a
-// successful commit. Who forgets it, or dies before, loses nothing: the events are in the log with the data, and the
-// sweep announces them.
+// Staged is the result of staging events in a transaction that other code commits. Call Committed after a successful
+// commit. If the process forgets that, or dies before, nothing is lost: the events are in the log with the data, and
+// the sweep announces them.
 type Staged struct {
 	bus    *Postgres
 	local  *Local // instead of bus, with no xid, first and epoch
@@ -37,8 +37,8 @@ type Staged struct {
 	epoch  string
 }
 
-// Committed drops the keys from this pod's own caches, has the events announced, and returns the receipt. Calling it
-// although the transaction was rolled back does no harm; it must not be called before the commit.
+// Committed drops the keys from this pod's own caches, announces the events, and returns the receipt. It must not be
+// called before the commit. After a rollback it does no harm.
 func (s *Staged) Committed() Receipt {
 	if s == nil || len(s.events) == 0 {
 		return Receipt{}
@@ -51,12 +51,12 @@ func (s *Staged) Committed() Receipt {
 	return r
 }
 
-// Stage writes events to the log in a pgx transaction of the caller's. It takes one round trip. A bad event is an error
-// before anything is sent, and without events nothing is sent. Events must become visible together with the data, so a
-// pool, or a connection that is in no transaction, is refused with ErrNotInTransaction.
+// Stage writes events to the log in a pgx transaction of the caller. It takes one round trip. An invalid event is an
+// error before anything is sent. Without events it sends nothing. Events must become visible together with the data,
+// so Stage returns [ErrNotInTransaction] for a pool and for a connection that is not in a transaction.
 //
-// For a db that is neither a pgx.Tx nor a connection of pgx' own, Stage needs a second round trip, to check that both run
-// in one transaction.
+// If db is neither a pgx.Tx nor a connection of pgx itself, Stage needs a second round trip to check that both
+// statements run in one transaction.
 func (p *Postgres) Stage(ctx context.Context, db PgxExecer, events ...Event) (*Staged, error) {
 	return p.stage(events, pgxTransaction(db), func(query string, args ...any) (text string, err error) {
 		err = db.QueryRow(ctx, query, args...).Scan(&text)
@@ -64,8 +64,8 @@ func (p *Postgres) Stage(ctx context.Context, db PgxExecer, events ...Event) (*S
 	})
 }
 
-// StageSQL is Stage for database/sql. Whatever is not a *sql.Tx takes the second round trip, and a *sql.DB is refused. The
-// driver must take Postgres' own placeholders, $1, as those of pgx and pq do.
+// StageSQL is Stage for database/sql. It refuses a *sql.DB, and needs the second round trip for everything but a
+// *sql.Tx. The driver must accept Postgres's own placeholders, $1, as those of pgx and pq do.
 func (p *Postgres) StageSQL(ctx context.Context, db SQLExecer, events ...Event) (*Staged, error) {
 	return p.stage(events, sqlTransaction(db), func(query string, args ...any) (text string, err error) {
 		err = db.QueryRowContext(ctx, query, args...).Scan(&text)

@@ -6,45 +6,46 @@ import (
 	"time"
 )
 
-// Stats is a snapshot of what a bus has done and how it stands. Counts are since New.
+// Stats is a snapshot of the counts and the state of a bus. Counts start at zero when the bus is made.
 type Stats struct {
 	State      State
-	Epoch      string        // short form of the epoch, empty for none
-	FreshAge   time.Duration // since the newest proven beat was sent; negative if nothing is proven
+	Epoch      string        // short form of the log's epoch, "" if not known
+	FreshAge   time.Duration // since the newest proven beat was sent; negative without a proof
 	Pods       int           // pods of this schema, as of the last beat
 	Pending    int           // events waiting to be announced
-	LastError  string        // of connecting or of a statement; empty after a success
-	Published  int64         // events published here
+	LastError  string        // of connecting or of a statement; "" after a success
+	Published  int64         // events published through this bus
 	Announced  int64         // events this pod announced after its own commits
-	Swept      int64         // events of all pods that nobody had announced, found and announced by this pod
-	Received   int64         // events received through the channel
+	Swept      int64         // unannounced events of all pods that this pod's sweeps found and announced
+	Received   int64         // events received as notifications
 	CaughtUp   int64         // events read from the log
 	Notifies   int64         // NOTIFY statements sent
 	Marks      int64         // marks sent
 	Sweeps     int64         // sweep reads
-	Beats      int64         // beats answered
-	Gaps       int64         // difference reads because something may have been missed
-	Polls      int64         // difference reads because notifications do not arrive
+	Beats      int64         // beats that returned
+	Gaps       int64         // reads of the difference because events may have been missed
+	Polls      int64         // reads of the difference because notifications do not arrive
 	Reconnects int64         // connections made after the first, of both kinds
 	Resets     int64         // resets of all subscribers
 	Overflows  int64         // queues that were full and became a reset
 	Panics     int64         // panics of subscribers
-	Malformed  int64         // payloads on our channel that are not ours
-	Forged     int64         // payloads of our epoch with a bad authentication code
+	Malformed  int64         // payloads on the channel that this library did not write
+	Forged     int64         // payloads of this epoch with a wrong authentication code
 	Unknown    int64         // payloads of another version or epoch
-	Unreadable int64         // events in the log that cannot be read: bad keys count as the whole topic, a bad topic or transaction as nothing
+	Unreadable int64         // invalid events in the log: bad keys count as the whole topic, a bad topic or transaction id is ignored
 	Dropped    int64         // own announcements left to the sweep
 	Pruned     int64         // events deleted from the log
 	Reaped     int64         // rows of dead pods deleted
 	Uncertain  int64         // commits whose outcome is unknown
 	Statements int64         // statements sent on the bus' own connections
-	// Transitions are changes of State, as WatchState tells them.
+	// Transitions counts changes of State.
 	Transitions int64
-	LastReset   Reason // reason of the last reset, empty for none
-	// QueueUsage is how full the server's notification queue is, from 0 to 1, as of the last beat.
+	LastReset   Reason // "" if there was none
+	// QueueUsage is the fill level of the server's notification queue at the last beat, from 0 to 1.
 	QueueUsage float64
-	// LogRows is about how many events the log holds, and LogOldest how old the oldest of them is. The pod that sweeps
-	// measures that, a few times per Retention / 15; for the others, and before, both are negative.
+	// LogRows is the approximate number of events in the log, and LogOldest the age of the oldest. The pod that
+	// sweeps measures them several times per Retention/15. On other pods, and before the first measurement, both are
+	// negative.
 	LogRows   int64
 	LogOldest time.Duration
 }

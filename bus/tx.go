@@ -14,11 +14,12 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/lazytx"
 )
 
-// Tx is a transaction that publishes what it invalidates when it commits, and nothing when it does not. It is a pgx.Tx
-// and, like one, for one goroutine at a time. Begin on it makes a savepoint whose invalidations share its fate.
+// Tx is a transaction that publishes its invalidations when it commits, and nothing otherwise. It implements pgx.Tx
+// and must not be used concurrently. Begin on it makes a savepoint; rolling back to it discards the savepoint's
+// invalidations, too.
 //
-// Invalidations cost no round trip: Commit sends the log row and the COMMIT as one pipeline. When Commit returns nil,
-// this pod's own caches have dropped the keys, or have them at hand in their queues.
+// Invalidations cost no round trip: Commit sends the log row and the COMMIT in one pipeline. When Commit returns nil,
+// this pod's own caches have dropped the keys, and its other subscribers have the event in their queues.
 type Tx struct {
 	bus    *Postgres
 	conn   *pgxpool.Conn
@@ -33,13 +34,13 @@ type Tx struct {
 
 var _ pgx.Tx = (*Tx)(nil)
 
-// Begin begins a transaction on a connection of the pool. BEGIN itself is sent together with the first statement, or with
-// COMMIT if there is none, so an error of BEGIN comes from there, and now() is the time of the first statement. What goes
-// with BEGIN are Exec with arguments, Query and QueryRow, unless the pool uses the simple protocol; everything else sends
-// it first.
+// Begin begins a transaction on a connection of the pool. BEGIN is sent together with the first statement, or with
+// COMMIT if there is none. So an error of BEGIN comes from there, and now() is the time of the first statement. BEGIN
+// can travel with Exec with arguments, Query and QueryRow, unless the pool uses the simple protocol; everything else
+// sends it separately.
 func (p *Postgres) Begin(ctx context.Context) (*Tx, error) { return p.BeginTx(ctx, pgx.TxOptions{}) }
 
-// BeginTx begins a transaction with options.
+// BeginTx is Begin with options.
 func (p *Postgres) BeginTx(ctx context.Context, options pgx.TxOptions) (*Tx, error) {
 	conn, err := p.pool.Acquire(ctx)
 	if err != nil {
@@ -62,8 +63,9 @@ func (p *Postgres) BeginTx(ctx context.Context, options pgx.TxOptions) (*Tx, err
 	return t, nil
 }
 
-// TxFrom returns the bus' transaction behind a pgx.Tx, so that code which is passed a transaction can invalidate in it.
-// The pgx.Tx is a transaction or savepoint of a bus, or wraps one and returns it from a method Unwrap() pgx.Tx.
+// TxFrom returns the bus transaction behind a pgx.Tx, so that code that receives a transaction can invalidate in it.
+// tx is a transaction or savepoint of a bus, or a wrapper with a method Unwrap() pgx.Tx that returns one. Otherwise
+// TxFrom returns false.
 func TxFrom(tx pgx.Tx) (*Tx, bool) {
 	for tx != nil {
 		if t, ok := tx.(*Tx); ok {
@@ -78,8 +80,8 @@ func TxFrom(tx pgx.Tx) (*Tx, bool) {
 	return nil, false
 }
 
-// Invalidate is Tx.Invalidate for code that has a pgx.Tx: a transaction of a bus, or a savepoint in one. For any other
-// transaction it returns ErrForeignTx.
+// Invalidate calls [Tx.Invalidate] on a pgx.Tx that is a transaction of a bus or a savepoint in one. For any other
+// transaction it returns [ErrForeignTx].
 func Invalidate(tx pgx.Tx, topic string, keys ...string) error {
 	t, ok := TxFrom(tx)
 	if !ok {
@@ -89,7 +91,7 @@ func Invalidate(tx pgx.Tx, topic string, keys ...string) error {
 	return nil
 }
 
-// InvalidateAll is Invalidate for every key of a topic.
+// InvalidateAll is [Invalidate] for every key of a topic.
 func InvalidateAll(tx pgx.Tx, topic string) error {
 	t, ok := TxFrom(tx)
 	if !ok {
@@ -99,11 +101,11 @@ func InvalidateAll(tx pgx.Tx, topic string) error {
 	return nil
 }
 
-// Invalidate notes that keys of a topic are no longer valid once this transaction has committed. No keys: nothing. The
-// first bad topic or key makes Commit roll back and return the error.
+// Invalidate marks keys of a topic as no longer valid once this transaction has committed. Without keys it is a
+// no-op. An invalid topic or key makes Commit roll back and return the error.
 func (t *Tx) Invalidate(topic string, keys ...string) { t.note(topic, keys, false) }
 
-// InvalidateAll is the same for every key of a topic.
+// InvalidateAll is Invalidate for every key of a topic.
 func (t *Tx) InvalidateAll(topic string) { t.note(topic, nil, true) }
 
 func (t *Tx) note(topic string, keys []string, all bool) {
@@ -119,11 +121,11 @@ func (t *Tx) Refuse(_ hook.Token, err error) {
 	}
 }
 
-// Receipt identifies this transaction after Commit; zero before, after a rollback, if nothing was invalidated, and for
-// savepoints.
+// Receipt returns the receipt of this transaction after Commit. It is zero before, after a rollback, if nothing was
+// invalidated, and for savepoints.
 func (t *Tx) Receipt() Receipt { return t.receipt }
 
-// Begin implements pgx.Tx: it is Savepoint. Invalidate and TxFrom take what it returns.
+// Begin implements pgx.Tx. It is [Tx.Savepoint]; Invalidate and TxFrom accept its result.
 func (t *Tx) Begin(ctx context.Context) (pgx.Tx, error) {
 	sp, err := t.Savepoint(ctx)
 	if err != nil {
@@ -132,8 +134,8 @@ func (t *Tx) Begin(ctx context.Context) (pgx.Tx, error) {
 	return sp, nil
 }
 
-// Savepoint begins a savepoint, which is a transaction within this one. Commit on it releases it, and its invalidations
-// become this transaction's. Rollback goes back to it, and its invalidations vanish.
+// Savepoint begins a savepoint, which is a transaction within this one. Its Commit releases the savepoint and moves
+// its invalidations to this transaction. Its Rollback returns to the savepoint and discards them.
 func (t *Tx) Savepoint(ctx context.Context) (*Tx, error) {
 	if t.closed() {
 		return nil, pgx.ErrTxClosed
@@ -145,7 +147,7 @@ func (t *Tx) Savepoint(ctx context.Context) (*Tx, error) {
 	return &Tx{bus: t.bus, conn: t.conn, inner: inner, scope: t.scope.nest()}, nil
 }
 
-// Rollback ends the transaction, or goes back to the savepoint. After the end it returns pgx.ErrTxClosed.
+// Rollback ends the transaction, or returns to the savepoint. After the end it returns pgx.ErrTxClosed.
 func (t *Tx) Rollback(ctx context.Context) error {
 	if t.closed() {
 		return pgx.ErrTxClosed
@@ -224,8 +226,8 @@ func (t *Tx) Prepare(ctx context.Context, name, sql string) (*pgconn.StatementDe
 	return t.inner.Prepare(ctx, name, sql)
 }
 
-// Conn implements pgx.Tx. It sends BEGIN if that was not done yet, and closes the connection if that fails. The connection
-// must not be used after the transaction has ended.
+// Conn implements pgx.Tx. It sends BEGIN if that was not sent yet, and closes the connection if that fails. The
+// connection must not be used after the end of the transaction.
 func (t *Tx) Conn() *pgx.Conn { return t.inner.Conn() }
 
 // closedRows are the rows of a transaction that has ended.

@@ -23,7 +23,7 @@ func TestOracle_CanFail(t *testing.T) {
 	}{
 		"the newest":                       {version: 3, sent: 500, verdict: current},
 		"before it was superseded":         {version: 1, sent: 9, verdict: current},
-		"sent as the commit returned":  {version: 1, sent: 10, verdict: current},
+		"sent as the commit returned":      {version: 1, sent: 10, verdict: current},
 		"a moment after":                   {version: 1, sent: 11, verdict: stale, age: time.Millisecond},
 		"at the bound":                     {version: 1, sent: 110, verdict: stale, age: bound},
 		"beyond the bound":                 {version: 1, sent: 111, verdict: violation, age: bound + time.Millisecond},
