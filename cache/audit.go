@@ -17,16 +17,17 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
-// AuditConfig is how RunAudit samples.
+// AuditConfig configures [Cache.RunAudit].
 type AuditConfig[V any] struct {
-	// Rate is how many entries are compared per second. Each costs a load, which is neither shared nor stored. Defaults to
-	// DefaultAuditRate.
+	// Rate is how many entries are compared per second. Each comparison costs a load, which is neither shared nor
+	// stored. Defaults to DefaultAuditRate.
 	Rate float64
-	// Equal says whether two values are the same. Set it if values hold what differs from load to load, or if comparing is
-	// slow. Defaults to the bytes of Config.Codec if Tier is set, else reflect.DeepEqual.
+	// Equal reports whether two values are the same. Set it if values contain parts that differ between loads, or if
+	// comparing is slow. Defaults to comparing the bytes of Config.Codec if Tier is set, and to reflect.DeepEqual
+	// otherwise.
 	Equal func(held, read V) bool
-	// OnStale is told of each entry that was stale beyond a bound, from RunAudit's goroutine. May be nil: there is a log
-	// line, too.
+	// OnStale is called for each entry that was stale for longer than a bound, by RunAudit's goroutine. Defaults to
+	// nil: such entries are only counted and logged.
 	OnStale func(Finding)
 }
 
@@ -48,31 +49,31 @@ func (a *AuditConfig[V]) validate() error {
 	return nil
 }
 
-// Finding is an entry that differed from the database for longer than a bound, while it could have been served.
+// Finding is an entry that could have been served while it differed from the database for longer than a bound.
 type Finding struct {
 	Topic string
-	// KeyHash is the beginning of the SHA-256 of the key's text.
+	// KeyHash is the first part of the SHA-256 of the key's text.
 	KeyHash string
 	Bound   time.Duration
-	// Since is when the difference was first seen.
+	// Since is when the difference was first found.
 	Since time.Time
-	// Invalidated is when an event last named the key or the whole topic here, zero if none is remembered.
+	// Invalidated is when an event last named the key or the whole topic on this pod; zero if none is remembered.
 	Invalidated time.Time
 	// XIDs are the transactions of the remembered events.
 	XIDs []uint64
 }
 
-// AuditStats counts what the auditor saw.
+// AuditStats counts the results of the auditor.
 type AuditStats struct {
 	Checks  int64                   // entries compared
-	Skipped int64                   // entries that went or could not be read again
-	Stale   map[time.Duration]int64 // by bound: entries that differed for longer
+	Skipped int64                   // entries that were removed meanwhile, or could not be loaded again
+	Stale   map[time.Duration]int64 // by bound: entries that differed for longer than it
 }
 
 // auditBounds are how long a difference has to last to be counted: below the first it is the delay of any event.
 var auditBounds = [...]time.Duration{time.Second, 10 * time.Second, 60 * time.Second}
 
-// ErrNoAudit: RunAudit was called without Config.Audit, or twice.
+// ErrNoAudit is returned by RunAudit without Config.Audit, and while RunAudit already runs.
 var ErrNoAudit = errors.New("cache: no audit is configured, or it runs already")
 
 // audit is what RunAudit counts.
@@ -98,13 +99,12 @@ type differing[K comparable, V any] struct {
 	next  int // bound
 }
 
-// RunAudit compares samples of what is held with what the loader reads, until ctx ends, and counts what is stale for
-// longer than 1, 10 and 60 seconds. It is what an operator points at when asked how often the cache is wrong. An entry
-// counts only if it is still the same one after its value was read again, and could be served. The answer is nil
-// when ctx has ended.
+// RunAudit compares sampled entries with what the loader reads, until ctx ends, and counts entries that are stale for
+// longer than 1, 10 and 60 seconds. It measures how often the cache is wrong. An entry counts only if it has not been
+// replaced after its value was read again, and could have been served. RunAudit returns nil when ctx has ended.
 //
-// Listing the keys of a shard to sample from takes its lock for some milliseconds if there are many; that happens once
-// for every 64 samples.
+// Once for every 64 samples it lists the keys of a shard, which locks that shard for some milliseconds if it has many
+// keys.
 func (c *Cache[K, V]) RunAudit(ctx context.Context) error {
 	if c.cfg.Audit == nil || c.audit.running.Swap(true) {
 		return ErrNoAudit

@@ -16,8 +16,8 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
 
-// Cache holds what a loader reads, until an event on its topic says that it is no longer valid. All methods are safe for
-// concurrent use. It is a prometheus.Collector.
+// Cache keeps the values that a loader has read, until an event on its topic invalidates them. All methods are safe
+// for concurrent use. It is a prometheus.Collector.
 type Cache[K comparable, V any] struct {
 	bus    bus.Bus
 	topic  string
@@ -64,11 +64,12 @@ type Cache[K comparable, V any] struct {
 	working     workers
 }
 
-// New makes a cache for a topic of a bus and subscribes it. It does no I/O. Two caches may share a topic, on one bus, too:
-// each is told of all its events.
+// New returns a cache for a topic of a bus and subscribes it. It does no I/O. A nil cfg uses the defaults. Several
+// caches may share a topic, even on one bus: each gets all of its events. Call Close when the cache is no longer
+// used. The error is [ErrConfig] and names the argument or field.
 //
-// On a bus that is not of this module only Fresh is known: StaleOnError, ServeFor and a Tier are errors there, and values
-// from a standby are not stored.
+// On a bus that is not from this module only Fresh is known. Then StaleOnError, ServeFor and Tier are errors, and
+// values from a standby are not stored.
 func New[K comparable, V any](b bus.Bus, topic string, load Loader[K, V], cfg *Config[K, V]) (*Cache[K, V], error) {
 	begun := time.Now()
 	c := &Cache[K, V]{bus: b, topic: topic, cfg: cfg.withDefaults(), loader: load, start: elapsed.At(begun)}
@@ -178,12 +179,12 @@ func (c *Cache[K, V]) attach() error {
 	return nil
 }
 
-// Topic is what the cache is called on the wire.
+// Topic returns the cache's topic on the bus.
 func (c *Cache[K, V]) Topic() string { return c.topic }
 
-// Close ends the subscription, cancels loads under way, and drops all that is held. It returns when their goroutines
-// have ended, or after LoadTimeout, at most ten seconds, with an error: a loader that ignores its context cannot be ended.
-// Whoever waits for a load gets ErrClosed, as do all later reads. Calling it again does nothing.
+// Close ends the subscription, cancels running loads, and drops all entries. It returns when the goroutines of the
+// loads have ended, or with an error after LoadTimeout, at most ten seconds: a loader that ignores its context cannot
+// be ended. Waiting readers get ErrClosed, and so do all later reads. A second Close is a no-op.
 func (c *Cache[K, V]) Close() error {
 	if c.closed.Swap(true) {
 		return nil

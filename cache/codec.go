@@ -5,15 +5,15 @@ import (
 	"fmt"
 )
 
-// Codec turns values into bytes for a tier and back. Unmarshal gets what Marshal made, possibly of an older version of the
-// program: an error is a miss.
+// Codec converts values to bytes for a tier, and back. Unmarshal gets what Marshal returned, possibly in an older
+// version of the program. An error of Unmarshal counts as a miss.
 type Codec[V any] interface {
 	Marshal(v V) ([]byte, error)
 	Unmarshal(data []byte) (V, error)
 }
 
-// NamedCodec is a Codec with a name, which becomes a part of the keys in the tier: values of one codec are not given to another.
-// Of a codec without a name that is its Go type.
+// NamedCodec is a [Codec] with a name. The name is a part of the keys in the tier, so that values of one codec are
+// not passed to another. For a codec without a name it is the Go type.
 type NamedCodec interface{ CodecName() string }
 
 func codecName[V any](c Codec[V]) string {
@@ -23,7 +23,7 @@ func codecName[V any](c Codec[V]) string {
 	return fmt.Sprintf("%T", c)
 }
 
-// JSON is the codec of encoding/json.
+// JSON returns the codec that uses encoding/json.
 func JSON[V any]() Codec[V] { return jsonCodec[V]{} }
 
 type jsonCodec[V any] struct{}

@@ -9,16 +9,17 @@ import (
 	"sync"
 )
 
-// Limits of Compressed.
+// Limits of [Compressed].
 const (
-	// MaxInflated is the most bytes that a compressed value may become. A larger one is an error of Marshal and Unmarshal.
+	// MaxInflated is the maximum size of a decompressed value in bytes. Marshal and Unmarshal return an error for a
+	// larger one.
 	MaxInflated = 64 << 20
 
 	leastCompressed = 256 // smaller values stay as they are
 )
 
-// Compressed makes a codec whose bytes are compressed (DEFLATE, at its quickest setting), if that makes them smaller and
-// there are more than a few. It pays where the tier's memory or the network is what costs.
+// Compressed returns a codec that compresses the bytes of another (DEFLATE, fastest level) if that makes them
+// smaller. It is for tiers where memory or network is the bottleneck.
 func Compressed[V any](codec Codec[V]) Codec[V] { return compressed[V]{codec} }
 
 type compressed[V any] struct{ Codec[V] }

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The defaults of Config.
+// The defaults of [Config].
 const (
 	DefaultSize                    = 10_000
 	DefaultTTL                     = 10 * time.Minute
@@ -29,141 +29,144 @@ const (
 	DefaultTierInvalidationHistory = 65_536
 )
 
-// Forever is a TTL that never ends.
+// Forever is a duration without end, for example for Config.TTL.
 const Forever = time.Duration(math.MaxInt64)
 
-// MaxKeyLen is the longest string form of a key or a tag, in bytes; with the mark of a tag, or of a key that looks like
-// one, it is two bytes less.
+// MaxKeyLen is the maximum length of the text of a key or tag, in bytes. For a tag, and for a key that begins with
+// "~", it is two bytes less.
 const MaxKeyLen = 1024
 
-// Config is how a cache works. The zero value, and nil, is a good one for keys that are strings, integers, UUIDs or byte
-// arrays.
+// Config configures a [Cache]. A nil or zero Config uses the defaults, which suit keys that are strings, integers,
+// UUIDs or byte arrays.
 type Config[K comparable, V any] struct {
-	// Size is how many values are kept at most. It is split over shards, which a hash of the key picks, so with many keys
-	// some shards are full a few per cent before all are. Defaults to DefaultSize.
+	// Size is the maximum number of values. It is split over shards by a hash of the key, so with many keys some
+	// shards are full when the cache is a few per cent below Size. Defaults to DefaultSize.
 	Size int
-	// Eviction is how the cache decides which value goes when it is full. Defaults to EvictAdaptive; EvictLRU evicts the
-	// least recently used one, which costs every hit a lock.
+	// Eviction is the strategy that chooses which entry to evict. Defaults to EvictAdaptive. EvictLRU evicts the
+	// least recently used entry, at the price of a lock for every hit.
 	Eviction Eviction
 
-	// Cost says how large a value is, in bytes or any other unit. It is called once for every value that is stored.
-	// Needed with MaxCost only.
+	// Cost returns the size of a value, in bytes or any other unit. It is called once for every stored value. Needed
+	// only with MaxCost.
 	Cost func(key K, value V) int64
-	// MaxCost bounds the sum of the costs beside Size, over all shards; while a value is being stored the sum is above it by
-	// that value's cost. A value that costs more than MaxCost alone is not stored, and counted as a refused fill. Zero: no
-	// bound.
+	// MaxCost bounds the sum of the costs, in addition to Size, over all shards. While a value is being stored, the
+	// sum may exceed it by that value's cost. A single value that costs more is not stored, and counted as a refused
+	// fill. Defaults to 0: no bound.
 	MaxCost int64
 
-	// TTL is how long a value is kept at most. Coherence does not need it; it bounds the harm of a writer that publishes
-	// nothing. Defaults to DefaultTTL; Forever switches it off.
+	// TTL is how long a value is kept at most. Coherence does not need it; it bounds the harm of a writer that does
+	// not publish. Defaults to DefaultTTL; Forever switches it off.
 	TTL time.Duration
-	// Jitter shortens each TTL by a random part of up to this fraction, so that what was loaded together is not
-	// loaded anew together. At most 1. Defaults to DefaultJitter; negative switches it off.
+	// Jitter shortens each TTL by a random part, at most this fraction from 0 to 1, so that values that were loaded
+	// together do not expire together. Defaults to DefaultJitter; a negative value switches it off.
 	Jitter float64
 
-	// RefreshAhead is how long before the end of a value's TTL a hit has it loaded again in the background, so that nobody
-	// waits for it; values with a TTL of less than twice as much are left alone. Each value that is read goes on costing one
-	// load per TTL. At most half of TTL. Defaults to nothing: values are kept valid by events, TTLs are long, and a load in
-	// the background has nobody's context and an error that nobody sees.
+	// RefreshAhead is how long before the end of a value's TTL a hit makes the cache load it again in the background,
+	// so that no reader waits for it. Values with a TTL below twice RefreshAhead are excluded. At most half of TTL.
+	// Defaults to 0, off: events keep values valid and TTLs are long, while each refreshed value costs one load per
+	// TTL, with errors that no caller sees.
 	RefreshAhead time.Duration
 
-	// OnEvict is called for each value that is no longer held, such as to count or to close something. It runs in a
-	// goroutine of its own, one call after the other, some time after; a value may still be in use by readers. If it is so
-	// slow that 65,536 values wait, the rest is not reported.
+	// OnEvict is called for each value that was removed, for example to count it or to close a resource. It is called
+	// some time later, one call after the other, in a goroutine of its own. Readers may still use the value. If it is
+	// so slow that 65,536 values wait, the others are not reported. Defaults to nil.
 	OnEvict func(key K, value V, why EvictReason)
 
-	// NegativeTTL is how long it is remembered that a key does not exist. Inserts must invalidate. Defaults to
+	// NegativeTTL is how long the cache remembers that a key does not exist. Inserts must invalidate. Defaults to
 	// DefaultNegativeTTL; NoNegative switches it off.
 	NegativeTTL time.Duration
-	// NegativeSize is how many absent keys are remembered at most, apart from Size, so that asking for many keys that do
-	// not exist does not push out those that do. Defaults to a quarter of Size, at least one.
+	// NegativeSize is the maximum number of remembered absent keys. It is separate from Size, so that reads of many
+	// absent keys do not evict values. Defaults to a quarter of Size, at least one.
 	NegativeSize int
-	// NoNegative: that a key does not exist is not remembered.
+	// NoNegative switches off remembering that keys do not exist. Defaults to false.
 	NoNegative bool
 
-	// KeyColumn is the type of the column that keys stand for, as Postgres names it: bigint, text, uuid, bytea, character(4).
-	// If it is set, New returns an error for a type of keys that cannot be read from such a column, as triggers and SQL
-	// write them. Keys that are strings need it for columns whose values have several texts: bytea, which some sessions
-	// print in the escape format, and character(n), which loses its padding in a cast to text. Defaults to nothing: not
+	// KeyColumn is the Postgres type of the column that keys stand for: bigint, text, uuid, bytea, character(4). If
+	// it is set, New returns an error for a key type that cannot be read from the texts that triggers and SQL write
+	// for such a column. String keys need it for columns whose values have several texts: bytea, which some sessions
+	// print in the escape format, and character(n), which loses its padding in a cast to text. Defaults to "": not
 	// checked.
 	KeyColumn string
-	// KeyString is the text of a key in events and tiers. Needed for keys that are no strings, integers, byte arrays, or
-	// byte arrays that marshal to text. Equal keys must give equal texts, and other keys other texts: an event that names a text
-	// invalidates all keys that have it, and a tier keeps the value of only one of them. Use JoinKey for keys of several
-	// parts: with "a"+":"+"b" one key's parts can give the text of another's.
+	// KeyString returns the text of a key in events and tiers. Needed for keys that are not strings, integers, byte
+	// arrays, or byte arrays that marshal to text. Equal keys must have equal texts, and different keys different
+	// ones: an event invalidates all keys with its text, and a tier keeps one value per text. Use JoinKey for keys of
+	// several parts, because "a"+":"+"b" can give two keys the same text.
 	KeyString func(K) string
-	// ParseKey is the inverse of KeyString. Without it the cache keeps the text of every key beside it, which takes memory.
-	// It is called with whatever others send on the topic.
+	// ParseKey is the inverse of KeyString. Without it the cache stores the text of every key, which takes memory. It
+	// is called with every text that arrives on the topic.
 	ParseKey func(string) (K, error)
 
-	// Clone copies a value for a caller that may change it. Without it values are shared: nobody may change what Get
-	// returned.
+	// Clone copies a value for a reader that may change it. Defaults to nil: readers share values and must not change
+	// them.
 	Clone func(V) V
 
-	// WhenStale says what becomes of reads while the bus is not fresh. Defaults to Bypass().
+	// WhenStale says how reads work while the bus is not fresh. Defaults to Bypass().
 	WhenStale Policy
-	// StaleOnError is for how long after the bus has ceased to be fresh, and after a value's TTL has ended, it is
-	// still served if loading it anew fails. Defaults to nothing.
+	// StaleOnError is how long a value is still served if loading it again fails, counted from when the bus ceased to
+	// be fresh and from the end of the value's TTL. Defaults to 0, off.
 	StaleOnError time.Duration
 
-	// SoftTimeout is how long a reader waits for a load if StaleOnError allows serving what is held: then it gets that,
-	// and the load goes on. It helps when the database does not fail but hang. Defaults to DefaultSoftTimeout; Forever
-	// switches it off. Without StaleOnError it does nothing.
+	// SoftTimeout is how long a reader waits for a load if StaleOnError allows the old value: then it gets that
+	// value, and the load continues. It is for a database that hangs instead of failing. Without StaleOnError it has
+	// no effect. Defaults to DefaultSoftTimeout; Forever switches it off.
 	SoftTimeout time.Duration
-	// FailureBackoff is how long after a failed load of a key its readers get the same error, or what StaleOnError allows,
-	// without another load. It doubles with each failure in a row, up to five seconds. An invalidation of the key ends it,
-	// and GetFresh does not wait for it. Defaults to DefaultFailureBackoff; negative switches it off.
+	// FailureBackoff is how long after a failed load of a key its readers get the same error, or a value that
+	// StaleOnError allows, without another load. It doubles with each failure in a row, up to five seconds. An
+	// invalidation of the key ends it, and GetFresh ignores it. Defaults to DefaultFailureBackoff; a negative value
+	// switches it off.
 	FailureBackoff time.Duration
 
 	// LoadTimeout bounds each call of the loader, from its start. Defaults to DefaultLoadTimeout; Forever switches it off.
 	LoadTimeout time.Duration
-	// LoadConcurrency is how many loads run at once; others wait. It keeps a cache that is empty, or a bus that is not
-	// fresh, from taking all the database has: set it below the size of the pool. A batch counts as one, and a load from
-	// within a load as none, if the loader passes its context on. Defaults to DefaultLoadConcurrency.
+	// LoadConcurrency is the maximum number of concurrent loads; others wait. It keeps an empty cache, or a bus that
+	// is not fresh, from overloading the database: set it below the size of the pool. A batch counts as one load, and
+	// a load within a load as none, if the loader passes its context on. Defaults to DefaultLoadConcurrency.
 	LoadConcurrency int
-	// CancelAbandoned ends a load when the last reader that waited for it has left. By default it goes on until its
-	// LoadTimeout and fills the cache: a query that takes longer than its readers' deadlines would otherwise never be
-	// answered. Set it if loads are expensive, and readers seldom come back for the same key.
+	// CancelAbandoned ends a load when its last reader has left. Set it if loads are expensive and readers rarely
+	// come back for the same key. Defaults to false: the load continues until LoadTimeout and fills the cache,
+	// because otherwise a query that takes longer than its readers' deadlines would never succeed.
 	CancelAbandoned bool
-	// LoadContext chooses what a load sees of the context of the reader that began it; other readers share its value.
-	// Whatever it returns, the load has no deadline from it, and sees no transaction or connection in it, as far as their
-	// types show. Return context.Background() with the trace's span in it if loaders read anything else from contexts, such
-	// as a user or a tenant, that is not part of the key. Defaults to the reader's context.
+	// LoadContext returns the context of a load, given that of the reader that began it; other readers share the
+	// result. Whatever it returns, the load does not get a deadline from it, nor a transaction or connection in it
+	// that is recognizable by its type. If loaders read anything else from contexts that is not part of the key, such
+	// as a user or a tenant, return context.Background() with the span of the trace. Defaults to the reader's
+	// context.
 	LoadContext func(ctx context.Context) context.Context
 
-	// NotFound reports whether an error of the loader's says that the key does not exist. ErrNotFound always does. Defaults
-	// to pgx.ErrNoRows and sql.ErrNoRows.
+	// NotFound reports whether an error of the loader means that the key does not exist. ErrNotFound always does.
+	// Defaults to pgx.ErrNoRows and sql.ErrNoRows.
 	NotFound func(err error) bool
 
-	// MaxBatch is how many keys a BatchLoader gets at once. Defaults to DefaultMaxBatch.
+	// MaxBatch is the maximum number of keys for one call of a BatchLoader. Defaults to DefaultMaxBatch.
 	MaxBatch int
 
-	// Name is what metrics call the cache, for several that share a topic. Defaults to the topic.
+	// Name is the name of the cache in metrics, for several caches that share a topic. Defaults to the topic.
 	Name string
 
-	// Tier is a second level behind this one, shared by all pods; nil: none. Its errors are never a caller's.
+	// Tier is a second-level cache that all pods share. Its errors never reach a caller. Defaults to nil: none.
 	Tier Tier
 	// TierTimeout bounds each call of Tier. Defaults to DefaultTierTimeout.
 	TierTimeout time.Duration
-	// Codec is how values become bytes for Tier. Defaults to JSON; see also Compressed.
+	// Codec converts values to bytes for Tier. Defaults to JSON; see also Compressed.
 	Codec Codec[V]
-	// TierVersion is the version of what Codec writes. Values of another one are never read, so while a new version of the
-	// program is rolled out the old one does not read what it does not understand, and the new one no fields that are
-	// missing. Set it if Codec looks at more than the type, and change it with what it writes. Defaults to a hash of V's
-	// shape: the names, types and tags of fields, nested ones included.
+	// TierVersion is the version of the form that Codec writes. Values of another version are never read, so during
+	// the rollout of a new program version, old and new pods do not misread each other's values. Set it if Codec
+	// depends on more than the type, and change it with the form. Defaults to a hash of the names, types and tags of
+	// V's fields, including nested ones.
 	TierVersion string
-	// TierAbsent: that a key does not exist is stored in Tier, too, for NegativeTTL. It is worth it if many pods ask for the
-	// same absent keys, and not if anybody can make up keys: each would be a write. Defaults to false.
+	// TierAbsent stores in Tier, for NegativeTTL, that a key does not exist. It helps if many pods read the same
+	// absent keys, but not if clients can invent keys, because each is a write. Defaults to false.
 	TierAbsent bool
 
-	// InvalidationHistory is how many of the recent invalidations are remembered. Values from a standby or a tier that were read
-	// before the oldest of them are refused. Defaults to DefaultInvalidationHistory, with a Tier to DefaultTierInvalidationHistory.
+	// InvalidationHistory is how many recent invalidations are remembered. A value from a standby or a tier that was
+	// read before the oldest of them is refused. Defaults to DefaultInvalidationHistory, with a Tier to
+	// DefaultTierInvalidationHistory.
 	InvalidationHistory int
 
-	// Audit makes RunAudit possible. Defaults to nil: off.
+	// Audit enables RunAudit. Defaults to nil: off.
 	Audit *AuditConfig[V]
 
-	// Logger takes what has no caller to tell. Defaults to slog.Default().
+	// Logger receives errors that have no caller. Defaults to slog.Default().
 	Logger *slog.Logger
 }
 

@@ -7,52 +7,55 @@ import (
 	"slices"
 )
 
-// Errors of New.
+// Errors of [New].
 var (
-	// ErrConfig: an argument or a Config field has a value that cannot work; the text names it.
+	// ErrConfig is returned when an argument or a Config field has an invalid value. The text names it.
 	ErrConfig = errors.New("cache: invalid configuration")
 )
 
 // Errors of reading.
 var (
-	// ErrNotFound is what a loader returns, as it is or wrapped, for a key that does not exist. It is cached like a value,
-	// for NegativeTTL, so an insert must invalidate, too.
+	// ErrNotFound is what a loader returns, directly or wrapped, for a key that does not exist. It is cached like a
+	// value, for NegativeTTL, so inserts must invalidate, too.
 	ErrNotFound = errors.New("cache: not found")
-	// ErrNotCached is what Peek returns for a key of which nothing is held that may be served.
+	// ErrNotCached is returned by Peek for a key without an entry that may be served.
 	ErrNotCached = errors.New("cache: not cached")
-	// ErrClosed: Close was called.
+	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("cache: closed")
-	// ErrKey: the key's string cannot travel as an event's key; the text says why.
+	// ErrKey is returned when the text of a key cannot be a key of an event; the text of the error says why.
 	ErrKey = errors.New("cache: invalid key")
-	// ErrLoadTimeout: the loader took longer than LoadTimeout. It also matches context.DeadlineExceeded.
+	// ErrLoadTimeout is returned when the loader took longer than LoadTimeout. It also matches
+	// context.DeadlineExceeded.
 	ErrLoadTimeout error = timeoutError{}
-	// ErrBehind: the loader was told to read from the primary (WantPrimary) and still returned a value from before an
-	// invalidation. It was neither stored nor returned.
+	// ErrBehind is returned when a loader that should read from the primary (WantPrimary) returned a value from
+	// before a known invalidation. The value was neither stored nor returned.
 	ErrBehind = errors.New("cache: value older than a known invalidation")
-	// ErrCycle: a loader asked for the key that it is loading, which would wait for itself.
+	// ErrCycle is returned when a loader reads the key that it is loading, because that would wait for itself.
 	ErrCycle = errors.New("cache: loader waits for its own load")
-	// ErrLoaderExit: the loader ended its goroutine with runtime.Goexit.
+	// ErrLoaderExit is returned when the loader ended its goroutine with runtime.Goexit.
 	ErrLoaderExit = errors.New("cache: loader ended its goroutine")
 )
 
 // Errors of invalidating.
 var (
-	// ErrForeignTx: the transaction was not begun by the bus, so it would not publish. Begin it with the bus, or use Stage.
+	// ErrForeignTx is returned for a transaction that was not begun by the bus and so would not publish. Begin it
+	// with the bus, or use Stage.
 	ErrForeignTx = errors.New("cache: transaction was not begun by the bus")
-	// ErrUnsupported: this bus cannot do that; the text says what.
+	// ErrUnsupported is returned when the bus does not support the operation; the text says which.
 	ErrUnsupported = errors.New("cache: bus does not support this")
 )
 
 // Errors of tiers.
 var (
-	// ErrTierMiss is what a Tier's Get returns for a key that it does not hold.
+	// ErrTierMiss is returned by a Tier's Get for a key without a value.
 	ErrTierMiss = errors.New("cache: not in the tier")
-	// ErrTierRefuses is what a Tier's error wraps if it is about this value, too large for example, and says nothing about
-	// how well the tier is: it counts as an error, but however often it comes, the tier is not left alone for it.
+	// ErrTierRefuses is wrapped by errors of a Tier that are about one value, for example a too large one, and do not
+	// mean that the tier is unavailable. They are counted as errors, but never make the cache suspend the tier.
 	ErrTierRefuses = errors.New("cache: value rejected by tier")
 )
 
-// KeysError is the error of GetMany and Warm: of some keys, or all. errors.Is and errors.As find each key's error in it.
+// KeysError is the error of GetMany and Warm when some or all keys could not be loaded. errors.Is and errors.As find
+// each key's error in it.
 type KeysError[K comparable] struct {
 	Errors map[K]error
 	first  error
@@ -85,7 +88,7 @@ func (e *KeysError[K]) Error() string {
 	return fmt.Sprintf("%v (and %d keys more)", e.first, len(e.Errors)-1)
 }
 
-// Unwrap returns the first error, and all others that are not equal to one before.
+// Unwrap returns the distinct errors of the keys.
 func (e *KeysError[K]) Unwrap() []error {
 	list := []error{e.first}
 	for _, err := range e.Errors {
@@ -116,20 +119,20 @@ func (timeoutError) Temporary() bool { return true }
 // Is makes it match what the loader's own calls return when their context ends.
 func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// PanicError is returned to all readers who wait for a loader that panics, and by what calls another function of Config
-// that does.
+// PanicError is returned to all readers that wait for a loader that panics, and by methods that call another function
+// of Config that panics.
 type PanicError struct {
 	Callback string // "loader", or the name of the field of Config
-	Value    any    // what it panicked with
-	Stack    []byte // where
+	Value    any    // the value of the panic
+	Stack    []byte // the stack of the panic
 }
 
-// Error implements error. The stack is not in it.
+// Error implements error. It does not contain the stack.
 func (e *PanicError) Error() string {
 	return fmt.Sprintf("cache: %s panicked: %v", e.Callback, e.Value)
 }
 
-// Unwrap is the value, if that is an error.
+// Unwrap returns the value if that is an error, and nil otherwise.
 func (e *PanicError) Unwrap() error {
 	err, ok := e.Value.(error)
 	if !ok {

@@ -2,16 +2,16 @@ package cache
 
 import "github.com/hashicorp/golang-lru/v2/simplelru"
 
-// Eviction is how a cache that is full decides which entry goes. The zero value is EvictAdaptive.
+// Eviction is the strategy that chooses which entry a full cache evicts. The zero value is EvictAdaptive.
 type Eviction uint8
 
 const (
-	// EvictAdaptive keeps what is read again. A hit only marks its entry, so that readers of one key do not wait for each
-	// other. New entries stay in a small queue first; those that were not read again while they were in it go, so a scan
-	// does not push out what is in use. How much room that queue has follows the hits that more room, here or there, would
-	// have brought.
+	// EvictAdaptive keeps entries that are read again. A hit only marks its entry, so readers of one key do not block
+	// each other. New entries are in a small queue first. Those that are not read again while they are there are
+	// evicted, so a scan does not displace entries in use. The size of the queue adapts to the hits that a different
+	// size would have brought.
 	EvictAdaptive Eviction = iota
-	// EvictLRU evicts the least recently used entry. Every hit takes the lock of a part of the cache for a moment.
+	// EvictLRU evicts the least recently used entry. Every hit locks a shard for a moment.
 	EvictLRU
 )
 

@@ -2,24 +2,25 @@ package cache
 
 import "sync"
 
-// EvictReason is why an entry is no longer held.
+// EvictReason says why an entry was removed.
 type EvictReason uint8
 
 // The reasons.
 const (
-	// EvictedForRoom: Size, NegativeSize or MaxCost did not allow it.
+	// EvictedForRoom means that Size, NegativeSize or MaxCost was reached.
 	EvictedForRoom EvictReason = iota
-	// EvictedExpired: its TTL has ended.
+	// EvictedExpired means that the TTL has ended.
 	EvictedExpired
-	// EvictedInvalidated: an event named its key; or its tag or all keys, and a reader or a newer entry came upon it later.
+	// EvictedInvalidated means that an event named the key; or its tag or all keys, and a reader or a newer entry
+	// found it later.
 	EvictedInvalidated
-	// EvictedReplaced: a newer value of the key was stored.
+	// EvictedReplaced means that a newer value of the key was stored.
 	EvictedReplaced
-	// EvictedCleared: the policy Clear, or Close.
+	// EvictedCleared means that the policy Clear, or Close, dropped all entries.
 	EvictedCleared
 )
 
-// String is the reason's name.
+// String returns the reason's name.
 func (r EvictReason) String() string {
 	return [...]string{"room", "expired", "invalidated", "replaced", "cleared"}[min(r, EvictedCleared)]
 }

@@ -6,23 +6,23 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
-// Holding is what a cache holds of one key. There is no value in it.
+// Holding describes a cache's entry of one key, without the value.
 type Holding struct {
-	// Served reports whether readers get it at the moment. Otherwise it has expired, was invalidated by a tag or a reset,
-	// or the bus is not fresh.
+	// Served reports whether readers get the entry at the moment. Otherwise it has expired, was invalidated by a tag
+	// or a reset, or the bus is not fresh.
 	Served bool `json:"served"`
-	// Absent reports whether it says that the key does not exist.
+	// Absent reports whether the entry says that the key does not exist.
 	Absent bool `json:"absent"`
-	// Age is how long ago it was stored, to the second.
+	// Age is the time since it was stored, to the second.
 	Age time.Duration `json:"age"`
-	// Expires is how long until it expires; 0 if it has, Forever if it does not.
+	// Expires is the time until it expires; 0 if it has expired, Forever if it does not expire.
 	Expires time.Duration `json:"expires"`
-	// Loading reports whether a load of the key is under way.
+	// Loading reports whether a load of the key is running.
 	Loading bool `json:"loading"`
 }
 
-// Holdings returns what is held of a key, given as the text that events call it by; a text can mean several keys. It is
-// for people who look for a key: it does not count as a read. It returns nothing if nothing is held or being loaded.
+// Holdings returns the entries of a key, given as its text in events; a text can mean several keys. It is for
+// debugging and does not count as a read. It returns nil without an entry and without a running load.
 func (c *Cache[K, V]) Holdings(text string) []Holding {
 	var found []Holding
 	for _, key := range c.keysOf(text) {

@@ -14,8 +14,8 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
-// Event is the event that says that keys, and all with one of the tags, are no longer valid: for a bus' transactions
-// and Stage, and for SQL.
+// Event returns the event that invalidates keys, and all values with one of the tags, for transactions of the bus,
+// for Stage and for SQL.
 func (c *Cache[K, V]) Event(keys []K, tags ...string) (bus.Event, error) {
 	e := bus.Event{Topic: c.topic}
 	if len(keys)+len(tags) == 0 {
@@ -39,9 +39,9 @@ func (c *Cache[K, V]) Event(keys []K, tags ...string) (bus.Event, error) {
 	return e, nil
 }
 
-// Invalidate says, in a transaction of its own, that keys are no longer valid, on every pod. When it returns nil, this
-// pod has dropped them. A writer that has a transaction uses InvalidateTx: then the event is committed if the change is. No
-// keys: nothing.
+// Invalidate publishes, in a transaction of its own, that keys are no longer valid, on every pod. When it returns
+// nil, this pod has dropped them. A writer that has a transaction should use InvalidateTx, so that the event commits
+// if and only if the change does. Without keys it is a no-op.
 func (c *Cache[K, V]) Invalidate(ctx context.Context, keys ...K) (bus.Receipt, error) {
 	return c.publish(ctx)(c.Event(keys))
 }
@@ -68,9 +68,9 @@ func (c *Cache[K, V]) publish(ctx context.Context) func(bus.Event, error) (bus.R
 	}
 }
 
-// InvalidateTx notes in a transaction, or a savepoint, that keys are no longer valid once it has committed. It costs no
-// round trip. The transaction must be one that the bus has begun, else ErrForeignTx. After any other error the
-// transaction's Commit rolls back and returns it as well, so that a change is not committed without its invalidation.
+// InvalidateTx marks keys as no longer valid once a transaction, or savepoint, has committed. It costs no round trip.
+// The bus must have begun the transaction; otherwise it returns ErrForeignTx. After any other error the transaction's
+// Commit rolls back and returns the error, too, so that no change commits without its invalidation.
 func (c *Cache[K, V]) InvalidateTx(tx pgx.Tx, keys ...K) error { return c.note(tx)(c.Event(keys)) }
 
 // InvalidateTagsTx is InvalidateTx for all values with one of the tags.
@@ -81,7 +81,7 @@ func (c *Cache[K, V]) InvalidateTagsTx(tx pgx.Tx, tags ...string) error {
 // InvalidateAllTx is InvalidateTx for all keys.
 func (c *Cache[K, V]) InvalidateAllTx(tx pgx.Tx) error { return c.note(tx)(c.everything(), nil) }
 
-// InvalidateSQL is InvalidateTx for a transaction on database/sql, in a function that the bus' InSQL runs.
+// InvalidateSQL is InvalidateTx for a database/sql transaction, within a function that the bus's InSQL runs.
 func (c *Cache[K, V]) InvalidateSQL(staging *bus.Staging, keys ...K) error {
 	return c.note(staging)(c.Event(keys))
 }
@@ -120,10 +120,10 @@ func (c *Cache[K, V]) note(tx any) func(bus.Event, error) error {
 	}
 }
 
-// Forget drops keys from this pod's cache, asks the bus for a sweep, and writes nothing: for tables that triggers watch. The
-// writer calls it after its commit, and has read its own writes from then on; the sweep finds the trigger's event, with
-// which the other pods drop the keys a few milliseconds later. A key that cannot be sent is an error that is ErrKey; the
-// others are dropped all the same.
+// Forget drops keys from this pod's cache and requests a sweep. It writes nothing, and is for tables that triggers
+// watch. A writer that calls it after its commit reads its own writes from then on. The sweep finds the trigger's
+// event, with which the other pods drop the keys a few milliseconds later. For a key without a valid text it returns
+// ErrKey, and drops the other keys all the same.
 func (c *Cache[K, V]) Forget(keys ...K) error {
 	var errs []error
 	e := history.Event{At: time.Now()}
@@ -143,8 +143,8 @@ func (c *Cache[K, V]) Forget(keys ...K) error {
 	return errors.Join(errs...)
 }
 
-// Stage writes the invalidation of keys to the log in a pgx transaction of somebody else's; call Committed on the result
-// after its commit.
+// Stage writes the invalidation of keys to the log in a pgx transaction that other code commits. Call Committed on
+// the result after the commit.
 func (c *Cache[K, V]) Stage(ctx context.Context, db bus.PgxExecer, keys ...K) (*bus.Staged, error) {
 	return c.stage(ctx, db)(c.Event(keys))
 }

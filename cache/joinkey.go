@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// JoinKey makes one text of several, for KeyString of keys with several parts. Other parts never give the same text,
-// whatever characters they have, so no two keys are taken for one: the parts are joined by colons, and a colon or a backslash
-// within a part has a backslash before it. In SQL a part is replace(replace(part, '\', '\\'), ':', '\:').
+// JoinKey joins the parts of a key into one text, for Config.KeyString. Different parts always give different texts:
+// parts are joined by colons, and a colon or backslash within a part is escaped by a backslash. In SQL a part is
+// replace(replace(part, '\', '\\'), ':', '\:').
 //
-// Without parts it is the text of one empty part.
+// Without parts the result is the text of one empty part.
 func JoinKey(parts ...string) string {
 	escaped := make([]string, len(parts))
 	for i, part := range parts {
@@ -20,7 +20,8 @@ func JoinKey(parts ...string) string {
 
 var joinEscaper = strings.NewReplacer(`\`, `\\`, `:`, `\:`)
 
-// SplitKey is the inverse of JoinKey, for ParseKey. A text that JoinKey does not make is an error that is ErrKey.
+// SplitKey is the inverse of [JoinKey], for Config.ParseKey. For a text that JoinKey cannot produce it returns
+// [ErrKey].
 func SplitKey(text string) (parts []string, err error) {
 	var part strings.Builder
 	for i := 0; i < len(text); i++ {

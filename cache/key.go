@@ -20,8 +20,8 @@ const (
 	keyPrefix = "~="
 )
 
-// TagKey is the key by which an event says that all with a tag is invalid, for those who publish without a cache at
-// hand: in SQL it is '~#' || tag.
+// TagKey returns the event key that invalidates all values with a tag, for code that publishes without a cache. In
+// SQL it is '~#' || tag.
 func TagKey(tag string) string { return tagPrefix + tag }
 
 // tagNames returns the names of tags on the wire.

@@ -8,11 +8,12 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
-// Len returns how many values are held. Some may have expired, or have been invalidated by tag.
+// Len returns the number of stored values, including some that have expired or were invalidated by tag.
 func (c *Cache[K, V]) Len() int { return c.totals().held.values }
 
-// Keys iterates over the keys whose values may be served at the moment, in no order. Each shard's keys are listed at once,
-// and nothing is locked while the loop's body runs. While the bus is not fresh there are none, unless ServeFor allows it.
+// Keys iterates over the keys whose values may be served at the moment, in no particular order. It lists one shard at
+// a time, and holds no lock while the loop's body runs. While the bus is not fresh there are none, unless ServeFor
+// allows serving.
 func (c *Cache[K, V]) Keys() iter.Seq[K] {
 	return func(yield func(K) bool) {
 		for i := range c.shards {
@@ -44,9 +45,10 @@ func (c *Cache[K, V]) liveKeys(s *shard[K, V]) (keys []K) {
 // warmPoll is how often Warm looks whether the bus is fresh.
 const warmPoll = 10 * time.Millisecond
 
-// Warm loads keys, so that the first readers find them: call it before the pod reports that it is ready. It waits until
-// the bus is fresh, because nothing is stored before, and then loads at most MaxBatch keys at a time. Keys that do not exist
-// are no error; if some cannot be loaded, the others are, and the error is a *KeysError. It returns early if ctx ends.
+// Warm loads keys, so that the first readers find them. Call it before the pod reports that it is ready. It waits
+// until the bus is fresh, because nothing is stored before, and then loads at most MaxBatch keys at a time. Keys that
+// do not exist are no error. If some keys cannot be loaded, the others are, and the error is a *[KeysError]. It
+// returns early if ctx ends.
 func (c *Cache[K, V]) Warm(ctx context.Context, keys ...K) error {
 	tick := time.NewTicker(warmPoll)
 	defer tick.Stop()

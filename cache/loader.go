@@ -5,38 +5,41 @@ import (
 	"time"
 )
 
-// Loader reads what the cache does not hold. It is called for many keys at a time, and for one key at most twice: once for
-// those who asked before an invalidation, and once for those who asked after it. ctx carries values of the context of the
-// reader that began the load, see Config.LoadContext, and LoadTimeout, but no deadline or transaction of that reader's. Pass
-// it on to what the loader calls, other caches included: loads within loads are found by it.
+// Loader reads values that are not in the cache. It is called concurrently for different keys, and for one key at
+// most twice at once: for readers from before an invalidation, and for those from after it. ctx has the values of the
+// context of the reader that began the load (see Config.LoadContext) and the deadline of LoadTimeout, but no deadline
+// or transaction of that reader. Pass it on to what the loader calls, including other caches: it identifies loads
+// within loads.
 //
-// A key that does not exist is an error that is or wraps ErrNotFound, or that Config.NotFound knows; Tags and TTL count with it
-// as well. After any other error nothing is stored. A panic becomes a *PanicError for all who wait.
+// For a key that does not exist it returns an error that is or wraps [ErrNotFound], or that Config.NotFound
+// recognizes; Tags and TTL are used in this case, too. After any other error nothing is stored. A panic becomes a
+// *[PanicError] for all readers.
 type Loader[K comparable, V any] interface {
 	Load(ctx context.Context, key K) (Loaded[V], error)
 }
 
-// BatchLoader is a Loader that can read many keys at once; GetMany then uses it. Keys that are not in the answer are
-// not found.
+// BatchLoader is a [Loader] that can read many keys at once. GetMany then uses LoadMany. Keys that are missing in the
+// returned map are not found.
 type BatchLoader[K comparable, V any] interface {
 	Loader[K, V]
 	LoadMany(ctx context.Context, keys []K) (map[K]Loaded[V], error)
 }
 
-// Loaded is what a loader has read. For most, Value is all there is to say.
+// Loaded is the result of a loader. Most loaders set only Value.
 type Loaded[V any] struct {
 	Value V
-	// TTL is how long this value may be kept. Zero: the cache's TTL, or NegativeTTL. Negative: it is not kept.
+	// TTL is how long this value may be kept. Zero means the TTL or NegativeTTL of the cache; with a negative value
+	// it is not kept.
 	TTL time.Duration
-	// Tags are names under which InvalidateTags finds this value: of all that it was made from. They count from before
-	// the load began, although they are only known at its end.
+	// Tags are names by which InvalidateTags finds this value, one for each thing that it was made from. An
+	// invalidation of a tag during the load counts, although the tags are only known at its end.
 	Tags []string
-	// Snapshot says what the value was read in. Give it if the value may come from a standby, see InSnapshot; zero means
+	// Snapshot is the snapshot of the read. Set it if the value may come from a standby, see InSnapshot. Zero means
 	// that it was read from the primary after the load began.
 	Snapshot Snapshot
 }
 
-// Func makes a Loader of a function.
+// Func makes a [Loader] of a function that returns only a value.
 func Func[K comparable, V any](f func(context.Context, K) (V, error)) Loader[K, V] {
 	if f == nil {
 		return nil
@@ -52,13 +55,13 @@ func (f plainLoader[K, V]) Load(ctx context.Context, key K) (Loaded[V], error) {
 	return Loaded[V]{Value: v}, err
 }
 
-// LoaderFunc is a function that is a Loader.
+// LoaderFunc is a function that implements [Loader].
 type LoaderFunc[K comparable, V any] func(ctx context.Context, key K) (Loaded[V], error)
 
 // Load implements Loader.
 func (f LoaderFunc[K, V]) Load(ctx context.Context, key K) (Loaded[V], error) { return f(ctx, key) }
 
-// BatchFunc is a function that is a BatchLoader.
+// BatchFunc is a function that implements [BatchLoader].
 type BatchFunc[K comparable, V any] func(ctx context.Context, keys []K) (map[K]Loaded[V], error)
 
 // Load implements Loader.
@@ -81,8 +84,8 @@ func (f BatchFunc[K, V]) LoadMany(ctx context.Context, keys []K) (map[K]Loaded[V
 
 type primaryKey struct{}
 
-// WantPrimary says, within a loader, that what a standby has is known not to do: the load is to read from the primary.
-// So it is for GetFresh, after a value from a standby was refused, and while the bus is not fresh.
+// WantPrimary reports, within a loader, whether the load must read from the primary. That is so for GetFresh, after a
+// value from a standby was refused, and while the bus is not fresh.
 func WantPrimary(ctx context.Context) bool {
 	want, _ := ctx.Value(primaryKey{}).(bool)
 	return want

@@ -4,9 +4,9 @@ import (
 	"context"
 )
 
-// GetMany returns the values of many keys; those that do not exist are not in the map. If the loader is a BatchLoader,
-// what is missing is loaded with it, at most MaxBatch keys at once; otherwise each key is loaded by itself. If something
-// could not be loaded, the map has the rest, and the error is a *KeysError that names the keys.
+// GetMany returns the values of many keys. Keys that do not exist are not in the map. If the loader is a
+// [BatchLoader], missing keys are loaded with it, at most MaxBatch at once; otherwise each key is loaded by itself.
+// If some keys cannot be loaded, the map has the others, and the error is a *[KeysError].
 func (c *Cache[K, V]) GetMany(ctx context.Context, keys []K) (map[K]V, error) {
 	values, failed := c.getMany(ctx, keys)
 	if failed != nil {

@@ -2,8 +2,8 @@ package cache
 
 import "time"
 
-// Policy is what becomes of reads while the bus is not fresh, that is, while it cannot prove that what the cache holds is
-// in sync. The zero Policy is Bypass.
+// Policy says how reads work while the bus is not fresh, that is, while it cannot prove that the cache is in sync.
+// The zero Policy is Bypass.
 type Policy struct {
 	kind   policyKind
 	window time.Duration
@@ -17,19 +17,19 @@ const (
 	policyClear
 )
 
-// Bypass has every read load; reads of one key at the same time share a load. What the cache holds is kept, and brought
-// up to date by the bus before it is served again.
+// Bypass makes every read load; concurrent reads of one key share a load. Entries are kept, and the bus brings the
+// cache up to date before they are served again.
 func Bypass() Policy { return Policy{} }
 
-// ServeFor goes on serving what the cache holds for a bounded time after the bus has ceased to be fresh, and then
-// bypasses. The bus is told, because Confirm has to wait for it: the time and the bus' StaleAfter have to fit into the
-// cluster's pod lease.
+// ServeFor keeps serving from the cache for a bounded time after the bus has ceased to be fresh, and then bypasses.
+// The bus makes Confirm wait for this time. The sum of it and the bus's StaleAfter must fit into the cluster's pod
+// lease.
 func ServeFor(d time.Duration) Policy { return Policy{kind: policyServe, window: d} }
 
-// Clear is Bypass, and the first read that finds the bus not fresh drops all that the cache holds.
+// Clear is Bypass, except that the first read that finds the bus not fresh drops all entries.
 func Clear() Policy { return Policy{kind: policyClear} }
 
-// String is the policy's name.
+// String returns the policy's name.
 func (p Policy) String() string {
 	switch p.kind {
 	case policyServe:

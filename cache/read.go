@@ -17,15 +17,15 @@ const (
 	readFresh           // from a load that begins now
 )
 
-// Get returns the value of a key, from the cache or by loading it. For a key that does not exist it returns an error that is
-// ErrNotFound. Other errors are the loader's, *PanicError, ErrLoadTimeout, ErrBehind, ErrKey, ErrClosed, or that of ctx, at
-// whose end the reader leaves; the load goes on. A ctx that has ended still gets what is held.
+// Get returns the value of a key, from the cache or by loading it. For a key that does not exist it returns
+// [ErrNotFound]. Other errors are the loader's, *[PanicError], [ErrLoadTimeout], [ErrBehind], [ErrKey], [ErrClosed],
+// or that of ctx. When ctx ends, the reader leaves and the load continues. A hit is returned even if ctx has ended.
 //
-// While the bus is not fresh, which is so in an outage of the database, every Get loads, and so returns the loader's error:
-// see ServeFor and StaleOnError.
+// While the bus is not fresh, for example in an outage of the database, every Get loads, and so returns the loader's
+// error: see ServeFor and StaleOnError.
 //
-// Values are shared unless the cache has a Clone: do not change them. And do not write them back: between Get and the write the
-// row may have changed. Read what is to be changed in the transaction that changes it, FOR UPDATE.
+// Values are shared unless Config.Clone is set: do not change them. Do not write a value back to the database either,
+// because the row may have changed since. To change a row, read it in the transaction that changes it, FOR UPDATE.
 func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
 	if c.names.hostile {
 		if err := c.names.checkKey(key); err != nil {
@@ -39,15 +39,15 @@ func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
 	return c.get(ctx, key, readCached)
 }
 
-// GetFresh loads a value and never waits for a load that began before it: what it returns was in the database when GetFresh
-// was called, or later. It never comes from a tier or a standby. Many at once share: two loads run, and all others wait for
-// the next.
+// GetFresh loads a value and never joins a load that began before the call: the value is from the time of the call or
+// later. It never comes from a tier or a standby. Concurrent calls share loads: at most two loads of a key run, and
+// all other callers wait for the next one.
 func (c *Cache[K, V]) GetFresh(ctx context.Context, key K) (V, error) {
 	return c.get(ctx, key, readFresh)
 }
 
-// GetAfter returns a value from after the transaction of a receipt, which may be another pod's. If its events have
-// been applied here it is Get, otherwise GetFresh.
+// GetAfter returns a value that includes the transaction of a receipt, which may be from another pod. If this pod has
+// applied the receipt's events it is Get, otherwise GetFresh.
 func (c *Cache[K, V]) GetAfter(ctx context.Context, key K, r bus.Receipt) (V, error) {
 	if c.applied != nil && c.applied(r) || r.IsZero() {
 		return c.Get(ctx, key)
@@ -55,7 +55,7 @@ func (c *Cache[K, V]) GetAfter(ctx context.Context, key K, r bus.Receipt) (V, er
 	return c.GetFresh(ctx, key)
 }
 
-// Peek returns what is held of a key, if it may be served: a value, ErrNotFound if the key is known not to exist, or
+// Peek returns the entry of a key if it may be served: a value, ErrNotFound if the key is known not to exist, or
 // ErrNotCached. It loads nothing and does not count as a use.
 func (c *Cache[K, V]) Peek(key K) (V, error) {
 	v, err := c.servableValue(key)

@@ -13,15 +13,15 @@ import (
 //go:embed query/snapshot.sql
 var snapshotSQL string
 
-// Snapshot is what a value was read in: a pg_snapshot, and whether a standby said so. The zero Snapshot says nothing.
+// Snapshot is the snapshot of a read: a pg_snapshot, and whether it is from a standby. The zero Snapshot means none.
 type Snapshot struct {
 	at      position.Snapshot
 	standby bool
 }
 
-// ParseSnapshot reads the text of pg_current_snapshot(). Standby is pg_is_in_recovery() of the same server; both
-// belong into the statement that reads the value, or into its REPEATABLE READ transaction, because otherwise every
-// statement has a snapshot of its own.
+// ParseSnapshot parses the text of pg_current_snapshot(). standby is pg_is_in_recovery() of the same server. Both
+// must be read in the statement that reads the value, or in its REPEATABLE READ transaction, because otherwise each
+// statement has its own snapshot.
 func ParseSnapshot(text string, standby bool) (Snapshot, error) {
 	at, err := position.ParseSnapshot(text)
 	if err != nil {
@@ -33,13 +33,13 @@ func ParseSnapshot(text string, standby bool) (Snapshot, error) {
 	return Snapshot{at: at, standby: standby}, nil
 }
 
-// IsZero says whether this is no snapshot.
+// IsZero reports whether there is no snapshot.
 func (s Snapshot) IsZero() bool { return s.at.Xmax == 0 }
 
-// Standby says whether it was taken on a standby.
+// Standby reports whether the snapshot is from a standby.
 func (s Snapshot) Standby() bool { return s.standby }
 
-// String is the text form of pg_snapshot.
+// String returns the text form of pg_snapshot.
 func (s Snapshot) String() string { return s.at.String() }
 
 // reliable is what the snapshot surely sees. A standby does not list the transactions that are in progress, so only those
@@ -51,13 +51,14 @@ func (s Snapshot) reliable() position.Snapshot {
 	return s.at
 }
 
-// Beginner begins transactions: a *pgxpool.Pool, a *pgx.Conn.
+// Beginner begins transactions, for [InSnapshot]: a *pgxpool.Pool or a *pgx.Conn.
 type Beginner interface {
 	BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error)
 }
 
-// InSnapshot runs read in a read-only REPEATABLE READ transaction, all of whose statements see the same, and returns its
-// snapshot for Loaded.Snapshot. It costs two round trips more than reading directly, so it is for standbys.
+// InSnapshot runs read in a read-only REPEATABLE READ transaction, whose statements all see the same snapshot, and
+// returns that snapshot for Loaded.Snapshot. It takes two round trips more than a direct read, so use it for standbys
+// only.
 func InSnapshot(ctx context.Context, db Beginner, read func(pgx.Tx) error) (Snapshot, error) {
 	var text string
 	var standby bool

@@ -9,39 +9,39 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 )
 
-// Stats is a snapshot of what a cache has done and holds. Counts are since New.
+// Stats is a snapshot of the counts and the content of a cache. Counts start at zero when the cache is made.
 type Stats struct {
 	Topic   string
-	Entries int   // values that count; some may have expired, or lost a tag
+	Entries int   // values; some may have expired, or were invalidated by tag
 	Absent  int   // keys known not to exist, likewise
-	Cost    int64 // of all that takes room, if MaxCost is set
+	Cost    int64 // of all entries that take up room, if MaxCost is set
 	Loading int   // keys being loaded that a reader could join
 
 	Hits         int64
-	NegativeHits int64 // answers that a key does not exist, without a load
+	NegativeHits int64 // reads of keys known not to exist, without a load
 	Misses       int64
-	Joined       int64 // of the misses and the bypassed: waited for a load that another reader had begun
+	Joined       int64 // of the misses and the bypassed reads: those that waited for a load that another reader began
 	Bypassed     int64 // reads while the bus was not fresh
-	Stale        int64 // answers while the bus was not fresh (ServeFor, also counted as hits), or after a load failed
+	Stale        int64 // reads served while the bus was not fresh (ServeFor, also counted as hits), or after a load failed
 
-	Loads          int64 // loads that found something
+	Loads          int64 // loads that returned a value
 	LoadsNotFound  int64
-	LoadErrors     int64 // timeouts and panics included
+	LoadErrors     int64 // including timeouts and panics
 	LoadTimeouts   int64
 	LoadPanics     int64
-	LoadsCanceled  int64 // nobody waited any more, or the cache was closed
-	LoadsRestarted int64 // readers who were given an answer that a tag had made invalid before they asked
+	LoadsCanceled  int64 // no reader waited any more, or the cache was closed
+	LoadsRestarted int64 // reads that loaded again, because a tag had invalidated the shared load's value before they began
 
-	Refreshes          int64 // loads that RefreshAhead has begun
+	Refreshes          int64 // loads that RefreshAhead began
 	PeeksHeld          int64 // calls of Peek that found a value
 	PeeksAbsent        int64 // that found that the key does not exist
-	PeeksUnknown       int64 // that found nothing
-	ForeignKeys        int64 // strings of events that no key of this cache can have
-	CallbackPanics     int64 // of functions of Config, or of those that take too long where the bus waits for them
-	HiddenTransactions int64 // times a loader looked for its caller's transaction
+	PeeksUnknown       int64 // that found no entry
+	ForeignKeys        int64 // keys in events that no key of this cache can have
+	CallbackPanics     int64 // of functions of Config, including those that block for too long where the bus waits for them
+	HiddenTransactions int64 // times that a loader looked up its caller's transaction in the context
 	EvictionsDropped   int64 // values that OnEvict was not called for
 
-	RefusedFills map[string]int64 // loaded and not stored: invalidated, epoch, snapshot, uncertain, position, cost
+	RefusedFills map[string]int64 // loaded but not stored, by reason: invalidated, epoch, snapshot, uncertain, position, cost
 
 	EvictedCapacity    int64
 	EvictedExpired     int64
@@ -50,7 +50,7 @@ type Stats struct {
 	Invalidations int64 // keys, tags and whole topics that events named
 	Resets        map[bus.Reason]int64
 	Cleared       int64 // by the policy Clear
-	Remembered    int   // recent invalidations that values from elsewhere are compared with
+	Remembered    int   // recent invalidations that values from a standby or tier are checked against
 
 	TierHits, TierMisses, TierRefused, TierErrors, TierSkipped int64
 	TierSets, TierDeletes, TierDeletesDropped, CodecErrors     int64
@@ -161,7 +161,7 @@ func (c *Cache[K, V]) countLoad(ctx context.Context, err error, took time.Durati
 	}
 }
 
-// Stats is a snapshot of counts. It takes each shard's lock for a moment.
+// Stats returns the current counts. It takes each shard's lock for a moment.
 func (c *Cache[K, V]) Stats() Stats {
 	n := c.totals()
 	s := &c.stats

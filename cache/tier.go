@@ -10,30 +10,31 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// Tier is a second level behind the cache, shared by all pods, such as Redis. It is never trusted: each value says from
-// when it is, and the cache decides. A tier may lose, keep or reorder whatever it likes. Methods are called from many
-// goroutines and must end when ctx does; an error is a miss, and after several in a row the tier is left alone for a
-// second.
+// Tier is a second-level cache that all pods share, such as Redis. It is never trusted: each value contains the
+// snapshot of its read, and the cache decides whether to use it. A tier may lose, keep or reorder values. Its methods
+// are called concurrently and must return when ctx ends. An error counts as a miss, and after several in a row the
+// cache does not use the tier for a second.
 type Tier interface {
-	// Get is the value of a key, or ErrTierMiss.
+	// Get returns the value of a key, or ErrTierMiss.
 	Get(ctx context.Context, key string) ([]byte, error)
-	// Set stores a value for a time; it may overwrite. The value is not the tier's to keep after Set has returned.
+	// Set stores a value for ttl, and may overwrite one. It must not keep a reference to value after it has returned.
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
-	// Delete removes keys; missing ones are no error.
+	// Delete removes keys. Missing keys are not an error.
 	Delete(ctx context.Context, keys ...string) error
 }
 
-// BulkTier is a Tier that reads and writes many keys at once; GetMany then uses it. Both methods are called with up to
-// tierBatch keys and one deadline for all of them.
+// BulkTier is a [Tier] that reads and writes many keys at once. GetMany then uses it. Both methods are called with a
+// bounded number of keys, and with one deadline for all of them.
 type BulkTier interface {
 	Tier
-	// GetMany returns the values of keys, in their order; nil is a miss. What it returns with an error counts.
+	// GetMany returns the values of keys, in the order of keys; nil is a miss. Values that it returns together with
+	// an error are used.
 	GetMany(ctx context.Context, keys []string) ([][]byte, error)
-	// SetMany stores values. If it fails, some may be stored.
+	// SetMany stores values. If it fails, it may have stored some.
 	SetMany(ctx context.Context, items []TierItem) error
 }
 
-// TierItem is a value for a BulkTier.
+// TierItem is a value for [BulkTier].
 type TierItem struct {
 	Key   string
 	Value []byte

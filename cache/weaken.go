@@ -8,8 +8,8 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
-// Weaken switches guards off, to show that they are needed. Nobody outside of this module can call it. It is called
-// before the cache is used and before its bus runs.
+// Weaken switches guards off, to test that they are needed. Only this module can call it, before the cache is used
+// and before its bus runs.
 func (c *Cache[K, V]) Weaken(_ hook.Token, guards hook.CacheGuards) { c.weak = guards }
 
 // noLoadStart is later than any invalidation of a tag. It stands for a load's start if the guard of tags is off.
