@@ -41,7 +41,7 @@ was read again: ours reads the log and drops what changed; otter stands for all 
 			if err != nil {
 				return fmt.Errorf("catchup: %w", err)
 			}
-			return r.publish(cmd.OutOrStdout(), o.json)
+			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
 }

@@ -46,7 +46,7 @@ func confirmCommand(o *options) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("confirm: %w", err)
 			}
-			return r.publish(cmd.OutOrStdout(), o.json)
+			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
 }

@@ -40,7 +40,7 @@ func delayCommand(o *options) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("delay: %w", err)
 			}
-			return r.publish(cmd.OutOrStdout(), o.json)
+			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
 	c.Flags().IntVar(&rate, "rate", rate, "`events` per second, and as many raw ones")

@@ -1,20 +1,31 @@
 // Command bench measures what the library costs and how quick it is, beside
-// baselines in the same run:
+// what users would pick instead, in the same run:
 //
-//	go run -C internal/lab/bench . write   [-short] [-json FILE]
-//	go run -C internal/lab/bench . delay   [-short] [-json FILE] [-rate N]
-//	go run -C internal/lab/bench . catchup [-short] [-json FILE]
-//	go run -C internal/lab/bench . confirm [-short] [-json FILE]
-//	go run -C internal/lab/bench . idle [-short] [-json FILE]
-//	go run -C internal/lab/bench . fanout  [-short] [-json FILE] [-rate N] [-pods N]
-//	go run -C internal/lab/bench . lock    [-short] [-json FILE]
-//	go run -C internal/lab/bench . hit     [-short] [-json FILE]
-//	go run -C internal/lab/bench . ratio   [-short] [-json FILE]
-//	go run -C internal/lab/bench . fill    [-short] [-json FILE]
-//	go run -C internal/lab/bench . memory  [-short] [-json FILE]
-//	go run -C internal/lab/bench . stale   [-short] [-json FILE]
-//	go run -C internal/lab/bench . tier    [-short] [-json FILE]
-//	go run -C internal/lab/bench . session [-short] [-json FILE]
+//	go run -C internal/lab/bench . all     [-short] [-only NAMES] [-without NAMES]
+//	go run -C internal/lab/bench . write   [-short]
+//	go run -C internal/lab/bench . delay   [-short] [-rate N]
+//	go run -C internal/lab/bench . fanout  [-short] [-rate N] [-pods N]
+//	go run -C internal/lab/bench . confirm [-short]
+//	go run -C internal/lab/bench . catchup [-short]
+//	go run -C internal/lab/bench . idle    [-short]
+//	go run -C internal/lab/bench . hit     [-short]
+//	go run -C internal/lab/bench . ratio   [-short]
+//	go run -C internal/lab/bench . fill    [-short]
+//	go run -C internal/lab/bench . memory  [-short]
+//	go run -C internal/lab/bench . stale   [-short]
+//	go run -C internal/lab/bench . tier    [-short]
+//	go run -C internal/lab/bench . session [-short]
+//	go run -C internal/lab/bench . lock    [-short]
+//
+// All of them take -json FILE, -markdown FILE and -plot DIR (SVG and PNG). A bar
+// on the terminal shows how far a run has come. Two commands work on files of
+// -json:
+//
+//	go run -C internal/lab/bench . report  FILE... [-json FILE] [-markdown FILE] [-plot DIR]
+//	go run -C internal/lab/bench . compare OLD.json[,MORE.json] NEW.json[,MORE.json]
+//
+// report puts several files together, so that a long run can be made in pieces.
+// compare prints what got slower beyond noise, and exits with 2 if anything did.
 //
 // It starts a Postgres of its own, with fsync on, by way of internal/lab/pgtest,
 // whose environment variables choose another one. Each command prints a table
@@ -66,8 +77,8 @@
 //   - tier.many.ratio.rueidis divides GetMany of a cache that holds none of 1,000 keys by one MGET of the same client and the
 //     decoding of the same JSON; rueidis_pipeline by 1,000 GETs in one DoMulti. GetMany also checks what is invalid, and
 //     stores the values.
-//   - jetcache-go is missing among the peers: its module was not to be had from
-//     the module proxy when this was written.
+//   - jetcache-go and eko/gocache are missing among the peers: their modules were
+//     not to be had from the module proxy when this was written.
 //   - The leases of lock are each client's own, except where one lease is handed
 //     around. Redis runs twice: with every write on disk before it is answered, as
 //     Postgres and etcd have it, and with up to a second that a crash may lose. The

@@ -52,7 +52,7 @@ func fanoutCommand(o *options) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("fanout: %w", err)
 			}
-			return r.publish(cmd.OutOrStdout(), o.json)
+			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
 	c.Flags().IntVar(&rate, "rate", rate, "`events` per second of all pods together")

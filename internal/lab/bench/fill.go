@@ -35,7 +35,7 @@ func fillCommand(o *options) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("fill: %w", err)
 			}
-			return r.publish(cmd.OutOrStdout(), o.json)
+			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
 }

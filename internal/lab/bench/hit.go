@@ -45,7 +45,7 @@ func hitCommand(o *options) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("hit: %w", err)
 			}
-			return r.publish(cmd.OutOrStdout(), o.json)
+			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
 }
@@ -235,6 +235,7 @@ func reportHits(r *report, plan hitPlan, hitters []*hitter) error {
 			r.row(h.name, readers, f.summary, number(h.bytes))
 		}
 	}
+	r.chart(hitChart(plan, hitters))
 	r.result("hit.allocs", byName["ours"].bytes)
 	for _, one := range []struct {
 		name, over, base string
@@ -279,4 +280,17 @@ func reportScraped(r *report, plain, scraped []float64) error {
 	r.add(f)
 	r.result(f.Name, f.Value)
 	return nil
+}
+
+func hitChart(plan hitPlan, hitters []*hitter) chart {
+	p := panel{Kind: kindLines, X: "goroutines that read", Y: "ns between two reads of all", LogX: true}
+	for _, h := range hitters {
+		l := series{Name: h.name}
+		for _, readers := range plan.Readers {
+			l.X = append(l.X, float64(readers))
+			l.Y = append(l.Y, rounded4(median(h.ns[readers])))
+		}
+		p.Lines = append(p.Lines, l)
+	}
+	return chart{Name: "hit", Title: "A hit, on two processors: lower is better", Panels: []panel{p}}
 }

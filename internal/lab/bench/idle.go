@@ -34,7 +34,7 @@ func idleCommand(o *options) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("idle: %w", err)
 			}
-			return r.publish(cmd.OutOrStdout(), o.json)
+			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
 }

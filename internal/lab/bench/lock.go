@@ -59,7 +59,7 @@ func lockCommand(o *options) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("lock: %w", err)
 			}
-			return r.publish(cmd.OutOrStdout(), o.json)
+			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
 }

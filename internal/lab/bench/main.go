@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,31 +12,49 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// Exit codes: compare has one of its own, so that a script can tell a slower
+// library from a measurement that failed.
+const (
+	exitFailed = 1
+	exitSlower = 2
+)
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := execute(ctx, os.Args[1:], os.Stdout)
 	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
+	if err == nil {
+		return
 	}
-}
 
-// options are what all commands take.
-type options struct {
-	short bool   // finish within a minute
-	json  string // file for the figures, empty for none
+	fmt.Fprintln(os.Stderr, "bench:", err)
+	if errors.Is(err, errSlower) {
+		os.Exit(exitSlower)
+	}
+	os.Exit(exitFailed)
 }
 
 // execute runs one command line and writes its table and results to out.
 func execute(ctx context.Context, args []string, out io.Writer) error {
 	var o options
 	root := newRoot(&o)
-	root.AddCommand(writeCommand(&o), delayCommand(&o), catchupCommand(&o), confirmCommand(&o), idleCommand(&o), fanoutCommand(&o), lockCommand(&o),
-		hitCommand(&o), ratioCommand(&o), fillCommand(&o), memoryCommand(&o), staleCommand(&o), tierCommand(&o), sessionCommand(&o))
+	for _, c := range measurements(&o) {
+		root.AddCommand(o.withProgress(c))
+	}
+	root.AddCommand(allCommand(&o), reportCommand(&o), compareCommand())
+
 	root.SetOut(out)
 	root.SetArgs(doubleDashes(root, args))
 	return root.ExecuteContext(ctx)
+}
+
+// measurements are the commands that measure something, in the order of bench all.
+func measurements(o *options) []*cobra.Command {
+	return []*cobra.Command{
+		writeCommand(o), delayCommand(o), fanoutCommand(o), confirmCommand(o), catchupCommand(o), idleCommand(o),
+		hitCommand(o), ratioCommand(o), fillCommand(o), memoryCommand(o), staleCommand(o), tierCommand(o),
+		sessionCommand(o), lockCommand(o),
+	}
 }
 
 func newRoot(o *options) *cobra.Command {
@@ -46,7 +65,10 @@ func newRoot(o *options) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.PersistentFlags().BoolVar(&o.short, "short", false, "finish within a minute, with wider spreads")
-	root.PersistentFlags().StringVar(&o.json, "json", "", "also write the figures to `FILE`")
+	flags := root.PersistentFlags()
+	flags.BoolVar(&o.short, "short", false, "measure for a shorter time, with wider spreads: each alone about a minute, all under ten")
+	flags.StringVar(&o.json, "json", "", "also write the figures to `FILE`")
+	flags.StringVar(&o.markdown, "markdown", "", "also write the tables to `FILE`, in Markdown")
+	flags.StringVar(&o.plot, "plot", "", "also draw the charts into `DIR`, as SVG and PNG")
 	return root
 }

@@ -93,7 +93,7 @@ func requireResults(t *testing.T, r *report, names ...string) {
 
 	file := filepath.Join(t.TempDir(), "report.json")
 	var out bytes.Buffer
-	require.NoError(t, r.publish(&out, file))
+	require.NoError(t, (&options{json: file}).publish(&out, r))
 	require.Regexp(t, `(?s)\nRESULT \S+ -?[0-9.]+\n$`, out.String())
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)

@@ -31,7 +31,7 @@ func memoryCommand(o *options) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("memory: %w", err)
 			}
-			return r.publish(cmd.OutOrStdout(), o.json)
+			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
 }

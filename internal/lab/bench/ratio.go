@@ -35,7 +35,7 @@ func ratioCommand(o *options) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("ratio: %w", err)
 			}
-			return r.publish(cmd.OutOrStdout(), o.json)
+			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
 }
@@ -71,6 +71,10 @@ func measureRatio(ctx context.Context, plan ratioPlan) (*report, error) {
 		header = append(header, m.name)
 	}
 	r.row(header...)
+	dots := panel{Kind: kindDots, X: "% of reads served from memory"}
+	for _, m := range ratioMakers {
+		dots.Lines = append(dots.Lines, series{Name: m.name})
+	}
 	for i, size := range plan.Sizes {
 		for _, t := range traces {
 			rates, err := ratioOf(ctx, plan, t, size)
@@ -80,8 +84,16 @@ func measureRatio(ctx context.Context, plan ratioPlan) (*report, error) {
 			if err := reportRatio(r, t, size, rates, i == 0); err != nil {
 				return nil, err
 			}
+			if i > 0 {
+				continue
+			}
+			dots.Labels = append(dots.Labels, t.name)
+			for i := range dots.Lines {
+				dots.Lines[i].Y = append(dots.Lines[i].Y, rounded4(median(rates[i])))
+			}
 		}
 	}
+	r.chart(chart{Name: "ratio", Title: fmt.Sprintf("Hit ratio with room for %d entries, by trace", plan.Sizes[0]), Panels: []panel{dots}})
 	for _, t := range traces {
 		r.Counts[t.name] = t.about
 	}

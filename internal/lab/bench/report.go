@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"strconv"
 	"text/tabwriter"
 )
@@ -31,11 +30,14 @@ type result struct {
 // report is all that one command found out.
 type report struct {
 	Command     string         `json:"command"`
+	Seconds     float64        `json:"seconds,omitempty"` // that it took, as a part of bench all
 	Environment environment    `json:"environment"`
 	Parameters  map[string]any `json:"parameters"`
 	Figures     []figure       `json:"figures"`
 	Counts      map[string]any `json:"counts,omitempty"`
 	Results     []result       `json:"results"`
+	Charts      []chart        `json:"charts,omitempty"`
+	Table       [][]string     `json:"table,omitempty"` // of rows, once it is written
 
 	rows [][]any // the table's, the header first
 }
@@ -46,37 +48,33 @@ func (r *report) result(name string, value float64) {
 	r.Results = append(r.Results, result{name, value})
 }
 
-// publish prints the table and the results, and writes the file if there is to
-// be one. The file comes first: a run is long, and its output may be a pipe that
-// is closed by now.
-func (r *report) publish(out io.Writer, file string) error {
-	if file != "" {
-		text, err := json.MarshalIndent(r, "", "  ")
-		if err != nil {
-			return fmt.Errorf("report: %w", err)
-		}
-		if err := os.WriteFile(file, append(text, '\n'), 0o644); err != nil {
-			return fmt.Errorf("report: %w", err)
+// cells are the table's, as text.
+func (r *report) cells() [][]string {
+	if len(r.rows) == 0 {
+		return r.Table
+	}
+	out := make([][]string, len(r.rows))
+	for i, row := range r.rows {
+		for _, cell := range row {
+			out[i] = append(out[i], fmt.Sprint(cell))
 		}
 	}
-	if err := r.print(out); err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	return nil
+	return out
+}
+
+// MarshalJSON adds the table.
+func (r *report) MarshalJSON() ([]byte, error) {
+	type plain report // without this method
+	written := *r
+	written.Table = r.cells()
+	return json.Marshal((*plain)(&written))
 }
 
 func (r *report) print(out io.Writer) error {
 	if _, err := fmt.Fprintf(out, "%s\n\n", r.Environment); err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	for _, row := range r.rows {
-		for _, cell := range row {
-			fmt.Fprintf(table, "%v\t", cell) // an error comes back from Flush
-		}
-		fmt.Fprintln(table)
-	}
-	if err := table.Flush(); err != nil {
+	if err := printTable(out, r.cells()); err != nil {
 		return err
 	}
 	for _, name := range sortedKeys(r.Counts) {
@@ -93,6 +91,18 @@ func (r *report) print(out io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// printTable writes rows in columns.
+func printTable(out io.Writer, rows [][]string) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, row := range rows {
+		for _, cell := range row {
+			fmt.Fprintf(table, "%s\t", cell) // an error comes back from Flush
+		}
+		fmt.Fprintln(table)
+	}
+	return table.Flush()
 }
 
 // number writes three digits or more: 0.882, 22.1, 9774.

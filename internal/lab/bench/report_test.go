@@ -35,7 +35,7 @@ func TestGolden(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "report.json")
 	var out bytes.Buffer
-	require.NoError(t, exampleReport().publish(&out, file))
+	require.NoError(t, (&options{json: file}).publish(&out, exampleReport()))
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	for name, got := range map[string][]byte{"report.txt": out.Bytes(), "report.json": text} {
@@ -51,7 +51,7 @@ func TestGolden(t *testing.T) {
 
 func TestUnwritableFileIsAnError(t *testing.T) {
 	t.Parallel()
-	err := exampleReport().publish(new(bytes.Buffer), filepath.Join(t.TempDir(), "no", "such", "directory"))
+	err := (&options{json: filepath.Join(t.TempDir(), "no", "such", "directory")}).publish(new(bytes.Buffer), exampleReport())
 	require.ErrorContains(t, err, "report: ")
 }
 

@@ -51,7 +51,7 @@ func sessionCommand(o *options) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("session: %w", err)
 			}
-			return r.publish(cmd.OutOrStdout(), o.json)
+			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
 }

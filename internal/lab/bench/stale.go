@@ -44,7 +44,7 @@ cannot tell.`,
 			if err != nil {
 				return fmt.Errorf("stale: %w", err)
 			}
-			return r.publish(cmd.OutOrStdout(), o.json)
+			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
 }

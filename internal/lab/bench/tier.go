@@ -41,7 +41,7 @@ func tierCommand(o *options) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("tier: %w", err)
 			}
-			return r.publish(cmd.OutOrStdout(), o.json)
+			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
 }

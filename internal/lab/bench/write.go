@@ -55,7 +55,7 @@ func writeCommand(o *options) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("write: %w", err)
 			}
-			return r.publish(cmd.OutOrStdout(), o.json)
+			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
 }
