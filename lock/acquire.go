@@ -16,9 +16,9 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
-// TryAcquire takes a lease if it is free and nobody waits for it; else the error is a *HeldError. It writes nothing
-// then. A statement whose answer is lost is sent again; nothing is held if it returns an error. When ctx ends, it returns
-// at once; a statement that is under way goes on to its end, and what it was granted is given back.
+// TryAcquire acquires a lease if it is free and has no waiters. Otherwise it writes nothing and returns a
+// *[HeldError]. A statement whose response is lost is sent again; after an error no lease is held. When ctx ends,
+// TryAcquire returns at once; a running statement continues to its end, and a lease that it was granted is released.
 func (l *Locker) TryAcquire(ctx context.Context, key string) (*Lease, error) {
 	return l.tryAcquire(ctx, key, nil)
 }

@@ -6,12 +6,14 @@ import (
 	"slices"
 )
 
-// AcquireMany takes the leases of all keys and waits for them until ctx ends. It first tries for all at once, as
-// TryAcquireMany does. If it cannot have them, it takes them one after the other in the order of keys, each in its turn, and
-// holds those it has, renewed, while it waits for the next: so it is not passed over for ever by those who want fewer, and
-// two of these never wait for each other, because both begin at the same end. Whoever holds one of the keys and then asks
-// for a smaller one by Acquire gives that up. After an error nothing is held; if one of the leases was lost meanwhile, the
-// error is a *LostError. The leases come in the order of the keys given, and are released one by one.
+// AcquireMany acquires the leases of all keys, and waits for them until ctx ends. It first tries all at once, as
+// [Locker.TryAcquireMany] does. If that fails, it acquires them one by one in the order of the keys, and keeps and
+// renews those that it has while it waits for the next. So callers that need fewer keys cannot starve it, and two
+// calls cannot deadlock, because both use the same order. A caller that holds a key and then acquires a smaller one
+// with Acquire loses that protection.
+//
+// After an error no lease is held; if one was lost in the meantime, the error is a *[LostError]. The result has the
+// order of the given keys. Release each lease.
 func (l *Locker) AcquireMany(ctx context.Context, keys ...string) ([]*Lease, error) {
 	leases, err := l.TryAcquireMany(ctx, keys...)
 	if err == nil || !errors.Is(err, ErrHeld) {

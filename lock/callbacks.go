@@ -6,25 +6,27 @@ import (
 	"sync"
 )
 
-// LeaderCallbacks are what an election calls, in the shape of client-go's package leaderelection. Each may be nil.
+// LeaderCallbacks are the callbacks of [Election.RunCallbacks], in the form of client-go's package leaderelection.
+// Each may be nil.
 type LeaderCallbacks struct {
-	// OnStartedLeading is called when this process is elected, in the goroutine of RunCallbacks. Its context ends with that
-	// of RunCallbacks, when leadership is lost (cause: a *LostError) and after Resign (cause: ErrResigned). It should return
-	// soon after that; leadership goes on until it has. If it returns before, leadership goes on all the same.
+	// OnStartedLeading is called when this process is elected, in the goroutine of RunCallbacks. Its context ends
+	// with that of RunCallbacks, when leadership is lost (cause: a *LostError) and after Resign (cause: ErrResigned).
+	// It should return soon after that: leadership lasts until it has returned. If it returns earlier, leadership
+	// continues.
 	OnStartedLeading func(ctx context.Context, term Term)
 
-	// OnStoppedLeading is called after each term, in the goroutine of RunCallbacks, when OnStartedLeading has returned and
-	// its context has ended. The next leader may have been elected by then. It is called after a panic too.
+	// OnStoppedLeading is called after each term, in the goroutine of RunCallbacks, when OnStartedLeading has
+	// returned and its context has ended. The next leader may already be elected. It is called after a panic, too.
 	OnStoppedLeading func()
 
-	// OnNewLeader is called with whoever leads: at first, if somebody does, and whenever that changes, this process
-	// included. It has a goroutine of its own and is never called twice at once; a leader who follows quickly on another
-	// may be the only one told of. A panic in it is recovered and logged.
+	// OnNewLeader is called with the current leader: at first if there is one, and after every change, including
+	// changes to this process. It is called in a goroutine of its own, one call at a time. If leaders change quickly,
+	// it may be called only for the last one. A panic in it is recovered and logged.
 	OnNewLeader func(leader Info)
 }
 
-// RunCallbacks takes part until ctx ends, as Run does, and calls the callbacks. Unlike client-go's it goes on after a term
-// was lost: this process is a candidate again. It returns nil when ctx ends, and all callbacks have returned by then.
+// RunCallbacks is a candidate until ctx ends, like Run, and calls the callbacks. Unlike client-go it continues after
+// a lost term, as a candidate. When ctx has ended and all callbacks have returned, it returns nil.
 func (e *Election) RunCallbacks(ctx context.Context, callbacks LeaderCallbacks) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var observing sync.WaitGroup

@@ -17,7 +17,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/sqltext"
 )
 
-// The defaults of Config and Options, and their limits.
+// The defaults of [Config] and [Options], and their limits.
 const (
 	DefaultSchema        = "pgcoherence"
 	DefaultName          = "lock"
@@ -33,82 +33,86 @@ const (
 	MaxMetadataLen = 8192 // bytes of its JSON
 )
 
-// Options are how leases are taken. A field left zero is the Locker's.
+// Options configure leases. A zero field uses the Locker's option, or else the default.
 type Options struct {
-	// TTL is how long a lease outlives its last renewal, and so how long others wait after its owner has died. A short
-	// one hands over sooner, a long one rides over longer outages of the database; it is renewed every third of it.
-	// From MinTTL to MaxTTL. Defaults to DefaultTTL.
+	// TTL is how long a lease outlives its last renewal, and so how long waiters wait after its owner has died. A
+	// shorter TTL replaces a dead owner sooner; a longer one survives longer outages of the database. Leases are
+	// renewed every third of it. From MinTTL to MaxTTL. Defaults to DefaultTTL.
 	TTL time.Duration
 
-	// MinHold is how long a lease stays taken at the least, even if it is released before: for short jobs that several
-	// machines start at the same minute by clocks that differ. At most TTL. Defaults to none.
+	// MinHold is the minimum time for which a lease stays held, even if it is released earlier: for short jobs that
+	// several machines start at the same minute by different clocks. At most TTL. Defaults to 0.
 	MinHold time.Duration
 
-	// Metadata is shown to others: in HeldError, Inspect and List. No secrets. Defaults to none.
+	// Metadata is shown to other processes in HeldError, Inspect and List. It must not contain secrets. Defaults to
+	// none.
 	Metadata map[string]string
 
-	// OnLost, if not nil, is called once when a lease is lost, in a goroutine of its own, after the lease's context has
-	// been cancelled. A program whose work cannot be cancelled ends itself here, with os.Exit: the local deadline comes
-	// before the database's, so that there is time for it. A release is not a loss, and neither is the end of Run. A panic in
-	// it is recovered and logged.
+	// OnLost, if not nil, is called once when a lease is lost, in a goroutine of its own, after the lease's context
+	// was cancelled. A program whose work cannot be cancelled should exit here: the local deadline comes before the
+	// database's, so there is time for it. It is not called for a release or for the end of Run. A panic in it is
+	// recovered and logged.
 	OnLost func(l *Lease, reason Reason)
 }
 
-// Config is how a Locker works. The zero value, and nil, is a good one. All processes that share leases use the same
+// Config configures a [Locker]. A nil or zero Config uses the defaults. All processes that share leases use the same
 // Schema; the other fields may differ.
 type Config struct {
-	// Schema is the schema that Migrate made; it is the bus' too. Defaults to DefaultSchema.
+	// Schema is the schema that Migrate created, usually that of the bus. Defaults to DefaultSchema.
 	Schema string
 
-	// Owner is what others are told who has a lease; it need not be unique, ownership goes by token. Defaults to the host
-	// name.
+	// Owner is the name of this process in HeldError and lists. It need not be unique, because ownership depends on
+	// the token. Defaults to the host name.
 	Owner string
 
-	// Name is what metrics call this Locker, as the label locker: change it where a program has several, such as for two
-	// databases. At most 200 bytes. Defaults to DefaultName.
+	// Name is the label locker in metrics. Change it if a program has several Lockers, for example for two databases.
+	// At most 200 bytes. Defaults to DefaultName.
 	Name string
 
 	// Options are the defaults of leases.
 	Options Options
 
-	// Connect makes the connection that renews, and that of TakeoverAfter. Defaults to the pool's configuration, its BeforeConnect included.
+	// Connect opens the connection that renews leases, and that of TakeoverAfter. Defaults to connections with the
+	// pool's configuration, including its BeforeConnect.
 	Connect func(ctx context.Context) (*pgx.Conn, error)
 
-	// Logger takes what happens in the background. Defaults to slog.Default().
+	// Logger receives the log of background work. Defaults to slog.Default().
 	Logger *slog.Logger
 
-	// ClaimTTL is how long a waiter that was handed a lease may leave it unclaimed before the next one gets it: how much a
-	// process with waiters that dies delays the queue. Defaults to DefaultClaimTTL.
+	// ClaimTTL is how long a waiter may leave a granted lease unclaimed before the next waiter gets it. It is how
+	// long a waiting process that dies delays the queue. Defaults to DefaultClaimTTL.
 	ClaimTTL time.Duration
 
-	// DrainTimeout is for how long Run goes on renewing what is still held after its context has ended, so that nobody
-	// else gets what somebody here is still working on. Defaults to DefaultDrainTimeout; negative: not at all.
+	// DrainTimeout is how long Run keeps renewing held leases after its context has ended, so that no other process
+	// gets a lease that is still in use here. Defaults to DefaultDrainTimeout; with a negative value Run does not
+	// wait.
 	DrainTimeout time.Duration
 
-	// WatchInterval is how often Watch and Observe look by themselves; hand-overs of elections and thefts reach them
-	// sooner, through the bus. Defaults to DefaultWatchInterval.
+	// WatchInterval is how often Watch and Observe poll. The bus notifies them earlier of changes of leaders and of
+	// stolen leases. Defaults to DefaultWatchInterval.
 	WatchInterval time.Duration
 
-	// TakeoverAfter, if not 0, is how long after the death of a process its leases are taken over by those who wait for them,
-	// instead of when their TTL is over: 1 s to 1.5 s is a good value. Run keeps a connection for that which does nothing
-	// else, a session, and proves five times in that time that it lives; leases are bound to it a tenth of a second after
-	// they were granted. When the server has seen the session end, as it does at once if the process dies or is killed, whoever
-	// waits notices within a quarter of a second, and takes over TakeoverAfter later: with a larger token, and only when the
+	// TakeoverAfter, if not 0, is how long after the death of a process waiters take over its leases, instead of
+	// waiting for the TTL. 1 s to 1.5 s is a good value. Run keeps an extra connection for it, the session, and
+	// proves five times in that time that it is alive. Leases are bound to the session a tenth of a second after they
+	// were granted. The server sees the session end at once if the process dies or is killed. A waiter notices that
+	// within a quarter of a second and takes over TakeoverAfter later, with a larger token, and only after the
 	// transactions that the dead process had guarded have ended.
 	//
-	// The price: this process relies on its leases for no longer than nine tenths of TakeoverAfter after the last proof, so that
-	// they are lost here, with ReasonDisconnected, before anybody else has them. A session that breaks while the server can
-	// still be reached is replaced, and no lease is lost. But an outage, a restart or a failover of the database that takes longer loses
-	// all leases, where without TakeoverAfter they outlast it by their TTL; and so does a process that stands still that
-	// long. A machine that vanishes without a word is found dead after three more seconds, or after the TTL.
+	// The price: this process relies on its leases for at most nine tenths of TakeoverAfter after the last proof, so
+	// that it loses them, with ReasonDisconnected, before another process has them. A session that breaks while the
+	// server is reachable is replaced, and no lease is lost. But an outage, a restart or a failover of the database
+	// that takes longer loses all leases, where without TakeoverAfter they survive until their TTL ends; so does a
+	// pause of the process for that long. A machine that disappears without closing its connections is detected three
+	// seconds later, or its leases end with their TTL.
 	//
-	// It takes a direct connection to the server: through a pooler Run fails with ErrConfig, unless Connect goes past it. It is
-	// about the leases of this process; those who wait for them need not set it, but have to be of a version that knows it,
-	// and TryAcquire alone never takes over. From 500ms to 30s. Defaults to 0: leases end with their TTL only.
+	// It needs a direct connection to the server: through a pooler Run fails with ErrConfig, unless Connect bypasses
+	// it. It applies to the leases of this process. The waiters need not set it, but must be of a version that knows
+	// it, and TryAcquire alone never takes over. From 500ms to 30s. Defaults to 0: leases end only with their TTL.
 	TakeoverAfter time.Duration
 
-	// Retention is for how long a key that is free keeps its row. Defaults to DefaultRetention; negative: for ever. Waiters
-	// that died are deleted in any case.
+	// Retention is how long the row of a free key is kept. Defaults to DefaultRetention; negative means forever. Rows
+	// of dead waiters are deleted in any case.
 	Retention time.Duration
 }
 

@@ -5,10 +5,10 @@ import (
 	"errors"
 )
 
-// Do takes a lease, calls fn, and releases it when fn has returned, not before: it is renewed that long even if ctx
-// ends. ctx bounds the wait for the lease. fn's context is a child of ctx that also ends when the lease is lost, with a
-// *LostError as its cause; fn should then return soon. Do returns fn's error, and the *LostError if the lease was lost
-// before fn returned, for then fn may not have been alone.
+// Do acquires a lease, calls fn, and releases the lease when fn has returned. The lease is renewed until then, even
+// if ctx ends. ctx bounds the wait for the lease. fn's context is a child of ctx that also ends when the lease is
+// lost, with a *[LostError] as its cause; fn should then return soon. Do returns fn's error, joined with the
+// *LostError if the lease was lost before fn returned, because then fn may not have been the only owner.
 func (l *Locker) Do(ctx context.Context, key string, fn func(ctx context.Context, lease *Lease) error) error {
 	lease, err := l.Acquire(ctx, key)
 	if err != nil {

@@ -11,11 +11,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ElectionPrefix is what the lease keys of elections begin with.
+// ElectionPrefix is the prefix of the lease keys of elections.
 const ElectionPrefix = "election/"
 
-// Election chooses one leader among all processes that run it: whoever has the lease of its name. All methods are safe
-// for concurrent use; each call of Run is a candidate of its own.
+// Election elects one leader among all processes that run it: the process that has the lease of its name. All methods
+// are safe for concurrent use. Each call of Run is a separate candidate.
 type Election struct {
 	locker *Locker
 	key    string
@@ -24,17 +24,17 @@ type Election struct {
 	terms map[*Term]struct{} // of this process, until the function that leads has returned
 }
 
-// Term is one time of leading.
+// Term is one term of a leader.
 type Term struct {
-	// Lease is the leader's: its Token is larger than that of every leader before, its Guard ties transactions to the
-	// term. It is released when the term ends.
+	// Lease is the leader's lease: its Token is larger than that of every earlier leader, and its Guard ties
+	// transactions to the term. It is released when the term ends.
 	Lease *Lease
 
 	resign context.CancelCauseFunc
 	over   chan struct{} // closed when the term is over
 }
 
-// Election makes one by name. It starts nothing and does no I/O. The error is ErrKey.
+// Election returns the election with a name. It starts nothing and does no I/O. The error is ErrKey.
 func (l *Locker) Election(name string) (*Election, error) {
 	if name == "" {
 		return nil, checkKey(name)
@@ -46,10 +46,11 @@ func (l *Locker) Election(name string) (*Election, error) {
 	return &Election{locker: l, key: key, terms: map[*Term]struct{}{}}, nil
 }
 
-// Run takes part until ctx ends: whenever this process is elected it calls lead, whose context ends with ctx, when
-// leadership is lost (cause: a *LostError) and after Resign (cause: ErrResigned). The term goes on until lead has
-// returned, whatever becomes of its context. If it returns although its context has not ended, Run gives leadership up
-// and returns its error. Else Run goes on, at the end of the queue of candidates. It returns nil when ctx ends.
+// Run is a candidate until ctx ends. Whenever this process is elected, it calls lead. The context of lead ends with
+// ctx, when leadership is lost (cause: a *[LostError]) and after Resign (cause: [ErrResigned]). The term lasts until
+// lead has returned, even after the end of its context. If lead returns before its context has ended, Run gives up
+// the leadership and returns lead's error. Otherwise Run continues at the end of the queue of candidates. It returns
+// nil when ctx ends.
 func (e *Election) Run(ctx context.Context, lead func(ctx context.Context, term Term) error) error {
 	for {
 		lease, err := e.locker.Acquire(ctx, e.key)
@@ -110,8 +111,9 @@ func (e *Election) current() []*Term {
 	return slices.Collect(maps.Keys(e.terms))
 }
 
-// Resign ends this process' term: lead's context ends, and when lead has returned the next candidate is elected. It
-// waits for that, or for the end of ctx. This process stays a candidate. ErrNotLeader if it does not lead.
+// Resign ends this process's term: the context of lead ends, and when lead has returned, the next candidate is
+// elected. It waits for that, or for the end of ctx. This process remains a candidate. It returns ErrNotLeader if
+// this process does not lead.
 func (e *Election) Resign(ctx context.Context) error {
 	terms := e.current()
 	if len(terms) == 0 {
@@ -130,13 +132,13 @@ func (e *Election) Resign(ctx context.Context) error {
 	return nil
 }
 
-// Leads reports whether this process leads, as far as it can know: it asks nobody.
+// Leads reports whether this process leads, as far as it knows. It does no I/O.
 func (e *Election) Leads() bool {
 	return slices.ContainsFunc(e.current(), func(term *Term) bool { return term.Lease.ValidFor() > 0 })
 }
 
-// IsLeader reports whether this process leads, by the database: what it says was so a moment ago, whatever this process
-// believes. It costs a round trip, which Leads does not; and neither is a guard.
+// IsLeader reports whether this process leads, according to the database. The result is from a moment ago, whatever
+// this process believes. It costs a round trip, which Leads does not. Neither of them replaces a guard.
 func (e *Election) IsLeader(ctx context.Context) (bool, error) {
 	var keys []string
 	var tokens []int64
@@ -160,7 +162,7 @@ func (e *Election) IsLeader(ctx context.Context) (bool, error) {
 	return leads, nil
 }
 
-// Leader tells who leads, or ErrNoLeader.
+// Leader returns the current leader, or ErrNoLeader.
 func (e *Election) Leader(ctx context.Context) (Info, error) {
 	info, err := e.locker.Inspect(ctx, e.key)
 	if err == nil && !info.Held {
@@ -169,7 +171,7 @@ func (e *Election) Leader(ctx context.Context) (Info, error) {
 	return info, err
 }
 
-// Observe tells who leads: now, and whenever that changes; see Locker.Watch.
+// Observe yields the leader: now, and after every change; see [Locker.Watch].
 func (e *Election) Observe(ctx context.Context) iter.Seq2[Info, error] {
 	return e.locker.Watch(ctx, e.key)
 }

@@ -6,62 +6,69 @@ import (
 	"time"
 )
 
-// Errors of New, With and Run.
+// Errors of [New], [Locker.With] and [Locker.Run].
 var (
-	// ErrConfig: a field has a value that cannot work; the text names it.
+	// ErrConfig is returned when a field has an invalid value. The text names it.
 	ErrConfig = errors.New("lock: invalid configuration")
-	// ErrRunning: Run was called a second time. A Locker runs once; make a new one to run again.
+	// ErrRunning is returned by a second call of Run. A Locker runs once; make a new one to run again.
 	ErrRunning = errors.New("lock: Run was called before")
-	// ErrSchema: the database has no tables of ours, or older ones than this code needs. Call Migrate.
+	// ErrSchema is returned when the database has no tables of this package, or older ones than this code needs. Call
+	// [Migrate].
 	ErrSchema = errors.New("lock: schema is missing or too old")
-	// ErrPrivilege: the role may not do what it must; the text says what. Grant it, or name the role as
-	// MigrateConfig.AppRole.
+	// ErrPrivilege is returned when the database role lacks a privilege; the text says which. Grant it, or name the
+	// role as MigrateConfig.AppRole.
 	ErrPrivilege = errors.New("lock: role lacks privileges")
 )
 
 // Errors of acquiring.
 var (
-	// ErrKey: a key, or the name of an election, that can never be taken; the text says why. Nothing was sent.
+	// ErrKey is returned for a key, or the name of an election, that is not valid; the text says why. Nothing was
+	// sent.
 	ErrKey = errors.New("lock: invalid key")
-	// ErrHeld: somebody else has the lease. The error is a *HeldError that says who.
+	// ErrHeld is returned when another process has the lease. The error is a *[HeldError] with the details.
 	ErrHeld = errors.New("lock: held by another")
-	// ErrClosed: Run has ended or is ending. Nothing can be acquired any more, and what was held is not renewed.
+	// ErrClosed is returned when Run has ended or is ending. No lease can be acquired any more, and leases are not
+	// renewed.
 	ErrClosed = errors.New("lock: closed")
-	// ErrIncarnation: incarnations are used up, as in 2057, or on a server whose clock is decades ahead. Nothing can be granted.
+	// ErrIncarnation is returned when there are no more incarnations: in 2057, or on a server whose clock is decades
+	// ahead. No lease can be granted.
 	ErrIncarnation = errors.New("lock: no incarnation left")
 )
 
-// Errors of a lease that was held, and of elections.
+// Errors of leases and elections.
 var (
-	// ErrLost: the lease is no longer ours. The error is a *LostError that says why. Stop what it protects.
+	// ErrLost is returned when the lease no longer belongs to this process. The error is a *[LostError] with the
+	// reason. Stop the work that the lease protects.
 	ErrLost = errors.New("lock: lease lost")
-	// ErrReleased: the lease was released by Release, so it cannot guard, and cannot be released again.
+	// ErrReleased is returned after Release: the lease can neither guard nor be released again.
 	ErrReleased = errors.New("lock: lease was released before")
-	// ErrNotGuarded: the database does not hold this lease: it is another database, or another transaction took the
-	// lease away meanwhile. Roll back.
+	// ErrNotGuarded is returned by Guard when the database does not have this lease: it is another database, or
+	// another transaction has taken the lease in the meantime. Roll back.
 	ErrNotGuarded = errors.New("lock: transaction is not guarded by the lease")
-	// ErrResigned is the cause for which a term's context ends after Resign.
+	// ErrResigned is the cause of the end of a term's context after Resign.
 	ErrResigned = errors.New("lock: resigned")
-	// ErrNoLeader: nobody leads at the moment.
+	// ErrNoLeader is returned when there is no leader at the moment.
 	ErrNoLeader = errors.New("lock: no leader")
-	// ErrNotLeader: this process does not lead, so it cannot resign.
+	// ErrNotLeader is returned by Resign when this process does not lead.
 	ErrNotLeader = errors.New("lock: not the leader")
 )
 
-// HeldError says who has a lease. errors.Is(err, ErrHeld) holds.
+// HeldError describes who has a lease. errors.Is(err, ErrHeld) is true.
 type HeldError struct {
 	Key       string
-	Owner     string            // as its Config.Owner says; empty if nobody has it
+	Owner     string            // the owner's Config.Owner; empty if there is no owner
 	Token     int64             // of the owner
-	Since     time.Duration     // for how long the owner has had it, by the database's clock
+	Since     time.Duration     // since when the owner has had it, by the database's clock
 	Remaining time.Duration     // until it expires unless it is renewed
 	Metadata  map[string]string // of the owner
-	// Shared: readers have it, or if Limit is not 0 up to that many holders of a semaphore. The rest is about the first of them.
+	// Shared says that readers have it, or, if Limit is not 0, up to Limit holders of a semaphore. The other fields
+	// describe the first of them.
 	Shared bool
 	Limit  int
-	// Queued: it is free, but others wait for it and come first.
+	// Queued says that the lease is free, but other waiters come first.
 	Queued bool
-	// Guarded: it has ended, but a transaction that it guards has not, or another one is just taking it.
+	// Guarded says that the lease has ended, but a transaction that it guards has not, or that another transaction is
+	// acquiring it.
 	Guarded bool
 }
 
@@ -81,10 +88,11 @@ func (e *HeldError) Error() string {
 		e.Key, e.Owner, by, e.Since.Round(time.Millisecond), e.Token, e.Remaining.Round(time.Millisecond))
 }
 
-// Is makes it an ErrHeld.
+// Is reports whether target is ErrHeld.
 func (e *HeldError) Is(target error) bool { return target == ErrHeld }
 
-// LostError says why a lease is no longer ours. errors.Is(err, ErrLost) holds, and errors.Is(err, ErrClosed) if that is why.
+// LostError says why a lease no longer belongs to this process. errors.Is(err, ErrLost) is true, and so is
+// errors.Is(err, ErrClosed) if Run has ended.
 type LostError struct {
 	Key    string
 	Token  int64
@@ -96,15 +104,16 @@ type Reason string
 
 // The reasons.
 const (
-	// ReasonExpired: it could not be renewed in time. The database did not answer, the process stood still, or nobody
-	// called Run.
+	// ReasonExpired means that the lease could not be renewed in time: the database did not respond, the process was
+	// paused, or Run does not run.
 	ReasonExpired Reason = "expired"
-	// ReasonTaken: another has it by now: by Steal, or because it expired by the database's clock before it did by ours.
+	// ReasonTaken means that another process has the lease, by Steal, or because it expired earlier by the database's
+	// clock than by ours.
 	ReasonTaken Reason = "taken"
-	// ReasonDisconnected: Config.TakeoverAfter is set, and the session that the lease ended with was lost or did not answer for
-	// about that long.
+	// ReasonDisconnected means that Config.TakeoverAfter is set, and that the session to which the lease was bound
+	// was lost, or did not respond for about that long.
 	ReasonDisconnected Reason = "disconnected"
-	// ReasonClosed: Run has ended or is ending.
+	// ReasonClosed means that Run has ended or is ending.
 	ReasonClosed Reason = "closed"
 )
 
@@ -113,7 +122,7 @@ func (e *LostError) Error() string {
 	return fmt.Sprintf("lock: lease %.80q, token %d, is lost: %s", e.Key, e.Token, e.Reason)
 }
 
-// Is makes it an ErrLost, and an ErrClosed.
+// Is reports whether target is ErrLost, or ErrClosed for ReasonClosed.
 func (e *LostError) Is(target error) bool {
 	return target == ErrLost || target == ErrClosed && e.Reason == ReasonClosed
 }

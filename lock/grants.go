@@ -8,7 +8,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
-// Topic is what events of this package are called on the bus. Their keys are ids of grants, and hashes of lease keys.
+// Topic is the topic of this package's events on the bus. Their keys are ids of grants, and hashes of lease keys.
 const Topic = "pgcoherence.lock"
 
 const lookPrefix = "k:"

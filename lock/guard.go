@@ -9,20 +9,21 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Guard ties a transaction to the lease: if it returns nil and the transaction commits, nobody else was granted the
-// lease before that; of a shared lease nobody alone, and of a semaphore nobody in its place. Call it first in the transaction, or at any time before the commit. The transaction has to be
-// one of the database of the Locker's pool; elsewhere the error is ErrNotGuarded or ErrSchema.
+// Guard ties a transaction to the lease: if it returns nil and the transaction commits, no other process was granted
+// the lease before the commit. For a shared lease this means no exclusive owner, and for a semaphore no other holder
+// in its place. Call it at the start of the transaction, or at any time before the commit. The transaction must be in
+// the database of the Locker's pool; otherwise the error is [ErrNotGuarded] or [ErrSchema].
 //
-// A row lock excludes, and no clock: until the transaction ends, the database lets nobody change the lease's token. The
-// clock only refuses: a lease that has expired guards nothing any more. Renewals, Release and Steal are not delayed by a
-// guarded transaction; the next owner's grant is, until it ends, so keep it short. It holds at READ COMMITTED,
-// REPEATABLE READ and SERIALIZABLE; at the latter two a lease that was taken over since the transaction's snapshot gives
-// a serialization failure (SQLSTATE 40001), and one that was granted or renewed after it may guard nothing: then begin
-// anew. After an error the transaction can only be rolled back.
+// The exclusion comes from a row lock and not from a clock: until the transaction ends, the database does not allow a
+// change of the lease's token. The clock can only refuse: an expired lease does not guard any more. A guarded
+// transaction does not delay renewals, Release and Steal, but it delays the next grant until it ends, so keep it
+// short. At REPEATABLE READ and SERIALIZABLE, a lease that was taken over since the transaction's snapshot gives a
+// serialization failure (SQLSTATE 40001), and one that was granted or renewed after the snapshot may give
+// ErrNotGuarded: then begin again. After an error the transaction can only be rolled back.
 //
-// A guard inside a savepoint (a pgx.Tx that was begun on another one is a savepoint) IS GONE when the savepoint is rolled
-// back, and nothing tells the outer transaction. Guard the outermost transaction; the first guard in a savepoint of pgx' is
-// logged as a warning. Guarding again is cheap and allowed.
+// A guard inside a savepoint (a pgx.Tx that was begun on another one is a savepoint) is lost when the savepoint is
+// rolled back, and the outer transaction does not notice. Guard the outermost transaction. The first guard in a
+// savepoint of pgx is logged as a warning. Guarding again is cheap and allowed.
 func (l *Lease) Guard(ctx context.Context, tx pgx.Tx) error {
 	if err := l.Err(); err != nil {
 		return err
@@ -35,8 +36,8 @@ func (l *Lease) Guard(ctx context.Context, tx pgx.Tx) error {
 	return l.guarded(tx.QueryRow(ctx, l.guardSQL(), l.key, l.token, l.id, l.database).Scan(&one))
 }
 
-// GuardSQL is Guard for database/sql. The driver must speak Postgres' own placeholders, $1, as pgx' and pq do. What Guard
-// says of savepoints holds for those that SQL sets by itself.
+// GuardSQL is Guard for database/sql. The driver must accept Postgres's own placeholders, $1, as those of pgx and pq
+// do. What Guard says about savepoints applies to savepoints that the caller makes with SQL.
 func (l *Lease) GuardSQL(ctx context.Context, tx *sql.Tx) error {
 	if err := l.Err(); err != nil {
 		return err

@@ -11,9 +11,10 @@ import (
 
 const sequenceBits = 39
 
-// Incarnation is the upper part of a token, 24 bits. Each server process, database and table that grants leases has one of
-// its own, and so has each time after it was raised: the minutes from the beginning of 2026 to when that began, or one more than the
-// incarnation before, whichever is more. The rest of the token grows within it.
+// Incarnation returns the upper 24 bits of a token. Each server process, database and table that grants leases has
+// its own incarnation, and so has each time after RaiseIncarnation. Its value is the number of minutes from the
+// beginning of 2026 to when it began, or the previous incarnation plus one, whichever is larger. The lower part of
+// the token grows within it.
 func Incarnation(token int64) int { return int(token >> sequenceBits) }
 
 // place is where leases are granted, as the incarnation's row describes it.
@@ -60,9 +61,9 @@ func (c *core) raiseBy(ctx context.Context, byHand bool, reason string) (n int, 
 	return int(**raised), nil
 }
 
-// RaiseIncarnation makes all tokens issued from now on larger than all before, whatever the sequence says, and returns
-// the new incarnation. Call it after the tables' content was put back in time by hand in a running server; everything
-// else is noticed. They last until 2057.
+// RaiseIncarnation makes all later tokens larger than all earlier ones, whatever their sequence is, and returns the
+// new incarnation. Call it after an older state of the tables was restored by hand into a running server; all other
+// restores are detected. reason is stored and logged. Incarnations last until 2057.
 func (l *Locker) RaiseIncarnation(ctx context.Context, reason string) (int, error) {
 	if len(reason) > 200 || !isText(reason) {
 		return 0, fmt.Errorf("%w: reason: want at most 200 bytes of UTF-8 without NUL", ErrConfig)

@@ -7,23 +7,23 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Info is what the database knows of a lease.
+// Info is the state of a lease in the database.
 type Info struct {
 	Key       string
-	Held      bool              // somebody has it. All below but Waiters is about its last owner if not
-	Owner     string            // as its Config.Owner says
-	Token     int64             // 0 if it was never taken, or long ago
-	Since     time.Duration     // how long ago it was taken, by the database's clock
+	Held      bool              // whether it has an owner; if not, the fields below, except Waiters, describe the last owner
+	Owner     string            // the owner's Config.Owner
+	Token     int64             // 0 if it was never taken, or its row was deleted since
+	Since     time.Duration     // since when it has been held, by the database's clock
 	Remaining time.Duration     // until it expires unless it is renewed; 0 if it is free
 	Metadata  map[string]string // of the owner
 	Waiters   int
 
 	Shared  bool // readers or holders of a semaphore have it: Owner, Token and Metadata are of the first, see Holders
-	Limit   int  // how many may hold a semaphore at once
-	Holders int  // how many have it: 0, 1, or as many as share it
+	Limit   int  // maximum number of holders of a semaphore
+	Holders int  // number of holders: 0, 1, or as many as share it
 }
 
-// Inspect tells who has a lease, without taking it. A key that nobody ever took is an Info that is not Held, and no error.
+// Inspect returns the state of a lease without acquiring it. For a key that was never acquired, Held is false.
 func (l *Locker) Inspect(ctx context.Context, key string) (Info, error) {
 	if err := checkKey(key); err != nil {
 		return Info{}, err
@@ -38,8 +38,8 @@ func (l *Locker) Inspect(ctx context.Context, key string) (Info, error) {
 	return infos[0], nil
 }
 
-// List tells which leases are held whose keys begin with a prefix, by key. At most limit of them, 0 meaning 1000, and
-// only keys after the one given; so the last key of one list leads to the next.
+// List returns the held leases whose keys begin with a prefix, sorted by key. It returns at most limit of them (0
+// means 1000), with keys after the given one; pass the last key of one list to get the next.
 func (l *Locker) List(ctx context.Context, prefix, after string, limit int) ([]Info, error) {
 	if limit <= 0 {
 		limit = 1000

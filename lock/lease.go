@@ -13,8 +13,8 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
-// Lease is one time of having something, exclusively or as one of those who share it. It is renewed by Run until it is
-// released or lost. All methods are safe for concurrent use.
+// Lease is an exclusive or shared, time-limited hold on a key. Run renews it until it is released or lost. All
+// methods are safe for concurrent use.
 type Lease struct {
 	locker   *Locker
 	key, id  string
@@ -51,22 +51,23 @@ func newLease(a *attempt, token int64, database string, sent time.Time) *Lease {
 	return l
 }
 
-// Key is what the lease is for.
+// Key returns the key of the lease.
 func (l *Lease) Key() string { return l.key }
 
-// Token is the fencing token: larger than that of every lease granted before, of whatever key. Let whatever the lease
-// protects outside of this database refuse a token smaller than one it has seen.
+// Token returns the fencing token. It is larger than the token of every lease that was granted before, for any key.
+// Resources outside of this database that the lease protects should refuse a token smaller than one they have seen.
 func (l *Lease) Token() int64 { return l.token }
 
-// Context is cancelled when the lease is lost, with a *LostError as its cause, and when it is released, with
-// ErrReleased. It inherits the values, and not the end, of the context that the lease was acquired with.
+// Context returns a context that is cancelled when the lease is lost, with a *[LostError] as its cause, and when it
+// is released, with [ErrReleased]. It has the values, but not the deadline, of the context that the lease was
+// acquired with.
 func (l *Lease) Context() context.Context { return l.ctx }
 
-// Done is Context().Done().
+// Done returns Context().Done().
 func (l *Lease) Done() <-chan struct{} { return l.ctx.Done() }
 
-// ValidFor is for how long this process can rely on the lease if it is not renewed: zero when it is lost or released. It
-// ends before the lease does in the database.
+// ValidFor returns how long this process can rely on the lease if it is not renewed: 0 if it is lost or released.
+// This time ends before the lease does in the database.
 func (l *Lease) ValidFor() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -89,7 +90,7 @@ func (l *Lease) left(now time.Time) (time.Duration, Reason) {
 	return left, reason
 }
 
-// Err is nil while the lease is held, as far as this process can know, else ErrReleased or a *LostError.
+// Err returns nil while the lease is held, as far as this process knows, and otherwise ErrReleased or a *LostError.
 func (l *Lease) Err() error {
 	l.checkDeadline()
 	l.mu.Lock()
@@ -204,13 +205,14 @@ func (l *Lease) discard(reason Reason) {
 	l.cancel(err)
 }
 
-// Release gives the lease up, and hands it to whoever has waited longest. The lease's context is cancelled before that.
-// It does not wait for transactions that are guarded by the lease, nor for the disk; the next owner does. If ctx has
-// already ended, it goes on for up to five seconds all the same, so that it can be deferred. A lease that was lost is given
-// up too if it is still there, and the error is the *LostError. What is released at the same time goes to the server
-// together; ctx ends only the waiting for the answer. Of several calls, at once or one after the other, the first to
-// succeed returns nil and the others ErrReleased; one that failed can be repeated, and if it is not, the lease ends with
-// its TTL.
+// Release gives up the lease and grants it to the longest waiter. It cancels the lease's context first. It does not
+// wait for transactions that the lease guards, nor for the disk; the next owner does. If ctx has already ended, it
+// continues for up to five seconds, so that Release can be deferred. A lost lease is released, too, if the database
+// still has it, and the error is the *[LostError].
+//
+// Leases that are released at the same time share one statement; ctx only bounds the wait for its response. Of
+// several calls, the first that succeeds returns nil and the others return [ErrReleased]. A failed call can be
+// repeated; otherwise the lease ends with its TTL.
 func (l *Lease) Release(ctx context.Context) error {
 	lost := l.stop()
 	if ctx.Err() != nil {

@@ -10,18 +10,18 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 )
 
-// Locker takes leases and keeps them. Make it with New, run it with Run. All methods are safe for concurrent use by any
-// goroutine.
+// Locker acquires leases and renews them. Make it with [New] and call [Locker.Run]. All methods are safe for
+// concurrent use.
 type Locker struct {
 	c       *core // shared with what With makes
 	options Options
 	meta    *string // Options.Metadata as JSON
 }
 
-// New makes a Locker over the database of a pool. It starts nothing and does no I/O; cfg is copied, nil is fine. The pool
-// is never closed; acquiring and releasing take connections from it, renewing has one of its own. The bus wakes waiters
-// in other processes: with a bus.Local, or none (nil), those look for themselves once a second. The error is ErrConfig
-// and names the field.
+// New returns a Locker on the database of a pool. It starts nothing and does no I/O. cfg is copied, and may be nil.
+// The Locker never closes the pool. Acquiring and releasing use its connections; renewing uses a connection of its
+// own. The bus wakes waiters in other processes. With a bus.Local, or with nil, waiters poll once a second. The error
+// is [ErrConfig] and names the field.
 func New(b bus.Bus, pool *pgxpool.Pool, cfg *Config) (*Locker, error) {
 	c := cfg.withDefaults()
 	if pool == nil {
@@ -50,8 +50,8 @@ func New(b bus.Bus, pool *pgxpool.Pool, cfg *Config) (*Locker, error) {
 	return &Locker{options: c.Options, meta: meta, c: own}, nil
 }
 
-// With is the same Locker with other options for what is taken through it; fields left zero stay. It shares everything
-// else: only one of them is to be run. The error is ErrConfig.
+// With returns the same Locker with other options for the leases acquired through it; zero fields keep their values.
+// Everything else is shared: call Run on only one of them. The error is ErrConfig.
 func (l *Locker) With(o Options) (*Locker, error) {
 	o = o.over(l.options)
 	if err := o.validate(); err != nil {

@@ -13,12 +13,12 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
 )
 
-// MaxMany is how many keys TryAcquireMany takes at most.
+// MaxMany is the maximum number of keys for AcquireMany and TryAcquireMany.
 const MaxMany = 1000
 
-// TryAcquireMany takes the leases of all keys, or none; then the error is a *HeldError about one that it could not have.
-// The leases come in the order of the keys, each with its own token, and are released one by one. It waits for nobody,
-// so two of these cannot wait for each other. No keys, or a key twice, is ErrKey.
+// TryAcquireMany acquires the leases of all keys, or none; then it returns a *[HeldError] about one of them. The
+// result has the order of the keys. Each lease has its own token; release each. Because it does not wait, two calls
+// cannot deadlock. Without keys, and for a repeated key, it returns ErrKey.
 func (l *Locker) TryAcquireMany(ctx context.Context, keys ...string) ([]*Lease, error) {
 	if len(keys) == 0 || len(keys) > MaxMany {
 		return nil, fmt.Errorf("%w: %d keys, want 1 to %d", ErrKey, len(keys), MaxMany)

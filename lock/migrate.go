@@ -14,42 +14,43 @@ import (
 //go:embed migration/*.sql
 var migrationFiles embed.FS
 
-// MigrateConfig is how Migrate works; nil is a good one.
+// MigrateConfig configures [Migrate]. A nil or zero MigrateConfig uses the defaults.
 type MigrateConfig struct {
-	// Schema to make or bring up to date; it can be, and by default is, the bus'. Defaults to DefaultSchema.
+	// Schema is the schema to create or to bring up to date, usually that of the bus. Defaults to DefaultSchema.
 	Schema string
 
-	// AppRole, if not empty, is granted what a process with a Locker needs, and whoever guards transactions.
+	// AppRole, if not empty, is granted what a process with a Locker, or with guarded transactions, needs.
 	AppRole string
 
-	// ReaderRole, if not empty, is granted what a dashboard needs: to read who has what.
+	// ReaderRole, if not empty, is granted what a dashboard needs: to read the owners of leases.
 	ReaderRole string
 
-	// DryRun, if not nil, takes the SQL that would be run, and nothing is run.
+	// DryRun, if not nil, receives the SQL, and nothing is executed.
 	DryRun io.Writer
 
-	// Logger takes one line for each version applied. Defaults to slog.Default().
+	// Logger receives one line for each applied version. Defaults to slog.Default().
 	Logger *slog.Logger
 
-	// After leaves the versions up to and including this one out of MigrationSQL, for a tool that has run them: the new
-	// versions of a release then become its next migration. Defaults to 0, all versions. Migrate ignores it.
+	// After omits all versions up to and including this one from MigrationSQL, for a tool that has already run them:
+	// the new versions of a release become its next migration. Defaults to 0, which omits none. Migrate ignores it.
 	After int
 
-	// NoTransaction leaves BEGIN and COMMIT out of what DryRun and MigrationSQL write, for tools that run a migration in
-	// a transaction of their own: goose, golang-migrate, tern, psql -1. All of it has to run in one transaction. Defaults
-	// to false: the text begins and commits a transaction.
+	// NoTransaction omits BEGIN and COMMIT from the output of DryRun and MigrationSQL, for tools that run a migration
+	// in a transaction of their own: goose, golang-migrate, tern, psql -1. All of the text has to run in one
+	// transaction. Defaults to false: the text begins and commits a transaction.
 	NoTransaction bool
 }
 
-// Migrate brings the tables up to date: one transaction per version under an advisory lock, so several processes may
-// call it at once. It needs the right to create a schema in the database, or to create tables in a schema that is there.
-// Newer tables are left as they are. Nothing migrates at run time.
+// Migrate brings the tables up to date. It runs one transaction per version under an advisory lock, so several
+// processes may call it at once. It needs the right to create a schema in the database, or to create tables in the
+// schema if that exists. It does not change tables that are newer than this code. A nil cfg uses the defaults. Run
+// never migrates.
 func Migrate(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error {
 	return migrations().Run(ctx, pool, (*migrate.Config)(cfg))
 }
 
-// MigrationSQL is all tables as one SQL text, for people who run migrations with a tool of their own. It is for a schema
-// without them; DryRun gives the rest for one that is behind.
+// MigrationSQL returns all tables as SQL text, for other migration tools. The text is for a schema without them. For
+// a schema that has them, set MigrateConfig.After, or use Migrate with DryRun.
 func MigrationSQL(cfg *MigrateConfig) (string, error) {
 	return migrations().SQL((*migrate.Config)(cfg))
 }

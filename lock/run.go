@@ -18,14 +18,14 @@ import (
 // look is how often deadlines are compared with the wall clock.
 const look = time.Second
 
-// Run renews leases and keeps waiters in their queues until ctx ends, and returns when all it started has ended. It
-// rides over every outage of the database. When ctx ends, the context of every lease ends with it, with ReasonClosed;
-// Run goes on renewing for DrainTimeout what is not released yet, and then returns nil. It returns an error only at the
-// start, for what trying again cannot mend: missing tables (ErrSchema), a missing right (ErrPrivilege), a refused
-// password. A second call is ErrRunning.
+// Run renews leases and keeps waiters in their queues until ctx ends. It returns when all its goroutines have ended.
+// It survives every outage of the database. When ctx ends, the context of every lease ends with [ReasonClosed]. Run
+// then renews unreleased leases for DrainTimeout and returns nil. It returns an error only at the start, for
+// permanent errors: missing tables ([ErrSchema]), a missing privilege ([ErrPrivilege]), a rejected password. A second
+// call returns [ErrRunning].
 //
-// Without Run everything works but renewing: a lease then ends when its TTL is over. It may be called after the first
-// lease was taken.
+// Without Run leases are not renewed, and so end with their TTL; everything else works. Run may be called after the
+// first lease was acquired.
 func (l *Locker) Run(ctx context.Context) error {
 	c := l.c
 	c.mu.Lock()

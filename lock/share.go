@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// MaxHolders is how many may hold a semaphore at most.
+// MaxHolders is the maximum number of holders of a semaphore.
 const MaxHolders = 1000
 
 // share is how a lease is held beside others.
@@ -19,22 +19,22 @@ type share struct {
 	differ atomic.Bool // it was logged that the database has another limit
 }
 
-// AcquireShared takes a shared lease of a key, as [sync.RWMutex] has read locks: any number hold it beside one another, and
-// whoever takes the key by Acquire is alone. It waits in the same queue as Acquire, first come first served: a reader who comes
-// after a writer that waits does not pass by it, and readers who wait behind one another are let in together. Each share has
-// a token of its own, and the rest is as with Acquire. Guard keeps a writer from being granted the lease before the
-// transaction has ended; it does not exclude other readers.
+// AcquireShared acquires a shared lease of a key, like a read lock of a sync.RWMutex: any number of processes can
+// hold it together, and Acquire excludes them. It waits in the same queue as Acquire, first come first served: a
+// reader does not overtake a waiting writer, and adjacent waiting readers are granted the lease together. Each shared
+// lease has a token of its own; the rest is as for [Locker.Acquire]. Guard keeps a writer from being granted the
+// lease before the transaction has ended. It does not exclude other readers.
 func (l *Locker) AcquireShared(ctx context.Context, key string) (*Lease, error) {
 	return l.acquire(ctx, key, &share{})
 }
 
-// TryAcquireShared takes a shared lease if nobody has the key alone and nobody waits before it; else the error is a *HeldError.
-// See [Locker.AcquireShared] and [Locker.TryAcquire].
+// TryAcquireShared acquires a shared lease if there is no exclusive owner and no waiter before it; otherwise it
+// returns a *[HeldError]. See [Locker.AcquireShared] and [Locker.TryAcquire].
 func (l *Locker) TryAcquireShared(ctx context.Context, key string) (*Lease, error) {
 	return l.tryAcquire(ctx, key, &share{})
 }
 
-// DoShared is Do with a shared lease.
+// DoShared is [Locker.Do] with a shared lease.
 func (l *Locker) DoShared(ctx context.Context, key string, fn func(ctx context.Context, lease *Lease) error) error {
 	lease, err := l.AcquireShared(ctx, key)
 	if err != nil {
@@ -43,22 +43,22 @@ func (l *Locker) DoShared(ctx context.Context, key string, fn func(ctx context.C
 	return lease.run(ctx, fn)
 }
 
-// Semaphore is a lease that up to a number of holders have at once, over all processes. All methods are safe for concurrent
-// use.
+// Semaphore is a lease that a limited number of holders can have at once, over all processes. All methods are safe
+// for concurrent use.
 type Semaphore struct {
 	locker *Locker
 	key    string
 	share  *share
 }
 
-// Semaphore makes one by its key and the number of holders, 1 to MaxHolders. It starts nothing and does no I/O. The error is
-// ErrKey or ErrConfig.
+// Semaphore returns a semaphore with a key and n holders at most, from 1 to MaxHolders. It starts nothing and does no
+// I/O. The error is ErrKey or ErrConfig.
 //
-// Keys are those of Acquire: whoever takes the key by Acquire waits for all holders and is then alone, and readers by
-// AcquireShared and holders of a semaphore exclude one another.
+// Keys are those of Acquire: a process that acquires the key with Acquire waits for all holders and then excludes
+// them, and readers (AcquireShared) and holders of a semaphore exclude each other.
 //
-// While somebody holds the semaphore, the number it was begun with counts, whatever others ask for, and a process that asks
-// for another one logs that once. When nobody holds it any more, the next number counts. Resize changes it at once.
+// While the semaphore has holders, its limit is the n of its first holder, and a process with another n logs that
+// once. When it has no holders, the next n applies. Resize changes it at once.
 func (l *Locker) Semaphore(key string, n int) (*Semaphore, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
@@ -69,20 +69,20 @@ func (l *Locker) Semaphore(key string, n int) (*Semaphore, error) {
 	return &Semaphore{locker: l, key: key, share: &share{limit: n}}, nil
 }
 
-// Acquire takes one of the places and waits for it until ctx ends, first come first served. Each holder has a lease with a
-// token of its own; see [Locker.Acquire]. Guard ties a transaction to the place: nobody else is granted it before the
-// transaction has ended. A system that refuses smaller tokens than it has seen refuses all holders but the newest; let it
-// compare tokens for whatever one holder works on.
+// Acquire acquires a place, and waits for it until ctx ends, first come first served. Each holder has a lease with a
+// token of its own; see [Locker.Acquire]. Guard ties a transaction to the place: it is granted to no other process
+// before the transaction has ended. A system that refuses smaller tokens would refuse all holders but the newest; it
+// must compare tokens separately for each thing that one holder works on.
 func (s *Semaphore) Acquire(ctx context.Context) (*Lease, error) {
 	return s.locker.acquire(ctx, s.key, s.share)
 }
 
-// TryAcquire takes one of the places if one is free and nobody waits for it; else the error is a *HeldError.
+// TryAcquire acquires a place if one is free and there are no waiters; otherwise it returns a *[HeldError].
 func (s *Semaphore) TryAcquire(ctx context.Context) (*Lease, error) {
 	return s.locker.tryAcquire(ctx, s.key, s.share)
 }
 
-// Do is [Locker.Do] with one of the places.
+// Do is [Locker.Do] with a place of the semaphore.
 func (s *Semaphore) Do(ctx context.Context, fn func(ctx context.Context, lease *Lease) error) error {
 	lease, err := s.Acquire(ctx)
 	if err != nil {
@@ -91,8 +91,9 @@ func (s *Semaphore) Do(ctx context.Context, fn func(ctx context.Context, lease *
 	return lease.run(ctx, fn)
 }
 
-// Resize makes the number of this Semaphore count at once, while others hold it by another. Those beyond a smaller number
-// keep their leases; nobody else is let in until enough of them are over. If nobody holds it, there is nothing to change.
+// Resize makes the limit of this Semaphore apply at once, while processes hold it with another limit. If the new
+// limit is smaller, all holders keep their leases, and no waiter is granted a place until enough of them have ended.
+// Without holders it is a no-op.
 func (s *Semaphore) Resize(ctx context.Context) error {
 	c := s.locker.c
 	next := new(*string) // may be written after the caller has gone
@@ -125,8 +126,9 @@ func (s *share) wants() *int {
 	return &s.limit
 }
 
-// Holders lists who holds a key, the newest last: one, or all readers, or all holders of a semaphore. At most limit of them, 0
-// meaning 1000, and only those with a token larger than after; so the last token of one list leads to the next.
+// Holders lists the holders of a key, ordered by token: its owner, all readers, or all holders of a semaphore. It
+// returns at most limit of them (0 means 1000), with tokens larger than after; pass the last token of one list to get
+// the next.
 func (l *Locker) Holders(ctx context.Context, key string, after int64, limit int) ([]Info, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err

@@ -2,28 +2,28 @@ package lock
 
 import "time"
 
-// Stats is a snapshot of what a Locker has done and how it stands. Counts are since New.
+// Stats is a snapshot of the counts and the state of a Locker. Counts start at zero when it is made.
 type Stats struct {
 	Running          bool
-	Held             int   // leases renewed at the moment
+	Held             int   // leases that are being renewed
 	Waiting          int   // calls of Acquire that wait
 	Incarnation      int   // of the newest token granted here; 0 before the first
 	Token            int64 // the newest
 	Tries            int64 // statements sent to take a lease
-	Claims           int64 // of those, the ones of waiters that were woken
-	Handed           int64 // leases handed to the next waiter
-	Unpublished      int64 // events that could not be published: waiters found out by themselves
+	Claims           int64 // of those, claims of woken waiters
+	Handed           int64 // leases granted to the next waiter by a release
+	Unpublished      int64 // events that could not be published; the waiters polled instead
 	Raised           int64 // incarnations begun by this process
 	Stolen           int64 // leases taken away from their owners by this process
 	GuardsRefused    int64
-	Heartbeats       int64 // statements that renewed leases
-	HeartbeatsFailed int64 // of those, and of those that keep waiters in the queue
+	Heartbeats       int64 // statements that renew leases
+	HeartbeatsFailed int64 // failed statements that renew leases or waiters
 
-	// HeartbeatTook is how long the last renewal of all leases that were due took, in however many statements.
+	// HeartbeatTook is how long the last renewal of all due leases took, over all its statements.
 	HeartbeatTook time.Duration
 }
 
-// Stats tells what this Locker, and all made of it by With, have done. It asks nobody.
+// Stats returns the counts of this Locker and of all that With derived from it. It does no I/O.
 func (l *Locker) Stats() Stats {
 	c, m := l.c, l.c.metrics
 	s := Stats{

@@ -11,9 +11,9 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
 )
 
-// Steal takes a lease away from whoever has it, past all who wait. Its owner's guards are refused from the moment the
-// first statement commits, and its process learns of it through the bus at once. A transaction that was guarded before
-// is still waited for, until ctx ends: if Steal returns nil, it has ended. A lease that is free is simply taken.
+// Steal takes a lease from its owner, ahead of all waiters. The owner's guards fail from the moment at which the
+// first statement commits, and the bus notifies its process at once. Steal waits, until ctx ends, for a transaction
+// that was guarded before: if it returns nil, that has ended. A free lease is simply acquired.
 func (l *Locker) Steal(ctx context.Context, key string) (*Lease, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err

@@ -11,12 +11,12 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
 )
 
-// Acquire takes a lease, and waits for it, first come first served, until ctx ends. ctx bounds only the wait: what it
-// returns is held until Release, or until it is lost. It rides over outages of the database; errors other than the end
-// of ctx and ErrClosed are of the kind that a person has to mend.
+// Acquire acquires a lease. It waits for it, first come first served, until ctx ends. ctx bounds only the wait: the
+// lease is held until Release, or until it is lost. Acquire survives outages of the database. Its errors, apart from
+// the end of ctx and [ErrClosed], are permanent and need an operator.
 //
-// A waiter is woken through the bus when it is its turn, and looks for itself at least once a second. A connection is
-// taken from the pool for each statement and never while waiting.
+// The bus wakes a waiter when it is granted the lease; a waiter also polls at least once a second. Each statement
+// takes a connection from the pool; waiting takes none.
 func (l *Locker) Acquire(ctx context.Context, key string) (*Lease, error) {
 	return l.acquire(ctx, key, nil)
 }

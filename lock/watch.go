@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Watch tells who has a lease: now, and whenever that changes, until ctx or the loop over it ends. It looks every
-// WatchInterval, and at once after Steal and when an election's leader changes; an owner of less than that in between
-// may be missed. An error is told and does not end it. It runs in the goroutine that loops over it.
+// Watch yields the state of a lease: now, and after every change, until ctx or the loop ends. It polls every
+// WatchInterval, and at once after a Steal and a change of an election's leader. It may miss an owner between two
+// polls. An error is yielded and does not end the loop. It runs in the goroutine of the loop.
 func (l *Locker) Watch(ctx context.Context, key string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		if err := checkKey(key); err != nil {
