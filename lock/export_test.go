@@ -66,7 +66,8 @@ func (l *Lease) Renewed(sent time.Time) { l.renewed(sent, nil) }
 // Unanswered is what a heartbeat that gets no answer does, under a session that was proven some time ago.
 func (l *Lease) Unanswered(proven, trust time.Duration) {
 	one := &session{trust: trust}
-	one.proven.Store(new(time.Now().Add(-proven)))
+	at := time.Now().Add(-proven)
+	one.proven.Store(&at)
 	l.renewing(one)
 }
 

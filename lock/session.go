@@ -153,12 +153,15 @@ func (s *sessions) binding() (one *session, id, grace *int64) {
 	if s == nil {
 		return nil, nil, nil
 	}
-	grace = new(s.c.cfg.TakeoverAfter.Milliseconds())
+	after := s.c.cfg.TakeoverAfter.Milliseconds()
+	grace = &after
 	if one = s.current.Load(); one != nil && one.left(time.Now()) > 0 {
 		return one, &one.id, grace
 	}
 	if one != nil { // its end is about to be noticed
-		return nil, new(-one.id - 1), grace
+		ending := -one.id - 1
+		return nil, &ending, grace
 	}
-	return nil, new(-s.last.Load()), grace
+	without := -s.last.Load()
+	return nil, &without, grace
 }

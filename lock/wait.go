@@ -169,7 +169,8 @@ func (a *attempt) enqueue(ctx context.Context, w *waiter) (free bool, err error)
 			<-ctx.Done()
 			return false, context.Cause(ctx)
 		}
-		waits = new(left.Milliseconds())
+		milliseconds := left.Milliseconds()
+		waits = &milliseconds
 	}
 	channel, prefix, _ := c.hintTo()
 	r := new(struct { // may be written after the caller has gone

@@ -39,9 +39,11 @@
 //   - Starting binaries needs a Unix; the watchdog needs sh and sleep. Root
 //     needs a user postgres or nobody, since Postgres refuses to run as root.
 //   - The process's temporary directory must be searchable by that user.
-//   - A killed test process leaves its container behind, unless
-//     TESTCONTAINERS_RYUK_DISABLED=false is set, and leaves its databases behind
-//     on a dsn server. Both are recognised by their name: pgtest_….
+//   - Containers and downloads need the go tool and a clone of the repository:
+//     the libraries behind them are required by a module of its own, pgsource,
+//     whose programs go run starts.
+//   - A killed test process leaves its databases behind on a dsn server. They are
+//     recognised by their name: pgtest_….
 //   - Write-ahead logging is complete, but fsync is off by default: a crash of
 //     the process loses nothing, a crash of the machine may lose everything.
 package pgtest

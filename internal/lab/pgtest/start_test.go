@@ -44,14 +44,18 @@ func TestStart_ErrorListsWhatWasTried(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()
 	require.NoError(t, err)
-	// In a separate process: testcontainers looks for an engine only once, and
-	// embedded-postgres keeps archives in the home directory.
+	// With a home directory of its own, in which embedded-postgres keeps archives, but
+	// with the go tool's own directories, which are below the home by default.
 	child := osexec.Command(self)
 	child.Env = append(os.Environ(),
 		childVariable+"=any", "HOME="+t.TempDir(), "DOCKER_HOST=tcp://127.0.0.1:1", pgtest.EnvKind+"=",
 		pgtest.EnvImage+"=127.0.0.1:1/none", // an engine may still be found elsewhere
 		pgtest.EnvDatabaseURL+"=postgres://nobody:secret@127.0.0.1:1/x",
 		pgtest.EnvBinaries+"="+filepath.Join(t.TempDir(), "none"))
+	directories, err := osexec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output()
+	require.NoError(t, err)
+	cache, modules, _ := strings.Cut(strings.TrimSpace(string(directories)), "\n")
+	child.Env = append(child.Env, "GOCACHE="+cache, "GOMODCACHE="+modules)
 	out, err := child.Output()
 	require.Error(t, err)
 	text := string(out)
@@ -60,6 +64,7 @@ func TestStart_ErrorListsWhatWasTried(t *testing.T) {
 		require.Contains(t, text, "\n"+kind)
 	}
 	require.Contains(t, text, "\nto get one, set PGCOHERENCE_DATABASE_URL")
+	require.NotContains(t, text, "go build", "the programs were built, and failed on their own")
 	require.NotContains(t, text, "secret")
 }
 
