@@ -90,10 +90,12 @@ test-faults: prepare ## run the whole fault matrix and its must-fail controls (P
 # The image's name arrives through a file: a Docker engine that the script starts
 # would otherwise hold the pipe open and the recipe would wait for ever.
 # Testcontainers' reaper is an image of its own that a machine without a registry
-# cannot pull; pgtest removes its container itself. Inside a container with an engine
+# cannot pull; pgtest removes its container itself. The program that starts it is
+# built before the tests, whose time is bounded. Inside a container with an engine
 # of its own, a published port is on localhost and not on the bridge's gateway.
 .PHONY: test-container
 test-container: ## run the bus suite against a container, through testcontainers-go
+	@go build -C internal/lab/pgsource -o /dev/null ./container
 	@out=$$(mktemp); trap 'rm -f "$$out"' EXIT; \
 	.ci/docker-image.sh >"$$out"; \
 	image=$$(tail -n 1 "$$out"); \
@@ -101,9 +103,10 @@ test-container: ## run the bus suite against a container, through testcontainers
 	if [ -e /.dockerenv ] && grep -qsx dockerd /proc/[0-9]*/comm; then \
 		export TESTCONTAINERS_HOST_OVERRIDE="$${TESTCONTAINERS_HOST_OVERRIDE:-127.0.0.1}"; \
 	fi; \
-	PGCOHERENCE_POSTGRES=container PGCOHERENCE_POSTGRES_IMAGE="$$image" \
-	TESTCONTAINERS_RYUK_DISABLED="$${TESTCONTAINERS_RYUK_DISABLED:-true}" \
-		go test $(RACE) -count=1 ./bus/...
+	export PGCOHERENCE_POSTGRES=container PGCOHERENCE_POSTGRES_IMAGE="$$image"; \
+	export TESTCONTAINERS_RYUK_DISABLED="$${TESTCONTAINERS_RYUK_DISABLED:-true}"; \
+	go test $(RACE) -count=1 ./internal/lab/pgtest -run Container; \
+	go test $(RACE) -count=1 ./bus/...
 
 .PHONY: test-suites
 test-suites: ## run scs' and gorilla's own test suites, from the module cache, against our stores

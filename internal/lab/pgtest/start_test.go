@@ -1,6 +1,7 @@
 package pgtest_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -153,6 +155,39 @@ func TestStart_Container(t *testing.T) {
 	require.NoError(t, server.Close())
 	_, err = pgx.Connect(t.Context(), server.DSN(""))
 	require.Error(t, err)
+}
+
+func TestStart_ContainerGoesWithItsOwner(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(pgtest.EnvImage) == "" {
+		t.Skip("\n*** NOT TESTED: containers: set PGCOHERENCE_POSTGRES_IMAGE, see .ci/docker-image.sh")
+	}
+	self, err := os.Executable()
+	require.NoError(t, err)
+	child := osexec.Command(self)
+	child.Env = append(os.Environ(), childVariable+"=any", pgtest.EnvKind+"=container")
+	child.Stderr = os.Stderr
+	stdin, err := child.StdinPipe() // ends the child if this test dies
+	require.NoError(t, err)
+	defer func() { _ = stdin.Close() }()
+	stdout, err := child.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, child.Start())
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	require.NoError(t, err)
+	dsn := strings.TrimSpace(line)
+	require.Equal(t, 1, query[int](t, dsn, "select 1"))
+
+	require.NoError(t, child.Process.Kill())
+	require.Error(t, child.Wait(), "killed")
+	require.Eventually(t, func() bool {
+		conn, err := pgx.Connect(t.Context(), dsn)
+		if err != nil {
+			return true
+		}
+		_ = conn.Close(t.Context())
+		return false
+	}, time.Minute, 100*time.Millisecond, "the container outlives its owner")
 }
 
 func TestStart_ContextEnds(t *testing.T) {
