@@ -54,7 +54,7 @@ func last(t *testing.T, r *tracetest.SpanRecorder, name string) (attributes map[
 	require.Equal(t, "pgcoherence "+name, span.Name())
 	attributes = make(map[string]string)
 	for _, a := range span.Attributes() {
-		attributes[string(a.Key)] = a.Value.String()
+		attributes[string(a.Key)] = a.Value.Emit()
 	}
 	return attributes, span
 }

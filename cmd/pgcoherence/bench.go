@@ -52,7 +52,7 @@ It makes a schema of its own and drops it at the end. It keeps the server busy f
 			if b.time < 100*time.Millisecond || b.time > time.Minute {
 				return usageError("bench: --time: %v is not between 100ms and 1m", b.time)
 			}
-			if err := a.confirmed("This keeps the server busy for about " + span(6*b.time) + ". Go on?"); err != nil {
+			if err := a.confirmed(cmd.Context(), "This keeps the server busy for about "+span(6*b.time)+". Go on?"); err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), a.timeout+10*b.time)
@@ -125,7 +125,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 
 func (b *bench) startBar() {
 	b.bar = progressbar.NewOptions(rounds*3+1, progressbar.OptionSetWriter(b.app.errOut), progressbar.OptionSetDescription("measuring"),
-		progressbar.OptionSetVisibility(!b.app.json && b.app.isTerminal()), progressbar.OptionClearOnFinish(), progressbar.OptionShowCount())
+		progressbar.OptionSetVisibility(!b.app.json && isTerminal(b.app.errOut)), progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish(), progressbar.OptionShowCount())
 }
 
 func (b *bench) measure(ctx context.Context, r *benchResult) error {

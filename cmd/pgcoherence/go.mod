@@ -5,6 +5,7 @@ go 1.26.0
 replace github.com/pgcoherence/pgcoherence => ../..
 
 require (
+	github.com/creack/pty v1.1.24
 	github.com/google/uuid v1.6.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/pgcoherence/pgcoherence v0.0.0-00010101000000-000000000000

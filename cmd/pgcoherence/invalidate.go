@@ -18,8 +18,6 @@ func (a *app) invalidateCommand() *cobra.Command {
 		Short: "Invalidate keys of a topic on all pods, or the whole topic",
 		Args:  args(1, -1),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			ctx, cancel := a.bounded(cmd)
-			defer cancel()
 			event := bus.Event{Topic: given[0], Keys: given[1:], All: all}
 			switch {
 			case all && len(event.Keys) > 0:
@@ -27,11 +25,13 @@ func (a *app) invalidateCommand() *cobra.Command {
 			case !all && len(event.Keys) == 0:
 				return usageError("invalidate: name keys, or say --all")
 			case all:
-				if err := a.confirmed("Invalidate everything of the topic " + event.Topic + " on all pods?"); err != nil {
+				if err := a.confirmed(cmd.Context(), "Invalidate everything of the topic "+event.Topic+" on all pods?"); err != nil {
 					return err
 				}
 			}
 
+			ctx, cancel := a.bounded(cmd)
+			defer cancel()
 			if !confirm {
 				return a.withBus(ctx, func(_ *pgxpool.Pool, b *bus.Postgres) error {
 					if _, err := b.Publish(ctx, event); err != nil {

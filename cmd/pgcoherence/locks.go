@@ -142,7 +142,7 @@ The holder's guarded transactions are refused from then on. Work that it does ou
 notices: use it where the holder hangs, and the lease must not wait for it.`,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			if err := a.confirmed("Take the lease " + given[0] + " away from its holder?"); err != nil {
+			if err := a.confirmed(cmd.Context(), "Take the lease "+given[0]+" away from its holder?"); err != nil {
 				return err
 			}
 			return a.withLocker(cmd, func(ctx context.Context, l *lock.Locker) error {

@@ -10,6 +10,7 @@
 //	3  it worked, and what was found is bad: doctor found a failure, a confirmation did not come, a watch is broken
 //	4  lock: the lease was lost while the program ran
 //	5  lock: the lease was not to be had within --wait
+//	130  interrupted
 //
 // lock passes on the exit code of the program that it ran.
 package main
@@ -36,6 +37,8 @@ func run(args []string) int {
 	// The lock command passes signals on to its program, and so handles them itself.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// What does not end by its context can still be interrupted: the second signal ends the program.
+	context.AfterFunc(ctx, stop)
 	return execute(ctx, args, os.Stdin, os.Stdout, os.Stderr)
 }
 
@@ -57,6 +60,10 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 		}
 		return code.code
 	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		fmt.Fprintln(errOut, "pgcoherence: interrupted")
+		return exitInterrupted
+	}
 	text := withoutSecrets(err)
 	if errors.Is(err, bus.ErrSchema) || errors.Is(err, lock.ErrSchema) || errors.Is(err, sessionstore.ErrSchema) {
 		text += "; run pgcoherence migrate"
@@ -75,6 +82,8 @@ const (
 	exitBad    = 3
 	exitLost   = 4
 	exitBusy   = 5
+
+	exitInterrupted = 130 // as of a program that SIGINT ended
 )
 
 // exitCode ends the program with a code of its own.

@@ -2,13 +2,16 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 )
@@ -22,9 +25,15 @@ func (a *app) printJSON(v any) error {
 	return e.Encode(v)
 }
 
-// table writes rows under a heading, in columns.
+// table writes rows under a heading, whose columns are parted by tabs. At a terminal that is too narrow for the columns
+// each row becomes a few lines instead, one for a column.
 func (a *app) table(heading string, rows [][]string) error {
-	w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
+	columns := strings.Split(heading, "\t")
+	if width := a.columns(); width > 0 && tableWidth(columns, rows) > width {
+		return a.records(columns, rows)
+	}
+
+	w := tabwriter.NewWriter(a.out, 0, 4, gap, ' ', 0)
 	fmt.Fprintln(w, heading)
 	for _, row := range rows {
 		fmt.Fprintln(w, strings.Join(row, "\t"))
@@ -32,20 +41,67 @@ func (a *app) table(heading string, rows [][]string) error {
 	return w.Flush()
 }
 
+// gap is how many blanks are between columns.
+const gap = 2
+
+// records writes each row as lines of a heading and a value, with an empty line between rows.
+func (a *app) records(columns []string, rows [][]string) error {
+	w := tabwriter.NewWriter(a.out, 0, 4, gap, ' ', 0)
+	for i, row := range rows {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		for j, value := range row {
+			if value != "" {
+				fmt.Fprintln(w, columns[j]+"\t"+value)
+			}
+		}
+	}
+	return w.Flush()
+}
+
+// tableWidth is how wide the columns are together.
+func tableWidth(columns []string, rows [][]string) (width int) {
+	for j, name := range columns {
+		widest := utf8.RuneCountInString(name)
+		for _, row := range rows {
+			widest = max(widest, utf8.RuneCountInString(escapes.ReplaceAllString(row[j], "")))
+		}
+		width += widest + gap
+	}
+	return width - gap
+}
+
+// escapes are the colours in a text, which take no room.
+var escapes = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
 func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.out, format, args...) }
 
 // note tells a person what happens; it stays out of what a program reads.
 func (a *app) note(format string, args ...any) { fmt.Fprintf(a.errOut, format+"\n", args...) }
 
-func (a *app) isTerminal() bool {
-	f, ok := a.out.(*os.File)
+// isTerminal reports whether the output goes to a person.
+func (a *app) isTerminal() bool { return isTerminal(a.out) }
+
+// readsTerminal reports whether a person can type into what the program reads.
+func (a *app) readsTerminal() bool { return isTerminal(a.in) }
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// readsTerminal reports whether a person can type into what the program reads.
-func (a *app) readsTerminal() bool {
-	f, ok := a.in.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+// columns is the width of the terminal that the output goes to, 0 if there is none, or it has no width.
+func (a *app) columns() int {
+	f, ok := a.out.(*os.File)
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
 }
 
 type colour string
@@ -67,8 +123,9 @@ func (a *app) paint(c colour, text string) string {
 	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"
 }
 
-// confirmed asks before something is destroyed. Without a terminal it takes --yes.
-func (a *app) confirmed(question string) error {
+// confirmed asks before something is destroyed, and waits for as long as a person takes. Without a terminal it needs --yes.
+func (a *app) confirmed(ctx context.Context, question string) error {
+	question = printable(question)
 	if a.yes {
 		return nil
 	}
@@ -76,14 +133,33 @@ func (a *app) confirmed(question string) error {
 		return usageError("%s Say --yes to do it.", question)
 	}
 	fmt.Fprintf(a.errOut, "%s [y/N] ", question)
-	line, err := bufio.NewReader(a.in).ReadString('\n')
-	if err != nil && err != io.EOF {
-		return err
+
+	// A read of a terminal cannot be cancelled: the goroutine ends with the program.
+	type input struct {
+		line string
+		err  error
 	}
-	if line = strings.ToLower(strings.TrimSpace(line)); line != "y" && line != "yes" {
-		return exitCode{exitFailed, "not done"}
+	typed := make(chan input, 1)
+	go func() {
+		line, err := bufio.NewReader(a.in).ReadString('\n')
+		typed <- input{line, err}
+	}()
+
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(a.errOut)
+		return ctx.Err()
+	case in := <-typed:
+		if in.err == io.EOF {
+			fmt.Fprintln(a.errOut)
+		} else if in.err != nil {
+			return in.err
+		}
+		if line := strings.ToLower(strings.TrimSpace(in.line)); line != "y" && line != "yes" {
+			return exitCode{exitFailed, "not done"}
+		}
+		return nil
 	}
-	return nil
 }
 
 // span writes a duration for people.

@@ -41,6 +41,7 @@ Exit codes:
   3  it worked, and what was found is bad: doctor found a failure, a confirmation did not come, a watch is broken
   4  lock: the lease was lost while the program ran
   5  lock: the lease was not to be had within --wait
+  130  interrupted
 lock passes on the exit code of the program that it ran.`,
 		Version:       version(),
 		SilenceUsage:  true,

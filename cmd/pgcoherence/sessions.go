@@ -150,7 +150,7 @@ func (a *app) revoking(
 		Short: short,
 		Args:  args(n, n),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			if err := a.confirmed(question(given)); err != nil {
+			if err := a.confirmed(cmd.Context(), question(given)); err != nil {
 				return err
 			}
 			return a.withSessions(cmd, func(ctx context.Context, s *sessions) error {

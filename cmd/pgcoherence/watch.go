@@ -67,7 +67,7 @@ func (a *app) watchRemove() *cobra.Command {
 		Short: "Take the triggers off again",
 		Args:  args(2, 2),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			if err := a.confirmed("Changes of " + given[0] + " will no longer invalidate " + given[1] + ". Go on?"); err != nil {
+			if err := a.confirmed(cmd.Context(), "Changes of "+given[0]+" will no longer invalidate "+given[1]+". Go on?"); err != nil {
 				return err
 			}
 			return a.withInstaller(cmd, func(ctx context.Context, i *watch.Installer) error {
