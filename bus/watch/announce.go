@@ -2,24 +2,24 @@ package watch
 
 import "fmt"
 
-// Announce is who announces the changes of a watched table to the pods, and when.
+// Announce says which pod announces the changes of a watched table, and when.
 type Announce uint8
 
 const (
-	// AfterSweep leaves it to the pod that sweeps: within its SweepInterval after the commit. It costs the writer nothing
-	// beyond the row in the log, and no trouble with notifications can fail the writer's commit.
+	// AfterSweep leaves the announcement to the pod that sweeps: within its SweepInterval after the commit. It costs
+	// the writer nothing but the row in the log, and problems with notifications cannot fail the writer's commit.
 	AfterSweep Announce = iota
 
-	// InTransaction has the trigger itself send a NOTIFY, which makes all pods read the log when the transaction has
-	// committed: some milliseconds after a commit that comes alone; while commits follow one another each pod reads once
-	// in SweepInterval or PollInterval, whichever is less. The price is paid by every transaction that changes the table:
-	// NOTIFY takes a lock of the whole cluster over the flush to disk, so such transactions commit one after the other; a
-	// full notification queue fails them; and they cannot be prepared (two-phase commit). It is for tables that change
-	// seldom and urgently.
+	// InTransaction makes the trigger itself send a NOTIFY, on which all pods read the log after the commit: some
+	// milliseconds after a single commit, and once per SweepInterval or PollInterval, whichever is less, while
+	// commits follow one another. Every transaction that changes the table pays for it: NOTIFY takes a lock of the
+	// whole cluster while the commit is flushed to disk, so such transactions commit one after the other; a full
+	// notification queue fails them; and they cannot be prepared (two-phase commit). It is for tables with rare and
+	// urgent changes.
 	InTransaction
 )
 
-// String returns the name in words: after-sweep, in-transaction.
+// String returns "after-sweep" or "in-transaction".
 func (a Announce) String() string {
 	switch a {
 	case AfterSweep:

@@ -8,13 +8,15 @@ import (
 )
 
 var (
-	// ErrInvalid: a table cannot be watched as asked; the text names the table, the column or the field.
+	// ErrInvalid is returned when a table cannot be watched as requested. The text names the table, the column or the
+	// field.
 	ErrInvalid = errors.New("watch: invalid watch")
-	// ErrConfig: a Config field has a value that cannot work; the text names it.
+	// ErrConfig is returned when a Config field has an invalid value. The text names it.
 	ErrConfig = errors.New("watch: invalid configuration")
-	// ErrSchema: the database has no schema of the bus, or one that is too old. Call bus.Migrate. It is bus.ErrSchema.
+	// ErrSchema is returned when the database has no schema of the bus, or one that is too old. Call bus.Migrate. It
+	// is bus.ErrSchema.
 	ErrSchema = errors.New("bus: schema is missing or too old")
-	// ErrPrivilege: the role may not do what it must; the text says what it takes. It is bus.ErrPrivilege.
+	// ErrPrivilege is returned when the database role lacks a privilege; the text says which. It is bus.ErrPrivilege.
 	ErrPrivilege = errors.New("bus: role lacks privileges")
 )
 

@@ -14,9 +14,9 @@ import (
 // DefaultSchema is the default of Config.Schema.
 const DefaultSchema = "pgcoherence"
 
-// Config is how an Installer works. A nil or zero Config uses the defaults.
+// Config configures an [Installer]. A nil or zero Config uses the defaults.
 type Config struct {
-	// Schema is the schema of the bus, made by bus.Migrate. Defaults to DefaultSchema.
+	// Schema is the schema of the bus, created by bus.Migrate. Defaults to DefaultSchema.
 	Schema string
 }
 
@@ -25,8 +25,8 @@ type DB interface {
 	BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error)
 }
 
-// Installer puts triggers on tables and takes them off. Make it with New. Its methods are safe for concurrent use if
-// those of the DB are.
+// Installer installs triggers on tables and removes them. Make it with [New]. Its methods are safe for concurrent use
+// if those of the DB are.
 type Installer struct {
 	db     DB
 	schema string
@@ -49,14 +49,15 @@ func New(db DB, cfg *Config) (*Installer, error) {
 	return &Installer{db: db, schema: c.Schema, sql: loadQueries(c.Schema)}, nil
 }
 
-// Install puts triggers on a table and reports whether it had to change anything. With the same watch a second time it
-// changes nothing and locks nothing; with another definition for the same table and topic it replaces the one before.
-// Triggers that were dropped or disabled come back. Whenever it does change something it also invalidates the whole
-// topic, for what was written unseen.
+// Install installs triggers on a table, and reports whether it had to change anything. With an installed watch it
+// changes nothing and takes no locks; with another definition for the same table and topic it replaces the installed
+// one. It restores triggers that were dropped or disabled. Whenever it changes something, it also invalidates the
+// whole topic, because earlier writes were not seen.
 //
-// It needs a role that owns the table and that is the owner of the bus' schema, or a member of both roles, such as the
-// one that runs bus.Migrate. It waits, as long as ctx lets it, for transactions that are writing to the table, while
-// later ones wait behind it (SHARE ROW EXCLUSIVE). The error is ErrInvalid, ErrPrivilege or ErrSchema, or the database's.
+// The role must own the table and be the owner of the bus's schema, or be a member of both owners, like the role that
+// runs bus.Migrate. Install waits, until ctx ends, for transactions that write to the table, and later ones wait
+// behind it (SHARE ROW EXCLUSIVE). The error is [ErrInvalid], [ErrPrivilege], [ErrSchema], or an error of the
+// database.
 func (i *Installer) Install(ctx context.Context, w Watch) (changed bool, err error) {
 	if err := w.check(); err != nil {
 		return false, err
@@ -93,8 +94,9 @@ func (i *Installer) Install(ctx context.Context, w Watch) (changed bool, err err
 	return changed && err == nil, err
 }
 
-// Uninstall takes the triggers of a watch off a table and its partitions. It is a no-op if there is no such watch, and
-// an error if there is no such table. It takes an ACCESS EXCLUSIVE lock of the table if there is something to take off.
+// Uninstall removes the triggers of a watch from a table and its partitions. It is a no-op if there is no such watch,
+// and an error if there is no such table. If there are triggers to remove, it takes an ACCESS EXCLUSIVE lock on the
+// table.
 func (i *Installer) Uninstall(ctx context.Context, table, topic string) error {
 	if err := (&Watch{Table: table, Topic: topic}).check(); err != nil {
 		return err
@@ -115,8 +117,8 @@ func (i *Installer) Uninstall(ctx context.Context, table, topic string) error {
 	})
 }
 
-// List returns what is installed in the database, by table, whichever program put it there. It needs no right but to
-// read the bus' table of migrations.
+// List returns the watches that are installed in the database, by any program, sorted by table. It needs only the
+// right to read the bus's table of migrations.
 func (i *Installer) List(ctx context.Context) (watches []Watch, err error) {
 	err = i.inTx(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, i.sql.roots)

@@ -6,11 +6,11 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/sqltext"
 )
 
-// KeyOf is the key of a row by the values of its key columns, in the order of Watch.Key, as a watched table's triggers
-// compute it. One value is the key as it is; several are joined by commas, with "%" and "," within a value written
-// "%25" and "%2C", so that two rows of one table never have the same key. The values are the texts that Postgres gives
-// for them in its default formats, and what psql shows: 42, 2026-01-31, 2026-01-31 12:00:00+00 (times with a zone in
-// UTC), t and f, \x0a; char(n) with its padding.
+// KeyOf returns the key of a row from the values of its key columns, in the order of Watch.Key, as the triggers of a
+// watched table compute it. A single value is the key itself. Several values are joined by commas, with "%" and ","
+// within a value written as "%25" and "%2C", so different rows of a table never have the same key. The values are the
+// texts that Postgres prints in its default formats, as psql shows them: 42, 2026-01-31, 2026-01-31 12:00:00+00
+// (times with time zone in UTC), t and f, \x0a; char(n) with its padding.
 func KeyOf(values ...string) string {
 	if len(values) == 1 {
 		return values[0]
@@ -39,8 +39,8 @@ func keySQL(columns []string) string {
 	return "CASE WHEN " + strings.Join(conditions, " AND ") + " THEN " + strings.Join(parts, " || ',' || ") + " END"
 }
 
-// ParseKey is the inverse of KeyOf: it returns the values of so many key columns, for the ParseKey of a cache. A text that
-// KeyOf does not make of them is an error.
+// ParseKey is the inverse of [KeyOf]: it returns the values of the key columns, for the ParseKey of a cache. columns
+// is how many there are. It returns an error for a key that KeyOf cannot have made of that many.
 func ParseKey(key string, columns int) ([]string, error) {
 	if columns == 1 {
 		return []string{key}, nil

@@ -10,31 +10,32 @@ import (
 // DefaultMaxKeys is the default of Watch.MaxKeys.
 const DefaultMaxKeys = 1000
 
-// Watch is a table whose changes invalidate keys of a topic, whoever makes them.
+// Watch is a table whose changes invalidate keys of a topic, whichever program makes them.
 type Watch struct {
-	// Table is the table's name as it is, without quotes, with or without its schema: "users", "app.users". Without one
-	// the search path of the connection decides. List always returns it with its schema.
+	// Table is the table's name, without quotes, with or without its schema: "users", "app.users". Without a schema
+	// the connection's search path decides. List always returns it with its schema.
 	Table string
 
-	// Topic is what a change invalidates. Several tables can be watched for one topic, and one table for several.
+	// Topic is the topic that a change invalidates. Several tables can be watched for one topic, and one table for
+	// several topics.
 	Topic string
 
-	// Key is the columns whose values make the key, as KeyOf puts them together. Defaults to those of the primary key,
-	// in its order.
+	// Key lists the columns whose values make the key, as KeyOf joins them. Defaults to the columns of the primary
+	// key, in its order.
 	Key []string
 
-	// All makes every change invalidate the whole topic. Key and MaxKeys are then to be left empty.
+	// All makes every change invalidate the whole topic. Leave Key and MaxKeys empty then. Defaults to false.
 	All bool
 
-	// MaxKeys is how many keys one statement can invalidate one by one; more become the whole topic. Defaults to
-	// DefaultMaxKeys.
+	// MaxKeys is how many keys one statement can invalidate individually. More keys become the whole topic. Defaults
+	// to DefaultMaxKeys.
 	MaxKeys int
 
-	// Announce is who announces a change to the pods, and when. Defaults to AfterSweep.
+	// Announce says which pod announces a change, and when. Defaults to AfterSweep.
 	Announce Announce
 
-	// Broken says, when List returns it, what keeps the watch from working as it was meant to, such as a column that was
-	// dropped; empty if nothing does. Install ignores it.
+	// Broken, in the result of List, says what keeps the watch from working as intended, for example a dropped
+	// column; "" if nothing does. Install ignores it.
 	Broken string
 }
 

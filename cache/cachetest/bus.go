@@ -15,10 +15,10 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
 
-// Bus is one pod of a Cluster. It is a bus.Bus, and caches find in it all that they find in a *bus.Postgres.
+// Bus is one pod of a [Cluster]. It implements bus.Bus, and supports everything that caches need of a *bus.Postgres.
 //
-// It is fresh until SetFresh says otherwise, also while deliveries wait: in real life they wait for less than
-// bus.DefaultStaleAfter, or the pod ceases to be fresh.
+// It is fresh unless SetFresh or Uncertain says otherwise, even while deliveries wait: in production they wait for
+// less than bus.DefaultStaleAfter, or the pod is no longer fresh.
 type Bus struct {
 	cluster *Cluster
 
@@ -61,7 +61,7 @@ func (b *Bus) Publish(ctx context.Context, events ...bus.Event) (receipt bus.Rec
 	return receipt, err
 }
 
-// Confirm implements bus.Bus: it waits until every pod has applied the receipt's events or is not fresh.
+// Confirm implements bus.Bus. It waits until every pod has applied the receipt's events or is not fresh.
 func (b *Bus) Confirm(ctx context.Context, r bus.Receipt) error {
 	for {
 		next := b.cluster.nextChange()
@@ -100,7 +100,7 @@ func (b *Bus) Subscribe(topic string, s bus.Subscriber) (unsubscribe func()) {
 // Fresh implements bus.Bus.
 func (b *Bus) Fresh() bool { return b.staleSince.Load() == nil }
 
-// State implements bus.Bus: bus.Live or bus.Stale.
+// State implements bus.Bus. It returns bus.Live or bus.Stale.
 func (b *Bus) State() bus.State {
 	if b.Fresh() {
 		return bus.Live
@@ -108,7 +108,7 @@ func (b *Bus) State() bus.State {
 	return bus.Stale
 }
 
-// Applied says whether this pod has applied the events of a receipt, as of a *bus.Postgres.
+// Applied reports whether this pod has applied the events of a receipt, like that of a *bus.Postgres.
 func (b *Bus) Applied(r bus.Receipt) bool {
 	if r.IsZero() {
 		return true
@@ -119,7 +119,7 @@ func (b *Bus) Applied(r bus.Receipt) bool {
 	return ok && err == nil && at.applied.Sees(xid)
 }
 
-// Internal is for this module alone: nobody else can name its parameter.
+// Internal is for this module: other modules cannot name the type of its parameter.
 func (b *Bus) Internal(hook.Token) hook.Source { return insider{b} }
 
 // insider is the bus as this module's own caches see it.

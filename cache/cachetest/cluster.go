@@ -6,8 +6,8 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 )
 
-// Cluster is some pods in this process. What one publishes, its own subscribers have when Publish or Commit returns, and
-// those of the others at that time too, unless the test says otherwise. All methods are safe for concurrent use.
+// Cluster is a number of pods in this process. When Publish or Commit returns, the subscribers of all pods have the
+// event, unless the test delays it. All methods are safe for concurrent use.
 type Cluster struct {
 	pods []*Bus
 
@@ -21,7 +21,7 @@ type Cluster struct {
 	changed   chan struct{}
 }
 
-// NewCluster makes a Cluster of n pods, at least one.
+// NewCluster returns a Cluster of n pods, at least one.
 func NewCluster(n int) *Cluster {
 	c := &Cluster{log: bus.NewLocal(), watched: map[string]func(){}, changed: make(chan struct{})}
 	for range max(n, 1) {
@@ -31,16 +31,16 @@ func NewCluster(n int) *Cluster {
 	return c
 }
 
-// NewBus is the only pod of a Cluster of one.
+// NewBus returns the only pod of a Cluster of one.
 func NewBus() *Bus { return NewCluster(1).Bus(0) }
 
-// Bus is the pod with this number, from 0.
+// Bus returns the pod with index i, from 0.
 func (c *Cluster) Bus(i int) *Bus { return c.pods[i] }
 
-// Buses are all pods.
+// Buses returns all pods.
 func (c *Cluster) Buses() []*Bus { return append([]*Bus{}, c.pods...) }
 
-// Deliver publishes events as somebody who is none of the pods: a job, a trigger, psql.
+// Deliver publishes events from outside of all pods, as a job, a trigger or psql would.
 func (c *Cluster) Deliver(events ...bus.Event) error {
 	return c.publish(nil, func(log *bus.Local) error {
 		_, err := log.Publish(noContext, events...)
@@ -48,7 +48,8 @@ func (c *Cluster) Deliver(events ...bus.Event) error {
 	})
 }
 
-// NewEpoch is the loss of the log, in a crash or a failover: every pod is reset, and what waited to be delivered is gone.
+// NewEpoch simulates the loss of the log in a crash or failover: every pod is reset, and waiting deliveries are
+// dropped.
 func (c *Cluster) NewEpoch() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

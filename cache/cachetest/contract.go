@@ -15,9 +15,9 @@ import (
 // patience bounds whatever TierContract waits for. Only a fault reaches it.
 const patience = 30 * time.Second
 
-// TierContract checks that tiers do what cache.Tier asks for. make returns a tier for each check: all of the same
-// store, or each of an empty one. A tier with a method Close() or Close() error is closed at the end of its check, and
-// must then answer with errors. Run it under the race detector.
+// TierContract checks that tiers do what cache.Tier requires. make returns a tier for each check: all of the same
+// store, or each of an empty one. A tier with a method Close() or Close() error is closed at the end of its check,
+// and must return errors from then on. Run it under the race detector.
 func TierContract(t TB, make func() cache.Tier) {
 	t.Helper()
 	for _, check := range []struct {

@@ -6,14 +6,14 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 )
 
-// Pause makes this pod lag: events of others wait until Resume, or Step by Step. Its own it still has at once.
+// Pause makes this pod lag: events of other pods wait for Resume or Step. Its own events still arrive at once.
 func (b *Bus) Pause() {
 	b.cluster.mu.Lock()
 	defer b.cluster.mu.Unlock()
 	b.paused = true
 }
 
-// Resume ends Pause; what waited and is due is delivered when it returns.
+// Resume ends Pause. It returns after the waiting events that are due were delivered.
 func (b *Bus) Resume() {
 	b.cluster.mu.Lock()
 	defer b.cluster.mu.Unlock()
@@ -21,7 +21,7 @@ func (b *Bus) Resume() {
 	b.flush()
 }
 
-// Step delivers the event that has waited longest, due or not, and answers whether there was one.
+// Step delivers the event that has waited longest, due or not, and reports whether there was one.
 func (b *Bus) Step() bool {
 	b.cluster.mu.Lock()
 	defer b.cluster.mu.Unlock()
@@ -33,25 +33,25 @@ func (b *Bus) Step() bool {
 	return true
 }
 
-// Waiting is how many deliveries wait.
+// Waiting returns the number of waiting deliveries.
 func (b *Bus) Waiting() int {
 	b.cluster.mu.Lock()
 	defer b.cluster.mu.Unlock()
 	return len(b.inbox)
 }
 
-// SetLag makes events of others take so long to this pod, in their order; zero ends that for later ones.
+// SetLag delays events of other pods by d, in order. Zero ends the delay for later events.
 func (b *Bus) SetLag(d time.Duration) {
 	b.cluster.mu.Lock()
 	defer b.cluster.mu.Unlock()
 	b.lag = d
 }
 
-// Deliver publishes events as somebody else than this pod.
+// Deliver publishes events from outside of this pod.
 func (b *Bus) Deliver(events ...bus.Event) error { return b.cluster.Deliver(events...) }
 
-// Uncertain tells the pod's own subscribers of events whose transaction was committed or not: the answer was lost. If it
-// was, Deliver them too. Until Beat, nothing that came later is proven to be applied.
+// Uncertain delivers to the pod's own subscribers events of a transaction whose outcome is unknown. If it committed,
+// call Deliver with them, too. Until Beat, no later event is proven to be applied.
 func (b *Bus) Uncertain(events ...bus.Event) {
 	b.cluster.mu.Lock()
 	defer b.cluster.mu.Unlock()
@@ -65,7 +65,8 @@ func (b *Bus) Uncertain(events ...bus.Event) {
 // Beat proves that the pod is in sync, after Uncertain.
 func (b *Bus) Beat() { b.unproven.Store(nil) }
 
-// SetFresh says whether the pod is proven to be in sync. Without proof its age grows from bus.DefaultStaleAfter on.
+// SetFresh sets whether the pod is proven to be in sync. Without the proof, its age grows from bus.DefaultStaleAfter
+// on.
 func (b *Bus) SetFresh(fresh bool) {
 	b.cluster.mu.Lock()
 	defer b.cluster.mu.Unlock()
@@ -79,7 +80,7 @@ func (b *Bus) SetFresh(fresh bool) {
 	b.cluster.settle()
 }
 
-// Reset resets the pod's subscribers; what waited to be delivered is gone, as they distrust everything now.
+// Reset resets the pod's subscribers, and drops the events that wait for delivery.
 func (b *Bus) Reset(reason bus.Reason) {
 	b.cluster.mu.Lock()
 	defer b.cluster.mu.Unlock()

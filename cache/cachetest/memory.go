@@ -10,14 +10,14 @@ import (
 	"github.com/pgcoherence/pgcoherence/cache"
 )
 
-// ErrClosed is what a MemoryTier answers after Close.
+// ErrClosed is returned by a MemoryTier after Close.
 var ErrClosed = errors.New("cachetest: tier is closed")
 
-// ErrTTL is what a MemoryTier answers to a time to live that is not positive.
+// ErrTTL is returned by a MemoryTier for a time to live that is not positive.
 var ErrTTL = errors.New("cachetest: time to live is not positive")
 
-// MemoryTier is a cache.Tier in this process' memory, for tests: several caches can share one, as pods share a Redis. It
-// never evicts; what has expired goes when it is asked for. All methods are safe for concurrent use.
+// MemoryTier is a cache.Tier in memory, for tests: several caches can share one, as pods share a Redis. It never
+// evicts; expired values are removed when they are read. All methods are safe for concurrent use.
 type MemoryTier struct {
 	mu      sync.Mutex
 	entries map[string]memoryEntry
@@ -33,7 +33,7 @@ type memoryEntry struct {
 
 var _ cache.BulkTier = (*MemoryTier)(nil)
 
-// NewMemoryTier makes an empty MemoryTier.
+// NewMemoryTier returns an empty MemoryTier.
 func NewMemoryTier() *MemoryTier { return &MemoryTier{entries: map[string]memoryEntry{}} }
 
 // Get implements cache.Tier.
@@ -106,28 +106,28 @@ func (m *MemoryTier) Delete(ctx context.Context, keys ...string) error {
 	})
 }
 
-// Fail makes every call fail with this error from now on; nil ends that.
+// Fail makes every later call return err. A nil err ends that.
 func (m *MemoryTier) Fail(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.err = err
 }
 
-// Delay makes every call take so long from now on, or until its context ends.
+// Delay makes every later call take d, or until its context ends.
 func (m *MemoryTier) Delay(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.delay = d
 }
 
-// Len is how many entries there are; some may have expired.
+// Len returns the number of entries, including expired ones.
 func (m *MemoryTier) Len() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.entries)
 }
 
-// Flush forgets everything, as a Redis does that was restarted.
+// Flush removes everything, like a restart of Redis.
 func (m *MemoryTier) Flush() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

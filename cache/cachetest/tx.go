@@ -11,9 +11,9 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
-// Tx is a transaction on a Bus, for code that calls a cache's InvalidateTx: it publishes when it commits, and nothing when it
-// does not. It is a pgx.Tx, and for one goroutine at a time. Its statements go to the transaction that Wrap was given;
-// without one they do nothing: Exec succeeds, and queries find no row.
+// Tx is a transaction on a [Bus], for code that calls a cache's InvalidateTx: it publishes when it commits, and
+// nothing otherwise. It implements pgx.Tx and must not be used concurrently. Its statements run in the transaction
+// that was passed to Wrap. Without one they do nothing: Exec succeeds, and queries return no row.
 type Tx struct {
 	bus     *Bus
 	events  *bus.LocalTx
@@ -31,8 +31,8 @@ var (
 // Begin begins a transaction without a database.
 func (b *Bus) Begin(ctx context.Context) (*Tx, error) { return b.Wrap(ctx, nil) }
 
-// Wrap makes a transaction that publishes of one that does not, such as a real one on a test's database or a mock. Commit and
-// Rollback end both.
+// Wrap returns a transaction that publishes, around one that does not, such as a real one on a test database, or a
+// mock. Commit and Rollback end both.
 func (b *Bus) Wrap(ctx context.Context, inner pgx.Tx) (*Tx, error) {
 	b.cluster.mu.Lock()
 	log := b.cluster.log
@@ -44,7 +44,7 @@ func (b *Bus) Wrap(ctx context.Context, inner pgx.Tx) (*Tx, error) {
 	return &Tx{bus: b, events: events, inner: inner}, nil
 }
 
-// InTx runs fn in a transaction without a database and commits it, or rolls it back if fn returns an error or panics.
+// InTx runs fn in a transaction without a database and commits it. It rolls back if fn returns an error or panics.
 func (b *Bus) InTx(ctx context.Context, fn func(*Tx) error) (bus.Receipt, error) {
 	t, err := b.Begin(ctx)
 	if err != nil {
@@ -58,10 +58,10 @@ func (b *Bus) InTx(ctx context.Context, fn func(*Tx) error) (bus.Receipt, error)
 	return t.Receipt(), err
 }
 
-// Invalidate notes keys of a topic, InvalidateAll the whole topic.
+// Invalidate adds keys of a topic. They become invalid when the transaction has committed.
 func (t *Tx) Invalidate(topic string, keys ...string) { t.events.Invalidate(topic, keys...) }
 
-// InvalidateAll notes that every key of a topic is no longer valid.
+// InvalidateAll adds every key of a topic.
 func (t *Tx) InvalidateAll(topic string) { t.events.InvalidateAll(topic) }
 
 // Refuse implements hook.Invalidator.
@@ -72,7 +72,7 @@ func (t *Tx) Refuse(token hook.Token, err error) {
 	}
 }
 
-// Receipt returns what identifies the transaction after Commit.
+// Receipt returns the receipt of the transaction after Commit.
 func (t *Tx) Receipt() bus.Receipt { return t.receipt }
 
 // Begin begins a savepoint.
@@ -90,7 +90,7 @@ func (t *Tx) Begin(ctx context.Context) (pgx.Tx, error) {
 	return nested, nil
 }
 
-// Commit publishes, or passes the invalidations of a savepoint to what is around it.
+// Commit publishes the invalidations. On a savepoint it moves them to the surrounding transaction.
 func (t *Tx) Commit(ctx context.Context) error {
 	if t.outer == nil && t.refused != nil {
 		_ = t.Rollback(ctx)
@@ -113,7 +113,7 @@ func (t *Tx) Commit(ctx context.Context) error {
 	return err
 }
 
-// Rollback drops the invalidations. After the end it returns pgx.ErrTxClosed.
+// Rollback discards the invalidations. After the end it returns pgx.ErrTxClosed.
 func (t *Tx) Rollback(ctx context.Context) error {
 	err := t.events.Rollback(ctx)
 	if t.inner != nil {
@@ -180,7 +180,7 @@ func (t *Tx) Prepare(ctx context.Context, name, sql string) (*pgconn.StatementDe
 	return &pgconn.StatementDescription{Name: name, SQL: sql}, nil
 }
 
-// Conn implements pgx.Tx; nil without a database.
+// Conn implements pgx.Tx. It returns nil without a database.
 func (t *Tx) Conn() *pgx.Conn {
 	if t.inner != nil {
 		return t.inner.Conn()

@@ -20,8 +20,9 @@ const (
 
 var _ cache.BulkTier = (*Tier)(nil)
 
-// GetMany implements cache.BulkTier: the values of keys in their order, nil for those that are not there. What it returns
-// with an error was found. All commands are sent at once. A server on its own gets MGET, a cluster one GET for each key.
+// GetMany implements cache.BulkTier. It returns the values of keys in their order, nil for missing ones. Values that
+// it returns together with an error are valid. All commands are sent at once: MGET to a single server, and one GET
+// per key to a cluster.
 func (t *Tier) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
 	values := make([][]byte, len(keys))
 	if len(keys) == 0 {
@@ -115,8 +116,8 @@ func valueOf(message *rueidis.RedisMessage) ([]byte, error) {
 	return value, nil
 }
 
-// SetMany implements cache.BulkTier: it stores values, with as few round trips as the connections allow. One that Set would
-// refuse does not keep the others from being stored. The values can be changed afterwards.
+// SetMany implements cache.BulkTier. It stores values with as few round trips as the connections allow. A value that
+// Set would refuse does not prevent the others from being stored. The caller may change the values afterwards.
 func (t *Tier) SetMany(ctx context.Context, items []cache.TierItem) error {
 	ctx, cancel := t.bounded(ctx)
 	defer cancel()

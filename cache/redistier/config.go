@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The defaults of Config.
+// The defaults of [Config].
 const (
 	DefaultKeyPrefix    = "pgcoherence:"
 	DefaultDialTimeout  = 5 * time.Second
@@ -22,68 +22,68 @@ const (
 	MaxPoolSize = 256
 )
 
-// Config is how a Tier finds Redis and speaks to it. Printing it shows no password.
+// Config says how a [Tier] connects to Redis. Its printed form contains no password.
 type Config struct {
-	// URL says where Redis is. Required by New:
+	// URL is the address of Redis. Required by New:
 	//
 	//	redis://user:password@host:6379/0
 	//	rediss://…                                            the same over TLS
 	//	unix:///run/redis/redis.sock?db=0                     a socket
-	//	redis://node1:6379?addr=node2:6379&addr=node3:6379    some nodes of a cluster; the others are found
+	//	redis://node1:6379?addr=node2:6379&addr=node3:6379    some nodes of a cluster; the others are discovered
 	//	redis://sentinel1:26379?addr=sentinel2:26379&master_set=name
 	//
-	// A server on its own and a cluster are told apart by asking it. Characters with a meaning in URLs have to be
-	// percent-encoded in the password. Other parameters of rueidis.ParseURL (client_name, protocol=2, skip_verify,
-	// dial_timeout, write_timeout) work too; the fields below win over them.
+	// The server reports whether it is a cluster. Characters with a meaning in URLs have to be percent-encoded in the
+	// password. Other parameters of rueidis.ParseURL (client_name, protocol=2, skip_verify, dial_timeout,
+	// write_timeout) work, too; the fields below override them.
 	URL string
 
-	// Username and Password log in by AUTH. Default to those of the URL, and to none.
+	// Username and Password are for AUTH. Default to those of the URL, or to none.
 	Username string
 	Password string
 
-	// SentinelUsername and SentinelPassword log in to the sentinels, which have users of their own. Default to none.
+	// SentinelUsername and SentinelPassword are for the sentinels, which have users of their own. Default to none.
 	SentinelUsername string
 	SentinelPassword string
 
-	// DB is the number of the database; a cluster has only 0. Defaults to that of the URL, and to 0.
+	// DB is the number of the database; a cluster has only 0. Defaults to that of the URL, or to 0.
 	DB int
 
-	// TLS is what connections are made with: a CA of your own, a certificate of the client. Setting it switches TLS on
-	// even for redis://. It is cloned; an empty ServerName becomes the URL's host. Defaults, with rediss://, to the
-	// system's CAs and TLS 1.2 or later.
+	// TLS configures TLS, for example a CA of your own or a client certificate. Setting it enables TLS even for
+	// redis://. It is cloned. An empty ServerName becomes the URL's host. Defaults, with rediss://, to the system's
+	// CAs and TLS 1.2 or later.
 	TLS *tls.Config
 
-	// KeyPrefix stands before every key, so that applications can share a Redis. Defaults to DefaultKeyPrefix.
+	// KeyPrefix is the prefix of every key, so that applications can share a Redis. Defaults to DefaultKeyPrefix.
 	KeyPrefix string
 
-	// PoolSize is how many connections there are to one server. Commands share them: many wait for answers on one
-	// connection at a time (pipelining), so that a few connections do what takes a pool of one connection per command
-	// dozens, and this is not a limit of how many calls can be under way. A server on its own gets exactly so many.
-	// Sentinels: rounded down to a power of two (it becomes rueidis' PipelineMultiplex). A cluster: always one per node.
-	// rueidis' BlockingPoolSize, which its own documentation calls a pool, is for blocking commands, and a tier sends
-	// none. At most MaxPoolSize. Defaults to the number of processors, at most 4.
+	// PoolSize is the number of connections to one server. It does not limit concurrent calls: commands share
+	// connections (pipelining), so a few connections do the work of a pool with dozens. A single server gets exactly
+	// PoolSize connections. With sentinels it is rounded down to a power of two (it becomes rueidis's
+	// PipelineMultiplex). With a cluster there is always one per node. rueidis's BlockingPoolSize is for blocking
+	// commands, which a tier does not send. At most MaxPoolSize. Defaults to the number of processors, at most 4.
 	PoolSize int
 
-	// DialTimeout bounds connecting, with TLS and login. A caller does not wait for it longer than its context says: the
-	// connection is then there for the next one. Defaults to DefaultDialTimeout.
+	// DialTimeout bounds connecting, including TLS and login. A caller waits for it only until its context ends; the
+	// connection is then ready for the next call. Defaults to DefaultDialTimeout.
 	DialTimeout time.Duration
 
-	// ReadTimeout bounds the wait for an answer; a context's earlier deadline wins. An idle connection is probed every
-	// second, and given up if the probe's answer takes this long. Defaults to DefaultReadTimeout.
+	// ReadTimeout bounds the wait for a reply; an earlier deadline of the context takes precedence. An idle
+	// connection is probed every second, and closed if the reply takes this long. Defaults to DefaultReadTimeout.
 	ReadTimeout time.Duration
 
-	// WriteTimeout bounds handing bytes to the system: what takes longer ends the connection. Defaults to
+	// WriteTimeout bounds writing to the socket. A write that takes longer ends the connection. Defaults to
 	// DefaultWriteTimeout.
 	WriteTimeout time.Duration
 
-	// MaxValueSize is the most bytes of a value; Set refuses longer ones. Defaults to DefaultMaxValueSize.
+	// MaxValueSize is the maximum length of a value in bytes; Set refuses longer ones. Defaults to
+	// DefaultMaxValueSize.
 	MaxValueSize int
 
-	// Logger takes changes of the connection's state. Defaults to slog.Default().
+	// Logger receives changes of the connection's state. Defaults to slog.Default().
 	Logger *slog.Logger
 }
 
-// String is Config without secrets.
+// String returns the Config without secrets.
 func (c Config) String() string {
 	return fmt.Sprintf("{URL:%s PoolSize:%d DialTimeout:%v ReadTimeout:%v WriteTimeout:%v KeyPrefix:%q}",
 		redact(c.URL), c.PoolSize, c.DialTimeout, c.ReadTimeout, c.WriteTimeout, c.KeyPrefix)

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// DefaultEnvPrefix stands before the names of the environment's variables.
+// DefaultEnvPrefix is the default prefix of the environment variables.
 const DefaultEnvPrefix = "PGCOHERENCE_"
 
-// FromEnv is New with the settings of ConfigFromEnv. Without a URL it returns ErrNoURL: a program goes on without a tier
-// then, it is not an error of the settings.
+// FromEnv is [New] with the settings of [ConfigFromEnv]. Without a URL it returns [ErrNoURL], so that the program can
+// continue without a tier.
 func FromEnv(prefix string) (*Tier, error) {
 	cfg, err := ConfigFromEnv(prefix)
 	if err != nil {
@@ -28,17 +28,18 @@ func FromEnv(prefix string) (*Tier, error) {
 	return t, err
 }
 
-// ConfigFromEnv reads settings from the environment. An empty prefix is DefaultEnvPrefix; the variables are then
+// ConfigFromEnv reads a Config from the environment. An empty prefix means [DefaultEnvPrefix], with which the
+// variables are
 //
 //	PGCOHERENCE_REDIS_URL            Config.URL
 //	PGCOHERENCE_REDIS_POOL_SIZE      Config.PoolSize       20
 //	PGCOHERENCE_REDIS_DIAL_TIMEOUT   Config.DialTimeout    5s
 //	PGCOHERENCE_REDIS_READ_TIMEOUT   Config.ReadTimeout    3s
 //	PGCOHERENCE_REDIS_WRITE_TIMEOUT  Config.WriteTimeout   3s
-//	PGCOHERENCE_REDIS_KEY_PREFIX     Config.KeyPrefix      taken as it is: end it with a separator
+//	PGCOHERENCE_REDIS_KEY_PREFIX     Config.KeyPrefix      used unchanged: end it with a separator
 //
-// One that is not set, or empty, leaves its field zero, which means the default. A value that cannot be read is an error
-// that names the variable.
+// Without a variable, or with an empty one, the field stays zero, which means the default. An invalid value is an
+// error that names the variable.
 func ConfigFromEnv(prefix string) (*Config, error) {
 	e := environment{prefix: envPrefix(prefix) + "REDIS_"}
 	cfg := &Config{

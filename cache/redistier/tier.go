@@ -21,7 +21,7 @@ const maxDetached = 256
 // maxUnlink is how many keys go into one command: while it runs, the server does nothing else.
 const maxUnlink = 500
 
-// Tier is a cache.Tier in a Redis. All methods are safe for concurrent use.
+// Tier is a cache.Tier in Redis. All methods are safe for concurrent use.
 type Tier struct {
 	cfg      Config
 	options  rueidis.ClientOption
@@ -42,7 +42,7 @@ type Tier struct {
 
 var _ cache.Tier = (*Tier)(nil)
 
-// New makes a Tier. It does no I/O: the first call connects. Close it when its caches are no longer used.
+// New returns a Tier. It does no I/O: the first call connects. Call Close when its caches are no longer used.
 func New(cfg *Config) (*Tier, error) {
 	c := cfg.withDefaults()
 	if err := c.validate(); err != nil {
@@ -64,9 +64,9 @@ func New(cfg *Config) (*Tier, error) {
 	return t, nil
 }
 
-// FromClient makes a Tier of a client that is the caller's and that Close leaves alone. Of cfg it uses KeyPrefix,
-// DialTimeout and ReadTimeout, which together bound a command, MaxValueSize and Logger. How such a client dials, retries,
-// and bears what does not speak Redis' protocol, is as rueidis has it: a malformed answer can end the process.
+// FromClient returns a Tier on a client of the caller, which Close does not close. It uses KeyPrefix, MaxValueSize
+// and Logger of cfg, and DialTimeout and ReadTimeout, whose sum bounds a command. Such a client dials, retries, and
+// handles invalid replies as rueidis does: a malformed reply can end the process.
 func FromClient(client rueidis.Client, cfg *Config) (*Tier, error) {
 	c := cfg.withDefaults()
 	if err := c.validate(); err != nil {
@@ -89,7 +89,7 @@ func newTier(c Config) *Tier {
 	return t
 }
 
-// Get is the value of a key, a copy of the caller's own; cache.ErrTierMiss if there is none.
+// Get returns a copy of the value of a key, or cache.ErrTierMiss.
 func (t *Tier) Get(ctx context.Context, key string) ([]byte, error) {
 	key = t.cfg.KeyPrefix + key
 	ctx, cancel := t.bounded(ctx)
@@ -116,7 +116,7 @@ func (t *Tier) Get(ctx context.Context, key string) ([]byte, error) {
 	return value, nil
 }
 
-// Set stores a value for ttl, which is rounded up to whole milliseconds. The value can be changed afterwards.
+// Set stores a value for ttl, rounded up to whole milliseconds. The caller may change value afterwards.
 func (t *Tier) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
 	if err := t.refuses(value, ttl); err != nil {
 		return err
@@ -140,7 +140,7 @@ func (t *Tier) Set(ctx context.Context, key string, value []byte, ttl time.Durat
 	return nil
 }
 
-// Delete removes keys; it is no error if there are none. If it fails, some may be gone.
+// Delete removes keys; missing keys are not an error. If it fails, it may have removed some.
 func (t *Tier) Delete(ctx context.Context, keys ...string) error {
 	ctx, cancel := t.bounded(ctx)
 	defer cancel()
@@ -187,7 +187,7 @@ func (t *Tier) unlink(ctx context.Context, at *lane, keys []string) error {
 	return err
 }
 
-// Ping says whether Redis answers, connecting if need be.
+// Ping returns nil if Redis replies. It connects if necessary.
 func (t *Tier) Ping(ctx context.Context) error {
 	ctx, cancel := t.bounded(ctx)
 	defer cancel()
@@ -225,8 +225,8 @@ func asProtocol(err error) error {
 	return err
 }
 
-// Close ends the connections, except those of a client of FromClient, and returns when no goroutine of the Tier is left.
-// Calls that wait end with an error, and so do all later ones. A second Close does nothing.
+// Close closes the connections, except those of a client that was passed to FromClient, and returns when no goroutine
+// of the Tier is left. Waiting calls return an error, and so do all later ones. A second Close is a no-op.
 func (t *Tier) Close() {
 	t.mu.Lock()
 	t.closed = true
