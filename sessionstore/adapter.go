@@ -23,7 +23,7 @@ var adapterFiles embed.FS
 // adapter is what this module's own packages may do with a store.
 type adapter[T any] struct{ s *Store[T] }
 
-// Adapter is for this project's own packages: nobody else can name the token. It has what the adapters of other
+// Adapter is for this module: other modules cannot name the type of its parameter. It has what the adapters of other
 // frameworks need beyond the public methods, and the switches of the fault tests.
 func (s *Store[T]) Adapter(hook.Token) *adapter[T] { return &adapter[T]{s} } //nolint:revive // its type is nobody else's either
 

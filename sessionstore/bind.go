@@ -13,11 +13,12 @@ import (
 // streamTick is how often streams are checked without being told to.
 const streamTick = time.Second
 
-// Bind is a context for a stream, such as SSE or a WebSocket, that belongs to a session: it ends when the session does, on
-// whatever pod it is ended, and goes on through rotation. context.Cause tells why: ErrRevoked, ErrExpired (idle
-// timeout or deadline; a stream counts as no use, so Touch on its traffic if it should), ErrNotFound, ErrClosed when Run
-// has ended, ErrUnavailable when for BindGrace neither the bus nor the database could tell. Call cancel when the stream
-// ends. It needs Run: without it the context has ended from the start, with ErrNotRunning.
+// Bind returns a context for a stream of a session, such as SSE or a WebSocket. It ends when the session does,
+// whichever pod ends it, and continues through rotation. context.Cause returns [ErrRevoked], [ErrExpired] (idle
+// timeout or deadline; a stream is not a use, so call Touch for its traffic if it should be), [ErrNotFound],
+// [ErrClosed] after the end of Run, or [ErrUnavailable] if for BindGrace neither the bus nor the database could say
+// whether the session is valid. Call cancel when the stream ends. It needs Run: without it the context has already
+// ended, with [ErrNotRunning].
 func (s *Store[T]) Bind(ctx context.Context, got *Session[T]) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	if got == nil || got.ID == uuid.Nil {

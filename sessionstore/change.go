@@ -10,8 +10,8 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 )
 
-// RenameDevice changes what a user calls one of their sessions, by its public id: Device.Label in lists. ErrNotFound: the
-// user has no such session, or it is over.
+// RenameDevice changes the Device.Label of a user's session, by its public id. ErrNotFound means that the user has no
+// such session, or that it has ended.
 func (s *Store[T]) RenameDevice(ctx context.Context, user string, id uuid.UUID, label string) (bus.Receipt, error) {
 	if err := checkOwner(user); err != nil {
 		return bus.Receipt{}, err
@@ -20,9 +20,9 @@ func (s *Store[T]) RenameDevice(ctx context.Context, user string, id uuid.UUID, 
 	return s.changing(ctx, "rename device", s.sql.setDevice, id.String(), user, label)
 }
 
-// SetPolicy changes when a session ends by itself: "remember me" that is ticked later, a shorter time for a session that
-// has become an administrator's. Zero fields are as configured. The deadline counts from the login, or for a session of
-// nobody from its beginning, so a session that has lasted longer is over at once.
+// SetPolicy changes when a session ends: for "remember me" that is chosen later, or a shorter time for a session that
+// has become an administrator's. Zero fields mean Config.Policy. The deadline counts from the login, and for an
+// anonymous session from its creation, so a session that has already lasted longer ends at once.
 func (s *Store[T]) SetPolicy(ctx context.Context, token string, policy Policy) (bus.Receipt, error) {
 	policy = policy.or(s.cfg.Policy)
 	if err := policy.check(); err != nil {

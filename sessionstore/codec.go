@@ -6,17 +6,17 @@ import (
 	"slices"
 )
 
-// Codec turns the application's data into bytes and back. Both methods may be called from many goroutines at once.
+// Codec encodes the application's data. Both methods must be safe for concurrent use.
 type Codec[T any] interface {
-	// Version is what Encode writes now; it is stored beside the bytes.
+	// Version returns the version of the form that Encode writes. It is stored beside the bytes.
 	Version() byte
 	Encode(data T) ([]byte, error)
-	// Decode reads what some Version wrote. An error means that it cannot (ErrUnreadable): a program that was rolled back
-	// meets what the newer one wrote. Decode must not keep encoded.
+	// Decode decodes what Encode of any Version has written. An error means that it cannot (ErrUnreadable), for
+	// example because a newer version of the program wrote it. Decode must not keep a reference to encoded.
 	Decode(version byte, encoded []byte) (T, error)
 }
 
-// JSON is the default Codec, of version 1.
+// JSON returns the default Codec. Its version is 1.
 func JSON[T any]() Codec[T] { return jsonCodec[T]{} }
 
 type jsonCodec[T any] struct{}
@@ -32,7 +32,7 @@ func (jsonCodec[T]) Decode(version byte, encoded []byte) (data T, err error) {
 	return data, err
 }
 
-// Bytes is the Codec of those who encode by themselves, such as adapters of frameworks. Its version is 0.
+// Bytes returns the Codec for programs that encode data themselves, such as adapters of frameworks. Its version is 0.
 func Bytes() Codec[[]byte] { return bytesCodec{} }
 
 type bytesCodec struct{}

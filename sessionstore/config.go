@@ -13,7 +13,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/sqltext"
 )
 
-// The defaults of Config.
+// The defaults of [Config].
 const (
 	DefaultName          = "session"
 	DefaultIdle          = 30 * time.Minute
@@ -34,17 +34,17 @@ const (
 
 const maxName = 200
 
-// NoIdle as Policy.Idle: a session does not end for being idle.
+// NoIdle, as Policy.Idle, switches the idle timeout off.
 const NoIdle = time.Duration(-1)
 
 // maxAbsolute keeps deadlines within what a Duration and the database's arithmetic can hold.
 const maxAbsolute = 100 * 365 * 24 * time.Hour
 
-// Policy is when a session ends by itself.
+// Policy says when a session ends.
 type Policy struct {
-	// Idle is how long it may be without use. Zero: as configured; NoIdle: for ever.
+	// Idle is how long the session may be unused. Zero means Config.Policy; NoIdle means no limit.
 	Idle time.Duration
-	// Absolute is how long after the login it ends, however much it is used. Zero: as configured.
+	// Absolute is how long after the login the session ends, whatever its use. Zero means Config.Policy.
 	Absolute time.Duration
 }
 
@@ -69,97 +69,102 @@ func (p Policy) check() error {
 // idleMicros is the idle timeout as the statements take it: 0 for none.
 func (p Policy) idleMicros() int64 { return max(p.Idle, 0).Microseconds() }
 
-// Config is how a store works. The zero value, and nil, is a good one. All pods use the same Schema, Codec, Encrypt
-// and SealKeys; the other fields may differ.
+// Config configures a [Store] or [LocalStore]. A nil or zero Config uses the defaults. All pods use the same Schema,
+// Codec, Encrypt and SealKeys; the other fields may differ.
 type Config[T any] struct {
-	// Schema is where Migrate made the tables, the bus' own. Defaults to bus.DefaultSchema.
+	// Schema is the schema in which Migrate created the tables, that of the bus. Defaults to bus.DefaultSchema.
 	Schema string
 
-	// Name is what metrics and logs call this store: change it where a program has several, such as one for a framework
-	// beside its own. What the sessions are called on the bus is [Topic] for all stores, as it belongs to the tables.
-	// Defaults to DefaultName.
+	// Name is the name of this store in metrics and logs. Change it if a program has several stores, for example one
+	// for a framework beside its own. It does not change the topic: [Topic] belongs to the tables. Defaults to
+	// DefaultName.
 	Name string
 
-	// Policy is for sessions that are created without one of their own. Defaults to DefaultIdle and DefaultAbsolute.
+	// Policy is for sessions that are created without one. Defaults to DefaultIdle and DefaultAbsolute.
 	Policy Policy
 
-	// Codec turns data into bytes. Defaults to JSON, for []byte to Bytes.
+	// Codec encodes data. Defaults to JSON; for []byte to Bytes.
 	Codec Codec[T]
 
-	// Clone makes a copy that shares nothing which can change, for the Data of sessions that Get returns. Without it, and
-	// if T holds maps, slices or pointers, Data is decoded for every Get, which is safe and slower.
+	// Clone returns a deep copy of data, for the sessions that Get returns. Without it, if T contains maps, slices or
+	// pointers, Data is decoded for every Get, which is slower. Defaults to nil.
 	Clone func(T) T
-	// ShareData hands the same Data to all who Get a session instead: nobody may change what it points to. For those who
-	// do not.
+	// ShareData makes all calls of Get return the same Data, which must then not be changed through pointers, maps or
+	// slices. Defaults to false.
 	ShareData bool
 
-	// MaxData is how many bytes the encoded data may have. Defaults to DefaultMaxData.
+	// MaxData is the maximum size of the encoded data in bytes. Defaults to DefaultMaxData.
 	MaxData int
 
-	// Encrypt encrypts data at rest with a key that only the holder of the token has: neither a dump of the database nor
-	// an administrator reads it, and a lost token loses it. Sessions written without stay readable. Defaults to false.
+	// Encrypt encrypts data at rest with a key that only the token contains: a dump of the database does not reveal
+	// it, and neither can an administrator read it. Without the token the data is lost. Sessions that were written
+	// without encryption stay readable. Defaults to false.
 	Encrypt bool
 
-	// SealKeys, if any, make tokens carry a signature, so that invented ones are rejected before the database is asked.
-	// The first signs, all are accepted; see AcceptKeys for how one is added or replaced. At least 16 bytes each. Defaults to
-	// none.
+	// SealKeys, if any, make tokens carry a signature, so that invented tokens are rejected without a query. The
+	// first key signs, all are accepted; see AcceptKeys for adding and replacing keys. At least 16 bytes each.
+	// Defaults to none.
 	SealKeys [][]byte
-	// AcceptKeys are accepted and do not sign: give a new key to all pods here before the first of them signs with it, and
-	// keep an old one here until its tokens have expired. Defaults to none.
+	// AcceptKeys are accepted but do not sign. Add a new key here on all pods before the first pod signs with it, and
+	// keep an old key here until its tokens have expired. Defaults to none.
 	AcceptKeys [][]byte
-	// AcceptUnsealed accepts tokens without a signature, too, while those from before SealKeys was set expire.
+	// AcceptUnsealed accepts tokens without a signature, too, while those from before SealKeys expire. Defaults to
+	// false.
 	AcceptUnsealed bool
 
-	// MaxPerUser is how many valid sessions a user may have; one more ends the oldest. Defaults to 0: any number.
+	// MaxPerUser is the maximum number of valid sessions of a user; a new one ends the oldest. Defaults to 0: no
+	// limit.
 	MaxPerUser int
-	// RefuseOverLimit refuses one more with ErrLimit instead.
+	// RefuseOverLimit makes Create return ErrLimit instead of ending the oldest session. Defaults to false.
 	RefuseOverLimit bool
 
-	// Size is how many sessions a pod keeps in memory. Defaults to DefaultSize.
+	// Size is the maximum number of sessions in a pod's memory. Defaults to DefaultSize.
 	Size int
-	// WhenStale is what becomes of reads while the bus cannot prove that this memory is in sync. Defaults to
-	// cache.Bypass: each asks the database.
+	// WhenStale says how reads work while the bus cannot prove that this memory is in sync. Defaults to cache.Bypass:
+	// each reads the database.
 	WhenStale cache.Policy
-	// Tier is a second level behind the memory of the pods. What it holds is encrypted and authenticated by a key from the
-	// database: whoever can read it learns nothing, and whoever can write it lets nobody in. Defaults to none.
+	// Tier is a second-level cache behind the memory of the pods. Its values are encrypted and authenticated with a
+	// key from the database: read access to it reveals nothing, and write access lets no client in. Defaults to none.
 	Tier cache.Tier
 
-	// MaxLookups is how many sessions are looked up in the database at once; the rest waits. Defaults to
-	// DefaultMaxLookups, or half of the pool's connections if that is less: tokens that nobody was given leave the rest.
+	// MaxLookups is the maximum number of concurrent lookups in the database; others wait. It leaves connections to
+	// other work when clients send invented tokens. Defaults to DefaultMaxLookups, or to half of the pool's
+	// connections if that is less.
 	MaxLookups int
-	// MaxWaiting is how many lookups may wait; one more is ErrBusy. Defaults to DefaultMaxWaiting.
+	// MaxWaiting is the maximum number of waiting lookups; further ones return ErrBusy. Defaults to
+	// DefaultMaxWaiting.
 	MaxWaiting int
-	// LookupTimeout bounds each lookup, waiting included. Defaults to DefaultLookupTimeout.
+	// LookupTimeout bounds each lookup, including its wait. Defaults to DefaultLookupTimeout.
 	LookupTimeout time.Duration
 
-	// TouchInterval is how often uses are written, all of a pod in one statement; sooner for short idle timeouts. Defaults
-	// to DefaultTouchInterval.
+	// TouchInterval is how often uses are written, all of a pod in one statement. With short idle timeouts they are
+	// written more often. Defaults to DefaultTouchInterval.
 	TouchInterval time.Duration
-	// TouchAge is how old the last written use may get; a tenth of the idle timeout, if that is less. Defaults to
-	// DefaultTouchAge.
+	// TouchAge is the maximum age of the last written use, or a tenth of the idle timeout if that is less. Defaults
+	// to DefaultTouchAge.
 	TouchAge time.Duration
 
-	// SweepInterval is how often Run looks for rows to delete; one pod of all does. A session that was used and then left
-	// alone is deleted up to a day after it has expired, the others after an hour. Defaults to DefaultSweepInterval;
-	// negative: this one never does.
+	// SweepInterval is how often Run deletes old rows; one of the pods does it. A session that became idle is deleted
+	// up to a day after it has expired, all others after an hour. Defaults to DefaultSweepInterval; with a negative
+	// value this pod never does it.
 	SweepInterval time.Duration
-	// SweepBatch is how many rows are deleted, or changed, in one transaction; who writes to one that is being deleted waits
-	// for the rest of them. Defaults to DefaultSweepBatch.
+	// SweepBatch is how many rows are deleted or changed in one transaction. A write to one of them waits for that
+	// transaction. Defaults to DefaultSweepBatch.
 	SweepBatch int
 
-	// BindGrace is how long a context of Bind goes on when neither the bus nor the database can tell that its session is
-	// still valid. Defaults to DefaultBindGrace.
+	// BindGrace is how long a context of Bind continues when neither the bus nor the database can say whether its
+	// session is still valid. Defaults to DefaultBindGrace.
 	BindGrace time.Duration
 
-	// OnEvent, if not nil, is called with what happens to sessions here: for audit logs, mails about new devices, alerts
-	// about stolen tokens. It is called by the goroutine of the request, after the commit, and may be called by many at
-	// once; what it takes, the request waits. A panic is caught and logged.
+	// OnEvent, if not nil, is called for what happens to sessions on this pod: for audit logs, mails about new
+	// devices, alerts about stolen tokens. The goroutine of the request calls it after the commit and waits for its
+	// return; concurrent calls are possible. A panic is recovered and logged.
 	OnEvent func(context.Context, Event)
 
-	// MaxRetries is how often Update and Commit try again after a conflict. Defaults to DefaultMaxRetries.
+	// MaxRetries is how often Update and Commit retry after a conflict. Defaults to DefaultMaxRetries.
 	MaxRetries int
 
-	// Logger takes what happens in the background. Defaults to slog.Default().
+	// Logger receives the log of background work. Defaults to slog.Default().
 	Logger *slog.Logger
 
 	// now is the clock, for tests. Nothing that counts is decided by its absolute time.

@@ -13,27 +13,27 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 )
 
-// CreateOptions say more about a new session; nil says nothing more.
+// CreateOptions are options of a new session. Nil means the defaults.
 type CreateOptions struct {
-	// Policy is when the session ends by itself: longer for "remember me", shorter for a kiosk. Its zero fields are as
-	// configured.
+	// Policy says when the session ends: longer for "remember me", shorter for a kiosk. Zero fields default to
+	// Config.Policy.
 	Policy Policy
-	// Device is shown in lists.
+	// Device is shown in lists. Defaults to nil.
 	Device *Device
-	// Issuer and SID identify the session at an identity provider, which ends it by them (RevokeBySID).
+	// Issuer and SID identify the session at an identity provider, which ends it with them (RevokeBySID).
 	Issuer, SID string
-	// AuthenticatedAgo is how long ago the user has authenticated, where that was elsewhere. Defaults to now.
+	// AuthenticatedAgo is how long ago the user authenticated, if that was elsewhere. Defaults to 0.
 	AuthenticatedAgo time.Duration
-	// Unauthenticated says that the user was recognised without credentials, such as by a cookie that remembers the
-	// device: AuthenticatedWithin is false until a login with credentials.
+	// Unauthenticated says that the user was recognized without credentials, for example by a cookie that remembers
+	// the device: AuthenticatedWithin returns false until a login with credentials.
 	Unauthenticated bool
 }
 
-// Create makes a session of a user who has just logged in, and returns the token for the client, which is shown this once
-// and kept nowhere. ErrLoginEnded: the user's sessions were ended since BeginLogin. With Config.MaxPerUser the oldest
-// sessions make room, or ErrLimit.
+// Create creates a session for a user who has just logged in, and returns the token for the client. The token is
+// stored nowhere. [ErrLoginEnded] means that the user's sessions were ended since BeginLogin. With Config.MaxPerUser
+// it ends the oldest sessions, or returns [ErrLimit].
 //
-// For a client that had a session before logging in use Rotate with a Login, or revoke that one: an attacker may have
+// If the client had a session before the login, use Rotate with a Login, or revoke that session: an attacker may have
 // planted its token.
 func (s *Store[T]) Create(ctx context.Context, login Login, data T, o *CreateOptions) (token string, _ *Session[T], err error) {
 	n, err := s.newcomer(login, data, o)
@@ -43,7 +43,7 @@ func (s *Store[T]) Create(ctx context.Context, login Login, data T, o *CreateOpt
 	return s.create(ctx, n)
 }
 
-// CreateTx is Create in the caller's transaction, which the bus began; the token is good once that has committed.
+// CreateTx is Create in a transaction of the caller that the bus began. The token is valid after the commit.
 func (s *Store[T]) CreateTx(ctx context.Context, tx pgx.Tx, login Login, data T, o *CreateOptions) (token string, _ *Session[T], err error) {
 	n, err := s.newcomer(login, data, o)
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *Store[T]) CreateTx(ctx context.Context, tx pgx.Tx, login Login, data T,
 	return s.sealer.format(&n.secret), got, nil
 }
 
-// CreateAnonymous makes a session of somebody who has not logged in. Only its own token ends it, and its timeouts.
+// CreateAnonymous creates a session without a user. Only its own token, RevokeAll and its timeouts end it.
 func (s *Store[T]) CreateAnonymous(ctx context.Context, data T, o *CreateOptions) (token string, _ *Session[T], err error) {
 	n, err := s.newNewcomer(Login{}, data, o)
 	if err != nil {

@@ -7,10 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// Device is what a list of sessions shows beside each, so that people recognise theirs. It comes from outside: what is
-// too long is cut, what is no UTF-8 is replaced, and nothing is decided by it.
+// Device describes a session in lists, so that users recognize theirs. It comes from the client: too long texts are
+// cut, invalid UTF-8 is replaced, and no decision depends on it.
 type Device struct {
-	Label     string            `json:"label,omitempty"`      // what the user calls it; up to 200 bytes
+	Label     string            `json:"label,omitempty"`      // the user's name for it; up to 200 bytes
 	UserAgent string            `json:"user_agent,omitempty"` // up to 500 bytes
 	IP        string            `json:"ip,omitempty"`         // of the login; up to 100 bytes
 	Location  string            `json:"location,omitempty"`   // up to 200 bytes

@@ -2,72 +2,79 @@ package sessionstore
 
 import "errors"
 
-// Errors of New, Migrate and Run.
+// Errors of [New], [Migrate] and [Store.Run].
 var (
-	// ErrConfig: a Config field has a value that cannot work; the text names it.
+	// ErrConfig is returned when a Config field has an invalid value. The text names it.
 	ErrConfig = errors.New("sessionstore: invalid configuration")
-	// ErrSchema: the database has no tables of ours, or older ones than this code needs. Call Migrate.
+	// ErrSchema is returned when the database has no tables of this package, or older ones than this code needs. Call
+	// [Migrate].
 	ErrSchema = errors.New("sessionstore: schema is missing or too old")
-	// ErrRunning: Run was called a second time.
+	// ErrRunning is returned by a second call of Run.
 	ErrRunning = errors.New("sessionstore: Run was called before")
-	// ErrNotRunning: what was asked for is done by Run, which has not been called or has ended.
+	// ErrNotRunning is returned when an operation needs Run, and Run has not been called or has ended.
 	ErrNotRunning = errors.New("sessionstore: not running")
 )
 
-// ErrNoSession is what all errors are that mean: whoever sent this token is not logged in. A handler treats them alike,
-// as anonymous, and clears the cookie; errors.Is(err, ErrNoSession) tells. Everything else is trouble, and no reason to
-// let anybody in.
+// ErrNoSession matches, with errors.Is, all errors that mean that the client is not logged in. A handler treats them
+// alike: it continues as anonymous and clears the cookie. All other errors mean that this is unknown, and are no
+// reason to let the client in.
 var ErrNoSession = errors.New("sessionstore: no session")
 
-// Errors that mean there is no session; each is an ErrNoSession.
+// Errors that mean that there is no session. Each of them is an [ErrNoSession].
 var (
-	// ErrMalformed: the token cannot be one of ours: its length, its alphabet, its seal. The database was not asked.
+	// ErrMalformed is returned when the text cannot be a token of this store, by its length, its alphabet or its
+	// signature. The database was not queried.
 	ErrMalformed error = noSession("sessionstore: malformed token")
-	// ErrNotFound: nobody has been given this token, or its session was deleted long after it expired.
+	// ErrNotFound is returned when the token was never issued, or its session was deleted long after its end.
 	ErrNotFound error = noSession("sessionstore: session not found")
-	// ErrExpired: the session was idle for too long or has reached its deadline.
+	// ErrExpired is returned when the session was idle for too long or has reached its deadline.
 	ErrExpired error = noSession("sessionstore: session expired")
-	// ErrRevoked: the session was ended: by logout, by the user or an administrator, by a new password.
+	// ErrRevoked is returned when the session was ended: by logout, by the user or an administrator, or by a new
+	// password.
 	ErrRevoked error = noSession("sessionstore: session revoked")
-	// ErrRotated: this token was replaced and its grace is over. Seen often it may mean that somebody uses a stolen one.
+	// ErrRotated is returned when the token was replaced and its grace is over. If it is frequent, someone may be
+	// using a stolen token.
 	ErrRotated error = noSession("sessionstore: token was replaced")
 )
 
 // Errors of writing.
 var (
-	// ErrConflict: the session was changed since it was read. Read it again; Update does so by itself.
+	// ErrConflict is returned when the session was changed since it was read. Read it again; Update does that.
 	ErrConflict = errors.New("sessionstore: session was changed by another request")
-	// ErrLoginEnded: the user's sessions were ended after BeginLogin, or the identity provider has ended this sid. The
-	// credentials may be those from before: begin the login anew.
+	// ErrLoginEnded is returned when the user's sessions were ended after BeginLogin, or the identity provider has
+	// ended this sid. The credentials may be outdated: begin the login again.
 	ErrLoginEnded = errors.New("sessionstore: sessions were ended during the login")
-	// ErrLimit: the user has as many sessions as are allowed, and the configuration says to refuse one more.
+	// ErrLimit is returned when the user already has MaxPerUser sessions and RefuseOverLimit is set.
 	ErrLimit = errors.New("sessionstore: too many sessions")
-	// ErrTooLarge: the encoded data has more than Config.MaxData bytes.
+	// ErrTooLarge is returned when the encoded data has more than Config.MaxData bytes.
 	ErrTooLarge = errors.New("sessionstore: session data is too large")
-	// ErrInvalid: an argument cannot be right: an empty user, a zero Login, text that is no UTF-8. The text names it.
+	// ErrInvalid is returned for an invalid argument, such as an empty user, a zero Login or text that is not UTF-8.
+	// The text names it.
 	ErrInvalid = errors.New("sessionstore: invalid argument")
-	// ErrBinding: a one-time value was shown by another browser than the one it was made for.
+	// ErrBinding is returned when a one-time value comes from another browser than the one that it was made for.
 	ErrBinding = errors.New("sessionstore: one-time value is bound to another browser")
-	// ErrForeignTx: a …Tx method was given a transaction that is not of the store's bus, so that nobody would hear of the
-	// change. Begin it with the bus.
+	// ErrForeignTx is returned when the transaction of a …Tx method was not begun by the store's bus, so that other
+	// pods would not be notified. Begin it with the bus.
 	ErrForeignTx = errors.New("sessionstore: transaction is not of this store's bus")
 )
 
-// Errors of trouble.
+// Errors of reading.
 var (
-	// ErrUnavailable: the database cannot be asked now. What a fresh pod has cached goes on; the rest fails, closed.
+	// ErrUnavailable is returned when the database cannot be queried now. A fresh pod still serves sessions from its
+	// memory; everything else fails.
 	ErrUnavailable = errors.New("sessionstore: database is unavailable")
-	// ErrBusy: too many lookups wait for the database already.
+	// ErrBusy is returned when too many lookups already wait for the database.
 	ErrBusy = errors.New("sessionstore: too many lookups")
-	// ErrUnreadable: the session is there and valid, its data is not of a format that the codec knows, or does not decrypt:
-	// it was written by another version of the program, or with other settings. The user is logged in, and another pod can
-	// serve the request: do not delete the cookie.
+	// ErrUnreadable is returned when the session is valid, but the codec cannot decode or decrypt its data, because
+	// another version of the program, or other settings, wrote it. The user is logged in, and another pod may serve
+	// the request: do not delete the cookie.
 	ErrUnreadable = errors.New("sessionstore: session data is unreadable")
 )
 
-// Causes of the end of a context of Bind, beside ErrRevoked, ErrExpired, ErrNotFound and ErrUnavailable.
+// Causes of the end of a context of Bind, in addition to [ErrRevoked], [ErrExpired], [ErrNotFound] and
+// [ErrUnavailable].
 var (
-	// ErrClosed: Run has ended.
+	// ErrClosed is returned after the end of Run or Close.
 	ErrClosed = errors.New("sessionstore: closed")
 )
 

@@ -9,33 +9,33 @@ import (
 	"github.com/google/uuid"
 )
 
-// EventKind is what happened to a session.
+// EventKind says what happened to a session.
 type EventKind string
 
 // The kinds of events.
 const (
-	EventCreated  EventKind = "created"   // a session of a user, or of nobody yet
-	EventLoggedIn EventKind = "logged_in" // a session that was there became a user's, or its user logged in once more
+	EventCreated  EventKind = "created"   // a session of a user, or an anonymous one
+	EventLoggedIn EventKind = "logged_in" // the user of a session logged in, for the first time or again
 	EventRotated  EventKind = "rotated"   // a new token
 	EventRevoked  EventKind = "revoked"   // ended before its time, see Reason
 	EventChanged  EventKind = "changed"   // its policy or its device
-	// EventReused: a token came back that was replaced, and whose grace is over. The client has the new one, so somebody
-	// else may have the old one: many applications end the session then. It is reported once for each time that a pod
-	// reads the row.
+	// EventReused means that a client sent a token that was replaced and whose grace is over. The client should have
+	// the new one, so another client may have the old one: many applications end the session then. It is reported
+	// once for each time that a pod reads the row.
 	EventReused EventKind = "reused"
 )
 
-// Event is what [Config.OnEvent] is called with. It holds nothing that opens a session.
+// Event is the argument of Config.OnEvent. It contains nothing that opens a session.
 type Event struct {
 	Kind   EventKind
 	At     time.Time // by this machine's clock
-	ID     uuid.UUID // of the session; zero where all of a user's, or all there are, were ended at once
-	User   string    // empty: nobody had logged in, or everybody
+	ID     uuid.UUID // of the session; zero if all of a user's sessions, or all sessions, were ended at once
+	User   string    // empty for an anonymous session, and for all users
 	Reason Reason    // of EventRevoked
-	Actor  string    // of WithActor; empty: not said
-	// Address is that of WithAddress; empty: not said.
+	Actor  string    // of WithActor; may be empty
+	// Address is that of WithAddress; it may be empty.
 	Address string
-	// Tentative says that it was done in a transaction of the caller's, which may yet roll back.
+	// Tentative says that it happened in a transaction of the caller, which may still roll back.
 	Tentative bool
 }
 
@@ -52,13 +52,13 @@ const (
 	maxAddress = 100
 )
 
-// WithActor says who acts, such as "admin:7": events and audits then say by whom a session was ended.
+// WithActor returns a context that says who acts, such as "admin:7". Events and exports then say who ended a session.
 func WithActor(ctx context.Context, actor string) context.Context {
 	return context.WithValue(ctx, actorKey, cut(actor, maxActor))
 }
 
-// WithAddress says where a request comes from, such as an IP address: uses that are recorded take it along, for
-// [Info].LastAddress, and events.
+// WithAddress returns a context with the address that a request comes from, such as an IP address, for
+// Info.LastAddress and for events.
 func WithAddress(ctx context.Context, address string) context.Context {
 	return context.WithValue(ctx, addressKey, cut(address, maxAddress))
 }

@@ -10,14 +10,14 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 )
 
-// ForgetUser deletes what is stored of a user, and ends all the user's sessions as RevokeUser does, logins under way
-// included: for users who are gone for good. Somebody else may be given the same id later: no token from before opens
-// anything of theirs. Sessions that were over before, and their rows, go within the hour.
+// ForgetUser deletes the stored state of a deleted user, and ends all sessions of the user as RevokeUser does,
+// including logins that have begun. If the id is assigned to another user later, no earlier token opens anything of
+// that user. Rows of sessions that ended before are deleted within the hour.
 func (s *Store[T]) ForgetUser(ctx context.Context, user string) (bus.Receipt, error) {
 	return s.ending(ctx, ReasonForget, s.forgetUser(ctx, user))
 }
 
-// ForgetUserTx is ForgetUser in the caller's transaction, which the bus began.
+// ForgetUserTx is ForgetUser in a transaction of the caller that the bus began.
 func (s *Store[T]) ForgetUserTx(ctx context.Context, tx pgx.Tx, user string) error {
 	return s.endingTx(ctx, tx, ReasonForget, s.forgetUser(ctx, user))
 }
@@ -50,9 +50,9 @@ func (s *Store[T]) forgetUser(ctx context.Context, user string) func(pgx.Tx, *ch
 	}
 }
 
-// RevokeAll ends all sessions there are, of users and of nobody, logins under way included: after a breach. It is one
-// transaction that writes a row for each user and each session of nobody; a million take some ten seconds, and until it
-// commits nothing has ended.
+// RevokeAll ends all sessions, with and without users, and logins that have begun: after a breach. It is one
+// transaction that writes a row per user and per anonymous session. A million take about ten seconds, and none has
+// ended before it commits.
 func (s *Store[T]) RevokeAll(ctx context.Context) (bus.Receipt, error) {
 	revoke := s.revokeAll(ctx)
 	return s.ending(ctx, ReasonAll, func(tx pgx.Tx, c *changes) (int, error) {
@@ -63,8 +63,8 @@ func (s *Store[T]) RevokeAll(ctx context.Context) (bus.Receipt, error) {
 	})
 }
 
-// RevokeAllTx is RevokeAll in the caller's transaction, which the bus began. It has to be of READ COMMITTED: with an older
-// snapshot it would not see who has logged in since, and is ErrInvalid.
+// RevokeAllTx is RevokeAll in a transaction of the caller that the bus began. It must be READ COMMITTED, or
+// RevokeAllTx returns ErrInvalid: an older snapshot would miss recent logins.
 func (s *Store[T]) RevokeAllTx(ctx context.Context, tx pgx.Tx) error {
 	return s.endingTx(ctx, tx, ReasonAll, s.revokeAll(ctx))
 }

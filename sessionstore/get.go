@@ -8,33 +8,35 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Get is the session of a token, and counts as a use of it. From memory it takes well under a microsecond and no I/O.
+// Get returns the session of a token, and counts as a use. From memory it takes well under a microsecond, without
+// I/O.
 //
-// Errors that are ErrNoSession mean that there is none, and why. ErrUnavailable, ErrBusy and what ctx says mean that
-// nobody knows.
+// An error that is [ErrNoSession] means that there is no valid session, and says why. With [ErrUnavailable],
+// [ErrBusy] and the error of ctx that is unknown.
 func (s *Store[T]) Get(ctx context.Context, token string) (*Session[T], error) {
 	return s.get(ctx, token, read{use: true})
 }
 
-// GetFresh is Get from the database, whatever the memory holds: for what must not happen within a session that was ended
-// elsewhere a moment ago.
+// GetFresh is Get from the database, bypassing the memory, for actions that must not happen in a session that another
+// pod ended a moment ago.
 func (s *Store[T]) GetFresh(ctx context.Context, token string) (*Session[T], error) {
 	return s.get(ctx, token, read{use: true, fresh: true})
 }
 
-// GetAfter is Get that does not miss a write which the client knows of, on whatever pod that was: read your writes. The
-// version is that of the session which the write returned; let the client bring it back, in a cookie beside the token.
-// The database is asked only if what this pod has in memory is older, and once for a version that nobody has written.
+// GetAfter is Get for read-your-writes: it does not miss a write that the client knows of, whichever pod made it.
+// version is that of the session that the write returned; let the client send it, in a cookie beside the token. It
+// reads the database only if the session in this pod's memory is older, and once for a version that was never
+// written.
 func (s *Store[T]) GetAfter(ctx context.Context, token string, version int64) (*Session[T], error) {
 	return s.get(ctx, token, read{use: true, after: version})
 }
 
-// Look is Get without counting as a use: for what the browser does by itself, such as polling.
+// Look is Get without counting as a use, for requests that the browser makes by itself, such as polling.
 func (s *Store[T]) Look(ctx context.Context, token string) (*Session[T], error) {
 	return s.get(ctx, token, read{})
 }
 
-// Touch counts as a use, like Get, and does not decode the data.
+// Touch counts as a use, like Get, without decoding the data.
 func (s *Store[T]) Touch(ctx context.Context, token string) error {
 	_, _, _, err := s.row(ctx, token, read{use: true})
 	return err
@@ -88,8 +90,8 @@ func (s *Store[T]) row(ctx context.Context, token string, how read) (p present, 
 	return p, r, elapsed, nil
 }
 
-// GetTx is the session of a token as the caller's transaction sees it, past all memory. It does not count as a use.
-// The transaction may be any.
+// GetTx returns the session of a token as a transaction of the caller sees it, bypassing the cache. It does not count
+// as a use. Any transaction will do.
 func (s *Store[T]) GetTx(ctx context.Context, tx pgx.Tx, token string) (*Session[T], error) {
 	p, err := s.present(token)
 	if err != nil {

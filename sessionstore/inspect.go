@@ -11,21 +11,22 @@ import (
 	"github.com/pgcoherence/pgcoherence/cache"
 )
 
-// Inspection is what is known of one session: by the database, and by this pod's memory.
+// Inspection is what the database, and this pod's memory, know of one session.
 type Inspection struct {
 	Info
 
 	// Valid reports whether its token still opens it.
 	Valid bool
-	// RevokedAt is when it was ended by itself, zero if it was not: it may have expired, or all of the user's were ended.
+	// RevokedAt is when the session itself was ended; zero if it was not. It may still have expired, or have ended
+	// with all of the user's.
 	RevokedAt time.Time
 	Reason    Reason
-	// Held is what this pod's memory holds of it: nothing, one entry, or two while a replaced token goes on.
+	// Held lists the entries of the session in this pod's memory: none, one, or two while a replaced token is valid.
 	Held []cache.Holding
 }
 
-// Inspect looks a session up by its public id: for people who want to know what became of it, and which pods hold it.
-// ErrNotFound: there is none, or it was deleted after its end.
+// Inspect returns the state of a session by its public id, for support. ErrNotFound means that there is none, or that
+// it was deleted after its end.
 func (s *Store[T]) Inspect(ctx context.Context, id uuid.UUID) (Inspection, error) {
 	rows, err := s.pool.Query(ctx, s.sql.inspect, id.String())
 	if err != nil {

@@ -11,10 +11,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// MaxList is how many sessions List returns at most.
+// MaxList is the maximum number of sessions that List returns.
 const MaxList = 1000
 
-// List is the valid sessions of a user, newest first, at most MaxList. There is no data in it: that needs the token.
+// List returns the valid sessions of a user, newest first, at most MaxList, without their data.
 func (s *Store[T]) List(ctx context.Context, user string) ([]Info, error) {
 	if err := checkUser(user); err != nil {
 		return nil, err
@@ -30,7 +30,7 @@ func (s *Store[T]) List(ctx context.Context, user string) ([]Info, error) {
 	return list, explain("list", err)
 }
 
-// Count is how many valid sessions a user has.
+// Count returns the number of valid sessions of a user.
 func (s *Store[T]) Count(ctx context.Context, user string) (n int, err error) {
 	if err := checkUser(user); err != nil {
 		return 0, err
@@ -64,7 +64,7 @@ func (i *Info) scan(row pgx.CollectableRow, more ...any) (err error) {
 // Exported is one line of Export.
 type Exported struct {
 	Info
-	RevokedAt    time.Time `json:"revoked_at,omitzero"` // zero: it was not ended
+	RevokedAt    time.Time `json:"revoked_at,omitzero"` // zero if it was not ended
 	RevokeReason Reason    `json:"revoke_reason,omitempty"`
 	RevokedBy    string    `json:"revoked_by,omitempty"` // of WithActor
 }
@@ -72,10 +72,10 @@ type Exported struct {
 // exportPage is how many sessions Export reads at once.
 const exportPage = 500
 
-// Export writes all sessions there are, one JSON object of Exported a line, in the order of their public ids, which begin
-// with the time of their making; those included that are over and not yet deleted: for audits. There is nothing in it by
-// which a session could be used or its data read. It reads page by page and keeps neither a connection nor a snapshot
-// while w takes them: what begins or ends meanwhile may or may not be in it.
+// Export writes all sessions, including ended ones that are not yet deleted, as one JSON object of type [Exported]
+// per line, in the order of their public ids, which begin with the time of creation. It is for audits, and contains
+// nothing that opens a session, and no data. It reads page by page, without keeping a connection or a snapshot while
+// w blocks: sessions that begin or end in the meantime may be missing.
 func (s *Store[T]) Export(ctx context.Context, w io.Writer) error {
 	enc := json.NewEncoder(w)
 	after, key := uuid.Nil, []byte{}

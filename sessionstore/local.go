@@ -14,13 +14,13 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 )
 
-// LocalStore keeps the sessions of a program that runs as one process, beside a *bus.Local: in memory, or in a file of
-// SQLite. It has the tokens, generations, rotations and one-time values of Store, and the same errors; times are those of
-// this machine's clock. All methods are safe for concurrent use.
+// LocalStore keeps the sessions of a program that runs as one process, with a *bus.Local, in memory or in an SQLite
+// database. It has the tokens, generations, rotations and one-time values of [Store], and the same errors. Times are
+// on this machine's clock. All methods are safe for concurrent use.
 //
-// All sessions are in memory, so it is for as many as fit there. With a database every write is in it before it counts,
-// but for uses, which Run writes every TouchInterval. Two processes must not share one database: each would not know what
-// the other ends.
+// All sessions are in memory, so their number is limited by it. With a database, every write is stored before it
+// takes effect, except uses, which Run writes every TouchInterval. Two processes must not share one database: neither
+// would notice the sessions that the other ends.
 type LocalStore[T any] struct {
 	form *Store[T] // checks, encodes and signs by the configuration; it has no database and no bus
 	bus  *bus.Local
@@ -55,8 +55,9 @@ type localUser struct {
 	Forgotten time.Time // by ForgetUser; zero: not
 }
 
-// NewLocal makes a store in memory: sessions end with the process. It takes the Config of Store, nil is fine; Schema, Name,
-// Size, Tier, WhenStale, MaxLookups and MaxWaiting mean nothing here. The error is ErrConfig and names the field.
+// NewLocal returns a store in memory: sessions end with the process. It takes the Config of [Store], or nil, and
+// ignores Schema, Name, Size, Tier, WhenStale, MaxLookups and MaxWaiting. The error is [ErrConfig] and names the
+// field.
 func NewLocal[T any](b *bus.Local, cfg *Config[T]) (*LocalStore[T], error) {
 	if b == nil {
 		return nil, fmt.Errorf("%w: bus is nil", ErrConfig)
@@ -83,8 +84,8 @@ func NewLocal[T any](b *bus.Local, cfg *Config[T]) (*LocalStore[T], error) {
 // now is this machine's clock, as records have it.
 func (s *LocalStore[T]) now() time.Time { return s.form.cfg.now().UTC().Round(0) }
 
-// Run deletes what is over, ends the streams of sessions that have expired (Bind), and writes uses to the database, until
-// ctx ends. It returns nil, or ErrRunning on a second call.
+// Run deletes ended sessions, ends the streams (Bind) of sessions that have expired, and writes uses to the database,
+// until ctx ends. It returns nil, or ErrRunning on a second call.
 func (s *LocalStore[T]) Run(ctx context.Context) error {
 	if !s.started.CompareAndSwap(false, true) {
 		return ErrRunning
@@ -118,10 +119,10 @@ func (s *LocalStore[T]) Run(ctx context.Context) error {
 	}
 }
 
-// Ready is closed when Run has begun, and stays closed: Bind works from then on, until Run ends.
+// Ready returns a channel that is closed when Run has begun. From then until the end of Run, Bind works.
 func (s *LocalStore[T]) Ready() <-chan struct{} { return s.ready }
 
-// Close makes all methods fail with ErrClosed from then on. It does not close the database.
+// Close makes all later calls return ErrClosed. It does not close the database.
 func (s *LocalStore[T]) Close() error {
 	s.closed.Store(true)
 	return nil

@@ -121,7 +121,7 @@ func (s *LocalStore[T]) RevokeAll(ctx context.Context) (bus.Receipt, error) {
 	})
 }
 
-// ForgetUser implements Sessions. What stays for a week is a hash of the user's id, for logins that are under way.
+// ForgetUser implements Sessions. It keeps a hash of the user's id for a week, for logins that have begun.
 func (s *LocalStore[T]) ForgetUser(ctx context.Context, user string) (bus.Receipt, error) {
 	if err := checkUser(user); err != nil {
 		return bus.Receipt{}, err

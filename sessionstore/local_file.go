@@ -38,9 +38,9 @@ const (
 	localDelete = `DELETE FROM pgcoherence_local_session WHERE kind = ? AND id = ?`
 )
 
-// OpenLocal makes a store in a database of SQLite, by any driver of database/sql: sessions outlive the process. It makes its
-// table, pgcoherence_local_session, if there is none, and reads it. Tokens are only there as hashes; with Config.Encrypt
-// data is encrypted as by Store. It never closes the database. See NewLocal for the rest.
+// OpenLocal returns a store in an SQLite database, with any database/sql driver: sessions outlive the process. It
+// creates its table, pgcoherence_local_session, if it does not exist, and reads it. The table contains tokens only as
+// hashes; Config.Encrypt encrypts data as in [Store]. It never closes the database. See [NewLocal] for the rest.
 func OpenLocal[T any](ctx context.Context, b *bus.Local, db *sql.DB, cfg *Config[T]) (*LocalStore[T], error) {
 	if db == nil {
 		return nil, fmt.Errorf("%w: db is nil", ErrConfig)

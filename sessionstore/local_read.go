@@ -20,12 +20,12 @@ func (s *LocalStore[T]) Get(ctx context.Context, token string) (*Session[T], err
 	return s.get(ctx, token, true)
 }
 
-// GetFresh is Get: this memory is the truth.
+// GetFresh is Get: the memory is always current.
 func (s *LocalStore[T]) GetFresh(ctx context.Context, token string) (*Session[T], error) {
 	return s.get(ctx, token, true)
 }
 
-// GetAfter is Get: there is no other process whose writes could be missing.
+// GetAfter is Get: there is no other process whose writes it could miss.
 func (s *LocalStore[T]) GetAfter(ctx context.Context, token string, _ int64) (*Session[T], error) {
 	return s.get(ctx, token, true)
 }

@@ -102,7 +102,7 @@ func (s *LocalStore[T]) raiseUser(w *localWrite, user string, forgotten time.Tim
 	return u.Gen
 }
 
-// Sweep deletes what is over for an hour, as Run does every SweepInterval.
+// Sweep deletes sessions that ended more than an hour ago, as Run does every SweepInterval.
 func (s *LocalStore[T]) Sweep(ctx context.Context) error {
 	const (
 		afterEnd   = time.Hour

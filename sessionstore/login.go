@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// Login is the beginning of a login: a user, and which generation of the user's sessions the new one will belong to. If
-// all sessions of the user are ended before the new one is created, or while it is, it never becomes valid: whoever
-// still had the old password checked gets nothing from it.
+// Login is the beginning of a login: a user, and the generation that the new session will have. If all sessions of
+// the user are ended before the new session is created, or at the same time, it never becomes valid. So a login that
+// has checked an old password gets no session.
 //
-// It can travel as text from one step of a login to the next, sealed or kept on the server (PutOneTime): it is not
-// secret, but whoever could change it could choose the user.
+// Login can be passed as text from one step of a login to the next, sealed or stored on the server (PutOneTime). It
+// is not secret, but a client that could change it could choose the user.
 type Login struct {
 	user string
 	gen  int64
 }
 
-// BeginLogin reads what Create needs to know from before the credentials are checked: call it first, check them then.
-// Where the user is known only at the end, as with OAuth, call it as soon as that is, and before looking up whether the
-// user may log in. It writes nothing, so trying names costs no rows.
+// BeginLogin reads the user's generation for Create. Call it before the credentials are checked. Where the user is
+// known only at the end, as with OAuth, call it as soon as the user is known, and before checking whether the user
+// may log in. It writes nothing, so guessed names create no rows.
 func (s *Store[T]) BeginLogin(ctx context.Context, user string) (Login, error) {
 	return s.beginLogin(ctx, s.pool, user)
 }
@@ -40,7 +40,7 @@ func (s *Store[T]) beginLogin(ctx context.Context, db querier, user string) (Log
 // ones carry a bit that no generation has.
 func (l Login) rowless() bool { return l.user != "" && (l.gen == 0 || l.gen&(1<<19) != 0) }
 
-// User is who logs in; empty for the zero Login.
+// User returns the user who logs in, "" for the zero Login.
 func (l Login) User() string { return l.user }
 
 // MarshalText implements encoding.TextMarshaler.
@@ -51,7 +51,7 @@ func (l Login) MarshalText() ([]byte, error) {
 	return []byte(strconv.FormatInt(l.gen, 10) + ":" + l.user), nil
 }
 
-// UnmarshalText implements encoding.TextUnmarshaler; empty text is the zero Login.
+// UnmarshalText implements encoding.TextUnmarshaler. Empty text is the zero Login.
 func (l *Login) UnmarshalText(text []byte) error {
 	if len(text) == 0 {
 		*l = Login{}

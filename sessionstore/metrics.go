@@ -38,8 +38,8 @@ func (s *Store[T]) Describe(ch chan<- *prometheus.Desc) {
 	s.rows.Describe(ch)
 }
 
-// Collect implements prometheus.Collector. It does no I/O: how many sessions are active is known from the first sweep on.
-// What the memory of sessions does comes along, as pgcoherence_cache_… with the topic as the cache's name.
+// Collect implements prometheus.Collector. It does no I/O: the number of active sessions is that of the last sweep.
+// It includes the metrics of the memory, as pgcoherence_cache_….
 func (s *Store[T]) Collect(ch chan<- prometheus.Metric) {
 	m, c := s.metrics, &s.stats
 	count := func(d *prometheus.Desc, n int64, labels ...string) {

@@ -15,42 +15,43 @@ import (
 //go:embed migration/*.sql
 var migrationFiles embed.FS
 
-// MigrateConfig is how Migrate works; nil is a good one.
+// MigrateConfig configures [Migrate]. A nil or zero MigrateConfig uses the defaults.
 type MigrateConfig struct {
-	// Schema to make or bring up to date, the bus' own. Defaults to bus.DefaultSchema.
+	// Schema is the schema to create or to bring up to date, that of the bus. Defaults to bus.DefaultSchema.
 	Schema string
 
-	// AppRole, if not empty, is granted what a pod needs: to read and write sessions, nothing more.
+	// AppRole, if not empty, is granted what a pod needs and nothing more: to read and write sessions.
 	AppRole string
 
-	// ReaderRole, if not empty, is granted what an audit needs: who has sessions since when, not the hashes of tokens and
-	// not the data.
+	// ReaderRole, if not empty, is granted what an audit needs: to read which users have sessions since when, but
+	// neither the hashes of tokens nor the data.
 	ReaderRole string
 
-	// DryRun, if not nil, takes the SQL that would be run, and nothing is run.
+	// DryRun, if not nil, receives the SQL, and nothing is executed.
 	DryRun io.Writer
 
-	// Logger takes one line for each version applied. Defaults to slog.Default().
+	// Logger receives one line for each applied version. Defaults to slog.Default().
 	Logger *slog.Logger
 
-	// After leaves the versions up to and including this one out of MigrationSQL, for a tool that has run them: the new
-	// versions of a release then become its next migration. Defaults to 0, all versions. Migrate ignores it.
+	// After omits all versions up to and including this one from MigrationSQL, for a tool that has already run them:
+	// the new versions of a release become its next migration. Defaults to 0, which omits none. Migrate ignores it.
 	After int
 
-	// NoTransaction leaves BEGIN and COMMIT out of what DryRun and MigrationSQL write, for tools that run a migration in
-	// a transaction of their own: goose, golang-migrate, tern, psql -1. All of it has to run in one transaction. Defaults
-	// to false: the text begins and commits a transaction.
+	// NoTransaction omits BEGIN and COMMIT from the output of DryRun and MigrationSQL, for tools that run a migration
+	// in a transaction of their own: goose, golang-migrate, tern, psql -1. All of the text has to run in one
+	// transaction. Defaults to false: the text begins and commits a transaction.
 	NoTransaction bool
 }
 
-// Migrate brings the tables up to date: one transaction per version under an advisory lock, so several pods may call it
-// at once. It needs the right to create tables in the schema, or to create the schema. The bus has a Migrate of its own.
+// Migrate brings the tables up to date. It runs one transaction per version under an advisory lock, so several pods
+// may call it at once. It needs the right to create tables in the schema, or to create the schema. A nil cfg uses the
+// defaults. The bus has a Migrate of its own.
 func Migrate(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error {
 	return migrations().Run(ctx, pool, (*migrate.Config)(cfg))
 }
 
-// MigrationSQL is the whole schema as one SQL text, for people who run migrations with a tool of their own. It is for
-// a database without these tables; DryRun gives the rest for one that is behind.
+// MigrationSQL returns the complete schema as SQL text, for other migration tools. The text is for a database without
+// these tables. For a database that has them, set MigrateConfig.After, or use Migrate with DryRun.
 func MigrationSQL(cfg *MigrateConfig) (string, error) {
 	return migrations().SQL((*migrate.Config)(cfg))
 }

@@ -12,38 +12,40 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// DefaultOneTimeTTL is how long a one-time value lasts if not told otherwise.
+// DefaultOneTimeTTL is the default of OneTimeOptions.TTL.
 const DefaultOneTimeTTL = 10 * time.Minute
 
-// OneTimeOptions are for PutOneTime; nil is fine.
+// OneTimeOptions are options of PutOneTime. Nil means the defaults.
 type OneTimeOptions struct {
 	// TTL is how long the value can be taken. Defaults to DefaultOneTimeTTL.
 	TTL time.Duration
-	// Binding is a secret of the browser that asked, such as the value of a cookie of its own: only who shows it takes the
-	// value. It keeps an attacker from having a victim finish the attacker's login. Empty: anybody with the value.
+	// Binding is a secret of the requesting browser, such as the value of a separate cookie: only a request with it
+	// can take the value. It prevents an attacker from making a victim finish the attacker's login. Defaults to "":
+	// the value alone is enough.
 	Binding string
 }
 
-// PutOneTime keeps data until somebody takes it with the value returned, once, on any pod: the state of an OAuth login with
-// its nonce and PKCE verifier, a link to reset a password. Kind keeps values of different use apart, 1 to 100 bytes. The
-// value is 256 random bits in base64url; only its hash is stored, and with Config.Encrypt the data encrypted by it.
+// PutOneTime stores data that can be taken once, with the returned value, on any pod: the state of an OAuth login
+// with its nonce and PKCE verifier, or a link to reset a password. kind separates values of different use, 1 to 100
+// bytes. The value is 256 random bits in base64url. Only its hash is stored, and with Config.Encrypt the data is
+// encrypted with it.
 func (s *Store[T]) PutOneTime(ctx context.Context, kind string, data []byte, o *OneTimeOptions) (value string, err error) {
 	return s.putOneTime(ctx, s.pool, kind, data, o)
 }
 
-// PutOneTimeTx is PutOneTime in the caller's transaction, which may be any.
+// PutOneTimeTx is PutOneTime in a transaction of the caller, which may be any.
 func (s *Store[T]) PutOneTimeTx(ctx context.Context, tx pgx.Tx, kind string, data []byte, o *OneTimeOptions) (value string, err error) {
 	return s.putOneTime(ctx, tx, kind, data, o)
 }
 
-// TakeOneTime takes what was put. Of all who try with one value exactly one gets it; the others get ErrNotFound, as for a
-// value that never was. ErrExpired: it is too late. ErrBinding: the browser is another one; the value is used up all
-// the same, since somebody has it who should not.
+// TakeOneTime returns the data of a one-time value. Exactly one caller gets it; all others get ErrNotFound, as for a
+// value that never existed. ErrExpired means that its TTL has passed. ErrBinding means that it comes from another
+// browser; the value is used up all the same, because the wrong person has it.
 func (s *Store[T]) TakeOneTime(ctx context.Context, kind, value, binding string) ([]byte, error) {
 	return s.takeOneTime(ctx, s.pool, kind, value, binding)
 }
 
-// TakeOneTimeTx is TakeOneTime in the caller's transaction, which may be any: the value is used up if and when that
+// TakeOneTimeTx is TakeOneTime in a transaction of the caller, which may be any. The value is used up when it
 // commits.
 func (s *Store[T]) TakeOneTimeTx(ctx context.Context, tx pgx.Tx, kind, value, binding string) ([]byte, error) {
 	return s.takeOneTime(ctx, tx, kind, value, binding)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Remember notes that something which somebody else has made was used, such as the id of a provider's logout token, for as
-// long as it might be shown again. Kind keeps ids of different use apart, 1 to 100 bytes. Only a hash is stored.
+// Remember records that an id was used, such as that of a provider's logout token, for ttl, in which it might be used
+// again. kind separates ids of different use, 1 to 100 bytes. Only a hash is stored.
 func (s *Store[T]) Remember(ctx context.Context, kind, id string, ttl time.Duration) error {
 	if err := checkRemembered(kind, id); err != nil {
 		return err
@@ -21,7 +21,7 @@ func (s *Store[T]) Remember(ctx context.Context, kind, id string, ttl time.Durat
 	return explain("remember", err)
 }
 
-// Remembers reports whether Remember was called with these, by any pod, and its time is not over.
+// Remembers reports whether any pod has called Remember with this kind and id, and its ttl has not passed.
 func (s *Store[T]) Remembers(ctx context.Context, kind, id string) (known bool, err error) {
 	if err := checkRemembered(kind, id); err != nil {
 		return false, err

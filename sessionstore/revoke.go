@@ -11,7 +11,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 )
 
-// Reason is why a session was ended, as the row and the metrics have it.
+// Reason says why a session was ended, in the row and in metrics.
 type Reason string
 
 // The reasons.
@@ -21,9 +21,9 @@ const (
 	ReasonUser   Reason = "user"   // with all of the user's
 	ReasonOthers Reason = "others" // with all but one of the user's
 	ReasonSID    Reason = "sid"    // by the identity provider
-	ReasonLimit  Reason = "limit"  // to make room for a newer one
+	ReasonLimit  Reason = "limit"  // by a newer one, because of MaxPerUser
 	ReasonForget Reason = "forget" // because the user was deleted
-	ReasonAll    Reason = "all"    // with all sessions there are
+	ReasonAll    Reason = "all"    // with all sessions
 )
 
 var reasons = []Reason{ReasonLogout, ReasonDevice, ReasonUser, ReasonOthers, ReasonSID, ReasonLimit, ReasonForget, ReasonAll}
@@ -32,9 +32,10 @@ type execer interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-// Revoke ends the session of a token, a replaced one included: logout. It is over for this pod when Revoke returns, for
-// the others as soon as they hear of it, and for all of them when the bus' Confirm of the receipt has returned. To revoke
-// it again is no error and gives a receipt as well. If an error says that the outcome is not known, call it again.
+// Revoke ends the session of a token (logout). A replaced token works, too. When Revoke returns the session has ended
+// on this pod; on the others it ends when they apply the event, and on all of them when the bus's Confirm of the
+// receipt has returned. Revoking it again is no error and returns a receipt, too. After an error that says that the
+// outcome is unknown, call it again.
 func (s *Store[T]) Revoke(ctx context.Context, token string) (bus.Receipt, error) {
 	p, err := s.present(token)
 	if err != nil {
@@ -46,7 +47,7 @@ func (s *Store[T]) Revoke(ctx context.Context, token string) (bus.Receipt, error
 	return s.ending(ctx, ReasonLogout, s.revoke(ctx, &p))
 }
 
-// RevokeTx is Revoke in the caller's transaction, which the bus began. The receipt is then the transaction's.
+// RevokeTx is Revoke in a transaction of the caller that the bus began. The receipt is that of the transaction.
 func (s *Store[T]) RevokeTx(ctx context.Context, tx pgx.Tx, token string) error {
 	p, err := s.present(token)
 	if err != nil {
@@ -78,14 +79,14 @@ func (s *Store[T]) revoke(ctx context.Context, p *present) func(pgx.Tx, *changes
 	}
 }
 
-// RevokeByID ends a session of a user by its public id: for pages that list a user's devices. The user is compared, so
-// that nobody ends a session of somebody else by guessing; empty stands for sessions without a user. ErrNotFound: the user
-// has no such session, or it is over already.
+// RevokeByID ends a session of a user by its public id, for pages that list a user's devices. The user must match, so
+// that no user can end a session of another by guessing; an empty user means anonymous sessions. ErrNotFound means
+// that the user has no such session, or that it has ended already.
 func (s *Store[T]) RevokeByID(ctx context.Context, user string, id uuid.UUID) (bus.Receipt, error) {
 	return s.ending(ctx, ReasonDevice, s.revokeByID(ctx, user, id))
 }
 
-// RevokeByIDTx is RevokeByID in the caller's transaction, which the bus began.
+// RevokeByIDTx is RevokeByID in a transaction of the caller that the bus began.
 func (s *Store[T]) RevokeByIDTx(ctx context.Context, tx pgx.Tx, user string, id uuid.UUID) error {
 	return s.endingTx(ctx, tx, ReasonDevice, s.revokeByID(ctx, user, id))
 }
@@ -109,14 +110,14 @@ func (s *Store[T]) revokeByID(ctx context.Context, user string, id uuid.UUID) fu
 	}
 }
 
-// RevokeUser ends all sessions of a user, those whose login is under way included: for a new password, a user who was
-// disabled or deleted, "log out everywhere". It is one small write, however many sessions there are. Within the
-// transaction that changes the password use RevokeUserTx.
+// RevokeUser ends all sessions of a user, including logins that have begun: for a new password, a user who was
+// disabled or deleted, "log out everywhere". It is one small write, however many sessions there are. Use RevokeUserTx
+// in the transaction that changes the password.
 func (s *Store[T]) RevokeUser(ctx context.Context, user string) (bus.Receipt, error) {
 	return s.ending(ctx, ReasonUser, s.revokeUser(ctx, user))
 }
 
-// RevokeUserTx is RevokeUser in the caller's transaction, which the bus began.
+// RevokeUserTx is RevokeUser in a transaction of the caller that the bus began.
 func (s *Store[T]) RevokeUserTx(ctx context.Context, tx pgx.Tx, user string) error {
 	return s.endingTx(ctx, tx, ReasonUser, s.revokeUser(ctx, user))
 }
@@ -136,8 +137,8 @@ func (s *Store[T]) revokeUser(ctx context.Context, user string) func(pgx.Tx, *ch
 	}
 }
 
-// RevokeUserExcept ends all sessions of a user but the one of this token: for a new password, set in that session. If the
-// session is not valid, or is ended at the same time, nothing happens and the error says so.
+// RevokeUserExcept ends all sessions of a user except that of the token, for a new password that is set in that
+// session. If the session is not valid, or is ended at the same time, nothing happens and the error says so.
 func (s *Store[T]) RevokeUserExcept(ctx context.Context, token string) (bus.Receipt, error) {
 	p, err := s.present(token)
 	if err != nil {
@@ -149,7 +150,8 @@ func (s *Store[T]) RevokeUserExcept(ctx context.Context, token string) (bus.Rece
 	return s.ending(ctx, ReasonOthers, s.revokeOthers(ctx, &p))
 }
 
-// RevokeUserExceptTx is RevokeUserExcept in the caller's transaction, which the bus began; after an error roll it back.
+// RevokeUserExceptTx is RevokeUserExcept in a transaction of the caller that the bus began. After an error roll it
+// back.
 func (s *Store[T]) RevokeUserExceptTx(ctx context.Context, tx pgx.Tx, token string) error {
 	p, err := s.present(token)
 	if err != nil {
@@ -184,13 +186,13 @@ func (s *Store[T]) revokeOthers(ctx context.Context, p *present) func(pgx.Tx, *c
 	}
 }
 
-// RevokeBySID ends the sessions that belong to a session at an identity provider, and those whose login with this sid is
-// under way: OpenID Connect Back-Channel Logout. That there is none is no error.
+// RevokeBySID ends the sessions that belong to a session at an identity provider, including logins with this sid that
+// have begun (OpenID Connect Back-Channel Logout). It is no error if there are none.
 func (s *Store[T]) RevokeBySID(ctx context.Context, issuer, sid string) (bus.Receipt, error) {
 	return s.ending(ctx, ReasonSID, s.revokeBySID(ctx, issuer, sid))
 }
 
-// RevokeBySIDTx is RevokeBySID in the caller's transaction, which the bus began.
+// RevokeBySIDTx is RevokeBySID in a transaction of the caller that the bus began.
 func (s *Store[T]) RevokeBySIDTx(ctx context.Context, tx pgx.Tx, issuer, sid string) error {
 	return s.endingTx(ctx, tx, ReasonSID, s.revokeBySID(ctx, issuer, sid))
 }

@@ -11,40 +11,41 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// RotateOptions say why and how a token is replaced; nil means at once and without a login.
+// RotateOptions say why and how a token is replaced. Nil means at once and without a login.
 type RotateOptions struct {
-	// Grace is for periodic rotation, see Periodic: the old token goes on working until the new one is first used, and
-	// then for Grace, for requests that are under way. Whoever rotates the old token meanwhile is given the same new one.
-	// Zero, for a login or any change of privileges: the old one is dead at once, whoever may have it. At most an hour.
+	// Grace is for periodic rotation, see Periodic: the old token works until the new one is first used, and then for
+	// Grace, for concurrent requests. A rotation of the old token in that time returns the same new token. Use zero
+	// for a login or any change of privileges: the old token is then invalid at once. At most an hour.
 	Grace time.Duration
-	// IfOlder rotates only a token of at least this age, and else returns the one given. Zero: always.
+	// IfOlder rotates only a token of at least this age, and returns a younger one unchanged. Zero rotates always.
 	IfOlder time.Duration
 
-	// Login, if it is not zero, makes the session that of the user who has just logged in: one that was anonymous, or of
-	// another user, or the same one once more. Its deadlines begin anew. It cannot have Grace.
+	// Login, if not zero, makes the session one of the user who has just logged in. It may have been anonymous, of
+	// another user, or of the same user. Its deadlines start again. It excludes Grace.
 	Login Login
-	// Policy, Issuer, SID, AuthenticatedAgo and Unauthenticated are those of CreateOptions and go with Login.
+	// Policy, Issuer, SID, AuthenticatedAgo and Unauthenticated are those of CreateOptions, for use with Login.
 	Policy           Policy
 	Issuer, SID      string
 	AuthenticatedAgo time.Duration
 	Unauthenticated  bool
-	// Device, if not nil, replaces what lists show.
+	// Device, if not nil, replaces the session's device.
 	Device *Device
 }
 
-// Periodic are the options for replacing a token now and then: those of at least an age, with DefaultGrace for the old one.
+// Periodic returns the options for periodic rotation: it replaces tokens of at least the given age, with DefaultGrace
+// for the old one.
 func Periodic(age time.Duration) *RotateOptions {
 	return &RotateOptions{Grace: DefaultGrace, IfOlder: age}
 }
 
-// Rotate gives a session a new token, and with a Login a new user. The session keeps its id, its data and, without a
-// Login, its deadline. Streams of Bind go on.
+// Rotate replaces the token of a session, and with a Login also its user. The session keeps its id, its data and,
+// without a Login, its deadline. Streams of Bind continue.
 //
-// With a Grace any number of requests may rotate one token at the same time, and a request may do so again because the
-// response of an earlier one never arrived: all are given the same new token. The first [Store.Get], Look or Touch with
-// it shows that the client has it. So within the request that rotates use the Session that Rotate returns.
+// With a Grace, concurrent requests may rotate one token, and a request may repeat a rotation whose response was
+// lost: all get the same new token. The first Store.Get, Look or Touch with the new token shows that the client has
+// it. So in the request that rotates, use the Session that Rotate returns.
 //
-// ErrNotFound without a Grace may mean that another request has just replaced this token.
+// Without a Grace, ErrNotFound may mean that another request has just replaced this token.
 func (s *Store[T]) Rotate(ctx context.Context, token string, o *RotateOptions) (newToken string, _ *Session[T], err error) {
 	t, err := s.prepareRotate(token, o)
 	if err != nil {
@@ -88,7 +89,7 @@ func (s *Store[T]) Rotate(ctx context.Context, token string, o *RotateOptions) (
 	return s.succeed(ctx, t, out.row, out.row.elapsed(), nil)
 }
 
-// RotateTx is Rotate in the caller's transaction, which the bus began; the new token is good once that has committed.
+// RotateTx is Rotate in a transaction of the caller that the bus began. The new token is valid after the commit.
 func (s *Store[T]) RotateTx(ctx context.Context, tx pgx.Tx, token string, o *RotateOptions) (newToken string, _ *Session[T], err error) {
 	t, err := s.prepareRotate(token, o)
 	if err != nil {

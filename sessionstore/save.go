@@ -11,9 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Save writes the Data of a session that was read with the same token, if nobody has written it since: ErrConflict
-// otherwise, and then the caller reads it again. A session that was ended meanwhile stays ended: ErrRevoked, ErrExpired.
-// When it returns nil, got.Version is the new one, and every pod reads the new data.
+// Save writes the Data of a session that was read with the same token. If it was written since, Save returns
+// [ErrConflict], and the caller has to read it again. A session that has ended stays ended: [ErrRevoked],
+// [ErrExpired]. When Save returns nil, got.Version is the new version, and every pod reads the new data.
 func (s *Store[T]) Save(ctx context.Context, token string, got *Session[T]) error {
 	p, encoded, err := s.prepareSave(token, got)
 	if err != nil {
@@ -43,7 +43,7 @@ func (s *Store[T]) Save(ctx context.Context, token string, got *Session[T]) erro
 	}
 }
 
-// SaveTx is Save in the caller's transaction, which the bus began: the data changes if and when it commits.
+// SaveTx is Save in a transaction of the caller that the bus began. The data changes when it commits.
 func (s *Store[T]) SaveTx(ctx context.Context, tx pgx.Tx, token string, got *Session[T]) error {
 	p, encoded, err := s.prepareSave(token, got)
 	if err != nil {
@@ -67,9 +67,9 @@ func (s *Store[T]) SaveTx(ctx context.Context, tx pgx.Tx, token string, got *Ses
 	return nil
 }
 
-// Update reads a session, has fn change its data, and writes it, over again as long as others write in between; so fn may
-// be called several times, each time with data that nobody else has. Data that fn leaves as the database has it is not
-// written. An error of fn ends it and is returned as it is.
+// Update reads a session, calls fn to change its data, and writes it. After a conflict it starts again, so fn may be
+// called several times, each time with its own copy of the data. If fn leaves the data unchanged, nothing is written.
+// An error of fn is returned unchanged, and nothing is written.
 func (s *Store[T]) Update(ctx context.Context, token string, fn func(data *T) error) (*Session[T], error) {
 	p, err := s.present(token)
 	if err != nil {
@@ -128,8 +128,8 @@ func (s *Store[T]) replace(ctx context.Context, p *present, r *row[T], data T, e
 	return got, s.save(ctx, p, got, w)
 }
 
-// UpdateTx is Update in the caller's transaction, which the bus began. It does not try again: ErrConflict. It reads past
-// all memory.
+// UpdateTx is Update in a transaction of the caller that the bus began. It does not retry: it returns ErrConflict. It
+// reads in the transaction, bypassing the cache.
 func (s *Store[T]) UpdateTx(ctx context.Context, tx pgx.Tx, token string, fn func(data *T) error) (*Session[T], error) {
 	p, err := s.present(token)
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 )
 
-// Sessions is what applications and package httpsession need of a store. *Store and *LocalStore implement it, so an
-// application for which Postgres is optional is written once. The methods are described at Store; one contract suite runs
-// on both. What joins a transaction of the caller's (the …Tx methods) is Store's alone.
+// Sessions is what applications and package httpsession need of a store. [Store] and [LocalStore] implement it, so an
+// application for which Postgres is optional is written once. See Store for the methods; one test suite runs on both.
+// Only Store has the …Tx methods, which join a transaction of the caller.
 type Sessions[T any] interface {
 	BeginLogin(ctx context.Context, user string) (Login, error)
 	Create(ctx context.Context, login Login, data T, o *CreateOptions) (token string, got *Session[T], err error)

@@ -46,17 +46,17 @@ var sweptNames = [sweptKinds]string{"expired", "idle", "emptied", "one_time", "l
 // sweptKind is the kind of a name.
 func sweptKind(name string) int { return max(slices.Index(sweptNames[:], name), 0) }
 
-// Stats is a snapshot of what a store has done, since New, and how it stands.
+// Stats is a snapshot of the counts and the state of a store. Counts start at zero when it is made.
 type Stats struct {
 	Gets        map[string]int64 // by result: ok, not_found, expired, revoked, rotated, malformed, unreadable, unavailable, busy, error
-	Lookups     int64            // sessions looked up in the database
+	Lookups     int64            // sessions read from the database
 	Created     int64
 	Revoked     map[Reason]int64 // sessions; for ReasonUser and ReasonOthers users, for ReasonAll calls
-	Conflicts   int64            // writes that met another's
+	Conflicts   int64            // writes that conflicted with another
 	Touched     int64            // uses written
-	TouchesLost int64            // uses not noted, because too many wait
+	TouchesLost int64            // uses dropped, because too many were waiting
 	Swept       map[string]int64 // rows: expired, idle, revoked, one_time, logout are deleted, emptied ones only lose their data
-	Waiting     int              // uses that wait to be written
+	Waiting     int              // uses waiting to be written
 	Streams     int              // contexts of Bind
 	Active      int64            // valid sessions in the database, of all pods, as of the last sweep; an estimate if there are more than some thousands; -1 before the first
 	Cache       cache.Stats
@@ -95,7 +95,7 @@ func (c *counters) revoked(why Reason, n int) {
 	}
 }
 
-// Stats is a snapshot of counts. It does no I/O.
+// Stats returns the current counts. It does no I/O.
 func (s *Store[T]) Stats() Stats {
 	c := &s.stats
 	st := Stats{

@@ -16,7 +16,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/migrate"
 )
 
-// Store keeps sessions whose data is a T. All methods are safe for concurrent use. It is a prometheus.Collector.
+// Store keeps sessions with data of type T. All methods are safe for concurrent use. It is a prometheus.Collector.
 type Store[T any] struct {
 	cfg     Config[T]
 	bus     bus.Bus
@@ -40,9 +40,9 @@ type Store[T any] struct {
 	ready   chan struct{}
 }
 
-// New makes a store over the tables that Migrate has made in the database of a pool. It starts nothing and does no I/O;
-// cfg is copied, nil is fine. The bus is a *bus.Postgres over the same database; with a *bus.Local the store works for
-// programs that run as one process. The error is ErrConfig and names the field.
+// New returns a store on the tables that [Migrate] has created in the database of a pool. It starts nothing and does
+// no I/O. cfg is copied, and may be nil. The bus is a *bus.Postgres on the same database; with a *bus.Local the store
+// is for programs that run as one process. The error is [ErrConfig] and names the field.
 func New[T any](b bus.Bus, pool *pgxpool.Pool, cfg *Config[T]) (*Store[T], error) {
 	if b == nil {
 		return nil, fmt.Errorf("%w: bus is nil", ErrConfig)
@@ -84,10 +84,10 @@ func New[T any](b bus.Bus, pool *pgxpool.Pool, cfg *Config[T]) (*Store[T], error
 	return s, nil
 }
 
-// Run writes uses in batches, deletes what is long over, and watches the sessions of streams (Bind), until ctx ends; it
-// writes the last uses before it returns. Without it sessions work all the same, but each use is written by the request
-// that finds it due, nothing is deleted, and Bind fails. It rides over outages of the database and returns nil when ctx
-// ends; ErrSchema at the start, if the tables are missing or old; ErrRunning on a second call.
+// Run writes uses in batches, deletes old rows, and watches the sessions of streams (Bind), until ctx ends. It writes
+// the last uses before it returns. Without it sessions work, but each request writes its own due use, no rows are
+// deleted, and Bind fails. Run survives outages of the database and returns nil when ctx ends. It returns [ErrSchema]
+// at the start if the tables are missing or old, and [ErrRunning] on a second call.
 func (s *Store[T]) Run(ctx context.Context) error {
 	if !s.started.CompareAndSwap(false, true) {
 		return ErrRunning
@@ -111,7 +111,7 @@ func (s *Store[T]) Run(ctx context.Context) error {
 	return nil
 }
 
-// Ready is closed when Run has begun, and stays closed: Bind works from then on, until Run ends.
+// Ready returns a channel that is closed when Run has begun. From then until the end of Run, Bind works.
 func (s *Store[T]) Ready() <-chan struct{} { return s.ready }
 
 // checkSchema fails for what waiting cannot mend. While the database cannot be asked it is taken to be well.
@@ -124,6 +124,6 @@ func (s *Store[T]) checkSchema(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the store's place on the bus and drops what it holds in memory; reads fail from then on. Only programs that
-// make stores and give them up again need it. Run, if it was called, has to have ended.
+// Close unsubscribes the store from the bus and drops its memory. Later reads return ErrClosed. Only programs that
+// make stores repeatedly need it. Run, if it was called, must have ended.
 func (s *Store[T]) Close() error { return s.rows.Close() }

@@ -80,8 +80,8 @@ func (s *Store[T]) sweepInTurn(ctx context.Context) error {
 	return s.sweep(ctx, restFactor, &walk{share: float64(micros(ago)) / float64(walkPeriod)})
 }
 
-// Sweep deletes now what Run would in its course: sessions an hour after they were over, one-time values that nobody took.
-// It reads the whole table of sessions, and returns when all of it is done, or another pod is at it.
+// Sweep deletes at once what Run deletes over time: sessions that ended more than an hour ago, and expired one-time
+// values. It reads the whole table of sessions. It returns when everything is done, or when another pod is doing it.
 func (s *Store[T]) Sweep(ctx context.Context) error { return s.sweep(ctx, 0, &walk{share: 1}) }
 
 func (s *Store[T]) sweep(ctx context.Context, rests time.Duration, w *walk) error {

@@ -11,8 +11,8 @@ import (
 	"github.com/pgcoherence/pgcoherence/cache"
 )
 
-// Topic is what sessions are called on the bus. All stores over the same tables share it, whatever their data: what one
-// of them ends, the others hear.
+// Topic is the topic of sessions on the bus. All stores on the same tables share it, whatever their data is, so each
+// of them applies the changes that the others make.
 const Topic = "session"
 
 // endTopic is what streams listen to. It is apart from the one of the cache, because a session's public id stays through
