@@ -18,7 +18,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// ActionKind is what somebody did by way of the page.
+// ActionKind is the kind of an action on the page.
 type ActionKind string
 
 // The kinds of actions.
@@ -26,19 +26,19 @@ const (
 	ActionInvalidateKey   ActionKind = "invalidate-key"   // Topic and Subject: a key of a topic, on all pods
 	ActionInvalidateTopic ActionKind = "invalidate-topic" // Topic: all of it, on all pods
 	ActionRevokeSession   ActionKind = "revoke-session"   // Subject: the public id of a session
-	ActionRevokeUser      ActionKind = "revoke-user"      // Subject: a user, all of whose sessions are ended
-	ActionReleaseLease    ActionKind = "release-lease"    // Subject: the key of a lease, which is taken from its holder
+	ActionRevokeUser      ActionKind = "revoke-user"      // Subject: the user whose sessions are ended
+	ActionReleaseLease    ActionKind = "release-lease"    // Subject: the key of a lease, which is taken from its owner
 )
 
-// Action is one that was done or tried, for Config.OnAction.
+// Action is an action that was executed or failed, for Config.OnAction.
 type Action struct {
 	Kind    ActionKind
 	Topic   string
-	Subject string // in clear: do not write keys to logs
-	By      string // the name that somebody gave
-	Remote  string // where the request came from
+	Subject string // in plain text: do not write keys to logs
+	By      string // the name that the client gave
+	Remote  string // the client's address
 	At      time.Time
-	Err     error // nil: it was done
+	Err     error // nil on success
 }
 
 // Further methods that the parts of a Config may have; those of this module do.

@@ -20,7 +20,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// The defaults of Config.
+// The defaults of [Config].
 const (
 	DefaultInterval    = time.Second
 	DefaultLostAfter   = 3 * time.Second
@@ -31,8 +31,8 @@ const (
 // minToken is the least length of a token: less could be guessed.
 const minToken = 16
 
-// Bus is what status needs of a bus; *bus.Postgres and *bus.Local have it. One that also has Cluster shows all
-// pods, and one that has Ready is not ready before.
+// Bus is what status needs of a bus. *bus.Postgres and *bus.Local implement it. With a method Cluster the report
+// contains all pods, and with a method Ready the pod is not ready before that.
 type Bus interface {
 	bus.Bus
 	prometheus.Collector
@@ -42,16 +42,16 @@ type Bus interface {
 	Topics() []bus.TopicStats
 }
 
-// Cache is what status needs of a cache: every *cache.Cache has it.
+// Cache is what status needs of a cache. Every *cache.Cache implements it.
 type Cache interface {
 	prometheus.Collector
 	Topic() string
 	Stats() cache.Stats
 }
 
-// Tier is what status needs of a second-level cache: *redistier.Tier has it.
+// Tier is what status needs of a second-level cache. *redistier.Tier implements it.
 type Tier interface {
-	// Ping says whether the tier answers. It must end when ctx does.
+	// Ping returns nil if the tier responds. It must return when ctx ends.
 	Ping(ctx context.Context) error
 }
 
@@ -61,91 +61,92 @@ type Locker interface {
 	Stats() lock.Stats
 }
 
-// Sessions is what status needs of a session store: every *sessionstore.Store has it.
+// Sessions is what status needs of a session store. Every *sessionstore.Store implements it.
 type Sessions interface {
 	prometheus.Collector
 	Stats() sessionstore.Stats
 }
 
-// Check is a check of the application's own in /readyz.
+// Check is an additional check of the application in /readyz.
 type Check struct {
-	// Name is what ?exclude= and ?verbose call it: lower-case letters, digits, - and _.
+	// Name is the name in ?exclude= and ?verbose: lower-case letters, digits, - and _.
 	Name string
-	// Func says what is wrong. It is called for every request and must end when ctx does, after a second at the latest. Its
-	// error is not shown: /readyz needs no token.
+	// Func returns an error if the check fails. It is called for every request, and must return when ctx ends, after
+	// at most one second. Its error is not shown, because /readyz needs no token.
 	Func func(ctx context.Context) error
-	// Required: without it this pod is not ready. Otherwise it is only degraded.
+	// Required makes the pod not ready when the check fails. Otherwise the pod is only degraded.
 	Required bool
 }
 
-// Config is how a Handler works. With the zero value, and nil, only /livez and /readyz answer.
+// Config configures a [Handler]. With a nil or zero Config only /livez and /readyz are open.
 type Config struct {
-	// Name is what people call this pod. Defaults to the host name.
+	// Name is the name of this pod. Defaults to the host name.
 	Name string
-	// Version is that of the application. Defaults to nothing.
+	// Version is the version of the application. Defaults to "".
 	Version string
 
-	// Caches, Lockers and Sessions are shown, and their metrics collected.
+	// Caches, Lockers and Sessions are shown, and their metrics collected. Defaults to none.
 	Caches   []Cache
 	Lockers  []Locker
 	Sessions []Sessions
-	// Tiers are the second levels of caches, by the cache's topic. They are pinged when somebody looks, at most once per
-	// Interval.
+	// Tiers are the second-level caches, by the cache's topic. They are pinged for a report, at most once per
+	// Interval. Defaults to none.
 	Tiers map[string]Tier
-	// Collectors are further ones for /metrics. One may collect for another that is named above: a *scsstore.Store goes
-	// here, and its Sessions() into Sessions.
+	// Collectors are additional collectors for /metrics. One may collect for another that is named above: a
+	// *scsstore.Store goes here, and its Sessions() into Sessions. Defaults to none.
 	Collectors []prometheus.Collector
-	// Checks are further ones for /readyz.
+	// Checks are additional checks for /readyz. Defaults to none.
 	Checks []Check
 
-	// Token opens all but /livez and /readyz: as a bearer token, or in the page's login form. At least 16 characters.
-	// Without it and Authorize everything else is closed.
+	// Token opens all paths but /livez and /readyz, as a bearer token or in the page's login form. At least 16
+	// characters. Without it and Authorize they stay closed.
 	Token string
-	// Authorize lets a request through without the token if it returns nil; its error is logged and not shown. Set it to
-	// Unprotected if middleware of yours protects the path. Defaults to nobody.
+	// Authorize allows a request without the token if it returns nil. Its error is logged and not shown. Set it to
+	// Unprotected if middleware protects the path. Defaults to nil: only Token allows requests.
 	Authorize func(r *http.Request) error
-	// PublicMetrics: /metrics needs no token. It tells names of topics and numbers.
+	// PublicMetrics opens /metrics, which shows names of topics and numbers, without a token. Defaults to false.
 	PublicMetrics bool
 
-	// ActionToken switches actions on: from the page somebody can then invalidate keys and topics, end sessions and release
-	// leases. It is asked for with every action and kept nowhere. At least 16 characters, and another one than Token. Defaults
-	// to nothing: no actions, unless AuthorizeAction is set.
+	// ActionToken enables actions: the page can then invalidate keys and topics, end sessions and release leases. The
+	// client sends it with every action, and it is not stored. At least 16 characters, different from Token. Defaults
+	// to "": no actions, unless AuthorizeAction is set.
 	ActionToken string
-	// AuthorizeAction lets an action through if it returns nil, after ActionToken if both are set; its error is logged and
-	// not shown. Set it where middleware of yours knows who somebody is. Defaults to nil.
+	// AuthorizeAction allows an action if it returns nil, in addition to ActionToken if both are set. Its error is
+	// logged and not shown. Set it if middleware identifies the user. Defaults to nil.
 	AuthorizeAction func(r *http.Request) error
-	// OnAction, if not nil, is called after each action that was allowed, done or failed, for an audit of your own. The log
-	// has a line for each in any case, without the key. A panic in it is recovered and logged. Defaults to nil.
+	// OnAction, if not nil, is called after each action that was allowed, successful or not, for an audit of your
+	// own. Every action is logged in any case, without the key. A panic in it is recovered and logged.
 	OnAction func(ctx context.Context, a Action)
 
-	// Prefix is what the handler takes off the path of requests, as "/_pgcoherence". Defaults to nothing: for
-	// http.StripPrefix, or a server of its own.
+	// Prefix is removed from the path of requests, such as "/_pgcoherence". Defaults to "": for use with
+	// http.StripPrefix, or on a server of its own.
 	Prefix string
 
-	// Strict: /readyz fails while the bus is not fresh. All pods lose one Postgres together, and then nobody serves
-	// anything. Defaults to false: degraded, status 200.
+	// Strict makes /readyz fail while the bus is not fresh. All pods lose Postgres together, and then no pod serves
+	// requests. Defaults to false: degraded, with status 200.
 	Strict bool
 
-	// Registry is what /metrics shows; New registers everything of this Config that is not in it yet. Defaults to one of
-	// its own.
+	// Registry is shown by /metrics. New registers everything in this Config that it does not contain yet. Defaults
+	// to a new registry.
 	Registry *prometheus.Registry
 
-	// Interval is how often the live page is told, and for how long what was read is good enough for all who ask. Defaults
-	// to DefaultInterval.
+	// Interval is how often the live page is updated, and how long readings are shared by all clients. Defaults to
+	// DefaultInterval.
 	Interval time.Duration
-	// LostAfter is how long after its last beat a pod counts as lost. Less than the cluster's pod lease, or its row goes
-	// before. Defaults to DefaultLostAfter.
+	// LostAfter is how long after its last beat a pod counts as lost. It should be less than the cluster's pod lease,
+	// after which the pod's row is removed. Defaults to DefaultLostAfter.
 	LostAfter time.Duration
-	// KeepLost is for how long a pod that is gone is shown; the database remembers an hour. Defaults to DefaultKeepLost.
+	// KeepLost is how long a pod that has ended is shown; the database remembers it for an hour. Defaults to
+	// DefaultKeepLost.
 	KeepLost time.Duration
-	// MaxWatchers is how many may watch the live page at once. Defaults to DefaultMaxWatchers.
+	// MaxWatchers is the maximum number of clients that watch the live page. Defaults to DefaultMaxWatchers.
 	MaxWatchers int
 
-	// Logger takes refused requests and reads that failed. Defaults to slog.Default().
+	// Logger receives refused requests and failed reads. Defaults to slog.Default().
 	Logger *slog.Logger
 }
 
-// Unprotected lets every request through. It is for handlers behind middleware that decides.
+// Unprotected allows every request. Use it as Config.Authorize behind middleware that authorizes requests.
 func Unprotected(*http.Request) error { return nil }
 
 func (c *Config) withDefaults() Config {

@@ -6,30 +6,31 @@ import (
 	"strings"
 )
 
-// Level is how bad a finding is.
+// Level is the severity of a finding.
 type Level string
 
 // The levels.
 const (
 	LevelOK   Level = "ok"
-	LevelWarn Level = "warn" // it works, at a price
+	LevelWarn Level = "warn" // it works, with a disadvantage
 	LevelFail Level = "fail" // it does not work
 )
 
-// Finding is what one check found.
+// Finding is the result of one check.
 type Finding struct {
 	Check string `json:"check"`
 	Level Level  `json:"level"`
 	Says  string `json:"says"`           // one sentence
-	Hint  string `json:"hint,omitempty"` // what to do about it
+	Hint  string `json:"hint,omitempty"` // how to repair it
 }
 
-// Diagnosis is what Doctor found, in the order of the checks. A check that others need and that failed ends it.
+// Diagnosis is the result of [Doctor], in the order of the checks. It ends with a failed check that later checks
+// depend on.
 type Diagnosis struct {
 	Findings []Finding `json:"findings"`
 }
 
-// Worst is the worst level of all findings.
+// Worst returns the worst level of all findings.
 func (d Diagnosis) Worst() Level {
 	worst := LevelOK
 	for _, f := range d.Findings {
@@ -43,7 +44,7 @@ func (d Diagnosis) Worst() Level {
 	return worst
 }
 
-// WriteTo writes the findings for people, one a line, hints below.
+// WriteTo writes the findings as text, one per line, with hints below.
 func (d Diagnosis) WriteTo(w io.Writer) (int64, error) {
 	var b strings.Builder
 	for _, f := range d.Findings {

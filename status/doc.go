@@ -1,48 +1,53 @@
-// Package status shows how a pod and its cluster stand: health checks, a JSON report, Prometheus metrics, and a live page.
+// Package status shows the state of a pod and of its cluster: health checks, a JSON report, Prometheus metrics, and a
+// live page.
 //
 //	h, err := status.New(b, &status.Config{Token: token, Caches: []status.Cache{users}})
 //	mux.Handle("/_pgcoherence/", http.StripPrefix("/_pgcoherence", h))
 //
-// Below the place where it is mounted the handler answers:
+// The handler serves these paths below the one where it is mounted:
 //
-//	GET /livez     200 while the process answers; it asks nobody
-//	GET /readyz    200 once the bus has been in sync, 503 before and from Drain on; ?verbose, ?exclude=bus
+//	GET /livez     200 while the process responds; it does no I/O
+//	GET /readyz    200 once the bus has been in sync, 503 before and after Drain; ?verbose, ?exclude=bus
 //	GET /status    the Report, as JSON
 //	GET /metrics   everything in Config, for Prometheus
-//	GET /          the live page, and what belongs to it; ?pod=ID shows another pod
+//	GET /          the live page, and its assets; ?pod=ID shows another pod
 //	GET /plain     the same without JavaScript
-//	GET /history   the past of this pod: an hour and a day
-//	GET /pods/ID   what another pod says of itself, or why it does not; /pods/ID/history
-//	GET /find      which pods hold a key or a session, since when and from which snapshot; who has a lease
+//	GET /history   the history of this pod: an hour and a day
+//	GET /pods/ID   the report of another pod, or why there is none; /pods/ID/history
+//	GET /find      which pods have a key or a session in memory, since when and from which snapshot; the owner of a lease
 //	GET /actions   invalidating, ending sessions, releasing leases; off by default
 //
-// Call Run beside the bus': it keeps the past, and lets other pods' pages open this one.
+// Call [Handler.Run] beside the bus's Run: it records the history, and lets the pages of other pods show this one.
 //
-// Doctor checks, apart from a Handler, whether a database is fit for what this module does.
+// [Doctor] checks, without a Handler, whether a database is suitable for this module.
 //
 // # Guarantees
 //
-//   - All but /livez and /readyz is closed, with status 403, until Config.Token or Config.Authorize is set. Those two tell
-//     names of checks and of bus states, nothing else.
-//   - A token is compared in constant time. It is never in an address, and a browser does not keep it: the login form turns
-//     it into a cookie that scripts cannot read, no other site can send, and 12 hours or a new token end.
-//   - Keys of caches and of locks are never shown, nor are tokens or ids of sessions, but to whoever looks for one. Searches
-//     are logged with a code in place of the key.
-//   - Actions need a permission of their own, Config.ActionToken or Config.AuthorizeAction, with each request: the token of the
-//     page is not enough, and no other site can make a browser act. Each is confirmed, logged, and passed to Config.OnAction.
-//   - Losing Postgres does not make a pod unready, unless Config.Strict: all pods lose it together.
-//   - However many watch the live page, the database gets one query per Interval, and none while nobody does. /metrics
-//     causes none at all.
-//   - The page needs nothing from elsewhere, and runs under a policy without inline script or style.
+//   - All paths but /livez and /readyz return status 403 until Config.Token or Config.Authorize is set. These two
+//     show only names of checks and bus states.
+//   - A token is compared in constant time. It is never in a URL, and the browser does not store it: the login form
+//     exchanges it for a cookie that scripts cannot read and other sites cannot send. The cookie is valid for 12
+//     hours, or until the token changes.
+//   - The pages never list keys of caches and locks, tokens, or ids of sessions. A search shows only the key that was
+//     searched for, and is logged with a code in place of the key.
+//   - Each action needs a permission of its own, Config.ActionToken or Config.AuthorizeAction: the page's token is
+//     not enough, and other sites cannot make a browser send one. Each action is confirmed, logged, and passed to
+//     Config.OnAction.
+//   - The loss of Postgres does not make a pod unready, unless Config.Strict is set, because all pods lose it
+//     together.
+//   - However many clients watch the live page, the database gets one query per Interval, and none without watchers.
+//     /metrics sends no query.
+//   - The page loads nothing from other hosts, and works with a content security policy without inline scripts and
+//     styles.
 //
 // # Limits
 //
-//   - What the list says of other pods is what their beats say: name, version, state, position. Caches, locks and sessions are
-//     those of the pod that answers; another pod is asked when somebody opens it, by an event and two unlogged tables, and
-//     has to run and to reach the database for that.
-//   - The past is in memory: a pod that starts anew begins anew.
-//   - The snapshot that an entry is said to be from is where the pod was at the second in which it was stored.
-//   - A pod that was killed counts as lost after LostAfter. Which of the pods that are gone ended in order and which were
-//     lost is in the database for an hour. A lost pod counts as replaced when another one has started since: which one an
-//     orchestrator started for which is not known.
+//   - The list of pods shows the name, version, state and position of each pod as of its last beat. Caches, locks and
+//     sessions are those of the pod that serves the page. To show another pod, the page sends it a request through an
+//     event and two unlogged tables, so that pod must run and reach the database.
+//   - The history is in memory: it is empty after a start.
+//   - The snapshot that is shown for an entry is the pod's position in the second in which the entry was stored.
+//   - A pod that was killed counts as lost after LostAfter. The database remembers for an hour which pods ended in
+//     order and which were lost. A lost pod counts as replaced when another one has started since; which pod an
+//     orchestrator started for it is not known.
 package status

@@ -20,33 +20,31 @@ import (
 //go:embed query/*.sql
 var queries embed.FS
 
-// The components whose tables Doctor looks for.
+// The components whose tables [Doctor] checks.
 const (
 	ComponentBus          = "bus"
 	ComponentLock         = "lock"
 	ComponentSessionstore = "sessionstore"
 )
 
-// DoctorConfig is what Doctor examines. A nil or zero DoctorConfig is right for an application with a bus and nothing
-// else.
+// DoctorConfig configures [Doctor]. A nil or zero DoctorConfig is for an application with a bus and nothing else.
 type DoctorConfig struct {
 	// Schema is that of bus.Config. Defaults to bus.DefaultSchema.
 	Schema string
 
-	// Connect is that of bus.Config: how the bus reaches the server. Defaults to the pool's way.
+	// Connect is that of bus.Config. Defaults to the pool's configuration.
 	Connect func(ctx context.Context) (*pgx.Conn, error)
 
-	// Components are those in use. Defaults to ComponentBus.
+	// Components are the components in use. Defaults to ComponentBus.
 	Components []string
 
 	// Retention is that of bus.Config. Defaults to bus.DefaultRetention.
 	Retention time.Duration
 
-	// StaleAfter is that of bus.Config, with the longest time that a cache goes on serving after it. Defaults to
-	// bus.DefaultStaleAfter.
+	// StaleAfter is that of bus.Config, plus the longest ServeFor of a cache. Defaults to bus.DefaultStaleAfter.
 	StaleAfter time.Duration
 
-	// Timeout bounds the whole examination. Defaults to 20 seconds.
+	// Timeout bounds all checks together. Defaults to 20 seconds.
 	Timeout time.Duration
 }
 
@@ -76,10 +74,10 @@ func defaultLimits() doctorLimits {
 	return doctorLimits{queueWarn: 0.1, queueFail: 0.5, snapshotAge: 5 * time.Minute, snapshotXIDs: 1_000_000, commitWait: 3 * time.Second}
 }
 
-// Doctor checks whether a database is fit for a bus, and for what else is in use. Each finding names what is wrong and
-// what to do about it. It changes nothing: it listens on a channel of its own for a moment, sends one notification to
-// it, and commits one transaction that writes a WAL message and no row. It opens two connections of its own, takes one
-// of the pool, and returns at the latest after DoctorConfig.Timeout.
+// Doctor checks whether a database is suitable for a bus, and for the other components in use. Each finding says what
+// is wrong and how to repair it. Doctor changes nothing: it listens on a channel of its own for a moment, sends one
+// notification to it, and commits one transaction that writes a WAL message and no row. It opens two connections,
+// takes one from the pool, and returns within DoctorConfig.Timeout. A nil cfg uses the defaults.
 func Doctor(ctx context.Context, pool *pgxpool.Pool, cfg *DoctorConfig) Diagnosis {
 	d := &doctor{pool: pool, cfg: cfg.withDefaults(), limits: defaultLimits()}
 	return d.examine(ctx)

@@ -2,15 +2,15 @@ package status
 
 import "errors"
 
-// Errors of New.
+// Errors of [New].
 var (
-	// ErrConfig: a Config field has a value that cannot work; the text names it.
+	// ErrConfig is returned when a Config field has an invalid value. The text names it.
 	ErrConfig = errors.New("status: invalid configuration")
 )
 
-// Errors of Run.
+// Errors of [Handler.Run].
 var (
-	// ErrRunning: Run was called before.
+	// ErrRunning is returned by a second call of Run.
 	ErrRunning = errors.New("status: Run was called before")
 )
 

@@ -8,30 +8,30 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 )
 
-// Condition is the state of a pod in one word, for people.
+// Condition is the state of a pod in one word.
 type Condition string
 
 // The conditions.
 const (
 	ConditionLive     Condition = "live"     // in sync, notifications arrive
-	ConditionDegraded Condition = "degraded" // it polls or catches up
-	ConditionStale    Condition = "stale"    // it does not trust its caches
-	ConditionLost     Condition = "lost"     // no beat for LostAfter, or its row was reaped
-	ConditionLeft     Condition = "left"     // it ended in order
+	ConditionDegraded Condition = "degraded" // polling or catching up
+	ConditionStale    Condition = "stale"    // does not trust its caches
+	ConditionLost     Condition = "lost"     // no beat for LostAfter, or its row was removed
+	ConditionLeft     Condition = "left"     // ended in order
 )
 
-// Pod is one pod of the cluster, as the database knows it.
+// Pod is a pod of the cluster, as recorded in the database.
 type Pod struct {
 	ID             string    `json:"id"`
 	Name           string    `json:"name"`
 	Version        string    `json:"version,omitempty"`
 	State          string    `json:"state"` // of its bus, as of its last beat
 	Condition      Condition `json:"condition"`
-	Self           bool      `json:"self"`   // it made this report
-	Synced         bool      `json:"synced"` // it is in the same epoch
+	Self           bool      `json:"self"`   // the pod that made this report
+	Synced         bool      `json:"synced"` // in the same epoch
 	Behind         uint64    `json:"behind"` // transaction ids
 	BeatAgeSeconds float64   `json:"beat_age_seconds"`
-	ReplacedBy     string    `json:"replaced_by,omitempty"` // of a lost pod: the name of the one that started in its place
+	ReplacedBy     string    `json:"replaced_by,omitempty"` // of a lost pod: the name of the pod that started in its place
 	Started        time.Time `json:"started"`
 
 	up time.Duration // since Started

@@ -42,8 +42,8 @@ type Handler struct {
 
 var _ http.Handler = (*Handler)(nil)
 
-// New makes a Handler for a bus. It starts nothing and does no I/O; cfg is copied, nil is fine. The error is ErrConfig and
-// names the field, or what the registry says of a collector.
+// New returns a Handler for a bus. It starts nothing and does no I/O. cfg is copied, and may be nil. The error is
+// [ErrConfig] and names the field, or it is an error of the registry.
 func New(b Bus, cfg *Config) (*Handler, error) {
 	c := cfg.withDefaults()
 	if b == nil {
@@ -200,8 +200,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.serve.ServeHTTP(w, r)
 }
 
-// Drain makes /readyz fail and ends all who watch, so that http.Server.Shutdown need not wait for them. Call it as the
-// first thing of a shutdown, early enough for load balancers to notice. It returns when they have been told.
+// Drain makes /readyz fail, and ends all live pages, so that http.Server.Shutdown need not wait for them. Call it
+// first in a shutdown, early enough for load balancers to notice. It returns when the clients were notified.
 func (h *Handler) Drain() { h.stream.end() }
 
 func (h *Handler) draining() bool { return h.stream.ended() }

@@ -14,10 +14,10 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// SchemaVersion is that of Report. Fields are added without raising it.
+// SchemaVersion is the version of [Report]. New fields do not change it.
 const SchemaVersion = 1
 
-// Report is what /status answers.
+// Report is the response of /status.
 type Report struct {
 	SchemaVersion int       `json:"schema_version"`
 	At            time.Time `json:"at"`
@@ -37,11 +37,11 @@ type Report struct {
 	Sessions  []SessionReport        `json:"sessions,omitempty"`   // of this pod
 }
 
-// BusReport is how this pod's bus stands. Counts are since the start.
+// BusReport is the state of this pod's bus. Counts are since its start.
 type BusReport struct {
 	State           string        `json:"state"`
 	Fresh           bool          `json:"fresh"`
-	FreshAgeSeconds *float64      `json:"fresh_age_seconds"` // null: nothing is proven
+	FreshAgeSeconds *float64      `json:"fresh_age_seconds"` // null without a proof of freshness
 	StaleAfter      float64       `json:"stale_after_seconds"`
 	Lag             LagReport     `json:"lag"`
 	Epoch           string        `json:"epoch"`
@@ -59,7 +59,7 @@ type BusReport struct {
 	Topics          []TopicReport `json:"topics"`
 }
 
-// LagReport tells how long after the commit events of others were applied here, since the start.
+// LagReport summarizes the time from the commit of other pods' events until they were applied here, since the start.
 type LagReport struct {
 	Count       uint64  `json:"count"`
 	MeanSeconds float64 `json:"mean_seconds"`
@@ -67,37 +67,37 @@ type LagReport struct {
 	P99Seconds  float64 `json:"p99_seconds"`
 }
 
-// ResetReport is one reset of everything.
+// ResetReport is a reset of all subscribers.
 type ResetReport struct {
 	At     time.Time  `json:"at"`
 	Reason bus.Reason `json:"reason"`
 }
 
-// TopicReport is what was delivered of a topic.
+// TopicReport counts the deliveries of a topic.
 type TopicReport struct {
 	Topic  string `json:"topic"`
 	Events int64  `json:"events"`
 	Queued int    `json:"queued"`
 }
 
-// CacheReport is how a cache of this pod stands. The first fields are called as in the Kubernetes guide that this page
-// stands in for.
+// CacheReport is the state of a cache of this pod. The names of the first fields are those of the Kubernetes guide
+// that this page replaces.
 type CacheReport struct {
-	Type           string `json:"type"`                 // hybrid with a tier, else local
-	Size           int64  `json:"size"`                 // of the tier where that is known, else of the local part
-	LocalSize      int    `json:"local_size"`           // values held here
-	RedisSize      *int64 `json:"redis_size,omitempty"` // only if the tier can tell
-	RedisAvailable bool   `json:"redis_available"`      // the tier answers
+	Type           string `json:"type"`                 // "hybrid" with a tier, else "local"
+	Size           int64  `json:"size"`                 // of the tier if known, else of the local part
+	LocalSize      int    `json:"local_size"`           // values in this pod's memory
+	RedisSize      *int64 `json:"redis_size,omitempty"` // only if the tier reports it
+	RedisAvailable bool   `json:"redis_available"`      // the tier responds
 	PodID          string `json:"pod_id"`
-	EventQueueSize int    `json:"event_queue_size"` // deliveries of the topic that wait here, and own events not announced yet
+	EventQueueSize int    `json:"event_queue_size"` // deliveries of the topic that wait here, and own events that are not yet announced
 
-	Hits           int64            `json:"hits"` // known absences included, and what Peek found
+	Hits           int64            `json:"hits"` // including absent keys, and Peek calls that found a value
 	Misses         int64            `json:"misses"`
 	Bypassed       int64            `json:"bypassed"`
-	HitRatio       *float64         `json:"hit_ratio"` // null: nobody has asked yet
+	HitRatio       *float64         `json:"hit_ratio"` // null without a read
 	Loads          int64            `json:"loads"`
 	LoadErrors     int64            `json:"load_errors"`
-	Evicted        int64            `json:"evicted"` // for want of room
+	Evicted        int64            `json:"evicted"` // to make room
 	Invalidations  int64            `json:"invalidations"`
 	RefusedFills   map[string]int64 `json:"refused_fills"`
 	TierHitRatio   *float64         `json:"tier_hit_ratio,omitempty"`
@@ -105,7 +105,7 @@ type CacheReport struct {
 	TierPingMillis *float64         `json:"tier_ping_ms,omitempty"`
 }
 
-// LockReport is what this pod's lockers do. It holds no keys.
+// LockReport is the state of this pod's lockers. It contains no keys.
 type LockReport struct {
 	Held             int   `json:"held"`
 	Waiting          int   `json:"waiting"`
@@ -115,11 +115,11 @@ type LockReport struct {
 	Incarnation      int   `json:"incarnation"`
 }
 
-// SessionReport is what a session store of this pod has done since its start.
+// SessionReport is the state of a session store of this pod. Counts are since its start.
 type SessionReport struct {
 	Topic     string `json:"topic"`
 	Held      int    `json:"held"`   // in this pod's memory
-	Active    *int64 `json:"active"` // valid in the database, of all pods, as of the last sweep; null: not counted yet
+	Active    *int64 `json:"active"` // valid sessions in the database, of all pods, as of the last sweep; null before
 	Created   int64  `json:"created"`
 	Revoked   int64  `json:"revoked"`
 	Gets      int64  `json:"gets"`

@@ -8,12 +8,12 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
-// Run keeps the past of this pod in memory, an hour in steps of 10 seconds and a day in steps of 2 minutes, and answers
-// what the live pages of other pods ask of this one, until ctx ends. It reads nothing from the database as long as nobody
-// asks. It returns when all that it started has ended: nil, or ErrRunning if it was called before.
+// Run records the history of this pod in memory (an hour in steps of 10 seconds, a day in steps of 2 minutes), and
+// replies to the live pages of other pods, until ctx ends. Without clients it reads nothing from the database. It
+// returns nil when all its goroutines have ended, or ErrRunning on a second call.
 //
-// A Handler that does not run serves everything all the same. But the past then is what somebody has watched, and this
-// pod cannot be opened, nor searched, on the pages of others.
+// Without Run the handler serves everything else, but the history contains only what was watched, and the pages of
+// other pods can neither show nor search this one.
 func (h *Handler) Run(ctx context.Context) error {
 	if !h.running.CompareAndSwap(false, true) {
 		return ErrRunning

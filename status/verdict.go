@@ -10,17 +10,17 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 )
 
-// Tone is how serious a Verdict is. The live page shows it as a colour.
+// Tone is the severity of a [Verdict]. The live page shows it as a color.
 type Tone string
 
 // The tones.
 const (
 	ToneOK   Tone = "ok"   // green: nothing to do
-	ToneWarn Tone = "warn" // amber: it works, and somebody should know
-	ToneBad  Tone = "bad"  // red: caches are not trusted somewhere, or a pod is missing
+	ToneWarn Tone = "warn" // amber: it works, and needs attention
+	ToneBad  Tone = "bad"  // red: caches are not trusted on some pod, or a pod is missing
 )
 
-// Verdict sums up a Report in one sentence: the worst fact, and the others below it.
+// Verdict summarizes a Report in one sentence: the most serious fact, with the others as details.
 type Verdict struct {
 	Tone    Tone     `json:"tone"`
 	Text    string   `json:"text"`

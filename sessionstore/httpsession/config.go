@@ -12,54 +12,54 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// The defaults of Config.
+// The defaults of [Config].
 const (
 	DefaultName         = "session"
 	DefaultRotateEvery  = time.Hour
 	DefaultWriteTimeout = 5 * time.Second
 )
 
-// Config is how a Manager works. A nil or zero Config uses the defaults. All pods use the same Name and Insecure.
+// Config configures a [Manager]. A nil or zero Config uses the defaults. All pods use the same Name and Insecure.
 type Config struct {
-	// Name is the middle of the cookies' names. Change it if two managers serve the same host. 1 to 32 letters, digits
-	// and underscores. Defaults to DefaultName.
+	// Name is the middle part of the cookies' names: 1 to 32 letters, digits and underscores. Change it if two
+	// managers serve the same host. Defaults to DefaultName.
 	Name string
 
-	// SameSite is an attribute of the cookies. With http.SameSiteStrictMode a user who follows a link from elsewhere, or
-	// comes back from an identity provider, arrives without a session. Defaults to http.SameSiteLaxMode.
+	// SameSite is the cookies' attribute. With http.SameSiteStrictMode a user who follows a link from another site,
+	// or returns from an identity provider, arrives without a session. Defaults to http.SameSiteLaxMode.
 	SameSite http.SameSite
 
-	// Insecure leaves out Secure and the prefix __Host-, for plain HTTP on a developer's machine and for nothing else.
-	// Defaults to false.
+	// Insecure omits Secure and the prefix __Host-. It is only for plain HTTP on a developer's machine. Defaults to
+	// false.
 	Insecure bool
 
-	// RotateEvery is the age at which a token is replaced. Shorter limits how long a stolen one works. Defaults to
-	// DefaultRotateEvery; negative switches it off.
+	// RotateEvery is the age at which a token is replaced. A shorter time limits how long a stolen token works.
+	// Defaults to DefaultRotateEvery; a negative value switches rotation off.
 	RotateEvery time.Duration
 
-	// Device returns what lists show for a new session. Set it where a proxy hides the client's address. Defaults to the
-	// User-Agent and the address of the connection.
+	// Device returns the description of a new session for lists. Set it where a proxy hides the client's address.
+	// Defaults to the User-Agent and the address of the connection.
 	Device func(r *http.Request) *sessionstore.Device
 
-	// Passive reports whether a request does not count as a use of its session, such as polling that a page does by
-	// itself; HEAD requests never do. Defaults to nil: all others count.
+	// Passive reports whether a request does not count as a use of its session, such as polling by a page. HEAD
+	// requests never count. Defaults to nil: all other requests count.
 	Passive func(r *http.Request) bool
 
 	// Error writes the response for an error, for an application with error pages of its own. Cache-Control and
 	// Retry-After are set already. Defaults to the message as plain text.
 	Error func(w http.ResponseWriter, r *http.Request, p Problem)
 
-	// CrossOrigin decides which requests from other sites are refused. Set it to trust further origins. Defaults to
-	// http.NewCrossOriginProtection().
+	// CrossOrigin decides which requests from other sites are refused. Set it to trust additional origins. Defaults
+	// to http.NewCrossOriginProtection().
 	CrossOrigin *http.CrossOriginProtection
-	// NoCrossOrigin switches that off, for programs with a protection of their own.
+	// NoCrossOrigin switches that off, for programs with a protection of their own. Defaults to false.
 	NoCrossOrigin bool
 
-	// WriteTimeout bounds each write to the database, which goes on when the client has gone away. Defaults to
+	// WriteTimeout bounds each write to the database, which continues if the client disconnects. Defaults to
 	// DefaultWriteTimeout.
 	WriteTimeout time.Duration
 
-	// Logger takes what was answered with 500 or 503, and renewals that failed. Defaults to slog.Default().
+	// Logger receives errors with status 500 or 503, and failed rotations. Defaults to slog.Default().
 	Logger *slog.Logger
 }
 

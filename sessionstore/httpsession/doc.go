@@ -1,5 +1,5 @@
-// Package httpsession is the HTTP side of a sessionstore: a middleware that keeps the session's token in a cookie, with
-// login, logout, renewal and guards.
+// Package httpsession is the HTTP side of a sessionstore: a middleware that keeps the session's token in a cookie,
+// with login, logout, rotation and guards.
 //
 //	sessions, err := httpsession.New(store, nil)
 //	mux.Handle("POST /login", http.HandlerFunc(login))
@@ -18,35 +18,39 @@
 //		…
 //	}
 //
-// Handler is a plain func(http.Handler) http.Handler, which net/http and chi take as it is, echo through
-// echo.WrapMiddleware, and gin through a wrapper of six lines (internal/lab/compat has them, compiled and tested).
+// Handler is a func(http.Handler) http.Handler, which net/http and chi use directly, echo through
+// echo.WrapMiddleware, and gin through a wrapper of six lines (internal/lab/compat has all of them, compiled and
+// tested).
 //
 // # Cookies
 //
-// The cookie is named __Host-session-xxxxxxxx, where the last part is derived from the token. So a response can only
-// overwrite or delete the very cookie that its request has sent: one that arrives late, after a login, a renewal or a
-// logout in another tab, changes nothing. If a browser shows two valid sessions, the one with the latest login is used
-// and the other is ended. Cookies are Secure, HttpOnly, SameSite=Lax, with Path=/ and without Domain.
+// The cookie is named __Host-session-xxxxxxxx. The last part is derived from the token, so a response can only
+// overwrite or delete the cookie that its own request has sent. A response that arrives late, after a login, a
+// rotation or a logout in another tab, changes nothing. If a browser sends two valid sessions, the one with the
+// latest login is used and the other is ended. Cookies are Secure, HttpOnly, SameSite=Lax, with Path=/ and without
+// Domain.
 //
-// # What happens when
+// # Behavior
 //
-//   - A session is read when a handler first asks for it, from memory where that is in sync. Requests that do not ask,
-//     such as health checks and static files, cost nothing and depend on nothing. Nothing is stored before Login or Start.
-//   - Tokens are renewed every RotateEvery, by the request that finds it due. The old token works until the new one is
-//     used. HEAD requests and upgrades do not renew, as their responses may not set cookies.
-//   - A session that is over makes the request anonymous and its cookie is deleted. While nobody knows (the database is
-//     away, or the data is of another version of the program) the request fails with 503 and the cookie stays.
-//   - What a request wrote, the next request of the browser reads, on whatever pod: a cookie that lives for ten seconds
-//     carries the version of the data, and a pod that holds an older one asks the database.
+//   - A session is read when a handler first calls Get, from memory if that is in sync. Requests that do not use it,
+//     such as health checks and static files, cost nothing and depend on nothing. Nothing is stored before Login or
+//     Start.
+//   - A token that is older than RotateEvery is rotated by the next request. The old token works until the new one is
+//     used. HEAD requests and upgrades do not rotate, because their responses may not set cookies.
+//   - If the session has ended, the request is anonymous and its cookie is deleted. If that is unknown (the database
+//     is unavailable, or another version of the program wrote the data), the request fails with 503 and the cookie
+//     stays.
+//   - The browser's next request reads what a request wrote, on every pod: a cookie with a lifetime of ten seconds
+//     carries the version of the data, and a pod with an older one reads the database.
 //
-// The ResponseWriter is not wrapped: flushing, hijacking, http.ResponseController, server-sent events and WebSockets work
-// as they do without the middleware. A handler that has asked for the session must do so before it writes the header.
+// The ResponseWriter is not wrapped: flushing, hijacking, http.ResponseController, server-sent events and WebSockets
+// work as without the middleware. A handler that uses the session must read it before it writes the header.
 //
 // # Limits
 //
-//   - A response that depends on the session must not be marked as public for caches. The middleware sets Vary: Cookie
-//     when a session is read, and Cache-Control: no-store when it sets a cookie.
-//   - Cross-origin requests that change something are refused by http.CrossOriginProtection, which relies on what current
-//     browsers send. Requests without these headers, such as those of programs, pass.
-//   - Passwords and limits on guessing them are the application's.
+//   - A response that depends on the session must not be marked as public for caches. The middleware sets Vary:
+//     Cookie when a session is read, and Cache-Control: no-store when it sets a cookie.
+//   - Cross-origin requests that change something are refused by http.CrossOriginProtection, which relies on headers
+//     of current browsers. Requests without these headers, such as those of programs, pass.
+//   - Passwords, and limits on guessing them, are up to the application.
 package httpsession

@@ -9,23 +9,23 @@ import (
 )
 
 var (
-	// ErrConfig is returned by New when a Config field has a value that cannot work; the text names it.
+	// ErrConfig is returned by New when a Config field has an invalid value. The text names it.
 	ErrConfig = errors.New("httpsession: invalid configuration")
 	// ErrNoHandler is returned when a request did not pass through Manager.Handler.
 	ErrNoHandler = errors.New("httpsession: request did not pass through the middleware")
-	// ErrStepUp is returned when a login is too old for what is asked. Ask for the credentials again and call
+	// ErrStepUp is returned when the login is too old for the request. Ask for the credentials again and call
 	// Manager.Reauthenticate.
 	ErrStepUp = errors.New("httpsession: recent login required")
-	// ErrCrossOrigin is returned for a request that another site has made the browser send.
+	// ErrCrossOrigin is returned for a request that another site made the browser send.
 	ErrCrossOrigin = errors.New("httpsession: cross-origin request refused")
 )
 
-// Problem is what a client may be told of an error.
+// Problem is what a response may say about an error.
 type Problem struct {
-	// Status is 401 for no session, 403 for what the session may not do, 503 for what nobody can tell now, and 500 for
-	// errors that are not of this library.
+	// Status is 401 without a session, 403 for what the session may not do, 503 for what is unknown at the moment,
+	// and 500 for errors from outside of this library.
 	Status int
-	// Message is a sentence without a secret or a detail of the database.
+	// Message is a sentence without secrets and without details of the database.
 	Message string
 	// Err is the error itself, for logs. It must not be shown.
 	Err error
@@ -45,7 +45,7 @@ func Describe(err error) Problem {
 	return p
 }
 
-// Error answers a request with the status of an error, through Config.Error. Statuses of 500 and above are logged.
+// Error responds with the status of an error, through Config.Error. It logs statuses of 500 and above.
 func (m *Manager[T]) Error(w http.ResponseWriter, r *http.Request, err error) {
 	p := Describe(err)
 	if p.Status >= http.StatusInternalServerError && r.Context().Err() == nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// Require lets in requests of users who are logged in. Others are answered with 401, by Config.Error.
+// Require allows requests of users who are logged in. Others get 401, through Config.Error.
 func (m *Manager[T]) Require(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got, err := m.Get(r)
@@ -22,8 +22,8 @@ func (m *Manager[T]) Require(next http.Handler) http.Handler {
 	})
 }
 
-// RequireRecent lets in requests of users who have logged in within a time, such as before a change of the password.
-// Others get 403 with ErrStepUp, and 401 without a session. It asks the database.
+// RequireRecent allows requests of users who logged in within the given time, for example before a change of the
+// password. Others get 403 with ErrStepUp, or 401 without a session. It reads the database.
 func (m *Manager[T]) RequireRecent(within time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got, err := m.GetFresh(r)

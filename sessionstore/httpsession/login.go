@@ -8,7 +8,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// LoginOptions are for Login; nil uses the defaults.
+// LoginOptions are options of Login. Nil uses the defaults.
 type LoginOptions struct {
 	sessionstore.CreateOptions
 
@@ -17,10 +17,10 @@ type LoginOptions struct {
 	Persist bool
 }
 
-// Login makes a session of a user whose credentials are checked, and gives the browser its cookie. What the browser had
-// before is ended: its token may be one that somebody has planted there.
+// Login creates a session for a user whose credentials were checked, and sets the browser's cookie. It ends the
+// browser's previous session, whose token an attacker may have planted.
 //
-// The Login is from before the check: call the store's BeginLogin first, check the credentials then.
+// login is from before the check: call the store's BeginLogin first, and check the credentials then.
 func (m *Manager[T]) Login(w http.ResponseWriter, r *http.Request, login sessionstore.Login, data T, o *LoginOptions) (*sessionstore.Session[T], error) {
 	x, err := m.exchange(r)
 	if err != nil {
@@ -50,9 +50,9 @@ func (m *Manager[T]) Login(w http.ResponseWriter, r *http.Request, login session
 	return got, nil
 }
 
-// Reauthenticate notes that the user of a session has shown credentials again, for RequireRecent. The session keeps its id
-// and data, gets a new token, and its deadlines begin again. The login has to be that of the session's user:
-// sessionstore.ErrInvalid otherwise.
+// Reauthenticate records that the user of a session has presented credentials again, for RequireRecent. The session
+// keeps its id and data, gets a new token, and its deadlines start again. If login is of another user than the
+// session, it returns sessionstore.ErrInvalid.
 func (m *Manager[T]) Reauthenticate(w http.ResponseWriter, r *http.Request, login sessionstore.Login) (*sessionstore.Session[T], error) {
 	x, err := m.exchange(r)
 	if err != nil {
@@ -78,8 +78,8 @@ func (m *Manager[T]) Reauthenticate(w http.ResponseWriter, r *http.Request, logi
 	return got, nil
 }
 
-// Logout ends the session of a request and deletes its cookie. That there is none is no error. The session is over for
-// this pod when Logout returns, and for all pods when the bus' Confirm of the receipt has returned.
+// Logout ends the session of a request and deletes its cookie. It is no error if there is none. When Logout returns,
+// the session has ended on this pod; when the bus's Confirm of the receipt has returned, on all pods.
 func (m *Manager[T]) Logout(w http.ResponseWriter, r *http.Request) (bus.Receipt, error) {
 	x, err := m.exchange(r)
 	if err != nil {
@@ -93,8 +93,8 @@ func (m *Manager[T]) Logout(w http.ResponseWriter, r *http.Request) (bus.Receipt
 	return x.endSent(ctx)
 }
 
-// LogoutEverywhere ends all sessions of the user of a request, those of other browsers included, and deletes its cookie.
-// The receipt is as that of Logout.
+// LogoutEverywhere ends all sessions of the user of a request, in all browsers, and deletes its cookie. The receipt
+// is as for Logout.
 func (m *Manager[T]) LogoutEverywhere(w http.ResponseWriter, r *http.Request) (bus.Receipt, error) {
 	x, err := m.exchange(r)
 	if err != nil {

@@ -8,16 +8,16 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// Manager connects requests with the sessions of a store. All methods are safe for concurrent use, by several goroutines
-// of one request as well.
+// Manager connects requests with the sessions of a store. All methods are safe for concurrent use, even by several
+// goroutines of one request.
 type Manager[T any] struct {
 	cfg   Config
 	store sessionstore.Sessions[T]
 	jar   jar
 }
 
-// New makes a manager of the sessions of a store, a *sessionstore.Store or a *sessionstore.LocalStore. It starts nothing and does no I/O; cfg is copied, nil uses the defaults. The
-// error is ErrConfig and names the field.
+// New returns a manager for the sessions of a store, which is a *sessionstore.Store or a *sessionstore.LocalStore. It
+// starts nothing and does no I/O. cfg is copied, and may be nil. The error is [ErrConfig] and names the field.
 func New[T any](store sessionstore.Sessions[T], cfg *Config) (*Manager[T], error) {
 	if store == nil {
 		return nil, fmt.Errorf("%w: store is nil", ErrConfig)
@@ -32,8 +32,8 @@ func New[T any](store sessionstore.Sessions[T], cfg *Config) (*Manager[T], error
 // contextKey is of the managers, several of which may serve one request.
 type contextKey[T any] struct{ m *Manager[T] }
 
-// Handler is the middleware. It goes around everything that uses the manager, once; what is within it is refused for
-// requests from other sites (Config.CrossOrigin).
+// Handler returns the middleware. Wrap it once around everything that uses the manager. It refuses requests from
+// other sites (Config.CrossOrigin).
 func (m *Manager[T]) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !m.cfg.NoCrossOrigin {

@@ -7,11 +7,11 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// Get returns the session of a request, from memory where that is in sync. It is looked up once for each request. Call it
-// before the header of the response is written.
+// Get returns the session of a request, from memory if that is in sync. It is read once per request. Call it before
+// the header of the response is written.
 //
-// An error that is sessionstore.ErrNoSession means that the client has none; Error answers it with 401. Others mean that
-// nobody can tell, and Error answers 503.
+// An error that is sessionstore.ErrNoSession means that the client has none; Error responds with 401. With other
+// errors that is unknown, and Error responds with 503.
 func (m *Manager[T]) Get(r *http.Request) (*sessionstore.Session[T], error) {
 	x, err := m.exchange(r)
 	if err != nil {
@@ -23,8 +23,8 @@ func (m *Manager[T]) Get(r *http.Request) (*sessionstore.Session[T], error) {
 	return x.session, x.err
 }
 
-// GetFresh is Get from the database, whatever the memory holds: for what must not happen in a session that was ended
-// elsewhere a moment ago.
+// GetFresh is Get from the database, bypassing the memory, for actions that must not happen in a session that another
+// pod ended a moment ago.
 func (m *Manager[T]) GetFresh(r *http.Request) (*sessionstore.Session[T], error) {
 	x, err := m.exchange(r)
 	if err != nil {
@@ -59,8 +59,8 @@ func (m *Manager[T]) Token(r *http.Request) (string, error) {
 	return x.current.token, x.err
 }
 
-// Update changes the data of a request's session, as sessionstore.Store.Update does: fn may be called several times. The
-// browser's next request reads it on whatever pod it comes to.
+// Update changes the data of a request's session, as sessionstore.Store.Update does: fn may be called several times.
+// The browser's next request reads the new data, on every pod.
 func (m *Manager[T]) Update(w http.ResponseWriter, r *http.Request, fn func(data *T) error) (*sessionstore.Session[T], error) {
 	x, err := m.exchange(r)
 	if err != nil {
@@ -85,14 +85,14 @@ func (m *Manager[T]) Update(w http.ResponseWriter, r *http.Request, fn func(data
 	return got, nil
 }
 
-// Wrote tells the browser of data that was written past the manager, by Save or in a transaction, so that its next
-// request reads it on whatever pod it comes to.
+// Wrote records in the response that data was written without the manager, by Save or in a transaction, so that the
+// browser's next request reads it, on every pod.
 func (m *Manager[T]) Wrote(w http.ResponseWriter, got *sessionstore.Session[T]) {
 	setStamp(m.jar, w.Header(), got)
 }
 
-// Start returns the session of a request, or makes one of somebody who has not logged in: for carts and the like. For a
-// HEAD request nothing is stored and no cookie is set.
+// Start returns the session of a request, or creates an anonymous one, for example for a shopping cart. For a HEAD
+// request it stores nothing and sets no cookie.
 func (m *Manager[T]) Start(w http.ResponseWriter, r *http.Request, data T) (*sessionstore.Session[T], error) {
 	x, err := m.exchange(r)
 	if err != nil {
@@ -120,7 +120,7 @@ func (m *Manager[T]) Start(w http.ResponseWriter, r *http.Request, data T) (*ses
 }
 
 // Bind returns a context for a stream, such as server-sent events or a WebSocket, that ends with the session of the
-// request, on whatever pod that is ended; see sessionstore.Store.Bind. Call cancel when the stream ends.
+// request, whichever pod ends it; see sessionstore.Store.Bind. Call cancel when the stream ends.
 func (m *Manager[T]) Bind(r *http.Request) (ctx context.Context, cancel context.CancelFunc, err error) {
 	got, err := m.Get(r)
 	if err != nil {
