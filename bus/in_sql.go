@@ -32,7 +32,7 @@ func (s *Staging) Add(events ...Event) {
 	}
 }
 
-// Refuse implements hook.Invalidator.
+// Refuse is for this module: other modules cannot name the type of its parameter. It makes the commit fail.
 func (s *Staging) Refuse(_ hook.Token, err error) {
 	if s.events.err == nil {
 		s.events.err = err

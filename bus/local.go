@@ -108,7 +108,7 @@ func (t *LocalTx) Invalidate(topic string, keys ...string) { t.scope.note(topic,
 // InvalidateAll adds all keys of a topic.
 func (t *LocalTx) InvalidateAll(topic string) { t.scope.note(topic, nil, true) }
 
-// Refuse implements hook.Invalidator.
+// Refuse is for this module: other modules cannot name the type of its parameter. It makes Commit fail.
 func (t *LocalTx) Refuse(_ hook.Token, err error) { t.scope.refuse(err) }
 
 // Begin begins a savepoint.

@@ -114,7 +114,7 @@ func (t *Tx) note(topic string, keys []string, all bool) {
 	}
 }
 
-// Refuse implements hook.Invalidator.
+// Refuse is for this module: other modules cannot name the type of its parameter. It makes Commit fail.
 func (t *Tx) Refuse(_ hook.Token, err error) {
 	if !t.scope.refuse(err) {
 		t.bus.log.Error("invalidation after the end of its transaction is lost", slog.Any("error", err))

@@ -9,7 +9,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 )
 
-// Bus is a *bus.Postgres whose calls make spans. Everything else is the bus' own.
+// Bus is a *bus.Postgres with spans. All other methods are those of the bus.
 type Bus struct {
 	*bus.Postgres
 	tracer *Tracer
@@ -18,7 +18,7 @@ type Bus struct {
 // Bus wraps a bus.
 func (t *Tracer) Bus(b *bus.Postgres) *Bus { return &Bus{b, t} }
 
-// Publish is that of bus.Postgres, in a span.
+// Publish is bus.Postgres.Publish in a span.
 func (b *Bus) Publish(ctx context.Context, events ...bus.Event) (r bus.Receipt, err error) {
 	err = b.tracer.during(ctx, "publish", trace.SpanKindProducer, describe(events), func(ctx context.Context, _ trace.Span) error {
 		r, err = b.Postgres.Publish(ctx, events...)
@@ -27,14 +27,14 @@ func (b *Bus) Publish(ctx context.Context, events ...bus.Event) (r bus.Receipt, 
 	return r, err
 }
 
-// Confirm is that of bus.Postgres, in a span: how long until no pod serves what was invalidated.
+// Confirm is bus.Postgres.Confirm in a span. Its duration is the time until no pod serves the invalidated values.
 func (b *Bus) Confirm(ctx context.Context, r bus.Receipt) error {
 	return b.tracer.during(ctx, "confirm", trace.SpanKindClient, nil, func(ctx context.Context, _ trace.Span) error {
 		return b.Postgres.Confirm(ctx, r)
 	})
 }
 
-// InTx is that of bus.Postgres, in a span. Spans that fn makes with the caller's context stand beside it.
+// InTx is bus.Postgres.InTx in a span. Spans that fn starts with the caller's context are siblings of it.
 func (b *Bus) InTx(ctx context.Context, fn func(*bus.Tx) error) (r bus.Receipt, err error) {
 	err = b.tracer.during(ctx, "transaction", trace.SpanKindClient, nil, func(ctx context.Context, span trace.Span) error {
 		r, err = b.Postgres.InTx(ctx, fn)

@@ -10,7 +10,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/cache"
 )
 
-// Loader wraps the loader of a cache: each load is a span. One that is a cache.BatchLoader stays one.
+// Loader wraps the loader of a cache: each load is a span. A cache.BatchLoader remains one.
 func Loader[K comparable, V any](t *Tracer, topic string, l cache.Loader[K, V]) cache.Loader[K, V] {
 	wrapped := loader[K, V]{tracer: t, topic: topic, inner: l}
 	if many, ok := l.(cache.BatchLoader[K, V]); ok {

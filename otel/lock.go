@@ -10,7 +10,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/lock"
 )
 
-// Locker is a *lock.Locker whose calls make spans. Everything else is the locker's own.
+// Locker is a *lock.Locker with spans. All other methods are those of the locker.
 type Locker struct {
 	*lock.Locker
 	tracer *Tracer
@@ -19,7 +19,7 @@ type Locker struct {
 // Locker wraps a locker.
 func (t *Tracer) Locker(l *lock.Locker) *Locker { return &Locker{l, t} }
 
-// Acquire is that of lock.Locker, in a span: how long the wait was.
+// Acquire is lock.Locker.Acquire in a span. Its duration is the wait.
 func (l *Locker) Acquire(ctx context.Context, key string) (lease *lock.Lease, err error) {
 	err = l.tracer.during(ctx, "lock acquire", trace.SpanKindClient, nil, func(ctx context.Context, span trace.Span) error {
 		lease, err = l.Locker.Acquire(ctx, key)
@@ -29,7 +29,7 @@ func (l *Locker) Acquire(ctx context.Context, key string) (lease *lock.Lease, er
 	return lease, err
 }
 
-// TryAcquire is that of lock.Locker, in a span. A lease that somebody else has is no error of the span.
+// TryAcquire is lock.Locker.TryAcquire in a span. A lease that another process has is not an error of the span.
 func (l *Locker) TryAcquire(ctx context.Context, key string) (*lock.Lease, error) {
 	ctx, span := l.tracer.tracer.Start(ctx, "pgcoherence lock try", trace.WithSpanKind(trace.SpanKindClient))
 	defer span.End()
@@ -43,7 +43,7 @@ func (l *Locker) TryAcquire(ctx context.Context, key string) (*lock.Lease, error
 	return lease, err
 }
 
-// Do is that of lock.Locker, in a span that has one within for the time that the lease is held.
+// Do is lock.Locker.Do in a span, with a child span for the time in which the lease is held.
 func (l *Locker) Do(ctx context.Context, key string, fn func(ctx context.Context, lease *lock.Lease) error) error {
 	return l.tracer.during(ctx, "lock do", trace.SpanKindInternal, nil, func(ctx context.Context, _ trace.Span) error {
 		return l.Locker.Do(ctx, key, func(ctx context.Context, lease *lock.Lease) error {

@@ -11,7 +11,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// Store is a *sessionstore.Store whose calls make spans. Everything else is the store's own.
+// Store is a *sessionstore.Store with spans. All other methods are those of the store.
 type Store[T any] struct {
 	*sessionstore.Store[T]
 	tracer *Tracer
@@ -25,7 +25,7 @@ var gone = []error{
 	sessionstore.ErrNotFound, sessionstore.ErrExpired, sessionstore.ErrRevoked, sessionstore.ErrRotated, sessionstore.ErrMalformed,
 }
 
-// Get is that of sessionstore.Store, in a span. A token that is not, or no longer, good is no error of the span.
+// Get is sessionstore.Store.Get in a span. A token that is invalid, or no longer valid, is not an error of the span.
 func (s *Store[T]) Get(ctx context.Context, token string) (*sessionstore.Session[T], error) {
 	ctx, span := s.tracer.tracer.Start(ctx, "pgcoherence session get", trace.WithSpanKind(trace.SpanKindClient))
 	defer span.End()
@@ -40,7 +40,7 @@ func (s *Store[T]) Get(ctx context.Context, token string) (*sessionstore.Session
 	return got, err
 }
 
-// Create is that of sessionstore.Store, in a span.
+// Create is sessionstore.Store.Create in a span.
 func (s *Store[T]) Create(
 	ctx context.Context, login sessionstore.Login, data T, o *sessionstore.CreateOptions,
 ) (token string, session *sessionstore.Session[T], err error) {
@@ -51,7 +51,7 @@ func (s *Store[T]) Create(
 	return token, session, err
 }
 
-// Update is that of sessionstore.Store, in a span.
+// Update is sessionstore.Store.Update in a span.
 func (s *Store[T]) Update(ctx context.Context, token string, fn func(data *T) error) (session *sessionstore.Session[T], err error) {
 	err = s.during(ctx, "update", func(ctx context.Context) error {
 		session, err = s.Store.Update(ctx, token, fn)
@@ -60,7 +60,7 @@ func (s *Store[T]) Update(ctx context.Context, token string, fn func(data *T) er
 	return session, err
 }
 
-// Rotate is that of sessionstore.Store, in a span.
+// Rotate is sessionstore.Store.Rotate in a span.
 func (s *Store[T]) Rotate(
 	ctx context.Context, token string, o *sessionstore.RotateOptions,
 ) (newToken string, session *sessionstore.Session[T], err error) {
@@ -71,22 +71,22 @@ func (s *Store[T]) Rotate(
 	return newToken, session, err
 }
 
-// Save is that of sessionstore.Store, in a span.
+// Save is sessionstore.Store.Save in a span.
 func (s *Store[T]) Save(ctx context.Context, token string, got *sessionstore.Session[T]) error {
 	return s.during(ctx, "save", func(ctx context.Context) error { return s.Store.Save(ctx, token, got) })
 }
 
-// Revoke is that of sessionstore.Store, in a span.
+// Revoke is sessionstore.Store.Revoke in a span.
 func (s *Store[T]) Revoke(ctx context.Context, token string) (bus.Receipt, error) {
 	return s.receipt(ctx, "revoke", func(ctx context.Context) (bus.Receipt, error) { return s.Store.Revoke(ctx, token) })
 }
 
-// RevokeUser is that of sessionstore.Store, in a span.
+// RevokeUser is sessionstore.Store.RevokeUser in a span.
 func (s *Store[T]) RevokeUser(ctx context.Context, user string) (bus.Receipt, error) {
 	return s.receipt(ctx, "revoke user", func(ctx context.Context) (bus.Receipt, error) { return s.Store.RevokeUser(ctx, user) })
 }
 
-// RevokeUserExcept is that of sessionstore.Store, in a span.
+// RevokeUserExcept is sessionstore.Store.RevokeUserExcept in a span.
 func (s *Store[T]) RevokeUserExcept(ctx context.Context, token string) (bus.Receipt, error) {
 	return s.receipt(ctx, "revoke others", func(ctx context.Context) (bus.Receipt, error) { return s.Store.RevokeUserExcept(ctx, token) })
 }

@@ -13,10 +13,10 @@ import (
 // scope names the instrumentation.
 const scope = "github.com/pgcoherence/pgcoherence/otel"
 
-// Tracer makes the spans. Its methods are safe for concurrent use.
+// Tracer creates the spans. Its methods are safe for concurrent use.
 type Tracer struct{ tracer trace.Tracer }
 
-// New makes a Tracer of a provider.
+// New returns a Tracer on a provider.
 func New(provider trace.TracerProvider) *Tracer { return &Tracer{provider.Tracer(scope)} }
 
 // during runs f in a span.

@@ -64,7 +64,7 @@ func (t *Tx) Invalidate(topic string, keys ...string) { t.events.Invalidate(topi
 // InvalidateAll adds every key of a topic.
 func (t *Tx) InvalidateAll(topic string) { t.events.InvalidateAll(topic) }
 
-// Refuse implements hook.Invalidator.
+// Refuse is for this module: other modules cannot name the type of its parameter. It makes Commit fail.
 func (t *Tx) Refuse(token hook.Token, err error) {
 	t.events.Refuse(token, err)
 	if t.refused == nil {

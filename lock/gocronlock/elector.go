@@ -8,15 +8,15 @@ import (
 	"github.com/pgcoherence/pgcoherence/lock"
 )
 
-// Elector is a gocron.Elector: gocron.WithDistributedElector(e), with e.Run running.
+// Elector is a gocron.Elector, for gocron.WithDistributedElector(e). Run must be running.
 type Elector struct{ election *lock.Election }
 
 var _ gocron.Elector = (*Elector)(nil)
 
-// NewElector makes one of an election, in which it takes part while Run runs.
+// NewElector returns an Elector for an election, in which it is a candidate while Run runs.
 func NewElector(e *lock.Election) *Elector { return &Elector{election: e} }
 
-// Run takes part in the election until ctx ends. It blocks; see lock.Election.Run for what it returns.
+// Run is a candidate in the election until ctx ends. See lock.Election.Run for its error.
 func (e *Elector) Run(ctx context.Context) error {
 	return e.election.Run(ctx, func(ctx context.Context, _ lock.Term) error {
 		<-ctx.Done()
@@ -24,7 +24,7 @@ func (e *Elector) Run(ctx context.Context) error {
 	})
 }
 
-// IsLeader implements gocron.Elector: lock.ErrNotLeader on all machines but one. It asks nobody.
+// IsLeader implements gocron.Elector. It returns lock.ErrNotLeader on all machines but the leader, and does no I/O.
 func (e *Elector) IsLeader(context.Context) error {
 	if !e.election.Leads() {
 		return lock.ErrNotLeader

@@ -9,19 +9,20 @@ import (
 	"github.com/pgcoherence/pgcoherence/lock"
 )
 
-// Prefix is what the lease keys of jobs begin with.
+// Prefix is the prefix of the lease keys of jobs.
 const Prefix = "gocron/"
 
-// Locker is a gocron.Locker: gocron.WithDistributedLocker(gocronlock.NewLocker(l)).
+// Locker is a gocron.Locker, for gocron.WithDistributedLocker(gocronlock.NewLocker(l)).
 type Locker struct{ locker *lock.Locker }
 
 var _ gocron.Locker = (*Locker)(nil)
 
-// NewLocker makes one. Run the lock.Locker, else a job that takes longer than its TTL loses its lease.
+// NewLocker returns a Locker. The lock.Locker has to run; otherwise a job that takes longer than the TTL loses its
+// lease.
 func NewLocker(l *lock.Locker) *Locker { return &Locker{locker: l} }
 
-// Lock implements gocron.Locker: an error, which errors.Is lock.ErrHeld, if another machine runs the job, or has run it
-// less than MinHold ago. The key is the job's name.
+// Lock implements gocron.Locker. It returns an error that is lock.ErrHeld if another machine runs the job, or started
+// it less than MinHold ago. key is the job's name.
 func (l *Locker) Lock(ctx context.Context, key string) (gocron.Lock, error) {
 	lease, err := l.locker.TryAcquire(ctx, Prefix+key)
 	if err != nil {

@@ -11,15 +11,16 @@ import (
 	"github.com/pgcoherence/pgcoherence/lock"
 )
 
-// Prefix is what the lease keys of jobs begin with.
+// Prefix is the prefix of the lease keys of jobs.
 const Prefix = "cron/"
 
 // acquireTimeout bounds the attempt to take a lease: the next run is to come.
 const acquireTimeout = 10 * time.Second
 
-// Once wraps a job, of a name that is the same on all machines, so that of those whose schedules fire together one runs
-// it and the others skip the run: cron.NewChain(robfigcronlock.Once(locker, "nightly")).Then(job). Errors other than
-// that another machine has the lease are logged, and skip the run too. A nil logger means slog.Default().
+// Once wraps a job so that, of all machines on which it is due, one runs it and the others skip the run:
+// cron.NewChain(robfigcronlock.Once(locker, "nightly")).Then(job). name is the same on all machines. If the lease
+// cannot be acquired for another reason, the run is skipped, too, and the error is logged. A nil logger means
+// slog.Default().
 func Once(l *lock.Locker, name string, logger *slog.Logger) cron.JobWrapper {
 	return func(job cron.Job) cron.Job {
 		return Job(l, name, logger, func(context.Context, *lock.Lease) error {
@@ -29,7 +30,8 @@ func Once(l *lock.Locker, name string, logger *slog.Logger) cron.JobWrapper {
 	}
 }
 
-// Job makes a job of a function that is called with the lease of the job's name. An error that it returns is logged.
+// Job returns a job that calls fn with the lease of the job's name. An error of fn is logged. A nil logger means
+// slog.Default().
 func Job(l *lock.Locker, name string, logger *slog.Logger, fn func(ctx context.Context, lease *lock.Lease) error) cron.Job {
 	if logger == nil {
 		logger = slog.Default()
@@ -56,7 +58,7 @@ func run(l *lock.Locker, name string, fn func(ctx context.Context, lease *lock.L
 	return fn(lease.Context(), lease)
 }
 
-// Leader wraps a job so that it runs only on the machine that leads; the election's Run has to be running.
+// Leader wraps a job so that it runs only on the machine that leads. The election's Run has to be running.
 func Leader(e *lock.Election) cron.JobWrapper {
 	return func(job cron.Job) cron.Job {
 		return cron.FuncJob(func() {

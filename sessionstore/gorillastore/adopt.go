@@ -9,9 +9,9 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// Adopt stores a session that was another store's, for importers: under its name, with the ID that its cookie holds,
-// wrapped by securecookie. A session that is there already, or was ended here, stays as it is: false. Its idle timeout
-// begins anew, its deadline is after remaining. It needs Config.KeyPairs, those of the other store.
+// Adopt stores a session of another store, for importers: under its name, with the ID that its cookie contains,
+// wrapped by securecookie. It returns false for a session that exists, or has ended, here. The idle timeout starts
+// again; the deadline is after remaining. It needs Config.KeyPairs, those of the other store.
 func (s *Store) Adopt(ctx context.Context, name, id string, values map[any]any, remaining time.Duration) (adopted bool, err error) {
 	if s.codecs == nil {
 		return false, fmt.Errorf("%w: KeyPairs: without those of the other store no cookie can be read", ErrConfig)

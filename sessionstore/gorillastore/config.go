@@ -14,34 +14,35 @@ import (
 // DefaultSaveTimeout is the default of Config.SaveTimeout.
 const DefaultSaveTimeout = 5 * time.Second
 
-// Config is how a store works; nil and the zero value are good ones.
+// Config configures a [Store]. A nil or zero Config uses the defaults.
 type Config struct {
-	// Sessions configures the sessionstore beneath. Codec, Clone and ShareData are not for the caller to set: values are
-	// encoded here.
+	// Sessions configures the underlying sessionstore. Codec, Clone and ShareData must not be set: this package
+	// encodes values.
 	Sessions sessionstore.Config[Data]
 
-	// Options are those of sessions that do not change theirs; each session has a copy. Defaults to Path "/", HttpOnly,
-	// Secure, SameSite=Lax and MaxAge 0: until the browser is closed, at most Sessions.Policy.Absolute.
+	// Options are the default options of sessions; each session has a copy. Defaults to Path "/", HttpOnly, Secure,
+	// SameSite=Lax and MaxAge 0: until the browser is closed, at most Sessions.Policy.Absolute.
 	Options *sessions.Options
 
-	// KeyPairs wrap the cookie with securecookie: authentication key, encryption key, and the same of older pairs, as for
-	// other stores of gorilla. Defaults to none: the cookie is the token.
+	// KeyPairs wrap the cookie with securecookie: authentication key, encryption key, and the same for older pairs,
+	// as for other stores of gorilla. Defaults to none: the cookie is the token.
 	KeyPairs [][]byte
 
-	// FixedCookieName names the cookie as the session, for programs that read it past this store, and while pods of a version
-	// run that does not know the longer names. A response that is late can then replace or delete the cookie of a login that
-	// has come in between. Defaults to false: the name is the session's with eight characters that depend on the token.
-	// Cookies with either name are read.
+	// FixedCookieName makes the session's name the cookie's name, for programs that read the cookie without this
+	// store, and while pods run with a version that does not know the longer names. A late response can then replace
+	// or delete the cookie of a newer login. Defaults to false: the name is the session's, plus eight characters that
+	// depend on the token. Cookies with either name are read.
 	FixedCookieName bool
 
-	// WithUser says whose session it is, from its values; empty for nobody's. It makes Sessions().List and RevokeUser
-	// work. It is called at each Save and must not change values. Defaults to nil: no session has a user.
+	// WithUser returns the user of a session from its values, or "". It is needed for Sessions().List and RevokeUser.
+	// It is called at each Save and must not change values. Defaults to nil: no session has a user.
 	WithUser func(values map[any]any) string
 
-	// Device says what lists show for a new session. Defaults to nil: nothing.
+	// Device returns the description of a new session for lists. Defaults to nil: none.
 	Device func(r *http.Request) *sessionstore.Device
 
-	// SaveTimeout bounds writing a session, which goes on when the client has gone away. Defaults to DefaultSaveTimeout.
+	// SaveTimeout bounds writing a session, which continues if the client disconnects. Defaults to
+	// DefaultSaveTimeout.
 	SaveTimeout time.Duration
 }
 

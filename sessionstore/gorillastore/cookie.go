@@ -48,8 +48,8 @@ func (s *Store) wrap(name, id string) (string, error) {
 // importedLen is the length of the IDs that other stores of gorilla make: 256 bits in base32.
 const importedLen = 52
 
-// Token is what Sessions knows a session by whose ID is this: the ID itself, unless that was another store's, whose
-// sessions are imported under a hash of it.
+// Token returns the token in Sessions of a session ID: the ID itself, or a hash of it if the session was imported
+// from another store.
 func (s *Store) Token(id string) string {
 	if len(id) != importedLen || s.codecs == nil {
 		return id

@@ -17,19 +17,19 @@ import (
 // dataVersion of what the rows hold. It differs from those of other stores over the same tables.
 const dataVersion byte = 'g'
 
-// Data is a session as it is stored: the name it belongs to, and its values. It does not change.
+// Data is a stored session: its name and its values. It is immutable.
 type Data struct {
 	name    string
 	encoded []byte
 }
 
-// Name is what the session was saved as.
+// Name returns the name under which the session was saved.
 func (d Data) Name() string { return d.name }
 
 // size is how many bytes rowCodec makes of it.
 func (d Data) size() int { return 1 + len(d.name) + len(d.encoded) }
 
-// Values decodes the values; nobody else has the map.
+// Values decodes the values. The caller owns the map.
 func (d Data) Values() (map[any]any, error) {
 	pairs, err := valuecodec.Decode(d.encoded)
 	if err != nil {

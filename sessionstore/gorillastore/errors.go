@@ -3,8 +3,8 @@ package gorillastore
 import "errors"
 
 var (
-	// ErrConfig: a Config field has a value that cannot work; the text names it.
+	// ErrConfig is returned by New when a Config field has an invalid value. The text names it.
 	ErrConfig = errors.New("gorillastore: invalid configuration")
-	// ErrForeign: a session was saved that is no store's, or has no name.
+	// ErrForeign is returned by Save for a session that was not made by a store, or has no name.
 	ErrForeign = errors.New("gorillastore: session was not made by a store")
 )

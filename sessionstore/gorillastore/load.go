@@ -13,14 +13,14 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore/internal/stamp"
 )
 
-// Get implements sessions.Store: New, once for each request and name.
+// Get implements sessions.Store. It calls New once for each request and name.
 func (s *Store) Get(r *http.Request, name string) (*sessions.Session, error) {
 	return sessions.GetRegistry(r).Get(s, name)
 }
 
-// New implements sessions.Store. It reads from memory where that is known to be in sync, and counts as a use. It always
-// returns a session. An error is trouble, and then the session cannot be saved; what is no session is a new one, without
-// an error.
+// New implements sessions.Store. It reads from memory if that is in sync, and counts as a use. It always returns a
+// session: without a valid session a new one, and no error. An error means that this is unknown; the returned session
+// cannot be saved then.
 func (s *Store) New(r *http.Request, name string) (*sessions.Session, error) {
 	session := sessions.NewSession(s, name)
 	o := *s.cfg.Options

@@ -15,10 +15,10 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore/internal/problem"
 )
 
-// Save implements sessions.Store. What other requests have saved since the session was loaded is kept, value by value; of
-// a value that both have changed the last one's stays. It goes on when the request's context is cancelled, until Config.SaveTimeout. A save to
-// a session that was ended or has expired is dropped, counted, and no error; data over Sessions.MaxData is
-// sessionstore.ErrTooLarge, and what was stored before stays.
+// Save implements sessions.Store. It merges the changes with those that other requests have saved since the session
+// was loaded, value by value; for a value that both have changed, the last writer wins. It continues when the
+// request's context is cancelled, until Config.SaveTimeout. A save to a session that has ended is dropped and
+// counted, without an error. For data over Sessions.MaxData it returns sessionstore.ErrTooLarge and changes nothing.
 func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.Session) error {
 	if session == nil || session.Name() == "" {
 		return ErrForeign

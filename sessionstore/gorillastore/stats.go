@@ -6,18 +6,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Stats is what became of saves since New.
+// Stats counts the results of saves since New.
 type Stats struct {
-	Saved     int64 // written, or noted as a use
-	Refused   int64 // dropped: the session was ended or has expired, or the user's sessions were ended during the login
-	Overtaken int64 // dropped: another request has written last, or replaced the token
+	Saved     int64 // written, or recorded as a use
+	Refused   int64 // dropped: the session has ended, or the user's sessions were ended during the login
+	Overtaken int64 // dropped: another request wrote last, or replaced the token
 	Ended     int64 // by a negative MaxAge
-	Renewed   int64 // of the saved those that got a new token
+	Renewed   int64 // of the saved: those that got a new token
 }
 
 type counters struct{ saved, refused, overtaken, ended, renewed atomic.Int64 }
 
-// Stats is a snapshot of counts.
+// Stats returns the current counts.
 func (s *Store) Stats() Stats {
 	c := &s.stats
 	return Stats{c.saved.Load(), c.refused.Load(), c.overtaken.Load(), c.ended.Load(), c.renewed.Load()}

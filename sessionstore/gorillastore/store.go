@@ -13,8 +13,8 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// Store is a sessions.Store. All methods are safe for concurrent use, with requests and sessions of their own. It is a
-// prometheus.Collector, together with its Sessions.
+// Store implements sessions.Store. All methods are safe for concurrent use with different requests and sessions. It
+// is a prometheus.Collector, together with its Sessions.
 type Store struct {
 	cfg      Config
 	codecs   []securecookie.Codec // none: the cookie is the token
@@ -25,8 +25,8 @@ type Store struct {
 
 var _ sessions.Store = (*Store)(nil)
 
-// New makes a store. The tables are those of sessionstore.Migrate. It starts nothing and does no I/O; cfg is copied, nil
-// is fine. The error is ErrConfig, or sessionstore.ErrConfig, and names the field.
+// New returns a store. The tables are those of sessionstore.Migrate. It starts nothing and does no I/O. cfg is
+// copied, and may be nil. The error is [ErrConfig] or sessionstore.ErrConfig, and names the field.
 func New(b bus.Bus, pool *pgxpool.Pool, cfg *Config) (*Store, error) {
 	c := cfg.withDefaults()
 	if err := c.validate(); err != nil {
@@ -50,19 +50,19 @@ func New(b bus.Bus, pool *pgxpool.Pool, cfg *Config) (*Store, error) {
 	return s, nil
 }
 
-// Run does what sessionstore.Store.Run does: the caller runs it in a goroutine until ctx ends.
+// Run calls sessionstore.Store.Run. Call it in a goroutine.
 func (s *Store) Run(ctx context.Context) error { return s.sessions.Run(ctx) }
 
-// Close is sessionstore.Store.Close.
+// Close calls sessionstore.Store.Close.
 func (s *Store) Close() error { return s.sessions.Close() }
 
-// Sessions is the sessionstore beneath: lists, RevokeUser, RevokeByID, Bind, metrics. It knows sessions by what Token
-// returns.
+// Sessions returns the underlying sessionstore, for lists, RevokeUser, RevokeByID, Bind and metrics. Its tokens are
+// those that Token returns.
 func (s *Store) Sessions() *sessionstore.Store[Data] { return s.sessions }
 
-// BeginLogin notes whose credentials are about to be checked, in a session: when that user has logged in then, by what
-// WithUser says at Save, and somebody ends all sessions of the user in between, the new session is ended with them. It may
-// be called some requests before the login is complete; then the session has to be saved in between.
+// BeginLogin records in a session the user whose credentials are about to be checked. If that user then logs in (by
+// WithUser at Save), and all sessions of the user were ended in between, the new session is ended with them. The
+// login may take several requests; then save the session in between.
 func (s *Store) BeginLogin(ctx context.Context, session *sessions.Session, user string) error {
 	login, err := s.sessions.BeginLogin(ctx, user)
 	if err != nil {
@@ -76,8 +76,8 @@ func (s *Store) BeginLogin(ctx context.Context, session *sessions.Session, user 
 	return nil
 }
 
-// FromProvider notes in a session which session at an identity provider its login came from, so that the provider can end
-// this one by it (RevokeBySID of Sessions). Call it after BeginLogin. An empty sid is a no-op.
+// FromProvider records in a session the identity provider's session from which its login came, so that the provider
+// can end it (RevokeBySID of Sessions). Call it after BeginLogin. An empty sid is a no-op.
 func (s *Store) FromProvider(session *sessions.Session, issuer, sid string) {
 	if sid != "" {
 		session.Values[providerKey] = issuer + " " + sid

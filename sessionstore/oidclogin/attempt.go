@@ -31,17 +31,17 @@ type attempt struct {
 	MaxAge   int64  `json:"max_age,omitempty"` // seconds
 }
 
-// BeginOptions are for Begin; nil uses the defaults.
+// BeginOptions are options of Begin. Nil uses the defaults.
 type BeginOptions struct {
 	// ReturnTo is the path that Finish returns for after the login. Paths that lead to another host become "/". Defaults
 	// to "/".
 	ReturnTo string
-	// LoginHint tells the provider who is about to log in.
+	// LoginHint tells the provider which user is about to log in. Defaults to "".
 	LoginHint string
-	// MaxAge has the provider ask for credentials if it has done so longer ago, and Finish check that: for a step-up. A
-	// nanosecond means always. Zero: the provider decides.
+	// MaxAge makes the provider ask for credentials if the last time is longer ago, and Finish check that: for a
+	// step-up. A nanosecond means always. Zero leaves it to the provider.
 	MaxAge time.Duration
-	// Extra are further parameters of the provider's, such as "prompt".
+	// Extra are additional parameters of the provider, such as "prompt". Defaults to none.
 	Extra map[string]string
 }
 

@@ -9,14 +9,15 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Client is this application at one provider. All methods are safe for concurrent use.
+// Client is this application's connection to one provider. All methods are safe for concurrent use.
 type Client struct {
 	cfg      Config
 	store    Store
 	provider atomic.Pointer[provider]
 }
 
-// New makes a client. It starts nothing and does no I/O; cfg is copied. The error is ErrConfig and names the field.
+// New returns a client. It starts nothing and does no I/O. cfg is copied. The error is [ErrConfig] and names the
+// field.
 func New(store Store, cfg *Config) (*Client, error) {
 	if store == nil {
 		return nil, fmt.Errorf("%w: store is nil", ErrConfig)

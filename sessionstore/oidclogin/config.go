@@ -16,7 +16,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// The defaults of Config.
+// The defaults of [Config].
 const (
 	DefaultAttemptTTL   = 10 * time.Minute
 	DefaultTimeout      = 10 * time.Second
@@ -24,8 +24,8 @@ const (
 	DefaultCookieName   = "oidc"
 )
 
-// Store is the part of a sessionstore that is needed: a *sessionstore.Store of any data, such as what the method Sessions
-// of scsstore and gorillastore returns.
+// Store is what this package needs of a session store: a *sessionstore.Store with any data, such as the result of the
+// method Sessions of scsstore and gorillastore.
 type Store interface {
 	PutOneTime(ctx context.Context, kind string, data []byte, o *sessionstore.OneTimeOptions) (string, error)
 	TakeOneTime(ctx context.Context, kind, value, binding string) ([]byte, error)
@@ -35,37 +35,38 @@ type Store interface {
 	RevokeUser(ctx context.Context, user string) (bus.Receipt, error)
 }
 
-// Config is how a Client works. Issuer, ClientID and RedirectURL are required.
+// Config configures a [Client]. Issuer, ClientID and RedirectURL are required.
 type Config struct {
-	// Issuer is the provider's URL, exactly as it calls itself. Its configuration is read when it is first needed.
+	// Issuer is the provider's URL, exactly as in its metadata, which is read when it is first needed.
 	Issuer string
-	// ClientID and ClientSecret are what the provider knows this application by. A public client has no secret.
+	// ClientID and ClientSecret identify this application at the provider. A public client has no secret.
 	ClientID, ClientSecret string
-	// RedirectURL is the address of the handler that calls Finish, as it is registered at the provider.
+	// RedirectURL is the URL of the handler that calls Finish, as registered at the provider.
 	RedirectURL string
-	// Scopes are what is asked for. "openid" is added. Defaults to none beside it.
+	// Scopes are the requested scopes, in addition to "openid". Defaults to none.
 	Scopes []string
 
-	// Users returns which users of the application a subject of the provider is, for back-channel logout without a sid.
+	// Users returns the application's users for a subject of the provider, for back-channel logout without a sid.
 	// Defaults to nil: such a logout is refused with 501.
 	Users func(ctx context.Context, issuer, subject string) (users []string, err error)
 
-	// CookieName is that of the cookie that ties an attempt to its browser. Defaults to DefaultCookieName, with the prefix
-	// __Host-.
+	// CookieName is the name of the cookie that binds an attempt to its browser. Defaults to DefaultCookieName, with
+	// the prefix __Host-.
 	CookieName string
-	// Insecure leaves out Secure and the prefix, for plain HTTP on a developer's machine. Defaults to false.
+	// Insecure omits Secure and the prefix. It is only for plain HTTP on a developer's machine. Defaults to false.
 	Insecure bool
 
 	// AttemptTTL is how long a user may take to log in at the provider. Defaults to DefaultAttemptTTL.
 	AttemptTTL time.Duration
 	// Timeout bounds each request to the provider and each write to the database. Defaults to DefaultTimeout.
 	Timeout time.Duration
-	// MaxLogoutAge is how old a logout token may be. It is remembered for as long. Defaults to DefaultMaxLogoutAge.
+	// MaxLogoutAge is the maximum age of a logout token, and how long it is remembered. Defaults to
+	// DefaultMaxLogoutAge.
 	MaxLogoutAge time.Duration
 
-	// HTTPClient makes the requests to the provider. Defaults to http.DefaultClient.
+	// HTTPClient sends the requests to the provider. Defaults to http.DefaultClient.
 	HTTPClient *http.Client
-	// Logger takes refused and failed logouts. Defaults to slog.Default().
+	// Logger receives refused and failed logouts. Defaults to slog.Default().
 	Logger *slog.Logger
 }
 

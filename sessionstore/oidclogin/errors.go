@@ -9,18 +9,18 @@ import (
 )
 
 var (
-	// ErrConfig is returned by New when a Config field has a value that cannot work; the text names it.
+	// ErrConfig is returned by New when a Config field has an invalid value. The text names it.
 	ErrConfig = errors.New("oidclogin: invalid configuration")
 	// ErrAttempt is returned by Finish when the attempt is unknown, was finished already, is too old, or was begun in
 	// another browser. Begin a new one.
 	ErrAttempt = errors.New("oidclogin: no such login attempt in this browser")
-	// ErrDenied is returned by Finish when the provider has let nobody in, such as after a click on "cancel".
+	// ErrDenied is returned by Finish when the provider refused the login, for example after a click on "cancel".
 	ErrDenied = errors.New("oidclogin: the provider denied the login")
 	// ErrToken is returned when the provider's code or token is not accepted.
 	ErrToken = errors.New("oidclogin: the provider's token is not valid")
 	// ErrReplayed is returned for a logout token that was used before.
 	ErrReplayed = errors.New("oidclogin: logout token was used before")
-	// ErrProvider is returned when the provider cannot be reached, or answers with nothing of use.
+	// ErrProvider is returned when the provider cannot be reached, or sends an unusable response.
 	ErrProvider = errors.New("oidclogin: the provider is unavailable")
 )
 

@@ -15,29 +15,31 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// Identity is who has logged in at the provider.
+// Identity is a user who has logged in at the provider.
 type Identity struct {
-	// Issuer and Subject together never change and are nobody else's. Find the user by them, not by name or address.
+	// Issuer and Subject together identify the user and never change. Find the user by them, and not by name or email
+	// address.
 	Issuer, Subject string
-	// SID is the provider's session, empty if it says none. It is what back-channel logout names.
+	// SID is the provider's session, which back-channel logout names; "" if the provider sends none.
 	SID string
-	// AuthenticatedAt is when the user has shown credentials to the provider; zero if it does not say.
+	// AuthenticatedAt is when the user authenticated at the provider; zero if it does not say.
 	AuthenticatedAt time.Time
-	// ReturnTo is the path of BeginOptions.
+	// ReturnTo is that of BeginOptions.
 	ReturnTo string
-	// Token holds the access and refresh tokens.
+	// Token contains the access and refresh tokens.
 	Token *oauth2.Token
-	// IDToken is the token as it was signed. It is a hint for LogoutURL.
+	// IDToken is the signed token, for LogoutURL.
 	IDToken string
 
 	token *oidc.IDToken
 	now   time.Time
 }
 
-// Claims decodes further claims of the ID token, such as name or email, into a pointer to a struct.
+// Claims decodes the claims of the ID token, such as name or email, into a pointer to a struct.
 func (id *Identity) Claims(v any) error { return id.token.Claims(v) }
 
-// CreateOptions are for the session: back-channel logout finds it by them, and the time of the login is the provider's.
+// CreateOptions returns options for the session: back-channel logout finds it by them, and the time of the login is
+// the provider's.
 func (id *Identity) CreateOptions() sessionstore.CreateOptions {
 	o := sessionstore.CreateOptions{Issuer: id.Issuer, SID: id.SID}
 	if id.SID == "" {
@@ -49,8 +51,8 @@ func (id *Identity) CreateOptions() sessionstore.CreateOptions {
 	return o
 }
 
-// Finish ends what Begin has begun, on whatever pod: the handler of Config.RedirectURL calls it. It deletes nothing and
-// sets nothing; making a session is the application's.
+// Finish finishes a login that any pod has begun with Begin. The handler of Config.RedirectURL calls it. It writes no
+// response and no cookie; the application creates the session.
 func (c *Client) Finish(_ http.ResponseWriter, r *http.Request) (*Identity, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), c.cfg.Timeout)
 	defer cancel()

@@ -24,8 +24,8 @@ const (
 // errUnmapped is for a logout of a subject, without Config.Users.
 var errUnmapped = errors.New("oidclogin: logout by subject needs Config.Users")
 
-// LogoutURL returns the address at the provider where the user's session there is ended as well (RP-initiated logout),
-// and false if the provider has none. IDToken, which may be empty, says whose; returnTo is a registered address.
+// LogoutURL returns the URL at the provider that ends the user's session there, too (RP-initiated logout), and false
+// if the provider has none. idToken identifies the session and may be empty. returnTo is a registered URL.
 func (c *Client) LogoutURL(ctx context.Context, idToken, returnTo string) (string, bool, error) {
 	p, err := c.discover(ctx)
 	if err != nil || p.endpoint == "" {
@@ -47,11 +47,11 @@ func (c *Client) LogoutURL(ctx context.Context, idToken, returnTo string) (strin
 	return u.String(), true, nil
 }
 
-// BackChannelLogout is the handler that the provider calls when a session has ended there (OpenID Connect Back-Channel
-// Logout 1.0). It answers 200 when the sessions are over, 400 for a token that is not accepted, 501 for a logout by
-// subject without Config.Users, and 503 when it could not be done, so that the provider tries again.
+// BackChannelLogout returns the handler that the provider calls when a session has ended there (OpenID Connect
+// Back-Channel Logout 1.0). It responds with 200 when the sessions have ended, 400 for a token that is not accepted,
+// 501 for a logout by subject without Config.Users, and 503 if it failed, so that the provider tries again.
 //
-// The provider is no browser: keep the handler outside of what checks cookies and origins.
+// The provider is not a browser: keep the handler outside of middleware that checks cookies and origins.
 func (c *Client) BackChannelLogout() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -93,8 +93,9 @@ type logoutClaims struct {
 	Events   map[string]json.RawMessage `json:"events"`
 }
 
-// Logout ends the sessions that a logout token names: the one of its sid, or all of its subject's users. The receipt is
-// for the bus' Confirm. ErrToken: the token is not accepted. ErrReplayed: it was used before.
+// Logout ends the sessions that a logout token names: the one with its sid, or all of its subject's users. The
+// receipt is for the bus's Confirm. It returns ErrToken if the token is not accepted, and ErrReplayed if it was used
+// before.
 func (c *Client) Logout(ctx context.Context, token string) (receipt bus.Receipt, err error) {
 	claims, err := c.verifyLogout(ctx, token)
 	if err != nil {

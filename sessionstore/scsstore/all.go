@@ -14,9 +14,9 @@ import (
 // All implements scs.IterableStore.
 func (s *Store) All() (map[string][]byte, error) { return s.AllCtx(context.Background()) }
 
-// AllCtx implements scs.IterableCtxStore. Nobody has the tokens any more, so the keys of the map are handles, which
-// Delete takes and nothing else: a cookie that holds one opens nothing. Sessions of other stores over the same tables
-// are left out, and those that this program cannot read.
+// AllCtx implements scs.IterableCtxStore. The tokens are not stored, so the keys of the map are handles that only
+// Delete accepts: as a cookie they open nothing. Sessions of other stores on the same tables, and unreadable ones,
+// are left out.
 func (s *Store) AllCtx(ctx context.Context) (map[string][]byte, error) {
 	if s.cfg.Sessions.Encrypt {
 		return nil, ErrEncrypted

@@ -10,7 +10,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// ReservedKey begins the names of the values that are the store's: scs.SessionManager.Keys shows them.
+// ReservedKey is the prefix of the names of the store's own values, which scs.SessionManager.Keys includes.
 const ReservedKey = "__pgcoherence"
 
 const (

@@ -16,10 +16,10 @@ func (s *Store) Commit(token string, b []byte, expiry time.Time) error {
 	return s.CommitCtx(context.Background(), token, b, expiry)
 }
 
-// CommitCtx implements scs.CtxStore. What other requests have stored since the session was loaded is kept, value by
-// value; of a value that both have changed the last writer's stays. It goes on when ctx is cancelled, until Config.CommitTimeout. A
-// commit to a session that was ended or has expired is dropped, counted, and no error; data over Sessions.MaxData is
-// sessionstore.ErrTooLarge, and what was stored before stays.
+// CommitCtx implements scs.CtxStore. It merges the changes with those that other requests have stored since the
+// session was loaded, value by value; for a value that both have changed, the last writer wins. It continues when ctx
+// is cancelled, until Config.CommitTimeout. A commit to a session that has ended is dropped and counted, without an
+// error. For data over Sessions.MaxData it returns sessionstore.ErrTooLarge and changes nothing.
 func (s *Store) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.CommitTimeout)
 	defer cancel()
@@ -233,10 +233,10 @@ func (s *Store) settle(err error) error {
 	return nil
 }
 
-// Adopt stores a session that was another store's, for importers: under the token that scs has given out, or the hash of
-// it if isHash. b is what the manager's codec of that time wrote. A session that is there already, or was ended here,
-// stays as it is: false. Its idle timeout begins anew, its deadline is at the given time by this machine's clock.
-// sessionstore.ErrUnreadable: the values do not decode; the types in them have to be registered as in the program itself.
+// Adopt stores a session of another store, for importers: with the token that scs issued, or with its hash if isHash.
+// b is the output of the manager's codec at that time. It returns false for a session that exists, or has ended,
+// here. The idle timeout starts again; the deadline is the one in b, by this machine's clock.
+// sessionstore.ErrUnreadable means that the values cannot be decoded: register their types as the program does.
 func (s *Store) Adopt(ctx context.Context, token string, isHash bool, b []byte) (adopted bool, err error) {
 	codec, ok := s.manager.Codec.(managerCodec)
 	if !ok {

@@ -14,27 +14,28 @@ import (
 // DefaultCommitTimeout is the default of Config.CommitTimeout.
 const DefaultCommitTimeout = 5 * time.Second
 
-// Config is how a store works; nil and the zero value are good ones.
+// Config configures a [Store]. A nil or zero Config uses the defaults.
 type Config struct {
-	// Sessions configures the sessionstore beneath. Codec, Clone, ShareData and SealKeys are not for the caller to set:
-	// values are encoded here, and scs makes the tokens. Policy does not apply: the manager's IdleTimeout and Lifetime do.
+	// Sessions configures the underlying sessionstore. Codec, Clone, ShareData and SealKeys must not be set: this
+	// package encodes values, and scs makes the tokens. Policy is ignored in favor of the manager's IdleTimeout and
+	// Lifetime.
 	Sessions sessionstore.Config[Data]
 
-	// WithUser says whose session it is, from its values; empty for nobody's. It makes Sessions().List and RevokeUser
-	// work. It is called at each commit, with the session locked: it must not call the manager, nor change values. Defaults
-	// to nil: no session has a user.
+	// WithUser returns the user of a session from its values, or "". It is needed for Sessions().List and RevokeUser.
+	// It is called at each commit, with the session locked, so it must neither call the manager nor change values.
+	// Defaults to nil: no session has a user.
 	WithUser func(values map[string]any) string
 
-	// Device says what lists show for a new session, from the request's context. Defaults to nil: nothing.
+	// Device returns the description of a new session for lists, from the request's context. Defaults to nil: none.
 	Device func(ctx context.Context) *sessionstore.Device
 
-	// FixedCookieName has Store.Handler leave the cookie's name as the manager has it, for programs that read it past the
-	// manager, and while pods run without Handler. A response that is late can then replace or delete the cookie of a login
-	// that has come in between. Defaults to false: the name is the manager's with eight characters that depend on the
-	// token. Cookies with either name are read.
+	// FixedCookieName makes Store.Handler keep the manager's cookie name, for programs that read the cookie without
+	// the manager, and while some pods run without Handler. A late response can then replace or delete the cookie of
+	// a newer login. Defaults to false: the name is the manager's, plus eight characters that depend on the token.
+	// Cookies with either name are read.
 	FixedCookieName bool
 
-	// CommitTimeout bounds writing a session, which goes on when the client has gone away. Defaults to
+	// CommitTimeout bounds writing a session, which continues if the client disconnects. Defaults to
 	// DefaultCommitTimeout.
 	CommitTimeout time.Duration
 }

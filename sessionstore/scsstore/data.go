@@ -23,7 +23,7 @@ const (
 	formOpaque  byte = 'v' // bytes that somebody committed past the manager's codec
 )
 
-// Data is the values of a session as they are stored. It does not change.
+// Data is the stored values of a session. It is immutable.
 type Data struct {
 	form    byte
 	encoded []byte

@@ -11,11 +11,11 @@ import (
 // Delete implements scs.Store.
 func (s *Store) Delete(token string) error { return s.DeleteCtx(context.Background(), token) }
 
-// DeleteCtx implements scs.CtxStore: it ends the session on every pod. It goes on when ctx is cancelled, until
-// Config.CommitTimeout. A token of no session is no error.
+// DeleteCtx implements scs.CtxStore: it ends the session on every pod. It continues when ctx is cancelled, until
+// Config.CommitTimeout. A token without a session is no error.
 //
-// scs calls it to log out, and before it renews a token. When both meet, the logout wins. Of several renewals that meet
-// each gives its browser a token that works.
+// scs calls it for a logout, and before it renews a token. If both happen at once, the logout wins. Of several
+// concurrent renewals, each returns a token that works.
 func (s *Store) DeleteCtx(ctx context.Context, token string) error {
 	if token == "" {
 		return nil // a session that was never stored

@@ -15,9 +15,9 @@ func (s *Store) Find(token string) ([]byte, bool, error) {
 	return s.FindCtx(context.Background(), token)
 }
 
-// FindCtx implements scs.CtxStore. It reads from memory where that is known to be in sync, and counts as a use. No
-// session, and one that was ended or has expired, are not found. An error means that nobody knows, or that this program
-// cannot read the session: another version of it may.
+// FindCtx implements scs.CtxStore. It reads from memory if that is in sync, and counts as a use. A session that has
+// ended is not found. An error means that the result is unknown, or that this version of the program cannot read the
+// session.
 func (s *Store) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
 	key, err := s.token(token)
 	if errors.Is(err, ErrUnhashed) {

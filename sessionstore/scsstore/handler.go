@@ -14,18 +14,18 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore/internal/stamp"
 )
 
-// Handler is a middleware that goes around the manager's:
+// Handler returns a middleware to wrap around the manager's:
 //
 //	handler := store.Handler(sessions.LoadAndSave(mux))
 //
-// With it, what a request has stored the next request of the browser reads, on whatever pod: a cookie beside the session's,
-// which lives for ten seconds, carries the version that was written, and a pod whose memory holds an older one asks the
-// database.
+// With it, the browser's next request reads what a request has stored, on every pod: a cookie with a lifetime of ten
+// seconds carries the version, and a pod with an older one in memory reads the database.
 //
-// And a response that is late changes nothing: to the browser the session's cookie has the manager's name with eight
-// characters that depend on the token, so a response can only replace or delete the cookie that its request has sent. If a
-// browser shows two valid sessions, that of the later login is used, and the other is ended. To the manager, and to all
-// that is within, the cookie has its name. One that has it in the browser, from before, is read.
+// Also, a late response changes nothing: in the browser the cookie's name is the manager's, plus eight characters
+// that depend on the token, so a response can only replace or delete the cookie that its own request has sent. If a
+// browser sends two valid sessions, the one with the later login is used and the other is ended. For the manager, and
+// for everything inside, the cookie has the manager's name. A cookie with that name in the browser, from before, is
+// read.
 func (s *Store) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		base := s.manager.Cookie.Name

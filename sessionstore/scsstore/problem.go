@@ -10,8 +10,9 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore/internal/problem"
 )
 
-// ErrorFunc answers a request whose session could not be read or stored, for scs.SessionManager.ErrorFunc: 503 while the
-// database is away, 413 for too much data. The response says nothing of the database; the log has it.
+// ErrorFunc responds to a request whose session could not be read or stored, for scs.SessionManager.ErrorFunc: with
+// 503 while the database is unavailable, and 413 for too much data. The response contains no details of the database;
+// they are logged.
 func (s *Store) ErrorFunc(w http.ResponseWriter, r *http.Request, err error) {
 	status, message := problem.Of(err)
 	if status >= http.StatusInternalServerError {

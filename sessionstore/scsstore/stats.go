@@ -6,17 +6,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Stats is what became of commits since New.
+// Stats counts the results of commits since New.
 type Stats struct {
-	Committed int64 // written, or noted as a use
-	Refused   int64 // dropped: the session was ended or has expired, or the user's sessions were ended during the login
-	Overtaken int64 // dropped: others wrote the same session again and again
-	Renewed   int64 // of the committed those that continue a session under another token
+	Committed int64 // written, or recorded as a use
+	Refused   int64 // dropped: the session has ended, or the user's sessions were ended during the login
+	Overtaken int64 // dropped: other requests repeatedly wrote the same session
+	Renewed   int64 // of the committed: those that continue a session with a new token
 }
 
 type counters struct{ committed, refused, overtaken, renewed atomic.Int64 }
 
-// Stats is a snapshot of counts.
+// Stats returns the current counts.
 func (s *Store) Stats() Stats {
 	c := &s.stats
 	return Stats{c.committed.Load(), c.refused.Load(), c.overtaken.Load(), c.renewed.Load()}

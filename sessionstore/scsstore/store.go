@@ -17,7 +17,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// Store is an scs.CtxStore and scs.IterableCtxStore. All methods are safe for concurrent use. It is a
+// Store implements scs.CtxStore and scs.IterableCtxStore. All methods are safe for concurrent use. It is a
 // prometheus.Collector, together with its Sessions.
 type Store struct {
 	cfg      Config
@@ -38,11 +38,12 @@ var (
 	_ scs.IterableCtxStore = (*Store)(nil)
 )
 
-// New makes a store and sets manager.Store and manager.Codec; a Codec that the program had chosen goes on encoding the
-// values. An ErrorFunc that is still scs' own is replaced by Store.ErrorFunc. The tables are those of sessionstore.Migrate. It starts nothing and does no I/O; cfg is copied, nil is fine.
-// The error is ErrConfig, or sessionstore.ErrConfig, and names the field; the manager is then as it was.
+// New returns a store and sets manager.Store and manager.Codec. A Codec that the program has set still encodes the
+// values. If the ErrorFunc is scs's own, New replaces it by Store.ErrorFunc. The tables are those of
+// sessionstore.Migrate. New starts nothing and does no I/O. cfg is copied, and may be nil. The error is [ErrConfig]
+// or sessionstore.ErrConfig, and names the field; the manager is then unchanged.
 //
-// A store belongs to one manager: it asks that one whether tokens come hashed.
+// A store belongs to one manager, whose settings say whether tokens are hashed.
 func New(b bus.Bus, pool *pgxpool.Pool, manager *scs.SessionManager, cfg *Config) (*Store, error) {
 	c := cfg.withDefaults()
 	if err := c.validate(manager); err != nil {
@@ -73,28 +74,28 @@ func New(b bus.Bus, pool *pgxpool.Pool, manager *scs.SessionManager, cfg *Config
 	return s, nil
 }
 
-// Run does what sessionstore.Store.Run does: the caller runs it in a goroutine until ctx ends.
+// Run calls sessionstore.Store.Run. Call it in a goroutine.
 func (s *Store) Run(ctx context.Context) error { return s.sessions.Run(ctx) }
 
-// Close is sessionstore.Store.Close.
+// Close calls sessionstore.Store.Close.
 func (s *Store) Close() error {
 	s.handles.drop()
 	return s.sessions.Close()
 }
 
-// FromProvider notes which session at an identity provider the login of ctx came from, so that the provider can end this
-// one by it (RevokeBySID of Sessions). Call it after BeginLogin. An empty sid is a no-op.
+// FromProvider records the identity provider's session from which the login of ctx came, so that the provider can end
+// it (RevokeBySID of Sessions). Call it after BeginLogin. An empty sid is a no-op.
 func (s *Store) FromProvider(ctx context.Context, issuer, sid string) {
 	if sid != "" {
 		s.manager.Put(ctx, providerKey, issuer+" "+sid)
 	}
 }
 
-// Sessions is the sessionstore beneath: lists, RevokeUser, RevokeByID, Bind, metrics. It knows sessions by what Token
-// returns.
+// Sessions returns the underlying sessionstore, for lists, RevokeUser, RevokeByID, Bind and metrics. Its tokens are
+// those that Token returns.
 func (s *Store) Sessions() *sessionstore.Store[Data] { return s.sessions }
 
-// Values decodes what Sessions returns as data; nobody else has the map.
+// Values decodes the data that Sessions returns. The caller owns the map.
 func (s *Store) Values(d Data) (map[string]any, error) {
 	codec, ok := s.manager.Codec.(managerCodec)
 	if !ok {
@@ -103,8 +104,7 @@ func (s *Store) Values(d Data) (map[string]any, error) {
 	return codec.forms.decode(d)
 }
 
-// Token is what Sessions knows a session by whose token for scs, as manager.Token says it, is this: for GetFresh, Bind,
-// RevokeUserExcept.
+// Token returns the token in Sessions, for GetFresh, Bind and RevokeUserExcept, of a token from manager.Token.
 func (s *Store) Token(token string) string { return hashed(token) }
 
 // hashed is the hash that scs makes with HashTokenInStore.
@@ -132,9 +132,9 @@ func digestOf(token string) digest {
 	return digest(sum[:16])
 }
 
-// BeginLogin notes whose credentials are about to be checked, in the session of ctx: when that user has logged in then,
-// by what WithUser says, and somebody ends all sessions of the user in between, the new session is ended with them. It
-// may be called some requests before the login is complete.
+// BeginLogin records, in the session of ctx, the user whose credentials are about to be checked. If that user then
+// logs in (by WithUser), and all sessions of the user were ended in between, the new session is ended with them. The
+// login may take several requests.
 func (s *Store) BeginLogin(ctx context.Context, user string) error {
 	login, err := s.sessions.BeginLogin(ctx, user)
 	if err != nil {

@@ -1,7 +1,8 @@
-// Package sessionimport moves live sessions from the tables of other stores into a sessionstore, so that a program changes
-// its store and nobody is logged out: those of alexedwards/scs' pgxstore and postgresstore, for scsstore, and those of
-// antonlindstrom/pgstore, for gorillastore. MIGRATING.md, one folder up, says what happens to tokens, deadlines and users.
+// Package sessionimport moves valid sessions from the tables of other stores into a sessionstore, so that a program
+// can change its store without logging users out: from alexedwards/scs's pgxstore and postgresstore for scsstore, and
+// from antonlindstrom/pgstore for gorillastore. MIGRATING.md, one folder up, describes what happens to tokens,
+// deadlines and users.
 //
-// Importing reads the old table and changes nothing in it. It can be run again, also while the program runs: what is in
-// the new store already stays as it is there, and what was ended there stays so.
+// An import reads the old table and does not change it. It can be repeated, even while the program runs: sessions
+// that exist, or have ended, in the new store are not changed.
 package sessionimport

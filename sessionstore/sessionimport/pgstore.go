@@ -17,21 +17,21 @@ import (
 //go:embed query/pgstore.sql
 var pgstoreQuery string
 
-// PGStoreConfig is how PGStore reads.
+// PGStoreConfig configures [PGStore].
 type PGStoreConfig struct {
-	// Table of the old store, with its schema if need be. Defaults to "http_sessions".
+	// Table is the table of the old store, optionally with its schema. Defaults to "http_sessions".
 	Table string
-	// KeyPairs are those that the old store was made with, as gorillastore.Config.KeyPairs, which needs them as well.
+	// KeyPairs are those of the old store. gorillastore.Config.KeyPairs needs them, too.
 	KeyPairs [][]byte
-	// Names are what the program calls its sessions: the table does not say which is which.
+	// Names are the names of the program's sessions, because the table does not contain them.
 	Names []string
 	// Batch is how many rows are read at once. Defaults to DefaultBatch.
 	Batch int
 }
 
-// PGStore imports the sessions of antonlindstrom/pgstore from a table in the database of a pool. Their values have to
-// decode here: it runs in a program that registers the same types with gob. An error ends it; run again it goes on where
-// it was.
+// PGStore imports the sessions of antonlindstrom/pgstore from a table in the database of a pool. It has to decode
+// their values, so call it in a program that registers the same types with gob. An error ends it; another call
+// continues.
 func PGStore(ctx context.Context, from *pgxpool.Pool, to *gorillastore.Store, cfg *PGStoreConfig) (r Result, err error) {
 	var c PGStoreConfig
 	if cfg != nil {

@@ -9,21 +9,21 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrConfig: a Config field has a value that cannot work; the text names it.
+// ErrConfig is returned when a Config field has an invalid value. The text names it.
 var ErrConfig = errors.New("sessionimport: invalid configuration")
 
-// DefaultBatch is how many rows are read at once.
+// DefaultBatch is the default number of rows per read.
 const DefaultBatch = 500
 
 // Result counts sessions.
 type Result struct {
 	Imported   int
-	Present    int // there already, or ended there, or expired: left as it is
-	Unreadable int // their data does not decode: types that are not registered, other keys, another name
-	Refused    int // too large, or without a place: the user has too many
+	Present    int // unchanged, because they exist or ended in the new store, or have expired
+	Unreadable int // not decoded: unregistered types, other keys, or another name
+	Refused    int // too large, or the user has too many
 }
 
-// String is for people.
+// String formats the counts for people.
 func (r Result) String() string {
 	return fmt.Sprintf("%d imported, %d present or over, %d unreadable, %d refused", r.Imported, r.Present, r.Unreadable, r.Refused)
 }

@@ -17,19 +17,19 @@ import (
 //go:embed query/scs.sql
 var scsQuery string
 
-// SCSConfig is how SCS reads; nil is a good one.
+// SCSConfig configures [SCS]. A nil or zero SCSConfig uses the defaults.
 type SCSConfig struct {
-	// Table of the old store, with its schema if need be. Defaults to "sessions".
+	// Table is the table of the old store, optionally with its schema. Defaults to "sessions".
 	Table string
-	// Hashed: the table holds hashes, because the manager's HashTokenInStore was on when it was written.
+	// Hashed says that the table contains hashes, because the manager's HashTokenInStore was set. Defaults to false.
 	Hashed bool
 	// Batch is how many rows are read at once. Defaults to DefaultBatch.
 	Batch int
 }
 
-// SCS imports the sessions of scs' pgxstore or postgresstore from a table in the database of a pool. Their values have to
-// decode here: it runs in a program that registers the same types with gob, or has set the same Codec before
-// scsstore.New. An error ends it; run again it goes on where it was.
+// SCS imports the sessions of scs's pgxstore or postgresstore from a table in the database of a pool. It has to
+// decode their values, so call it in a program that registers the same types with gob, or has set the same Codec
+// before scsstore.New. An error ends it; another call continues. A nil cfg uses the defaults.
 func SCS(ctx context.Context, from *pgxpool.Pool, to *scsstore.Store, cfg *SCSConfig) (r Result, err error) {
 	var c SCSConfig
 	if cfg != nil {
