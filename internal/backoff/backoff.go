@@ -1,5 +1,5 @@
-// Package backoff spaces out attempts: exponential growth with full jitter, so that many pods that lost one server do
-// not come back in step ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+// Package backoff computes pauses between attempts: exponential growth with full jitter, so that pods that lost one server do
+// not reconnect at the same time ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
 package backoff
 
 import (
@@ -15,7 +15,7 @@ type Backoff struct {
 	n    int
 }
 
-// Next is how long to wait before the next attempt: uniform between 0 and min(Max, Base·2ⁿ).
+// Next returns the pause before the next attempt: uniform between 0 and min(Max, Base·2ⁿ).
 func (b *Backoff) Next() time.Duration {
 	bound := b.Max
 	if b.n < 32 && b.Base<<b.n > 0 && b.Base<<b.n < b.Max {
@@ -28,7 +28,7 @@ func (b *Backoff) Next() time.Duration {
 // Reset begins a new series after a success.
 func (b *Backoff) Reset() { b.n = 0 }
 
-// Wait waits for d and answers whether ctx is still alive.
+// Wait waits for d, and reports whether ctx has not ended.
 func Wait(ctx context.Context, d time.Duration) bool {
 	if ctx.Err() != nil {
 		return false

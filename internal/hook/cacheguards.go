@@ -2,20 +2,20 @@ package hook
 
 // CacheGuards switches guards of a cache off, one by one, for the same reason as Guards.
 type CacheGuards struct {
-	// KeepLoads: an invalidation of a key does not detach the load of it that is under way.
+	// KeepLoads: an invalidation of a key does not detach its running load.
 	KeepLoads bool
-	// KeepLoadsOnReset: a reset does not detach the loads that are under way.
+	// KeepLoadsOnReset: a reset does not detach running loads.
 	KeepLoadsOnReset bool
-	// TagsForLater: a tag that was invalidated during a load does not count against what it has read.
+	// TagsForLater: a tag that is invalidated during a load does not count for the loaded value.
 	TagsForLater bool
-	// AnySnapshot: a tier's value is taken whatever it was read in.
+	// AnySnapshot: a tier's value is accepted from any snapshot.
 	AnySnapshot bool
-	// AnyEpoch: a tier's value is taken whichever life of the log it is from.
+	// AnyEpoch: a tier's value is accepted from any epoch of the log.
 	AnyEpoch bool
-	// LabelLate: what a load saw is written on its value when it goes to the tier, from what is known then, a moment after
-	// the load has ended.
+	// LabelLate: a value for the tier is labelled when it is written to the tier, a moment after the load has ended,
+	// with what is known then.
 	LabelLate bool
-	// EpochLate: the bus' position is read before the cache's epoch, some seconds before it at a failover, so the reset in
-	// between is not noticed.
+	// EpochLate: the bus's position is read before the cache's epoch, some seconds earlier in a failover, so the
+	// reset in between is missed.
 	EpochLate bool
 }

@@ -1,13 +1,14 @@
 package hook
 
-// Guards switches guards of the bus protocol off, one by one, so that the fault tests can show that each of them is
-// needed: with a guard off the oracle must find a violation. Nobody outside this module can name the type.
+// Guards switches guards of the bus protocol off, one by one, so that the fault tests can show that each is needed:
+// with a guard off the oracle must find a violation. Other modules cannot name the type.
 type Guards struct {
-	// CursorOnly: the difference is "ids from here on" and forgets the transactions that were in progress at the base.
+	// CursorOnly: the difference is "ids from here on" and ignores the transactions that were in progress at the
+	// base.
 	CursorOnly bool
 	// AnnounceEarly: events are announced before their transaction commits, visible or not.
 	AnnounceEarly bool
-	// MarkWithoutFrom: a mark counts from whatever position it finds.
+	// MarkWithoutFrom: a mark advances a pod from any position.
 	MarkWithoutFrom bool
 	// SweepFromOwn: a sweep starts from the sweeper's own position, and its mark does not say so.
 	SweepFromOwn bool
@@ -15,17 +16,17 @@ type Guards struct {
 	IgnoreEpoch bool
 	// IgnorePruned: a position from before pruned_to does not reset.
 	IgnorePruned bool
-	// ConfirmByNumber: a confirmation counts answers instead of comparing positions.
+	// ConfirmByNumber: a confirmation counts beats instead of comparing positions.
 	ConfirmByNumber bool
 	// ConfirmByClock: a confirmation leaves out pods whose last beat is a pod lease old on the database's clock.
 	ConfirmByClock bool
-	// ConfirmWithoutEpochWait: a confirmation trusts positions in an epoch it has only just begun to watch.
+	// ConfirmWithoutEpochWait: a confirmation trusts positions in an epoch that the pod has only begun to watch.
 	ConfirmWithoutEpochWait bool
 	// VouchByUptime: a pod vouches for the age of its epoch by how long it runs.
 	VouchByUptime bool
-	// NamesOutliveEpoch: an event that was named in one epoch is announced and remembered under that name in the next.
+	// NamesOutliveEpoch: an event's name from one epoch is announced and remembered in the next.
 	NamesOutliveEpoch bool
-	// FreshWithoutBeat: whatever arrives proves freshness as of its arrival.
+	// FreshWithoutBeat: any arrival proves freshness as of its arrival.
 	FreshWithoutBeat bool
 }
 

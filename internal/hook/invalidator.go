@@ -1,10 +1,10 @@
 package hook
 
-// Invalidator is a transaction that publishes when it commits: *bus.Tx and its twins.
+// Invalidator is a transaction that publishes when it commits: *bus.Tx and its counterparts.
 type Invalidator interface {
 	Invalidate(topic string, keys ...string)
 	InvalidateAll(topic string)
 
-	// Refuse makes the commit fail with an error: something was to be invalidated that cannot be.
+	// Refuse makes the commit fail with an error, because a requested invalidation is impossible.
 	Refuse(_ Token, err error)
 }

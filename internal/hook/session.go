@@ -6,19 +6,19 @@ type SessionGuards struct {
 	LoginLate bool
 	// BlindSave: a save replaces whatever version is there.
 	BlindSave bool
-	// SaveEnded: a save does not look whether all sessions of the user were ended.
+	// SaveEnded: a save does not check whether all sessions of the user were ended.
 	SaveEnded bool
 	// TakeAgain: taking a one-time value leaves it there.
 	TakeAgain bool
-	// KeepExpired: what is in memory does not expire.
+	// KeepExpired: sessions in memory do not expire.
 	KeepExpired bool
-	// TierOpen: rows lie in a tier as they are, and whatever lies there is taken.
+	// TierOpen: rows in a tier are neither encrypted nor authenticated.
 	TierOpen bool
-	// CountGenerations: generations are counted for each user, from 0, as the version before did. The triggers that keep
-	// such numbers apart have to be off, too.
+	// CountGenerations: generations are counted for each user, from 0, as in the previous version. The triggers that
+	// keep such numbers apart have to be off, too.
 	CountGenerations bool
-	// LoginsOutliveAll: the end of all sessions of all users leaves logins under way alone whose users have no row.
+	// LoginsOutliveAll: ending all sessions of all users does not end concurrent logins of users without a row.
 	LoginsOutliveAll bool
-	// Graceful: a token that was replaced goes on for an hour, whatever grace was asked for.
+	// Graceful: a replaced token works for an hour, whatever grace was requested.
 	Graceful bool
 }

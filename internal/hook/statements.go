@@ -1,7 +1,8 @@
 package hook
 
-// Statements is a Source that returns statements of its bus, for those who measure them. The Source of *bus.Postgres is one.
+// Statements is a Source that returns statements of its bus, for measurements. The Source of *bus.Postgres implements
+// it.
 type Statements interface {
-	// DifferenceSQL is the statement that reads what was missed.
+	// DifferenceSQL returns the statement that reads missed events.
 	DifferenceSQL() string
 }

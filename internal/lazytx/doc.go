@@ -1,5 +1,5 @@
 // Package lazytx is a transaction of pgx whose BEGIN travels with its first statement, so that it costs no round trip of
-// its own. A transaction that does nothing sends nothing.
+// its own. A transaction without statements sends nothing.
 //
 // # What goes together
 //

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// session is what is known of a connection for as long as it lives. Only the goroutine that has the connection uses it.
+// session is the state of a connection. Only the goroutine that has the connection uses it.
 type session struct {
 	mode    pgx.QueryExecMode
 	tracer  pgx.QueryTracer                                      // nil without one
@@ -86,7 +86,7 @@ func (s *session) describe(ctx context.Context, conn *pgx.Conn, sql string) (*pg
 	return sd, nil
 }
 
-// prepare prepares or describes a statement, and tells the connection's tracer.
+// prepare prepares or describes a statement, and calls the connection's tracer.
 func (s *session) prepare(ctx context.Context, conn *pgx.Conn, name, sql string) (*pgconn.StatementDescription, error) {
 	tracer, ok := s.tracer.(pgx.PrepareTracer)
 	if !ok {
@@ -113,7 +113,7 @@ func (s *session) forget(sql string) {
 	}
 }
 
-// forgetAll drops all of them, once the server has turned out not to know one.
+// forgetAll drops all of them, after the server did not know one.
 func (s *session) forgetAll() {
 	if s.cache != nil {
 		s.cache.Purge()
@@ -136,7 +136,7 @@ func (s *session) deallocate(ctx context.Context, pg *pgconn.PgConn) error {
 	return err
 }
 
-// trace tells the connection's tracer of a query. The function that it returns tells it of the end.
+// trace reports the start of a query to the connection's tracer. The returned function reports its end.
 func (s *session) trace(ctx context.Context, conn *pgx.Conn, sql string, args []any) (context.Context, func(pgconn.CommandTag, error)) {
 	if s.tracer == nil {
 		return ctx, func(pgconn.CommandTag, error) {}

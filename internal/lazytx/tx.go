@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Tx is a pgx.Tx and, like one, for one goroutine at a time. Its connection is the caller's.
+// Tx implements pgx.Tx and must not be used concurrently. Its connection belongs to the caller.
 type Tx struct {
 	conn    *pgx.Conn
 	session *session
@@ -287,7 +287,7 @@ func (t *Tx) Conn() *pgx.Conn {
 	return t.conn
 }
 
-// ensureOrClose is ensure for what can neither be cancelled nor fail. A transaction that has ended does not touch the
+// ensureOrClose is ensure for methods without a context and without an error. A transaction that has ended does not touch the
 // connection, which may be another's.
 func (t *Tx) ensureOrClose() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), beginTimeout)

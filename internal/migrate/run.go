@@ -15,8 +15,8 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/sqltext"
 )
 
-// Run brings the component up to date and grants what the roles need, or writes what it would do to DryRun. A database
-// that is newer than the component is left as it is.
+// Run brings the component up to date and grants the roles' privileges, or writes the SQL to DryRun. It does not change a database
+// that is newer than the component.
 func (c Component) Run(ctx context.Context, pool *pgxpool.Pool, cfg *Config) error {
 	d, err := c.withDefaults(cfg)
 	if err != nil {

@@ -17,7 +17,7 @@ const migrationTable = `CREATE TABLE IF NOT EXISTS /*schema*/pgcoherence.migrati
 );
 `
 
-// missing is what has to be made before the first version of any component.
+// missing says what has to be created before the first version of any component.
 type missing struct{ schema, table bool }
 
 func readMissing(ctx context.Context, db Queryer, schema string) (m missing, err error) {

@@ -19,12 +19,12 @@ import (
 // Dialer makes connections of the library. It is safe for concurrent use. The fields are not changed after the first use.
 type Dialer struct {
 	Pool          *pgxpool.Pool
-	Connect       func(ctx context.Context) (*pgx.Conn, error) // makes the connections instead, if not nil
+	Connect       func(ctx context.Context) (*pgx.Conn, error) // opens the connections instead, if not nil
 	Settings      []Setting                                    // besides the common ones
 	ErrNotPrimary error                                        // for a standby, or a server that is set to read only
-	ErrConfig     error                                        // for a Connect whose connection is of no use
+	ErrConfig     error                                        // for a Connect whose connection is unusable
 	Listens       bool                                         // notifications have to arrive
-	OnNotice      pgconn.NoticeHandler                         // takes what the server remarks, if not nil; not with Connect
+	OnNotice      pgconn.NoticeHandler                         // handles the server's notices, if not nil; not with Connect
 
 	last atomic.Pointer[string] // the address that worked
 }
@@ -36,11 +36,11 @@ type Conn struct {
 	// Net is for ending the connection from another goroutine: a pgx.Conn must not be touched from there.
 	Net net.Conn
 
-	// Pooled means that a pooler stands between, so that settings of the session cannot be made.
+	// Pooled means that the connection goes through a pooler, so that session parameters cannot be set.
 	Pooled bool
 }
 
-// Close ends the connection without waiting for a server that may not answer.
+// Close ends the connection without waiting for a server that may not respond.
 func (c *Conn) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
@@ -108,7 +108,7 @@ func (d *Dialer) dialAddress(ctx context.Context, a address, afterConnect func(c
 // nameKey is of the context that Connect is called with.
 type nameKey struct{}
 
-// NameOf returns the name of the connection that a Connect is called for: the fault tests have a network for each.
+// NameOf returns the name of the connection that Connect is called for: the fault tests use a separate network for each.
 func NameOf(ctx context.Context) string {
 	name, _ := ctx.Value(nameKey{}).(string)
 	return name
@@ -154,9 +154,8 @@ func (d *Dialer) adopt(conn *pgx.Conn, prepare func(*Conn) error) (*Conn, error)
 	return c, nil
 }
 
-// dropNotifications drops what has arrived on channels to which the connection does not listen any more, such as those of a
-// hook, or what others have sent on the channel of checkNotifications: whoever waits for notifications next would not know
-// them. It does no I/O.
+// dropNotifications drops notifications of channels that the connection no longer listens to, such as those of a hook or
+// the channel of checkNotifications, so that the next WaitForNotification does not return them. It does no I/O.
 func dropNotifications(conn *pgx.Conn) {
 	done, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -169,7 +168,7 @@ func dropNotifications(conn *pgx.Conn) {
 
 const inspectSQL = `SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean, pg_backend_pid()`
 
-// prepare finds out what a connection leads to and makes the settings of its session.
+// prepare checks the server of a connection and sets the parameters of its session.
 func (d *Dialer) prepare(ctx context.Context, c *Conn) error {
 	var recovery, readOnly bool
 	var pid uint32
@@ -210,7 +209,7 @@ func (d *Dialer) prepare(ctx context.Context, c *Conn) error {
 func (d *Dialer) checkReadOnly(ctx context.Context, c *Conn) error {
 	const setting = "default_transaction_read_only"
 	if c.Pooled {
-		return fmt.Errorf("%w: %s is on, and a pooler stands between, so that it cannot be set otherwise", d.ErrNotPrimary, setting)
+		return fmt.Errorf("%w: %s is on, and the connection goes through a pooler, so that it cannot be changed", d.ErrNotPrimary, setting)
 	}
 	var source string
 	if err := c.QueryRow(ctx, "SELECT source FROM pg_settings WHERE name = $1", setting).Scan(&source); err != nil {
@@ -234,7 +233,7 @@ func (d *Dialer) checkNotifications(ctx context.Context, c *Conn) error {
 		return nil //nolint:nilerr // a full queue: if notifications do not arrive, that shows later
 	}
 
-	// It came with the answer to NOTIFY, so this does not wait if it was kept.
+	// It arrived with the response to NOTIFY, so this does not wait if it was kept.
 	wait, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	if n, err := c.WaitForNotification(wait); err != nil || n == nil {

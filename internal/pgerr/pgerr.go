@@ -38,7 +38,7 @@ func IsDenied(err error) bool { return is(err, "42501") }
 func IsRefusedLogin(err error) bool { return is(err, "28P01", "28000", "3D000") }
 
 // IsPermanent reports whether an attempt to connect, or the first statements after it, fail for a reason that only a
-// person can mend: a refused login or a missing privilege.
+// person can repair: a refused login or a missing privilege.
 func IsPermanent(err error) bool { return IsRefusedLogin(err) || IsDenied(err) }
 
 // IsReadOnly reports whether the transaction does not take writes: a standby, or a server that is set to read only.
@@ -52,7 +52,7 @@ func IsConflict(err error) bool { return is(err, "40001", "40P01") }
 // class 40, such as an unknown outcome.
 func IsRolledBack(err error) bool { return class(err) == "40" }
 
-// IsLocked reports whether a lock was not to be had at once (NOWAIT) or within lock_timeout.
+// IsLocked reports whether a lock was not available at once (NOWAIT) or within lock_timeout.
 func IsLocked(err error) bool { return is(err, "55P03") }
 
 // IsInUse reports whether an object, such as a database that is to be cloned, is used by another connection.

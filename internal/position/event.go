@@ -12,7 +12,7 @@ type EventID struct {
 	N   int32
 }
 
-// String is the form used on the wire, "xid.n".
+// String returns the form used on the wire, "xid.n".
 func (id EventID) String() string {
 	return strconv.FormatUint(id.XID, 10) + "." + strconv.FormatInt(int64(id.N), 10)
 }
@@ -48,8 +48,8 @@ const (
 	Applied
 )
 
-// memory remembers event identities until a full snapshot sees their transactions: from then on no difference read
-// can return them, so nobody asks again.
+// memory keeps event identities until a full snapshot sees their transactions: from then on no difference read
+// can return them, so they are not needed again.
 type memory struct {
 	known map[EventID]Known
 	prune int // when the map reaches this size it is worth a walk

@@ -50,7 +50,7 @@ func ParseSnapshot(text string) (Snapshot, error) {
 	return s, nil
 }
 
-// Sees says whether a transaction with this id had ended when the snapshot was taken.
+// Sees reports whether a transaction with this id had ended when the snapshot was taken.
 func (s Snapshot) Sees(xid uint64) bool {
 	if xid >= s.Xmax {
 		return false
@@ -59,10 +59,10 @@ func (s Snapshot) Sees(xid uint64) bool {
 	return !inProgress
 }
 
-// Stamp is the snapshot's place in the order of all snapshots of its primary.
+// Stamp returns the snapshot's place in the order of all snapshots of its primary.
 func (s Snapshot) Stamp() Stamp { return Stamp{Xmax: s.Xmax, InProgress: uint32(len(s.Xip))} }
 
-// String is the text form that Postgres reads as pg_snapshot.
+// String returns the text form that Postgres reads as pg_snapshot.
 func (s Snapshot) String() string {
 	b := make([]byte, 0, 24+12*len(s.Xip))
 	b = strconv.AppendUint(b, s.Xmin, 10)

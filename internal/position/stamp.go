@@ -12,20 +12,20 @@ type Stamp struct {
 	InProgress uint32
 }
 
-// AtLeast says whether a snapshot with this stamp sees everything that one stamped other saw.
+// AtLeast reports whether a snapshot with this stamp sees everything that one stamped other saw.
 func (s Stamp) AtLeast(other Stamp) bool {
 	return s.Xmax > other.Xmax || s.Xmax == other.Xmax && s.InProgress <= other.InProgress
 }
 
-// IsZero says whether this is no snapshot's stamp.
+// IsZero reports whether this is no snapshot's stamp.
 func (s Stamp) IsZero() bool { return s == Stamp{} }
 
-// String is the form used on the wire, "xmax.inprogress".
+// String returns the form used on the wire, "xmax.inprogress".
 func (s Stamp) String() string {
 	return strconv.FormatUint(s.Xmax, 10) + "." + strconv.FormatUint(uint64(s.InProgress), 10)
 }
 
-// ParseStamp reads what String wrote.
+// ParseStamp parses the result of String.
 func ParseStamp(text string) (Stamp, error) {
 	high, count, ok := strings.Cut(text, ".")
 	if !ok {

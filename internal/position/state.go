@@ -20,7 +20,7 @@ func (t *Tracker) Clone() Tracker {
 	return c
 }
 
-// AppendState appends everything that decides how t behaves from here on: two Trackers with equal bytes behave alike.
+// AppendState appends everything that determines t's future behavior: two Trackers with equal bytes behave alike.
 // Barriers are counted back from the newest, so the bytes do not grow with t's age.
 func (t *Tracker) AppendState(b []byte) []byte {
 	b = append(b, t.epoch...)

@@ -8,20 +8,20 @@ import (
 // Tracker is one pod's account of how far it has applied the event log, and since when that is proven. It is not safe
 // for concurrent use: the bus guards it with the lock under which it applies events.
 //
-// There are two positions. Received: up to here every event was handed to all subscribers' queues. Applied: up to here
-// every queue has been worked off too. Marks and difference reads move the first and open a barrier; when the bus says
-// that all queues have passed the barrier, the second follows. What a pod reports and trusts is the second.
+// There are two positions. Up to the received position every event was put into all subscribers' queues. Up to the
+// applied position every queue has also been processed. Marks and difference reads advance the first and open a barrier;
+// when the bus reports that all queues have passed the barrier, the second follows. A pod reports and trusts the second.
 type Tracker struct {
 	epoch    string
 	received Stamp
 	applied  Stamp
-	marked   Stamp      // the furthest mark heard, applied or not
+	marked   Stamp      // the furthest mark received, applied or not
 	full     Snapshot   // newest full snapshot that received covers: what a difference starts from
 	common   Snapshot   // newest full snapshot that marked covers: what a sweep starts from
 	offered  []Snapshot // full snapshots that may become either
 	barriers []barrier  // in flight, ascending
 	seq      uint64     // of the newest barrier
-	beats    []beat     // answered, not yet proven
+	beats    []beat     // returned, not yet proven
 	fresh    time.Time  // sent time of the newest proven beat
 	sent     []Stamp    // own marks
 	memory   memory
@@ -45,20 +45,21 @@ const (
 	maxOffered  = 64
 )
 
-// Epoch is the identity of the log this position belongs to; empty before the first difference.
+// Epoch returns the epoch that this position belongs to, "" before the first difference.
 func (t *Tracker) Epoch() string { return t.epoch }
 
-// Position is what every subscriber has applied. Zero before the first difference and after a reset.
+// Position returns the applied position. It is zero before the first difference and after a reset.
 func (t *Tracker) Position() Stamp { return t.applied }
 
-// Received is what has been handed to every subscriber's queue.
+// Received returns the received position.
 func (t *Tracker) Received() Stamp { return t.received }
 
-// Base is the snapshot that a pod's own difference starts from; ok is false if there is none and only a reset helps.
+// Base returns the snapshot that a pod's own difference starts from; ok is false if there is none, and a reset is needed.
 func (t *Tracker) Base() (Snapshot, bool) { return t.full, t.epoch != "" }
 
-// SweepBase is the snapshot that a sweep starts from: none newer than the last mark heard, because the others stand
-// there. From a newer one, such as a difference that only this pod has read, its mark would send all others to the log.
+// SweepBase returns the snapshot that a sweep starts from. It is never newer than the last mark received, which is the
+// position of the other pods. With a newer one, such as a difference that only this pod has read, its mark would make all
+// others read the log.
 func (t *Tracker) SweepBase() (Snapshot, bool) {
 	if t.common.Xmax == 0 {
 		return t.Base()
@@ -66,11 +67,11 @@ func (t *Tracker) SweepBase() (Snapshot, bool) {
 	return t.common, t.epoch != ""
 }
 
-// FreshAsOf is when the newest beat was sent that the applied position has passed; zero if nothing is proven.
+// FreshAsOf returns when the newest beat was sent that the applied position has passed; zero without a proof.
 func (t *Tracker) FreshAsOf() time.Time { return t.fresh }
 
-// Unproven is when the oldest beat was sent that was answered and that the received position has not passed; zero if
-// there is none. (What the queues have yet to work off is no sign that nothing arrives.)
+// Unproven returns when the oldest beat was sent that has returned and that the received position has not passed; zero
+// if there is none. (Events that wait in queues have arrived.)
 func (t *Tracker) Unproven() time.Time {
 	for _, b := range t.beats {
 		if !b.passed {
@@ -88,7 +89,7 @@ const (
 	Advance Verdict = iota
 	// Gap: something may have been missed; read the difference.
 	Gap
-	// Foreign: the mark belongs to another epoch; read the difference, which will tell.
+	// Foreign: the mark belongs to another epoch; read the difference.
 	Foreign
 )
 
@@ -119,7 +120,7 @@ func (t *Tracker) Sent(s Snapshot) {
 	t.offer(s)
 }
 
-// IsSent says whether a mark to this stamp is one that this pod sent.
+// IsSent reports whether this pod sent a mark to this stamp.
 func (t *Tracker) IsSent(to Stamp) bool { return slices.Contains(t.sent, to) }
 
 // Difference is the head of a difference read.
@@ -132,8 +133,7 @@ type Difference struct {
 	Position Stamp    // the received position when the read was sent
 }
 
-// ResetReason says why the difference cannot be applied to this position and everything must be distrusted instead;
-// empty if it can.
+// ResetReason returns why the difference cannot be applied to this position and a reset is needed instead; "" if it can.
 func (t *Tracker) ResetReason(d Difference) string {
 	switch {
 	case t.epoch == "" || d.BaseOf == "":
@@ -148,7 +148,7 @@ func (t *Tracker) ResetReason(d Difference) string {
 	return ""
 }
 
-// Reset forgets every position and proof. Call it before subscribers are told, Start after.
+// Reset drops every position and proof. Call it before the subscribers are reset, and Start after that.
 func (t *Tracker) Reset() {
 	t.epoch, t.received, t.applied, t.marked = "", Stamp{}, Stamp{}, Stamp{}
 	t.full, t.common, t.offered = Snapshot{}, Snapshot{}, nil
@@ -156,23 +156,23 @@ func (t *Tracker) Reset() {
 	t.memory.clear()
 }
 
-// Start begins at a snapshot of an epoch after a Reset that all subscribers' queues hold.
+// Start begins at a snapshot of an epoch, after a Reset that is in all subscribers' queues.
 func (t *Tracker) Start(epoch string, at Snapshot) {
 	t.epoch = epoch
 	t.CaughtUp(at)
 }
 
-// Rename makes believe that the position belongs to another epoch. Only fault tests do that.
+// Rename changes the epoch that the position belongs to. Only fault tests use it.
 func (t *Tracker) Rename(epoch string) { t.epoch = epoch }
 
-// CaughtUp follows a difference whose events have been handed to all queues.
+// CaughtUp advances to the snapshot of a difference whose events are in all queues.
 func (t *Tracker) CaughtUp(current Snapshot) {
 	t.offer(current)
 	t.advance(current.Stamp())
 }
 
-// Beat records the answer of a beat: a snapshot taken after the beat was sent. It returns false if the beat saw another
-// epoch; then the answer proves nothing, and the caller reads the difference.
+// Beat records the snapshot that a beat returned, which was taken after the beat was sent. It returns false if the beat
+// saw another epoch; then it proves nothing, and the caller reads the difference.
 func (t *Tracker) Beat(epoch string, answer Snapshot, sent time.Time) bool {
 	if epoch == "" || epoch != t.epoch {
 		return false
@@ -186,10 +186,10 @@ func (t *Tracker) Beat(epoch string, answer Snapshot, sent time.Time) bool {
 	return true
 }
 
-// Barrier is the number of the newest barrier; queues pass barriers in this order.
+// Barrier returns the number of the newest barrier; queues pass barriers in this order.
 func (t *Tracker) Barrier() uint64 { return t.seq }
 
-// Passed says that every subscriber's queue has passed all barriers up to seq.
+// Passed records that every subscriber's queue has passed all barriers up to seq.
 func (t *Tracker) Passed(seq uint64) {
 	n := 0
 	for n < len(t.barriers) && t.barriers[n].seq <= seq {
@@ -204,7 +204,7 @@ func (t *Tracker) Passed(seq uint64) {
 	}
 }
 
-// Known is what is remembered of an event; zero for nothing.
+// Known returns what is remembered of an event; zero for nothing.
 func (t *Tracker) Known(id EventID) Known { return t.memory.get(id) }
 
 // Remember adds to what is known of an event.
@@ -236,7 +236,7 @@ func (t *Tracker) offer(s Snapshot) {
 	t.offered = append(t.offered, s)
 }
 
-// settle takes the newest snapshots that received and marked have reached, and forgets those that neither will need.
+// settle takes the newest snapshots that received and marked have reached, and drops those that neither will need.
 func (t *Tracker) settle() {
 	for _, s := range t.offered {
 		if t.received.AtLeast(s.Stamp()) && s.Stamp().AtLeast(t.full.Stamp()) {

@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// Compact returns a statement on one line and without its comments, which are for people who read the file: every
-// statement travels to the server each time it is not prepared, and stands in its log and in pg_stat_statements. Quoted
-// text of all kinds stays as it is.
+// Compact returns a statement on one line and without comments, which are for readers of the file: an unprepared
+// statement is sent to the server each time, and appears in its log and in pg_stat_statements. Quoted text is unchanged.
 func Compact(sql string) string {
 	var b strings.Builder
 	b.Grow(len(sql))

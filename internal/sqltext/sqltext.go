@@ -1,4 +1,4 @@
-// Package sqltext loads SQL statements that stand in files of their own beside the code that runs them.
+// Package sqltext loads SQL statements from files beside the code that runs them.
 //
 // A file holds one statement (a migration: several) and is valid SQL as it stands: it spells the schema
 // /*schema*/pgcoherence, and loading puts the configured schema there, quoted.
@@ -21,8 +21,8 @@ const MaxSchema = 48
 
 var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
 
-// CheckSchema says whether a schema name is one this project works with: a lower-case identifier that needs no quotes.
-// Names are quoted all the same wherever they enter SQL.
+// CheckSchema returns an error unless a schema name is a lower-case identifier that needs no quotes.
+// Names are still quoted wherever they enter SQL.
 func CheckSchema(name string) error {
 	if !schemaName.MatchString(name) || len(name) > MaxSchema || strings.HasPrefix(name, "pg_") {
 		return fmt.Errorf("schema name %q: want at most %d of a-z, 0-9 and _, not beginning with a digit or pg_", name, MaxSchema)
@@ -30,7 +30,7 @@ func CheckSchema(name string) error {
 	return nil
 }
 
-// Quote makes an SQL identifier of a name.
+// Quote returns a name as an SQL identifier.
 func Quote(name string) string { return pgx.Identifier{name}.Sanitize() }
 
 // AdvisoryLock takes the lock under which a schema changes, until the end of the transaction. $1 is its LockName.

@@ -21,12 +21,12 @@ type Codec struct {
 	secret []byte
 }
 
-// NewCodec makes the codec of an epoch: its short form and its secret, which never appears in a payload or a log.
+// NewCodec returns the codec of an epoch, given by its short form and its secret, which never appears in a payload or a log.
 func NewCodec(epoch string, secret []byte) *Codec {
 	return &Codec{epoch: epoch, secret: bytes.Clone(secret)}
 }
 
-// Epoch is the short form of the epoch.
+// Epoch returns the short form of the epoch.
 func (c *Codec) Epoch() string { return c.epoch }
 
 // Decode reads a payload. The errors are ErrMalformed, ErrVersion, ErrEpoch and ErrMAC; the authentication code is
@@ -107,7 +107,7 @@ func appendString(b []byte, s string) []byte {
 	return append(b, bytes.TrimRight(buf.Bytes(), "\n")...)
 }
 
-// plain says whether s is its own JSON form between quotes, as nearly all keys are.
+// plain reports whether s needs no escapes in JSON, as nearly all keys do.
 func plain(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {

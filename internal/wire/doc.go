@@ -1,4 +1,4 @@
-// Package wire is the codec of what pods tell each other through NOTIFY.
+// Package wire encodes and decodes the messages that pods send each other through NOTIFY.
 //
 // A payload is one line of text that a person can read in psql:
 //

@@ -7,21 +7,21 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
 
-// Version is the version this code writes. A payload of another version is read by nobody: see ErrVersion.
+// Version is the version that this code writes. No pod reads a payload of another version, see ErrVersion.
 const Version = 1
 
 // MaxPayload is the longest payload in bytes. Postgres refuses 8,000 and more (measured, 22023).
 const MaxPayload = 7900
 
 var (
-	// ErrMalformed: not a payload of ours at all. Count it and go on.
+	// ErrMalformed is returned for a payload that this library did not write. Count and ignore it.
 	ErrMalformed = errors.New("wire: malformed payload")
-	// ErrVersion: a payload of a version this code does not know, as during a rolling upgrade. It may carry events, so
+	// ErrVersion is returned for a payload of an unknown version, as during a rolling upgrade. It may contain events, so
 	// the receiver reads the difference from the log.
 	ErrVersion = errors.New("wire: unknown payload version")
-	// ErrEpoch: a payload of another epoch. Its authenticity cannot be checked; the receiver reads the difference.
+	// ErrEpoch is returned for a payload of another epoch. It cannot be authenticated; the receiver reads the difference.
 	ErrEpoch = errors.New("wire: payload of another epoch")
-	// ErrMAC: the epoch is ours but the authentication code is not. Count it and ignore it: it is forged.
+	// ErrMAC is returned for a payload of this epoch with a wrong authentication code. It is forged: count and ignore it.
 	ErrMAC = errors.New("wire: payload with a bad authentication code")
 )
 
@@ -29,8 +29,8 @@ var (
 type Message struct {
 	Groups []Group `json:"e,omitempty"`
 	Mark   *Mark   `json:"m,omitempty"`
-	Ask    bool    `json:"ask,omitempty"` // pods beat at once after this: somebody waits for their positions
-	Probe  uint64  `json:"p,omitempty"`   // nothing but a number that its sender wants to hear
+	Ask    bool    `json:"ask,omitempty"` // pods beat at once after this: another pod waits for their positions
+	Probe  uint64  `json:"p,omitempty"`   // a number by which its sender checks that notifications arrive
 }
 
 // Group is a set of events of one topic, equal keys folded.
@@ -73,5 +73,5 @@ type Event struct {
 	At    int64 // Unix microseconds on the database's clock, 0 if not known
 }
 
-// Nothing says that the event invalidates nothing.
+// Nothing reports whether the event invalidates nothing.
 func (e Event) Nothing() bool { return !e.All && len(e.Keys) == 0 }

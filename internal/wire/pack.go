@@ -15,8 +15,8 @@ const (
 
 // Pack writes events, and after them the mark if there is one, into as few payloads as needed; nil events and a nil
 // mark with ask false give none. They belong into one NOTIFY transaction, in this order. Equal keys of a topic are
-// folded, and more than maxKeys keys of one topic become the whole topic. An event that spans payloads is named only in
-// the last of them, so who has heard its name has heard all of it.
+// merged, and more than maxKeys keys of one topic become the whole topic. An event that spans payloads is named only in
+// the last of them, so a pod that has received its name has received all of it.
 func (c *Codec) Pack(events []Event, mark *Mark, ask bool, maxKeys int) []string {
 	p := packer{codec: c}
 	order, topics := byTopic(events)
@@ -27,7 +27,7 @@ func (c *Codec) Pack(events []Event, mark *Mark, ask bool, maxKeys int) []string
 	return p.payloads
 }
 
-// Probe is a payload that says nothing but a number: if its sender hears it, notifications arrive.
+// Probe returns a payload with nothing but a number: if its sender receives it, notifications arrive.
 func (c *Codec) Probe(number uint64) string {
 	return c.seal(append(strconv.AppendUint([]byte(`{"p":`), number, 10), '}'))
 }
@@ -114,7 +114,7 @@ func (p *packer) name(topic string, e Event) {
 	p.ids = appendItem(p.ids, id)
 }
 
-// whole says whether a topic's events are better said as "all of it": one of them is, there are too many keys, or a
+// whole reports whether a topic's events should become the whole topic: one of them is, there are too many keys, or a
 // key is too long for any payload (only a writer that goes round this library can have written that one).
 func whole(events []Event, maxKeys int) bool {
 	n := 0
@@ -156,7 +156,7 @@ func (p *packer) oldest(at int64) {
 	}
 }
 
-// fits says whether n more bytes fit into the payload with the group being written.
+// fits reports whether n more bytes fit into the payload with the group being written.
 func (p *packer) fits(n int) bool {
 	const group = len(`,"k":[],"all":true,"x":[],"u":true,"w":[],18446744073709551615,"at":-9223372036854775808},`)
 	return overhead+tail+len(p.body)+len(p.head)+len(p.keys)+len(p.ids)+len(p.xids)+group+n <= MaxPayload

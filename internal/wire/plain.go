@@ -119,7 +119,7 @@ func (r *plainReader) text() string {
 	}
 	text := r.rest[:end]
 	r.rest = r.rest[end+1:]
-	return strings.Clone(text) // whoever keeps a key must not keep the payload
+	return strings.Clone(text) // a kept key must not keep the payload in memory
 }
 
 // number reads a number without sign.
