@@ -100,6 +100,16 @@ need faketime faketime "the fault rows that step the server's clock will be skip
 need promtool prometheus "the tests of the alerts and the dashboard will be skipped"
 need chromium chromium "the test of the live page in a browser will be skipped"
 
+# Clients of the lock package in other languages.
+need psql postgresql-client "the test with psql will be skipped"
+psycopg() { python3 -c 'import psycopg2' 2>/dev/null || /usr/bin/python3 -c 'import psycopg2' 2>/dev/null; }
+psycopg || install python3-psycopg2 || true
+psycopg || lack "psycopg2 (package python3-psycopg2); the tests with Python clients will be skipped"
+need javac default-jdk-headless "the test with Java clients will be skipped"
+jdbc=${PGCOHERENCE_JDBC:-/usr/share/java/postgresql.jar}
+[ -e "$jdbc" ] || install libpostgresql-jdbc-java || true
+[ -e "$jdbc" ] || lack "$jdbc (package libpostgresql-jdbc-java); the test with Java clients will be skipped"
+
 # --- Postgres ----------------------------------------------------------------
 way=${PGCOHERENCE_POSTGRES:-}
 if [ -n "${PGCOHERENCE_DATABASE_URL:-}" ] && [ "${way:-dsn}" = dsn ]; then

@@ -2,9 +2,11 @@ package lock_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -134,12 +137,59 @@ func TestPsql(t *testing.T) {
 	require.NoError(t, lease.Release(ctx))
 }
 
-// What the documentation shows for Java compiles.
-func TestJavaCompiles(t *testing.T) {
+// jdbc finds the JDBC driver of Postgres: where PGCOHERENCE_JDBC says, or where Debian's libpostgresql-jdbc-java puts it.
+func jdbc(t *testing.T) string {
+	t.Helper()
+	jar := cmp.Or(os.Getenv("PGCOHERENCE_JDBC"), "/usr/share/java/postgresql.jar")
+	if _, err := os.Stat(jar); err != nil {
+		pgtest.Missing(t, "no JDBC driver: %v", err)
+	}
+	return jar
+}
+
+// What the documentation shows for Java compiles, and contends with Go in one queue.
+func TestJavaAndGoInOneQueue(t *testing.T) {
 	t.Parallel()
-	javac := program(t, "-version", "javac")
-	out, err := exec.CommandContext(within(t), javac, "-Xlint:all", "-Werror", "-d", t.TempDir(), "clients/Lease.java").CombinedOutput()
+	javac, java, jar := program(t, "-version", "javac"), program(t, "-version", "java"), jdbc(t)
+	ctx := within(t)
+	classes := t.TempDir()
+	out, err := exec.CommandContext(ctx, javac, "-Xlint:all", "-Werror", "-d", classes, "clients/Lease.java", "testdata/java/Contend.java").CombinedOutput()
 	require.NoError(t, err, "%s", out)
+
+	db, pool := setup(t)
+	address, err := pgx.ParseConfig(db.DSN)
+	require.NoError(t, err)
+	url := fmt.Sprintf("jdbc:postgresql://%s/%s?sslmode=disable", net.JoinHostPort(address.Host, strconv.Itoa(int(address.Port))), address.Database)
+	startJava := func(owner string) *client {
+		return startClient(t, exec.CommandContext(ctx, java, "-cp", classes+string(os.PathListSeparator)+jar, "Contend", url, address.User, address.Password, owner))
+	}
+	l, _ := start(t, startBus(t, pool), pool, config("go"))
+	first, err := l.Acquire(ctx, "k")
+	require.NoError(t, err)
+	one := startJava("one")
+	eventually(t, func() bool {
+		info, err := l.Inspect(ctx, "k")
+		return err == nil && info.Waiters == 1
+	}, "it waits")
+	third := queue(t, ctx, l, "k", 2)
+	require.NoError(t, first.Release(ctx))
+	token := one.token(t)
+	require.Greater(t, token, first.Token())
+	require.Equal(t, "true", one.ask(t, "renew"))
+	require.Equal(t, "guarded", one.ask(t, "guard"))
+	require.Equal(t, "true", one.ask(t, "release"))
+	next := taken(t, third)
+	require.Greater(t, next.Token(), token)
+	require.NoError(t, next.Release(ctx))
+
+	victim := startJava("victim")
+	_ = victim.token(t)
+	thief, err := l.Steal(ctx, "k")
+	require.NoError(t, err)
+	require.Equal(t, "false", victim.ask(t, "renew"))
+	require.Equal(t, "55000", victim.ask(t, "guard"))
+	require.Equal(t, "false", victim.ask(t, "release"))
+	require.NoError(t, thief.Release(ctx))
 }
 
 // pythonClient holds a lease from its acquire until it is told to go on, line by line on its input.
@@ -171,24 +221,28 @@ for line in sys.stdin:
         break
 `
 
-// python is a running client; its lines of output come through a channel.
-type python struct {
+// client is a running client in another language; its lines of output come through a channel.
+type client struct {
 	in  io.WriteCloser
 	out chan string
 }
 
-func startPython(t *testing.T, interpreter, dsn, owner string) *python {
+func startPython(t *testing.T, interpreter, dsn, owner string) *client {
 	t.Helper()
 	dir, err := filepath.Abs("clients")
 	require.NoError(t, err)
-	cmd := exec.CommandContext(within(t), interpreter, "-B", "-c", fmt.Sprintf(pythonClient, dir, dsn, owner))
+	return startClient(t, exec.CommandContext(within(t), interpreter, "-B", "-c", fmt.Sprintf(pythonClient, dir, dsn, owner)))
+}
+
+func startClient(t *testing.T, cmd *exec.Cmd) *client {
+	t.Helper()
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	p := &python{in: in, out: make(chan string, 10)}
+	p := &client{in: in, out: make(chan string, 10)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -205,14 +259,14 @@ func startPython(t *testing.T, interpreter, dsn, owner string) *python {
 	return p
 }
 
-func (p *python) ask(t *testing.T, command string) string {
+func (p *client) ask(t *testing.T, command string) string {
 	t.Helper()
 	_, err := io.WriteString(p.in, command+"\n")
 	require.NoError(t, err)
 	return <-p.out
 }
 
-func (p *python) token(t *testing.T) int64 {
+func (p *client) token(t *testing.T) int64 {
 	t.Helper()
 	token, err := strconv.ParseInt(<-p.out, 10, 64)
 	require.NoError(t, err)
@@ -251,7 +305,7 @@ func TestPythonAndGoInOneQueue(t *testing.T) {
 	require.NoError(t, o.err)
 	require.Greater(t, o.lease.Token(), last)
 	require.NoError(t, o.lease.Release(ctx))
-	for _, p := range []*python{three, four} {
+	for _, p := range []*client{three, four} {
 		token := p.token(t)
 		require.Greater(t, token, o.lease.Token())
 		require.Equal(t, "True", p.ask(t, "release"))
