@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
-	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
 // TryAcquire acquires a lease if it is free and has no waiters. Otherwise it writes nothing and returns a
@@ -144,8 +143,9 @@ type reply struct {
 	granted       *int64
 	row           row
 	sent, arrived time.Time
-	before        int64 // the largest token seen when it was sent
-	queue         bool  // it is not to be had at once, and whoever asks would wait for it
+	before        int64    // the largest token seen when it was sent
+	queue         bool     // it is not to be had at once, and whoever asks would wait for it
+	session       *session // that the grant is bound to; nil: none
 }
 
 // row is a lease as the database tells it.
@@ -221,6 +221,8 @@ func (a *attempt) ask(ctx context.Context) (*reply, error) {
 	case a.unknown, a.share != nil:
 	case a.queued:
 		common = a.c.sql.claim
+	case a.tries == 1 && a.c.sessions != nil:
+		common = a.c.sql.acquireBound
 	case a.tries == 1:
 		common = a.c.sql.acquireFree
 	}
@@ -254,9 +256,14 @@ func (a *attempt) bound() time.Duration { return min(max(a.options.TTL, MinTTL),
 // send sends what ask decided on.
 func (a *attempt) send(ctx context.Context, conn *pgxpool.Conn, common string, r *reply) error {
 	if r.place != nil && common != "" {
+		args := []any{
+			a.key, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta, r.place.server, r.place.database, r.place.relation,
+		}
+		if a.c.sessions != nil || common == a.c.sql.claim {
+			args = a.bind(r, args)
+		}
 		r.sent = a.sending()
-		err := conn.QueryRow(ctx, common, a.key, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta,
-			r.place.server, r.place.database, r.place.relation).Scan(&r.granted)
+		err := conn.QueryRow(ctx, common, args...).Scan(&r.granted)
 		r.arrived = time.Now()
 		if r.granted != nil || err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return err
@@ -272,8 +279,9 @@ func (a *attempt) send(ctx context.Context, conn *pgxpool.Conn, common string, r
 	}
 	var database *string
 	var serverMicros, relation *int64
+	args := a.bind(r, []any{a.key, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta, waiterAlive.Milliseconds()})
 	r.sent = a.sending()
-	err := conn.QueryRow(ctx, a.c.sql.acquire, a.key, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta, waiterAlive.Milliseconds()).
+	err := conn.QueryRow(ctx, a.c.sql.acquire, args...).
 		Scan(&database, &serverMicros, &relation, &r.granted,
 			&r.row.token, &r.row.owner, &r.row.held, &r.row.turn, &r.row.sinceMS, &r.row.remaining, &r.row.meta, &r.row.limit)
 	r.arrived = time.Now()
@@ -286,9 +294,12 @@ func (a *attempt) sendShare(ctx context.Context, conn *pgxpool.Conn, r *reply) e
 	var database, heir *string
 	var serverMicros, relation *int64
 	hinted, err := a.c.withHint(func(channel, prefix *string) error {
+		args := a.bind(r, []any{
+			a.key, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta, waiterAlive.Milliseconds(),
+			a.c.cfg.ClaimTTL.Milliseconds(), a.share.limit, channel, prefix,
+		})
 		r.sent = a.sending()
-		return conn.QueryRow(ctx, a.c.sql.share, a.key, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta, waiterAlive.Milliseconds(),
-			a.c.cfg.ClaimTTL.Milliseconds(), a.share.limit, channel, prefix).
+		return conn.QueryRow(ctx, a.c.sql.share, args...).
 			Scan(&database, &serverMicros, &relation, &r.granted,
 				&r.row.token, &r.row.owner, &r.row.held, &r.row.turn, &r.row.sinceMS, &r.row.remaining, &r.row.meta, &r.row.limit, &heir)
 	})
@@ -298,6 +309,13 @@ func (a *attempt) sendShare(ctx context.Context, conn *pgxpool.Conn, r *reply) e
 		a.c.handed(ctx, *heir, hinted)
 	}
 	return err
+}
+
+// bind adds the session that a grant ends with to a statement's parameters.
+func (a *attempt) bind(r *reply, args []any) []any {
+	one, id, grace := a.c.sessions.binding()
+	r.session = one
+	return append(args, id, grace)
 }
 
 // foundAt notes where the incarnation was found to hold, if it was.
@@ -326,8 +344,8 @@ func (a *attempt) granted(ctx context.Context, r *reply) (*Lease, error) {
 		a.c.leaveNow(ctx, a.id, a.key)
 		return nil, err
 	}
-	lease := newLease(a, token, r.place.database, r.sent)
-	if elapsed.Between(r.sent, r.arrived) >= trust(a.options.TTL) { // the answer took so long that the lease is over
+	lease := newLease(a, token, r.place.database, r.sent, r.session)
+	if lease.ValidFor() == 0 { // the answer took so long that the lease is over
 		lease.discard(ReasonExpired)
 		a.unsure = true
 		return nil, nil
@@ -337,6 +355,7 @@ func (a *attempt) granted(ctx context.Context, r *reply) (*Lease, error) {
 		a.c.leaves.add(a.id, a.key)
 		return nil, ErrClosed
 	}
+	lease.checkDeadline() // the session may have ended before the lease was added
 	a.c.sawToken(token)
 	a.share.compare(ctx, a.c.log, r.row.limit)
 	return lease, nil

@@ -15,6 +15,8 @@ func simpleMetrics() []simpleMetric {
 	counter, gauge := prometheus.CounterValue, prometheus.GaugeValue
 	return []simpleMetric{
 		{"held", "Leases this process holds.", gauge, func(s Stats) float64 { return float64(s.Held) }},
+		{"held_shared", "Shared leases among them.", gauge, func(s Stats) float64 { return float64(s.HeldShared) }},
+		{"held_places", "Places of semaphores among them.", gauge, func(s Stats) float64 { return float64(s.HeldPlaces) }},
 		{"waiting", "Acquire calls of this process that wait.", gauge, func(s Stats) float64 { return float64(s.Waiting) }},
 		{"incarnation", "Incarnation of the newest token granted here.", gauge, func(s Stats) float64 { return float64(s.Incarnation) }},
 		{"tries_total", "Statements sent to take a lease.", counter, func(s Stats) float64 { return float64(s.Tries) }},
@@ -22,6 +24,8 @@ func simpleMetrics() []simpleMetric {
 		{"handed_total", "Leases handed to the next waiter.", counter, func(s Stats) float64 { return float64(s.Handed) }},
 		{"unpublished_total", "Events that could not be published.", counter, func(s Stats) float64 { return float64(s.Unpublished) }},
 		{"stolen_total", "Leases this process took away from their owners.", counter, func(s Stats) float64 { return float64(s.Stolen) }},
+		{"taken_over_total", "Leases taken from processes whose sessions had ended.", counter, func(s Stats) float64 { return float64(s.TakenOver) }},
+		{"sessions_lost_total", "Sessions of this process that leases end with and that broke.", counter, func(s Stats) float64 { return float64(s.SessionsLost) }},
 		{"guards_refused_total", "Guards that were refused.", counter, func(s Stats) float64 { return float64(s.GuardsRefused) }},
 		{"heartbeats_total", "Statements that renewed leases.", counter, func(s Stats) float64 { return float64(s.Heartbeats) }},
 		{

@@ -94,8 +94,8 @@ type Config struct {
 
 	// TakeoverAfter, if not 0, is how long after the death of a process waiters take over its leases, instead of
 	// waiting for the TTL. 1 s to 1.5 s is a good value. Run keeps an extra connection for it, the session, and
-	// proves five times in that time that it is alive. Leases are bound to the session a tenth of a second after they
-	// were granted. The server sees the session end at once if the process dies or is killed. A waiter notices that
+	// proves five times in that time that it is alive. Leases are bound to the session from the moment they are
+	// granted. The server sees the session end at once if the process dies or is killed. A waiter notices that
 	// within a quarter of a second and takes over TakeoverAfter later, with a larger token, and only after the
 	// transactions that the dead process had guarded have ended.
 	//

@@ -43,17 +43,17 @@ type core struct {
 	leaves    leaves
 	entry     chan struct{} // holds those who ask for a lease or enter a queue: some connections are left for all else
 	outage    outage
-	savepoint atomic.Bool   // it was logged that a guard was taken inside one
-	sessions  *sessions     // nil if leases do not end with sessions
-	poke      chan struct{} // the loop of Run has something to do
-	closed    chan struct{} // closed when Run is about to end
+	savepoint atomic.Bool     // it was logged that a guard was taken inside one
+	sessions  *sessions       // nil if leases do not end with sessions
+	weak      hook.LockGuards // off; the zero value but in tests of faults
+	poke      chan struct{}   // the loop of Run has something to do
+	closed    chan struct{}   // closed when Run is about to end
 
 	mu       sync.Mutex
 	running  bool
 	started  bool
 	warned   bool // of a grant that nothing renews
 	closing  bool
-	binding  bool                // the loop of Run is about to be woken for young leases
 	leases   map[*Lease]struct{} // what Run renews
 	waiters  map[string]*waiter  // by id
 	awaited  map[string]int      // how many of them wait for a key
@@ -79,19 +79,7 @@ func (c *core) add(leases ...*Lease) bool {
 			c.wakeLoop()
 		}
 	}
-	if c.sessions != nil && !c.binding {
-		c.binding = true
-		time.AfterFunc(bindAfter, c.bindYoung)
-	}
 	return true
-}
-
-// bindYoung has the loop of Run bind leases that were granted bindAfter ago.
-func (c *core) bindYoung() {
-	c.mu.Lock()
-	c.binding = false
-	c.mu.Unlock()
-	c.wakeLoop()
 }
 
 func (c *core) remove(l *Lease) {

@@ -42,7 +42,7 @@ func (l *Locker) Hasty(ttl time.Duration) *Locker {
 
 // Grant is a lease as if the database had granted it now.
 func (l *Locker) Grant(key string, token int64) *Lease {
-	lease := newLease(l.attempt(context.Background(), key), token, "database", time.Now())
+	lease := newLease(l.attempt(context.Background(), key), token, "database", time.Now(), nil)
 	l.c.add(lease)
 	return lease
 }
@@ -57,7 +57,7 @@ func (l *Locker) Due() (n int, at time.Time) {
 func (l *Locker) Forget(lease *Lease) *Lease {
 	a := l.attempt(context.Background(), lease.key)
 	a.id = lease.id
-	return newLease(a, lease.token, lease.database, time.Now())
+	return newLease(a, lease.token, lease.database, time.Now(), nil)
 }
 
 // Renewed is what a heartbeat that was sent at a time does on success.
@@ -86,4 +86,10 @@ func (l *Lease) BackdateWall(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sent = l.sent.Round(0).Add(-d)
+}
+
+// HasSession reports whether there is a session for leases to end with.
+func (l *Locker) HasSession() bool {
+	one, _, _ := l.c.sessions.binding()
+	return one != nil
 }

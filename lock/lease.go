@@ -39,7 +39,7 @@ type Lease struct {
 	releasing chan struct{} // holds the one call of Release that sends
 }
 
-func newLease(a *attempt, token int64, database string, sent time.Time) *Lease {
+func newLease(a *attempt, token int64, database string, sent time.Time, one *session) *Lease {
 	l := &Lease{
 		locker: a.Locker, key: a.key, id: a.id, share: a.share, token: token, database: database,
 		granted: sent, sent: sent, waited: a.queued && !a.unknown, releasing: make(chan struct{}, 1),
@@ -47,6 +47,9 @@ func newLease(a *attempt, token int64, database string, sent time.Time) *Lease {
 	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(a.values))
 	l.mu.Lock() // the timer may fire at once
 	defer l.mu.Unlock()
+	if one != nil {
+		l.sessions = append(l.sessions, one)
+	}
 	l.timer = time.AfterFunc(trust(a.options.TTL)-time.Since(sent), l.checkDeadline)
 	return l
 }
@@ -82,6 +85,13 @@ func (l *Lease) ValidFor() time.Duration {
 func (l *Lease) left(now time.Time) (time.Duration, Reason) {
 	left := trust(l.locker.options.TTL) - elapsed.Between(l.sent, now)
 	reason := ReasonExpired
+	weak := l.locker.c.weak
+	if weak.OutliveTTL {
+		left = endless
+	}
+	if weak.OutliveSession {
+		return left, reason
+	}
 	for _, one := range l.sessions {
 		if s := one.left(now); s < left {
 			left, reason = s, ReasonDisconnected
@@ -112,7 +122,7 @@ func (l *Lease) checkDeadline() {
 	left, reason := l.left(now)
 	over := left <= 0 && l.lost == nil && !l.released
 	if !over && l.lost == nil && !l.released { // it was renewed meanwhile; the session has a timer of its own
-		l.timer.Reset(trust(l.locker.options.TTL) - elapsed.Between(l.sent, now))
+		l.timer.Reset(max(left, trust(l.locker.options.TTL)-elapsed.Between(l.sent, now)))
 	}
 	l.mu.Unlock()
 	if over {
@@ -143,16 +153,14 @@ func (l *Lease) renewed(sent time.Time, one *session) {
 	}
 }
 
-// renewal is when the newest renewal was sent, and when the lease has to be renewed because it does not end, or may not
-// end, with the session that there is. A lease that was just granted can wait.
+// renewal is when the newest renewal was sent, and when the lease has to be renewed: at once if it does not end, or may not
+// end, with the session that there is.
 func (l *Lease) renewal(one *session) (sent, rebind time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case one == nil && len(l.sessions) == 0, one != nil && !l.unsure && slices.Equal(l.sessions, []*session{one}):
 		return l.sent, l.sent.Add(l.locker.options.TTL)
-	case len(l.sessions) == 0 && !l.unsure:
-		return l.sent, l.granted.Add(bindAfter)
 	}
 	return l.sent, l.sent
 }

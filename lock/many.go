@@ -76,6 +76,7 @@ type replyMany struct {
 	held     *HeldError
 	database *string
 	sent     time.Time
+	session  *session // that the grants are bound to; nil: none
 }
 
 // askMany asks once. All nil: what was missing was made, ask again.
@@ -122,8 +123,9 @@ func (a *attempt) askMany(ctx context.Context, keys []string) ([]*Lease, *HeldEr
 
 // sendMany sends the statement, and makes the rows that it found missing unless somebody has one of the others.
 func (a *attempt) sendMany(ctx context.Context, conn *pgxpool.Conn, keys []string, r *replyMany) error {
-	r.sent = a.sending()
-	rows, err := conn.Query(ctx, a.c.sql.acquireMany, keys, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta, waiterAlive.Milliseconds())
+	session, id, grace := a.c.sessions.binding()
+	r.session, r.sent = session, a.sending()
+	rows, err := conn.Query(ctx, a.c.sql.acquireMany, keys, a.id, a.c.cfg.Owner, a.options.TTL.Milliseconds(), a.meta, waiterAlive.Milliseconds(), id, grace)
 	if err != nil {
 		return err
 	}
@@ -157,7 +159,7 @@ func (a *attempt) grantedMany(keys []string, r *replyMany) ([]*Lease, *HeldError
 	for i, key := range keys {
 		own := *a
 		own.key = key
-		leases[i] = newLease(&own, r.tokens[key], *r.database, r.sent)
+		leases[i] = newLease(&own, r.tokens[key], *r.database, r.sent, r.session)
 	}
 	if !a.c.add(leases...) {
 		for _, lease := range leases {
@@ -165,6 +167,9 @@ func (a *attempt) grantedMany(keys []string, r *replyMany) ([]*Lease, *HeldError
 		}
 		a.c.leaves.add(a.id, keys...)
 		return nil, nil, ErrClosed
+	}
+	for _, lease := range leases {
+		lease.checkDeadline() // the session may have ended before the lease was added
 	}
 	a.c.sawToken(slices.Max(slices.Collect(maps.Values(r.tokens))))
 	return leases, nil, nil

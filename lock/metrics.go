@@ -11,7 +11,7 @@ import (
 
 // metrics are the counts of a Locker, and the collectors made of them. Nothing is registered anywhere.
 type metrics struct {
-	tries, claims, handed, unpublished, raised, stolen, refused, beats, beatsFailed, beatTook atomic.Int64
+	tries, claims, handed, unpublished, raised, stolen, refused, beats, beatsFailed, beatTook, takenOver, sessionsLost atomic.Int64
 
 	labels         prometheus.Labels
 	wait, hold     prometheus.Histogram

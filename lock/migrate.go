@@ -72,6 +72,7 @@ GRANT SELECT, UPDATE ON /*schema*/pgcoherence.incarnation TO %[1]s;
 GRANT USAGE, SELECT, UPDATE ON SEQUENCE /*schema*/pgcoherence.lease_token TO %[1]s;
 GRANT SELECT ON /*schema*/pgcoherence.migration TO %[1]s;
 GRANT EXECUTE ON FUNCTION /*schema*/pgcoherence.raise_incarnation, /*schema*/pgcoherence.lease_minutes,
+    /*schema*/pgcoherence.incarnation_here,
     /*schema*/pgcoherence.queue_head, /*schema*/pgcoherence.first_waiter, /*schema*/pgcoherence.newest_head,
     /*schema*/pgcoherence.next_waiter, /*schema*/pgcoherence.is_queued, /*schema*/pgcoherence.may_take,
     /*schema*/pgcoherence.leave_queue, /*schema*/pgcoherence.leave_queues, /*schema*/pgcoherence.tell_heir,

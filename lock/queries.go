@@ -15,7 +15,7 @@ type queries struct {
 	raise, release, releaseFree, releaseMany, renew, steal, touch, unqueue string
 
 	// Of shares, and of sessions.
-	share, guardShare, releaseShare, renewShares, heldShares, purgeShares, holders, resize, reap string
+	share, guardShare, releaseShare, renewShares, heldShares, purgeShares, holders, resize, reap, acquireBound string
 }
 
 func loadQueries(schema string) *queries {
@@ -28,6 +28,6 @@ func loadQueries(schema string) *queries {
 		releaseMany: load("release_many"), renew: load("renew"), steal: load("steal"), touch: load("touch"), unqueue: load("unqueue"),
 
 		share: load("share"), guardShare: load("guard_share"), releaseShare: load("release_share"), renewShares: load("renew_shares"),
-		heldShares: load("held_shares"), purgeShares: load("purge_shares"), holders: load("holders"), resize: load("resize"), reap: load("reap"),
+		heldShares: load("held_shares"), purgeShares: load("purge_shares"), holders: load("holders"), resize: load("resize"), reap: load("reap"), acquireBound: load("acquire_bound"),
 	}
 }

@@ -26,10 +26,8 @@ type session struct {
 	timer  *time.Timer               // ends the leases when it has not been proven in time
 }
 
-const (
-	sessionProofs = 5                      // in the time that a proof lasts
-	bindAfter     = 100 * time.Millisecond // leases that are younger are not bound to a session: most are given up before
-)
+// sessionProofs is how often a session is proven in the time that a proof lasts.
+const sessionProofs = 5
 
 // sessionSettings have the server find out soon that a machine is gone.
 var sessionSettings = []ownconn.Setting{
@@ -103,6 +101,7 @@ func (s *sessions) run(ctx context.Context, conn *ownconn.Conn, one *session) {
 				one.timer.Stop()
 				return
 			}
+			s.c.metrics.sessionsLost.Add(1)
 			s.note(ctx, err)
 		}
 		var err error

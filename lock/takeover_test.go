@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -35,7 +36,7 @@ func bound(t testing.TB, pool *pgxpool.Pool, key string) {
 		var yes bool
 		err := pool.QueryRow(context.Background(), `SELECT CASE WHEN l.group_token = l.token
 				THEN (SELECT bool_and(s.session > 0) FROM pgcoherence.lease_share AS s WHERE s.key = l.key AND s.token > l.token)
-				ELSE l.session_token = l.token AND l.session > 0 END FROM pgcoherence.lease AS l WHERE key = $1`, key).Scan(&yes)
+				ELSE l.session_grant = l.grant_id AND l.session > 0 END FROM pgcoherence.lease AS l WHERE key = $1`, key).Scan(&yes)
 		return err == nil && yes
 	}, "is bound")
 }
@@ -59,14 +60,61 @@ func TestHoldUntilKilled(t *testing.T) {
 	pool, err := pgxpool.New(t.Context(), dsn)
 	require.NoError(t, err)
 	l, _ := start(t, nil, pool, long("killed", time.Second))
+	how, now, _ := strings.Cut(how, " ")
+	if now != "" { // it has a session before it asks
+		eventually(t, func() bool {
+			var n int
+			err := pool.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgcoherence lock session killed' AND datname = current_database()").Scan(&n)
+			return err == nil && n == 1 && l.HasSession()
+		}, "has a session")
+	}
 	switch how {
 	case "alone":
 		_, err = l.Acquire(t.Context(), "k")
 	case "shared":
 		_, err = l.AcquireShared(t.Context(), "k")
+	case "semaphore":
+		_, err = semaphore(t, l, 1).Acquire(t.Context())
+	case "many":
+		_, err = l.TryAcquireMany(t.Context(), "k", strconv.Itoa(os.Getpid()))
 	}
 	require.NoError(t, err)
+	if now != "" {
+		os.Exit(3) // in the very moment in which it was granted
+	}
 	select {}
+}
+
+// A process that dies in the moment in which it is granted a lease is taken over as any other.
+func TestTakeoverOfAProcessThatDiesAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"alone", "shared", "semaphore", "many"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			ctx := within(t)
+			db, pool := setup(t)
+			l, _ := start(t, bus.NewLocal(), pool, config("b"))
+			for _, before := range []bool{false, true} { // by one statement, and by another
+				if before {
+					lease, err := l.TryAcquire(ctx, "k")
+					require.NoError(t, err)
+					require.NoError(t, lease.Release(ctx))
+				}
+				cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestHoldUntilKilled$")
+				cmd.Env = append(os.Environ(), holdEnv+"="+db.DSN+" "+how+" now")
+				var exit *exec.ExitError
+				require.ErrorAs(t, cmd.Run(), &exit)
+				require.Equal(t, 3, exit.ExitCode())
+				info, err := l.Inspect(ctx, "k")
+				require.NoError(t, err)
+				require.True(t, info.Held)
+				lease, err := l.Acquire(ctx, "k") // its TTL is an hour
+				require.NoError(t, err)
+				require.Greater(t, lease.Token(), info.Token)
+				require.NoError(t, lease.Release(ctx))
+			}
+		})
+	}
 }
 
 // The leases of a process that is killed are taken over although their TTL is an hour, with larger tokens.
@@ -282,4 +330,33 @@ func newSwitch(t testing.TB, cfg *pgxpool.Config) (cut func()) {
 			_ = conn.Close()
 		}
 	}
+}
+
+// What is shared, and what sessions bring about, is counted.
+func TestSharesAndSessionsAreCounted(t *testing.T) {
+	t.Parallel()
+	ctx := within(t)
+	_, pool := setup(t)
+	l, stop := start(t, nil, pool, long("a", 500*time.Millisecond))
+	other, _ := start(t, nil, pool, config("b"))
+	_, err := l.TryAcquire(ctx, "alone")
+	require.NoError(t, err)
+	_, err = l.TryAcquireShared(ctx, "shared")
+	require.NoError(t, err)
+	_, err = semaphore(t, l, 2).TryAcquire(ctx)
+	require.NoError(t, err)
+	s := l.Stats()
+	require.Equal(t, []int{3, 1, 1}, []int{s.Held, s.HeldShared, s.HeldPlaces})
+
+	eventually(t, l.HasSession, "has a session")
+	require.Equal(t, 1, endSession(t, pool, "a"))
+	eventually(t, func() bool { return l.Stats().SessionsLost == 1 && l.HasSession() }, "has the next")
+	for _, key := range []string{"alone", "shared", "k"} {
+		bound(t, pool, key)
+	}
+	waiting := queue(t, ctx, other, "alone", 1)
+	require.NoError(t, stop())
+	require.NoError(t, taken(t, waiting).Release(ctx))
+	require.Equal(t, int64(1), other.Stats().TakenOver)
+	require.Equal(t, int64(1), l.Stats().SessionsLost, "the end of Run is none")
 }

@@ -115,25 +115,32 @@ func (c *core) reap(ctx context.Context, q querier, keys []string) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	channel, prefix, hints := c.hintTo()
-	rows, err := q.Query(ctx, c.sql.reap, keys, waiterAlive.Milliseconds(), c.cfg.ClaimTTL.Milliseconds(), channel, prefix)
-	if err != nil {
-		return err
-	}
 	var heirs []string
-	var heir *string
-	var lookIn *int64
-	_, err = pgx.ForEachRow(rows, []any{&heir, &lookIn}, func() error {
-		if heir != nil {
-			heirs = append(heirs, *heir)
+	hinted, err := c.withHint(func(channel, prefix *string) error {
+		heirs = heirs[:0]
+		rows, err := q.Query(ctx, c.sql.reap, keys, waiterAlive.Milliseconds(), c.cfg.ClaimTTL.Milliseconds(), channel, prefix)
+		if err != nil {
+			return err
 		}
-		if lookIn != nil {
-			c.touchBy(time.Now().Add(time.Duration(*lookIn+1) * time.Millisecond))
-		}
-		return nil
+		var heir *string
+		var lookIn *int64
+		_, err = pgx.ForEachRow(rows, []any{&heir, &lookIn}, func() error {
+			if heir != nil {
+				heirs = append(heirs, *heir)
+			}
+			if lookIn != nil {
+				c.touchBy(time.Now().Add(time.Duration(*lookIn+1) * time.Millisecond))
+			}
+			return nil
+		})
+		return err
 	})
-	for _, id := range heirs {
-		c.handed(ctx, id, hints)
+	if err != nil {
+		return err // nothing was handed over
 	}
-	return err
+	c.metrics.takenOver.Add(int64(len(heirs)))
+	for _, id := range heirs {
+		c.handed(ctx, id, hinted)
+	}
+	return nil
 }

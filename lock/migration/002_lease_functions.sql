@@ -62,9 +62,9 @@ ALTER TABLE /*schema*/pgcoherence.lease_waiter ADD COLUMN wants integer;
 
 -- Leases that end with a session: the advisory lock that the owner's process holds for as long as its session lives, negative
 -- for none; for how long after its end nobody else may have the lease; and when it was first seen to have ended. They say
--- something about the owner while session_token is the lease's token; of a group, the members' rows say it.
+-- something about the owner while session_grant is the lease's grant_id; of a group, the members' rows say it.
 ALTER TABLE /*schema*/pgcoherence.lease
-    ADD COLUMN session_token bigint,
+    ADD COLUMN session_grant uuid,
     ADD COLUMN session       bigint,
     ADD COLUMN grace         interval,
     ADD COLUMN gone_at       timestamptz;
@@ -107,6 +107,17 @@ END
 $$;
 
 SELECT /*schema*/pgcoherence.raise_incarnation(true, 'tokens grow with time');
+
+-- incarnation_here is where the incarnation holds, if that is this server, database and table; no row: raise it first. It is
+-- plain SQL and stable, so that the planner makes it a part of the statement that calls it.
+CREATE FUNCTION /*schema*/pgcoherence.incarnation_here() RETURNS TABLE (placed text, server timestamptz, relation oid)
+    LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT i.database, i.server, i.relation
+    FROM /*schema*/pgcoherence.incarnation AS i
+    WHERE i.one AND i.server = pg_postmaster_start_time() AND i.database = current_database()
+      AND i.relation = '/*schema*/pgcoherence.lease'::regclass
+$$;
 
 -- queue_head is the place of the first in a lease's queue, dead or alive, beside the one named; null for none.
 CREATE FUNCTION /*schema*/pgcoherence.queue_head(of_key text, from_place bigint, beside uuid) RETURNS bigint
@@ -221,8 +232,9 @@ $$;
 -- or guarded by somebody's transaction right now. A grant that is there already, because its answer was lost, is found by
 -- its id and made to last again. max_group is the limit of the group that has it, null if none has. Nothing is granted where
 -- the incarnation does not describe this server: then placed is null. Each statement here has a snapshot of its own and so
--- sees what was committed while it waited.
+-- sees what was committed while it waited. The grant is bound to a session from its first moment, if its process has one.
 CREATE FUNCTION /*schema*/pgcoherence.lease_try(of_key text, who uuid, of_owner text, ttl interval, of_meta jsonb, alive interval,
+    of_session bigint DEFAULT NULL, of_grace interval DEFAULT NULL,
     OUT placed text, OUT server timestamptz, OUT relation oid, OUT granted bigint, OUT token bigint, OUT owner text,
     OUT held boolean, OUT turn boolean, OUT since timestamptz, OUT expires_at timestamptz, OUT meta jsonb, OUT max_group integer)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off SET jit = off
@@ -234,18 +246,16 @@ DECLARE
     again boolean;
     gone  uuid;
 BEGIN
-    SELECT i.database, i.server, i.relation INTO placed, server, relation
-    FROM /*schema*/pgcoherence.incarnation AS i
-    WHERE i.one AND i.server = pg_postmaster_start_time() AND i.database = current_database()
-      AND i.relation = '/*schema*/pgcoherence.lease'::regclass;
+    SELECT p.placed, p.server, p.relation INTO placed, server, relation FROM /*schema*/pgcoherence.incarnation_here() AS p;
     IF placed IS NULL THEN
         RETURN;
     END IF;
 
     SELECT r.* INTO l FROM /*schema*/pgcoherence.lease AS r WHERE r.key || '' = of_key ORDER BY r.rev DESC LIMIT 1;
     IF NOT FOUND THEN
-        INSERT INTO /*schema*/pgcoherence.lease AS r (key, token, grant_id, owner, meta, expires_at)
-        VALUES (of_key, nextval('/*schema*/pgcoherence.lease_token'), who, of_owner, of_meta, clock_timestamp() + ttl)
+        INSERT INTO /*schema*/pgcoherence.lease AS r (key, token, grant_id, owner, meta, expires_at, session_grant, session, grace)
+        VALUES (of_key, nextval('/*schema*/pgcoherence.lease_token'), who, of_owner, of_meta, clock_timestamp() + ttl,
+                CASE WHEN of_session IS NOT NULL THEN who END, of_session, of_grace)
         ON CONFLICT (key) DO NOTHING
         RETURNING r.token INTO granted;
         IF granted IS NOT NULL THEN
@@ -280,6 +290,8 @@ BEGIN
                 grant_id = who, owner = of_owner, meta = of_meta,
                 since = CASE WHEN again THEN r.since ELSE clock_timestamp() END, expires_at = clock_timestamp() + ttl,
                 queued = r.queued AND first IS NOT NULL, head = coalesce(first, r.head), next_id = NULL, next_until = NULL,
+                session_grant = CASE WHEN of_session IS NOT NULL THEN who END, grace = of_grace, gone_at = NULL,
+                session = CASE WHEN again AND r.session_grant = who AND abs(r.session) > abs(of_session) THEN r.session ELSE of_session END,
                 rev = r.rev + (random() < 0.015625)::integer
             WHERE r.ctid = tid
             RETURNING r.token INTO granted;
@@ -302,7 +314,7 @@ $$;
 -- guard ended between them, Postgres notes both beside the change that follows, and to a guard under an older snapshot that
 -- looks like a change that leaves the token alone: then lease_try takes the lease, by one lock.
 CREATE FUNCTION /*schema*/pgcoherence.lease_claim(of_key text, who uuid, of_owner text, ttl interval, of_meta jsonb,
-    of_server timestamptz, of_database text, of_relation oid) RETURNS bigint
+    of_server timestamptz, of_database text, of_relation oid, of_session bigint DEFAULT NULL, of_grace interval DEFAULT NULL) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
@@ -338,6 +350,7 @@ BEGIN
     SET token = nextval('/*schema*/pgcoherence.lease_token'), grant_id = who, owner = of_owner, meta = of_meta,
         since = clock_timestamp(), expires_at = clock_timestamp() + ttl,
         queued = r.queued AND first IS NOT NULL, head = coalesce(first, r.head), next_id = NULL, next_until = NULL,
+        session_grant = CASE WHEN of_session IS NOT NULL THEN who END, session = of_session, grace = of_grace, gone_at = NULL,
         rev = r.rev + (random() < 0.015625)::integer
     WHERE r.ctid = l.ctid
     RETURNING r.token INTO granted;
@@ -411,7 +424,7 @@ BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     IF l.since + hold > clock_timestamp() THEN
         UPDATE /*schema*/pgcoherence.lease AS r
-        SET expires_at = l.since + hold, next_id = NULL, next_until = NULL, session_token = NULL WHERE r.ctid = l.ctid;
+        SET expires_at = l.since + hold, next_id = NULL, next_until = NULL, session_grant = NULL WHERE r.ctid = l.ctid;
     ELSE
         IF l.queued THEN
             first := /*schema*/pgcoherence.queue_head(of_key, l.head, NULL);
@@ -613,7 +626,7 @@ $$;
 -- group takes the lease as lease_try would; those who join change no token of the lease, and so wait for no guard. It returns
 -- what lease_try does, and who was handed a share after it.
 CREATE FUNCTION /*schema*/pgcoherence.share_try(of_key text, who uuid, of_owner text, ttl interval, of_meta jsonb, alive interval,
-    claim interval, max_holders integer, channel text, prefix text,
+    claim interval, max_holders integer, channel text, prefix text, of_session bigint DEFAULT NULL, of_grace interval DEFAULT NULL,
     OUT placed text, OUT server timestamptz, OUT relation oid, OUT granted bigint, OUT token bigint, OUT owner text,
     OUT held boolean, OUT turn boolean, OUT since timestamptz, OUT expires_at timestamptz, OUT meta jsonb,
     OUT max_group integer, OUT heir uuid)
@@ -630,10 +643,7 @@ DECLARE
     room  boolean;
     until timestamptz;
 BEGIN
-    SELECT i.database, i.server, i.relation INTO placed, server, relation
-    FROM /*schema*/pgcoherence.incarnation AS i
-    WHERE i.one AND i.server = pg_postmaster_start_time() AND i.database = current_database()
-      AND i.relation = '/*schema*/pgcoherence.lease'::regclass;
+    SELECT p.placed, p.server, p.relation INTO placed, server, relation FROM /*schema*/pgcoherence.incarnation_here() AS p;
     IF placed IS NULL THEN
         RETURN;
     END IF;
@@ -669,8 +679,14 @@ BEGIN
         FROM /*schema*/pgcoherence.lease_share AS s WHERE s.grant_id = who FOR NO KEY UPDATE;
         IF FOUND AND mine.live AND NOT free AND l.group_token = l.token THEN
             until := clock_timestamp() + ttl;
-            UPDATE /*schema*/pgcoherence.lease AS r SET expires_at = greatest(r.expires_at, until) WHERE r.ctid = tid;
-            UPDATE /*schema*/pgcoherence.lease_share AS s SET expires_at = until WHERE s.ctid = mine.ctid;
+            UPDATE /*schema*/pgcoherence.lease AS r
+            SET expires_at = greatest(r.expires_at, until),
+                session_grant = CASE WHEN of_session IS NULL THEN r.session_grant ELSE r.grant_id END
+            WHERE r.ctid = tid;
+            UPDATE /*schema*/pgcoherence.lease_share AS s
+            SET expires_at = until, grace = of_grace, gone_at = NULL,
+                session = CASE WHEN abs(s.session) > abs(of_session) THEN s.session ELSE of_session END
+            WHERE s.ctid = mine.ctid;
             granted := mine.token;
             max_group := l.group_limit;
             RETURN;
@@ -709,8 +725,8 @@ BEGIN
             END IF;
             until := clock_timestamp() + ttl;
             l.expires_at := greatest(l.expires_at, until);
-            INSERT INTO /*schema*/pgcoherence.lease_share (grant_id, key, token, owner, meta, expires_at)
-            VALUES (who, of_key, granted, of_owner, of_meta, until);
+            INSERT INTO /*schema*/pgcoherence.lease_share (grant_id, key, token, owner, meta, expires_at, session, grace)
+            VALUES (who, of_key, granted, of_owner, of_meta, until, of_session, of_grace);
 
             IF l.queued THEN
                 DELETE FROM /*schema*/pgcoherence.lease_waiter AS w WHERE w.id = who;
@@ -728,6 +744,7 @@ BEGIN
             UPDATE /*schema*/pgcoherence.lease AS r
             SET token = l.token, grant_id = l.grant_id, owner = l.owner, since = l.since, expires_at = l.expires_at, meta = l.meta,
                 group_token = l.group_token, group_limit = l.group_limit, holders = l.holders, first_share = l.first_share,
+                session_grant = CASE WHEN of_session IS NULL THEN r.session_grant ELSE l.grant_id END,
                 queued = l.queued, head = l.head, next_id = l.next_id, next_until = l.next_until,
                 rev = r.rev + (random() < 0.015625)::integer
             WHERE r.ctid = tid;
@@ -840,7 +857,7 @@ DECLARE
     until timestamptz;
 BEGIN
     SELECT r.* INTO l FROM /*schema*/pgcoherence.lease AS r WHERE r.key || '' = of_key ORDER BY r.rev DESC LIMIT 1;
-    IF NOT FOUND OR l.expires_at <= clock_timestamp() OR l.session_token IS DISTINCT FROM l.token
+    IF NOT FOUND OR l.expires_at <= clock_timestamp() OR l.session_grant IS DISTINCT FROM l.grant_id
        OR l.session <= 0 AND l.group_token IS DISTINCT FROM l.token THEN
         RETURN;
     END IF;
@@ -950,9 +967,7 @@ BEGIN
         SELECT f.ctid FROM /*schema*/pgcoherence.lease AS f
         WHERE f.key || '' = key AND f.expires_at <= clock_timestamp() AND NOT f.queued AND f.next_id IS NULL
           AND f.rev >= (SELECT m.rev FROM /*schema*/pgcoherence.lease AS m WHERE m.key || '' = key ORDER BY m.rev DESC LIMIT 1)
-          AND EXISTS (SELECT FROM /*schema*/pgcoherence.incarnation AS i
-                      WHERE i.one AND i.server = pg_postmaster_start_time() AND i.database = current_database()
-                        AND i.relation = f.tableoid)
+          AND EXISTS (SELECT FROM /*schema*/pgcoherence.incarnation_here())
         FOR UPDATE SKIP LOCKED
     )
     RETURNING r.token INTO token;

@@ -1,12 +1,10 @@
 -- Takes several leases or none, as acquire.sql takes one, and without waiting for any row, so that two of these cannot
 -- wait for each other. Rows that do not exist are made by make_free.sql before. Returns one row for each key, in any
 -- order.
--- $1 keys, $2 grant id, $3 owner, $4 TTL in ms, $5 metadata or null, $6 ms that a waiter counts as alive.
+-- $1 keys, $2 grant id, $3 owner, $4 TTL in ms, $5 metadata or null, $6 ms that a waiter counts as alive, $7 session that
+-- the leases end with and $8 ms of grace, as in renew.sql.
 WITH place AS MATERIALIZED (
-    SELECT database
-    FROM /*schema*/pgcoherence.incarnation
-    WHERE server = pg_postmaster_start_time() AND database = current_database()
-      AND relation = '/*schema*/pgcoherence.lease'::regclass
+    SELECT p.placed AS database FROM /*schema*/pgcoherence.incarnation_here() AS p
 ), free AS MATERIALIZED (
     SELECT l.key, l.rev, l.grant_id = $2::text::uuid AND l.expires_at > clock_timestamp() AS again
     FROM place
@@ -28,6 +26,8 @@ WITH place AS MATERIALIZED (
         since = CASE WHEN free.again THEN l.since ELSE clock_timestamp() END,
         expires_at = clock_timestamp() + $4::bigint * interval '1 ms',
         queued = l.queued AND /*schema*/pgcoherence.is_queued(l.key, $2::text::uuid), next_id = NULL, next_until = NULL,
+        session_grant = CASE WHEN $7::bigint IS NOT NULL THEN $2::text::uuid END, grace = $8::bigint * interval '1 ms', gone_at = NULL,
+        session = CASE WHEN free.again AND l.session_grant = $2::text::uuid AND abs(l.session) > abs($7::bigint) THEN l.session ELSE $7::bigint END,
         rev = l.rev + (random() < 0.015625)::integer
     FROM free
     WHERE l.key || '' = free.key AND l.rev >= free.rev AND (SELECT count(*) FROM free) = cardinality($1::text[])

@@ -15,7 +15,7 @@ FROM (
     SELECT 'EXECUTE ON FUNCTION ' || p.proname
     FROM pg_proc AS p
     WHERE p.pronamespace = (SELECT c.relnamespace FROM pg_class AS c WHERE c.oid = '/*schema*/pgcoherence.lease'::regclass)
-      AND p.proname IN ('raise_incarnation', 'lease_minutes', 'queue_head', 'first_waiter', 'newest_head', 'next_waiter', 'is_queued', 'may_take',
+      AND p.proname IN ('raise_incarnation', 'lease_minutes', 'incarnation_here', 'queue_head', 'first_waiter', 'newest_head', 'next_waiter', 'is_queued', 'may_take',
                         'leave_queue', 'tell_heir', 'lease_try', 'lease_claim', 'lease_enqueue', 'lease_give', 'leave_queues', 'lease_reap',
                         'share_try', 'share_give', 'share_resize', 'share_room_at', 'share_end', 'share_settle', 'share_hand_on')
       AND NOT has_function_privilege(p.oid, 'EXECUTE')

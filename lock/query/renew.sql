@@ -10,13 +10,13 @@ WITH mine AS MATERIALIZED (
     FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS w (key, token, ttl)
          JOIN /*schema*/pgcoherence.lease AS l ON l.key = w.key AND l.token = w.token
     WHERE l.expires_at > clock_timestamp()
-          AND ($4::bigint IS NULL OR l.session_token IS DISTINCT FROM l.token OR abs(l.session) <= abs($4::bigint))
+          AND ($4::bigint IS NULL OR l.session_grant IS DISTINCT FROM l.grant_id OR abs(l.session) <= abs($4::bigint))
     FOR NO KEY UPDATE OF l SKIP LOCKED
 )
 UPDATE /*schema*/pgcoherence.lease AS l
 SET expires_at = clock_timestamp() + mine.ttl * interval '1 ms', session = $4::bigint, grace = $5::bigint * interval '1 ms',
-    session_token = CASE WHEN $4::bigint IS NOT NULL THEN l.token END,
-    gone_at = CASE WHEN l.session_token = l.token AND l.session = $4::bigint THEN l.gone_at END
+    session_grant = CASE WHEN $4::bigint IS NOT NULL THEN l.grant_id END,
+    gone_at = CASE WHEN l.session_grant = l.grant_id AND l.session = $4::bigint THEN l.gone_at END
 FROM mine
 WHERE l.ctid = mine.place
 RETURNING l.token

@@ -11,7 +11,7 @@ WITH mine AS MATERIALIZED (
     FOR NO KEY UPDATE OF l, s SKIP LOCKED
 ), groups AS (
     UPDATE /*schema*/pgcoherence.lease AS l
-    SET expires_at = greatest(l.expires_at, g.until), session_token = CASE WHEN $4::bigint IS NULL THEN l.session_token ELSE l.token END
+    SET expires_at = greatest(l.expires_at, g.until), session_grant = CASE WHEN $4::bigint IS NULL THEN l.session_grant ELSE l.grant_id END
     FROM (SELECT mine.lease, max(mine.until) AS until, array_agg(mine.place) AS places, array_agg(mine.until) AS untils
           FROM mine GROUP BY mine.lease) AS g
     WHERE l.ctid = g.lease

@@ -33,7 +33,7 @@ SELECT w.id::text, coalesce(l.key IS NULL OR l.next_id = w.id
        coalesce(greatest(0, ceil(extract(epoch FROM greatest(
            CASE WHEN isfinite(free.at) THEN free.at - clock_timestamp() END,
            CASE WHEN l.next_id <> w.id THEN l.next_until - clock_timestamp() END)) * 1000)), 0)::bigint AS free_in_ms,
-       w.key, coalesce(l.session_token = l.token AND (l.session > 0 OR l.group_token = l.token) AND l.expires_at > clock_timestamp(), false) AS ends_with_session,
+       w.key, coalesce(l.session_grant = l.grant_id AND (l.session > 0 OR l.group_token = l.token) AND l.expires_at > clock_timestamp(), false) AS ends_with_session,
        set_config('synchronous_commit', 'off', true)
 FROM /*schema*/pgcoherence.lease_waiter AS w
      LEFT JOIN LATERAL (

@@ -1,0 +1,14 @@
+package lock
+
+import (
+	"time"
+
+	"github.com/pgcoherence/pgcoherence/internal/hook"
+)
+
+// Weaken switches guards off, to show that they are needed. Nobody outside of this module can call it. It is called before
+// the first lease is taken.
+func (l *Locker) Weaken(_ hook.Token, guards hook.LockGuards) { l.c.weak = guards }
+
+// endless is for how long a lease can be relied on if the guard of its TTL is off.
+const endless = time.Hour
