@@ -14,7 +14,8 @@ import (
 type control struct {
 	guards    hook.Guards // to be switched off
 	caches    hook.CacheGuards
-	unguarded bool // leases: Guard is
+	unguarded unguarded       // leases: Guard is
+	locks     hook.LockGuards // leases
 	sessions  hook.SessionGuards
 	tells     bool                      // sessions: pods log tokens
 	raises    func(*sessionTally) count // sessions: what it must raise
@@ -102,7 +103,9 @@ func (c control) run(ctx context.Context, o options, off bool) result {
 	}
 	if f.lock != nil {
 		lock := *f.lock
-		lock.unguarded = off && c.unguarded
+		if off {
+			lock.unguarded, lock.guards = c.unguarded, c.locks
+		}
 		f.lock = &lock
 	}
 	return f.run(ctx, o)
@@ -144,8 +147,8 @@ func (o options) runControls(ctx context.Context, all []control, out, detail io.
 			case r.gate != nil:
 				fmt.Fprintf(detail, "    %s\n", r.gate)
 			case r.lock != nil:
-				fmt.Fprintf(detail, "    %d keys that are no mutex, %d writes lost, %d out of order, of %d operations\n",
-					r.lock.disorder, r.lock.lost, r.lock.order, r.lock.checked)
+				fmt.Fprintf(detail, "    %d keys that are no mutex, %d writes lost, %d out of order, %d together with others, an overlap of %v, of %d operations\n",
+					r.lock.disorder, r.lock.lost, r.lock.order, r.lock.together, r.lock.overlap.claim, r.lock.checked)
 			default:
 				fmt.Fprintf(detail, "    %d stale beyond, %d lost, %d false confirms of %d reads\n",
 					r.tally.beyond, r.lost, r.tally.falseConfirms, r.tally.reads)

@@ -42,7 +42,14 @@
 // came stays open to the end; whether a write happened is looked up there. "no mutex" counts the keys without such an
 // order, and tokens that went back; "lost" the elements that are missing in a set or stand behind those of a younger
 // owner; "overlap" is the longest time for which a pod relied on a lease after another was known to have it: zero, and
-// at most the TTL where a failover has lost grants. The control Unguarded does without Guard, and must lose.
+// at most the TTL where a failover has lost grants.
+//
+// In the rows lock-share- and lock-takeover- some of the keys are for readers and writers and some are semaphores, and the model
+// is that of such locks. Who shares a lease reads the set twice in a transaction that it guards, and locks one of as many rows
+// as the semaphore has places: a set that changes in between, and a row that is not to be had, count as "no mutex". In the rows
+// lock-takeover- leases end with the sessions of their processes; their TTL is longer than a row.
+//
+// Five controls do without Guard, alone, shared and under takeover, or rely on leases beyond their TTL or their session.
 //
 // # Sessions
 //

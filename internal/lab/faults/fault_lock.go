@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
+	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
 )
 
@@ -22,7 +24,7 @@ func lockFaults() []fault {
 	}
 	lossy := row("lock-failover", "leases: failover to a standby that lacks the last grants and writes", plan{proxied: true}, failOver)
 	lossy.lock.lossy = true
-	return []fault{
+	return append([]fault{
 		row("lock-none", "leases: nothing happens", plan{}, lasting),
 		row("lock-terminated", "leases: pg_terminate_backend, any connection again and again, then all at once", plan{}, terminate("true")),
 		row("lock-blackhole", "leases: everything of two pods falls into a black hole, beyond the TTL", plan{proxied: true},
@@ -38,15 +40,28 @@ func lockFaults() []fault {
 		inSQL("lock-sql-sigkill", "leases: SIGKILL of holders, three times", plan{}, killHolders),
 		inSQL("lock-sql-sigstop", "leases: SIGSTOP of holders beyond the TTL, four times, and on", plan{}, stopHolders(4)),
 		row("lock-giving-up", "leases: 180 contenders in three pods wait for one lease for 50 ms each", plan{}, giveUp),
-	}
+	}, slices.Concat(shareFaults(), takeoverFaults())...)
 }
 
-// lockControls: without Guard the same checks must fail.
+// lockControls are one for each guard of leases.
 func lockControls() []control {
-	lock := quickLock
-	return []control{{unguarded: true, fault: fault{
-		name: "Unguarded", about: "leases: SIGSTOP of holders whose writes do without Guard", lock: &lock, inject: stopHolders(4),
-	}}}
+	row := func(name, about string, of lockPlan, p plan, inject func(context.Context, *scene) error) control {
+		return control{fault: fault{name: name, about: "leases: " + about, lock: &of, plan: p, inject: inject}}
+	}
+	alone := row("Unguarded", "SIGSTOP of holders whose writes do without Guard", quickLock, plan{}, stopHolders(4))
+	alone.unguarded = unguardedAlone
+	shares := row("UnguardedShares", "SIGSTOP of readers and of holders of semaphores whose transactions do without Guard", sharedLock, plan{}, stopHolders(6))
+	shares.unguarded = unguardedShares
+	lone := takenOver
+	lone.shares = false
+	takeover := row("UnguardedTakeover", "SIGSTOP of holders whose sessions end, and whose writes do without Guard", lone, plan{}, stopOwners(4))
+	takeover.unguarded = unguardedAlone
+	ttl := row("OutliveTTL", "two pods that are cut off rely on their leases beyond the TTL", quickLock, plan{proxied: true},
+		poisoned(1, allPaths, blackHole(upstream), blackHole(downstream)))
+	ttl.locks = hook.LockGuards{OutliveTTL: true}
+	session := row("OutliveSession", "two pods that are cut off rely on their leases when their sessions have ended", takenOver, plan{proxied: true}, cutOwners)
+	session.locks = hook.LockGuards{OutliveSession: true}
+	return []control{alone, shares, takeover, ttl, session}
 }
 
 // holdersStopped is how long holders are stopped: beyond the TTL, so that others take over meanwhile.

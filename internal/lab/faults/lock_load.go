@@ -21,16 +21,18 @@ type lockLoad struct {
 	element atomic.Int64
 	clients atomic.Int64
 
-	mu      sync.Mutex
-	history []lockOp
-	alive   []lockOp // leases whose context had not ended when they were asked
-	granted map[string]time.Duration
+	mu       sync.Mutex
+	together []string // what those who share a lease saw of others
+	history  []lockOp
+	alive    []lockOp // leases whose context had not ended when they were asked
+	granted  map[string]time.Duration
 }
 
 const (
 	lockClients = 4 // in each pod
 	lockThink   = 120 * time.Millisecond
 	lockWait    = 1500 * time.Millisecond
+	longestHold = 2 * time.Second // and a quarter: however long the TTL
 )
 
 func (s *scene) startLocks(ctx context.Context, plan lockPlan) *lockLoad {
@@ -101,39 +103,62 @@ func (l *lockLoad) call(m *member, method string, in, out any, op *lockOp) bool 
 
 // work is one time of wanting a lease.
 func (l *lockLoad) work(m *member, client int) {
-	key := fmt.Sprintf("set %d", rand.IntN(l.plan.keys))
-	token, ok := l.acquire(m, client, key)
+	n := rand.IntN(l.plan.keys)
+	key, how := fmt.Sprintf("set %d", n), l.plan.choose(n)
+	token, ok := l.acquire(m, client, key, how)
 	if !ok {
 		_ = pause(l.ctx, rand.N(10*time.Millisecond))
 		return
 	}
 	steps := 1 + rand.IntN(3)
 	if rand.IntN(12) == 0 { // longer than the TTL: renewals have to keep it
-		until := l.now() + l.plan.ttl*5/4
+		long := min(l.plan.ttl, longestHold)
+		until := l.now() + long*5/4
 		for l.now() < until && l.ctx.Err() == nil {
-			_ = pause(l.ctx, l.plan.ttl/8)
-			if !l.claim(m, client, key, token) {
+			_ = pause(l.ctx, long/8)
+			if !l.claim(m, client, key, token, how) {
 				break
 			}
 		}
 	}
 	for range steps {
-		if l.ctx.Err() != nil || !l.addTo(m, client, key, token) || !l.claim(m, client, key, token) {
+		work := l.addTo
+		if how != lockAlone {
+			work = l.use
+		}
+		if l.ctx.Err() != nil {
+			break
+		}
+		worked := work(m, client, key, token, how)
+		if !l.claim(m, client, key, token, how) {
+			break
+		}
+		if !worked {
+			l.linger(m, client, key, token, how)
 			break
 		}
 	}
-	op := lockOp{kind: lockRelease, key: key, client: client, token: token}
+	op := lockOp{kind: lockRelease, key: key, client: client, token: token, how: how}
 	if l.call(m, "Release", token, &op.outcome, &op) {
 		l.add(op)
 	}
 }
 
-func (l *lockLoad) acquire(m *member, client int, key string) (token int64, ok bool) {
-	w := Wish{Key: key, SQL: l.plan.sql && client%2 == 0}
+// linger asks for some time whether a pod that cannot work under a lease relies on it all the same.
+func (l *lockLoad) linger(m *member, client int, key string, token int64, how lockHow) {
+	for end := l.now() + lockWait; l.now() < end && l.ctx.Err() == nil; {
+		if pause(l.ctx, lockWait/10) != nil || !l.claim(m, client, key, token, how) {
+			return
+		}
+	}
+}
+
+func (l *lockLoad) acquire(m *member, client int, key string, how lockHow) (token int64, ok bool) {
+	w := Wish{Key: key, How: how, SQL: l.plan.sql && client%2 == 0}
 	if rand.IntN(3) > 0 {
 		w.For = lockWait
 	}
-	op := lockOp{kind: lockAcquire, key: key, client: client}
+	op := lockOp{kind: lockAcquire, key: key, client: client, how: how}
 	var c Claim
 	if !l.call(m, "Acquire", w, &c, &op) {
 		return 0, false
@@ -151,8 +176,8 @@ func (l *lockLoad) acquire(m *member, client int, key string) (token int64, ok b
 }
 
 // claim asks whether the pod relies on a lease.
-func (l *lockLoad) claim(m *member, client int, key string, token int64) bool {
-	op := lockOp{kind: lockClaim, key: key, client: client, token: token}
+func (l *lockLoad) claim(m *member, client int, key string, token int64, how lockHow) bool {
+	op := lockOp{kind: lockClaim, key: key, client: client, token: token, how: how}
 	var c Claim
 	if !l.call(m, "Claim", token, &c, &op) {
 		return false
@@ -170,7 +195,7 @@ func (l *lockLoad) claim(m *member, client int, key string, token int64) bool {
 	return c.ValidFor > 0
 }
 
-func (l *lockLoad) addTo(m *member, client int, key string, token int64) bool {
+func (l *lockLoad) addTo(m *member, client int, key string, token int64, _ lockHow) bool {
 	op := lockOp{kind: lockAdd, key: key, client: client, token: token, element: l.element.Add(1)}
 	a := Addition{Key: key, Token: token, Element: op.element, Think: lockThink/3 + rand.N(lockThink)}
 	var done Added
@@ -180,6 +205,27 @@ func (l *lockLoad) addTo(m *member, client int, key string, token int64) bool {
 	op.outcome = done.Outcome
 	op.call += done.After // the guard and all that follows happened after that: the pod's own pauses are no excuse
 	l.add(op)
+	return op.outcome == Done
+}
+
+// use has a pod that shares a lease look at what nobody may change meanwhile.
+func (l *lockLoad) use(m *member, client int, key string, token int64, how lockHow) bool {
+	op := lockOp{kind: lockAdd, key: key, client: client, token: token, how: how, element: l.element.Add(1)}
+	u := Use{Key: key, Token: token, Element: op.element, How: how, Think: lockThink/3 + rand.N(lockThink)}
+	var done Used
+	if !l.call(m, "Use", u, &done, &op) {
+		return false
+	}
+	op.outcome = done.Outcome
+	op.call += done.After
+	l.add(op)
+	for what, bad := range map[string]bool{"changed under a guard": done.Torn, "guarded by too many at once": done.Crowded} {
+		if bad {
+			l.mu.Lock()
+			l.together = append(l.together, fmt.Sprintf("%s was %s, of token %d (%s), at %v", key, what, token, how, op.answer.Round(time.Millisecond)))
+			l.mu.Unlock()
+		}
+	}
 	return op.outcome == Done
 }
 

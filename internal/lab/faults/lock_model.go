@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
@@ -28,17 +29,65 @@ type lockOp struct {
 	key          string
 	client       int
 	token        int64
+	how          lockHow
 	outcome      Outcome
 	element      int64
 	valid        time.Duration // of claims and grants: for how long the pod relies on it from then on
 	call, answer time.Duration // since the beginning; answer 0: none came
 }
 
-// lockState is what the model knows of one lease: who has it, 0 for nobody, and the last token.
-type lockState struct{ holder, last int64 }
+// lockState is what the model knows of one lease: who has it, how, and the last token. The tokens of the holders are text,
+// eight bytes each in their order, so that states can be compared.
+type lockState struct {
+	holders string
+	how     lockHow
+	last    int64
+}
 
-// lockModel is a mutex with growing tokens. Only who has it can guard, renew and release; it is granted only when nobody
-// has it, with a token greater than all before. An expiry is an operation of its own.
+const tokenBytes = 8
+
+func tokenText(token int64) string {
+	return string(binary.BigEndian.AppendUint64(nil, uint64(token)))
+}
+
+func (s lockState) count() int { return len(s.holders) / tokenBytes }
+
+// find is where a holder's token begins; -1: it is none.
+func (s lockState) find(token int64) int {
+	text := tokenText(token)
+	for i := 0; i < len(s.holders); i += tokenBytes {
+		if s.holders[i:i+tokenBytes] == text {
+			return i
+		}
+	}
+	return -1
+}
+
+func (s lockState) holds(token int64) bool { return s.find(token) >= 0 }
+
+// without is the state after a holder's end.
+func (s lockState) without(token int64) lockState {
+	i := s.find(token)
+	s.holders = s.holders[:i] + s.holders[i+tokenBytes:]
+	if s.holders == "" {
+		s.how = lockAlone
+	}
+	return s
+}
+
+// with is the state after a grant; tokens grow, so the order stays.
+func (s lockState) with(token int64, how lockHow) lockState {
+	return lockState{s.holders + tokenText(token), how, token}
+}
+
+// admits reports whether one more may have the lease.
+func (s lockState) admits(how lockHow) bool {
+	return s.holders == "" || how.beside(s.how) && (how.most() == 0 || s.count() < how.most())
+}
+
+// lockModel is a mutex, a semaphore or a lock for readers and writers, with growing tokens. Only who has it can guard, renew
+// and release; it is granted only when nobody has it, or beside others who share it, with a token greater than all before. An
+// expiry is an operation of its own.
 var lockModel = porcupine.NondeterministicModel{
 	Init: func() []any { return []any{lockState{}} },
 	Step: func(state, input, _ any) []any {
@@ -64,27 +113,27 @@ var lockModel = porcupine.NondeterministicModel{
 func (s lockState) step(op lockOp) []any {
 	switch op.kind {
 	case lockAcquire:
-		if s.holder != 0 || op.token <= s.last {
+		if !s.admits(op.how) || op.token <= s.last {
 			return nil
 		}
-		return []any{lockState{op.token, op.token}}
+		return []any{s.with(op.token, op.how)}
 	case lockExpire:
-		if s.holder == op.token {
-			return []any{lockState{0, s.last}}
+		if s.holds(op.token) {
+			return []any{s.without(op.token)}
 		}
 		return []any{s} // it was released before
 	case lockRelease:
 		switch {
-		case op.outcome == Unknown && s.holder == op.token:
-			return []any{s, lockState{0, s.last}}
+		case op.outcome == Unknown && s.holds(op.token):
+			return []any{s, s.without(op.token)}
 		case op.outcome == Unknown:
 			return []any{s}
-		case s.holder != op.token:
+		case !s.holds(op.token):
 			return nil
 		}
-		return []any{lockState{0, s.last}}
+		return []any{s.without(op.token)}
 	case lockClaim, lockAdd, lockHeld:
-		if s.holder != op.token {
+		if !s.holds(op.token) {
 			return nil
 		}
 	}
@@ -212,7 +261,7 @@ func suspect(part []porcupine.Operation) string {
 		}
 		for _, other := range part {
 			next, _ := other.Input.(lockOp)
-			if next.kind == lockAcquire && next.token > op.token && other.Return < o.Call {
+			if next.kind == lockAcquire && next.token > op.token && !next.how.beside(op.how) && other.Return < o.Call {
 				return fmt.Sprintf(": %s by token %d at %v, after %d had been granted at %v", op.kind, op.token,
 					op.call.Round(time.Millisecond), next.token, next.answer.Round(time.Millisecond))
 			}

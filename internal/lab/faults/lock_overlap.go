@@ -6,8 +6,8 @@ import "time"
 // ValidFor say, and by the lease's context.
 type overlap struct{ claim, context time.Duration }
 
-// overlapOf compares every answer of a pod with the grants of greater tokens that were known before it was asked. A pod
-// that says "valid" was asked at call: the answer is from then or later.
+// overlapOf compares every answer of a pod with the grants of greater tokens that were known before it was asked, and that
+// do not go together with it. A pod that says "valid" was asked at call: the answer is from then or later.
 func overlapOf(history []lockOp, alive []lockOp) (o overlap) {
 	granted := map[string][]lockOp{}
 	for _, op := range history {
@@ -18,7 +18,7 @@ func overlapOf(history []lockOp, alive []lockOp) (o overlap) {
 	longest := func(claims []lockOp) (most time.Duration) {
 		for _, c := range claims {
 			for _, g := range granted[c.key] {
-				if g.token > c.token {
+				if g.token > c.token && !g.how.beside(c.how) {
 					most = max(most, c.call-g.answer)
 				}
 			}

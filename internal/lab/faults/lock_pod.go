@@ -12,13 +12,17 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/lock"
 )
 
 // lockConfig is what a pod that takes leases is told besides.
 type lockConfig struct {
 	TTL       time.Duration
-	Unguarded bool // writes do without Guard, which must show
+	Takeover  time.Duration   // Config.TakeoverAfter
+	Unguarded unguarded       // these do without Guard
+	Guards    hook.LockGuards // off
+	Idle      time.Duration   // how long a transaction may be idle; 0: the pools' own
 }
 
 // holder is a pod that takes leases: a Locker on the bus.
@@ -36,10 +40,14 @@ func newHolder(p *pod) (*holder, error) {
 		level = slog.LevelDebug
 	}
 	l, err := lock.New(p.bus, p.pool, &lock.Config{
-		Owner: p.cfg.Name, Options: lock.Options{TTL: p.cfg.Lock.TTL}, ClaimTTL: 500 * time.Millisecond,
+		Owner: p.cfg.Name, Options: lock.Options{TTL: p.cfg.Lock.TTL}, ClaimTTL: 500 * time.Millisecond, TakeoverAfter: p.cfg.Lock.Takeover,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	})
-	return &holder{Service: Service{p}, locker: l, leases: map[int64]heldLease{}}, err
+	if err != nil {
+		return nil, err
+	}
+	l.Weaken(hook.Token{}, p.cfg.Lock.Guards)
+	return &holder{Service: Service{p}, locker: l, leases: map[int64]heldLease{}}, nil
 }
 
 // run runs the bus and the Locker until the pod's context ends.
@@ -61,6 +69,7 @@ func (h *holder) lease(token int64) heldLease {
 // Wish is a wish for a lease.
 type Wish struct {
 	Key string
+	How lockHow
 	For time.Duration // how long to wait for it; 0: not at all
 	SQL bool          // by the SQL functions, as clients in other languages do it
 }
@@ -80,14 +89,10 @@ func (h *holder) Acquire(w Wish, out *Claim) error {
 	var lease heldLease
 	var err error
 	if w.SQL {
-		lease, err = h.acquireSQL(ctx, w.Key, w.For > 0)
+		lease, err = h.acquireSQL(ctx, w.Key, w.How, w.For > 0)
 	} else {
 		var l *lock.Lease
-		if w.For == 0 {
-			l, err = h.locker.TryAcquire(ctx, w.Key)
-		} else {
-			l, err = h.locker.Acquire(ctx, w.Key)
-		}
+		l, err = h.acquireGo(ctx, w)
 		lease = goLease{l}
 	}
 	if err != nil {
@@ -102,6 +107,28 @@ func (h *holder) Acquire(w Wish, out *Claim) error {
 	h.mu.Unlock()
 	*out = claimOf(lease)
 	return nil
+}
+
+// acquireGo takes a lease by the Go package.
+func (h *holder) acquireGo(ctx context.Context, w Wish) (*lock.Lease, error) {
+	alone, shared := h.locker.Acquire, h.locker.AcquireShared
+	if w.For == 0 {
+		alone, shared = h.locker.TryAcquire, h.locker.TryAcquireShared
+	}
+	switch w.How {
+	case lockAlone:
+		return alone(ctx, w.Key)
+	case lockReaders:
+		return shared(ctx, w.Key)
+	}
+	s, err := h.locker.Semaphore(w.Key, w.How.most())
+	if err != nil {
+		return nil, err
+	}
+	if w.For == 0 {
+		return s.TryAcquire(ctx)
+	}
+	return s.Acquire(ctx)
 }
 
 // claimOf asks first for how long the lease is valid: a pause after that makes the claim shorter, never longer.
@@ -160,7 +187,11 @@ func (h *holder) Add(a Addition, out *Added) error {
 	if lease == nil || lease.Err() != nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(h.p.ctx, writeTimeout)
+	timeout := writeTimeout
+	if h.p.cfg.Lock.Takeover > 0 { // it may be stopped until others have taken over
+		timeout *= 2
+	}
+	ctx, cancel := context.WithTimeout(h.p.ctx, timeout)
 	defer cancel()
 	var elements []int64
 	if err := h.p.pool.QueryRow(ctx, readSet, a.Key).Scan(&elements); err != nil {
@@ -184,7 +215,7 @@ func (h *holder) Add(a Addition, out *Added) error {
 }
 
 func (h *holder) write(ctx context.Context, tx pgx.Tx, lease heldLease, a Addition, elements []int64) error {
-	if !h.p.cfg.Lock.Unguarded {
+	if !h.p.cfg.Lock.Unguarded.alone() {
 		if err := lease.Guard(ctx, tx); err != nil {
 			return err
 		}

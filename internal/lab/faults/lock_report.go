@@ -10,7 +10,7 @@ var lockShape = &shape{
 
 func (l *lockResult) cells(r result) []string {
 	return []string{
-		r.name, strconv.Itoa(l.checked), strconv.Itoa(l.granted), strconv.Itoa(l.writes), strconv.Itoa(l.disorder),
+		r.name, strconv.Itoa(l.checked), strconv.Itoa(l.granted), strconv.Itoa(l.writes), strconv.Itoa(l.disorder + l.together),
 		strconv.Itoa(l.lost + l.order), strconv.FormatInt(l.overlap.claim.Milliseconds(), 10), strconv.FormatInt(r.live.Milliseconds(), 10),
 	}
 }

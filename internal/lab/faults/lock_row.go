@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/lock"
 )
 
@@ -19,11 +21,30 @@ import (
 type lockPlan struct {
 	keys      int
 	ttl       time.Duration
-	unguarded bool // writes do without Guard: what a control switches off
 	sql       bool // half of the clients use the SQL functions
+	shares    bool // every other key is for readers and writers, the others are semaphores of lockPlaces
+	takeover  time.Duration
+	unguarded unguarded       // what a control switches off: these do without Guard
+	guards    hook.LockGuards // and these, in the Locker
 	// lossy: the fault loses the last commits, with grants and writes among them. Then pods may rely on a lease for up
 	// to its TTL after somebody else was granted it, and what was answered in the lossy time may be lost.
 	lossy bool
+}
+
+// lockPlaces is how many may hold a semaphore.
+const lockPlaces = 2
+
+// choose is how somebody wants to hold the n-th key.
+func (p lockPlan) choose(n int) lockHow {
+	switch {
+	case !p.shares:
+		return lockAlone
+	case n%2 == 0 && rand.IntN(3) > 0:
+		return lockReaders
+	case n%2 == 1 && rand.IntN(8) > 0:
+		return lockPlaces
+	}
+	return lockAlone
 }
 
 // quickLock is a TTL that a fault of two seconds is longer than.
@@ -38,12 +59,13 @@ type lockResult struct {
 	disorder int // keys whose history is none of a mutex, and tokens that went back
 	lost     int // elements whose write had been committed, or answered
 	order    int // writes of an older owner after one of a younger
+	together int // of those who share a lease: beside one who has it alone, or more than there are places
 	overlap  overlap
 	bound    overlap // of it
 }
 
 func (l *lockResult) violations() int64 {
-	n := l.disorder + l.lost + l.order
+	n := l.disorder + l.lost + l.order + l.together
 	if l.overlap.claim > l.bound.claim {
 		n++
 	}
@@ -64,7 +86,10 @@ func (f fault) runLock(ctx context.Context, o options) (r result) {
 	tune := p.tune
 	p.tune = func(i int, c *podConfig) {
 		c.Conns = lockClients + 4
-		c.Lock = &lockConfig{TTL: plan.ttl, Unguarded: plan.unguarded}
+		c.Lock = &lockConfig{TTL: plan.ttl, Takeover: plan.takeover, Unguarded: plan.unguarded, Guards: plan.guards}
+		if plan.shares {
+			c.Lock.Idle = 2 * holdersStopped // transactions go on when who was stopped goes on
+		}
 		if tune != nil {
 			tune(i, c)
 		}
@@ -106,8 +131,9 @@ func (p lockPlan) makeTables(ctx context.Context, s *scene) error {
 		return err
 	}
 	_, err = pool.Exec(ctx, `CREATE TABLE lockset (key text PRIMARY KEY, elements bigint[] NOT NULL DEFAULT '{}');
-		CREATE TABLE lockwrite (element bigint PRIMARY KEY, key text NOT NULL, token bigint NOT NULL);
-		INSERT INTO lockset (key) SELECT 'set ' || i FROM generate_series(0, `+strconv.Itoa(p.keys-1)+`) AS i`)
+		CREATE TABLE lockwrite (element bigint PRIMARY KEY, key text NOT NULL, token bigint NOT NULL, shared boolean NOT NULL DEFAULT false);
+		INSERT INTO lockset (key) SELECT 'set ' || i FROM generate_series(0, `+strconv.Itoa(p.keys-1)+`) AS i;
+		`+slotsOf(lockPlaces))
 	return err
 }
 
@@ -156,7 +182,8 @@ func (s *scene) judge(ctx context.Context, plan lockPlan, r *result) error {
 	lost, order, proofs := checkSets(noted, sets)
 	r.lock.lost += lost
 	r.lock.order = order
-	r.proofs = append(r.proofs, proofs...)
+	r.lock.together = len(l.together)
+	r.proofs = append(append(r.proofs, proofs...), l.together...)
 	r.proofs = r.proofs[:min(len(r.proofs), maxProofs)]
 	if r.lock.checked == 0 || r.lock.writes == 0 {
 		return errors.New("nothing was checked")
@@ -169,19 +196,20 @@ func (s *scene) mayBeLost(op lockOp) bool { return op.answer > s.lossyFrom && op
 
 // noted is a write that was committed.
 type noted struct {
-	key   string
-	token int64
+	key    string
+	token  int64
+	shared bool // by one who shares the lease, and so in no set
 }
 
 func readWrites(ctx context.Context, conn *pgx.Conn) (map[int64]noted, error) {
-	rows, err := conn.Query(ctx, "SELECT element, key, token FROM lockwrite")
+	rows, err := conn.Query(ctx, "SELECT element, key, token, shared FROM lockwrite")
 	if err != nil {
 		return nil, err
 	}
 	all := map[int64]noted{}
 	var element int64
 	var n noted
-	_, err = pgx.ForEachRow(rows, []any{&element, &n.key, &n.token}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&element, &n.key, &n.token, &n.shared}, func() error {
 		all[element] = n
 		return nil
 	})
@@ -220,7 +248,7 @@ func checkSets(all map[int64]noted, sets map[string][]int64) (lost, order int, p
 		}
 	}
 	for e, n := range all {
-		if !there[e] {
+		if !there[e] && !n.shared {
 			lost++
 			proofs = append(proofs, fmt.Sprintf("%s: element %d by token %d was committed and is lost", n.key, e, n.token))
 		}

@@ -46,8 +46,16 @@ type sqlLease struct {
 var errSQLLost = errors.New("lease is lost")
 
 // acquireSQL takes a lease, or waits for it until ctx ends.
-func (h *holder) acquireSQL(ctx context.Context, key string, wait bool) (*sqlLease, error) {
+func (h *holder) acquireSQL(ctx context.Context, key string, how lockHow, wait bool) (*sqlLease, error) {
 	ttl := h.p.cfg.Lock.TTL
+	function := "lease_acquire($1, $2, $3::bigint * interval '1 ms', $4::text::uuid)"
+	switch how {
+	case lockAlone:
+	case lockReaders:
+		function = "lease_acquire_shared($1, $2, $3::bigint * interval '1 ms', $4::text::uuid)"
+	default:
+		function = fmt.Sprintf("semaphore_acquire($1, %d, $2, $3::bigint * interval '1 ms', $4::text::uuid)", how.most())
+	}
 	var waiter *string
 	if wait {
 		waiter = new(uuid.NewString())
@@ -58,7 +66,7 @@ func (h *holder) acquireSQL(ctx context.Context, key string, wait bool) (*sqlLea
 		sent := time.Now()
 		// The statement goes on when ctx ends: a client that has asked has to hear the answer.
 		err := h.p.pool.QueryRow(h.p.ctx, `SELECT token, coalesce(extract(epoch FROM retry_in) * 1000, 0)::bigint
-			FROM pgcoherence.lease_acquire($1, $2, $3::bigint * interval '1 ms', $4::text::uuid)`, key, h.p.cfg.Name+" (SQL)", ttl.Milliseconds(), waiter).
+			FROM pgcoherence.`+function, key, h.p.cfg.Name+" (SQL)", ttl.Milliseconds(), waiter).
 			Scan(&token, &retryMS)
 		switch {
 		case err == nil && token != nil:

@@ -134,6 +134,28 @@ func TestLockModel(t *testing.T) {
 		"a grant that was not lost yet": {lost: ms(50), bad: "none of a mutex", history: []lockOp{
 			grantOf(1, 0, 1, 100), grantOf(2, 30, 31, 100),
 		}},
+		"readers beside one another": {history: []lockOp{
+			as(lockReaders, grantOf(1, 0, 1, 100)), as(lockReaders, grantOf(2, 2, 3, 100)), as(lockReaders, doneOf(lockAdd, 1, 4, 5)),
+			as(lockReaders, doneOf(lockAdd, 2, 6, 7)), as(lockReaders, doneOf(lockRelease, 1, 8, 9)), as(lockReaders, doneOf(lockRelease, 2, 8, 10)),
+			grantOf(3, 11, 12, 100),
+		}},
+		"alone beside a reader":     {bad: "none of a mutex", history: []lockOp{as(lockReaders, grantOf(1, 0, 1, 100)), grantOf(2, 2, 3, 100)}},
+		"a reader beside one alone": {bad: "none of a mutex", history: []lockOp{grantOf(1, 0, 1, 100), as(lockReaders, grantOf(2, 2, 3, 100))}},
+		"alone before the last reader's end": {bad: "none of a mutex", history: []lockOp{
+			as(lockReaders, grantOf(1, 0, 1, 100)), as(lockReaders, grantOf(2, 2, 3, 100)), as(lockReaders, doneOf(lockRelease, 1, 4, 5)), grantOf(3, 6, 7, 100),
+		}},
+		"as many as there are places": {history: []lockOp{
+			as(2, grantOf(1, 0, 1, 100)), as(2, grantOf(2, 2, 3, 100)), as(2, doneOf(lockRelease, 1, 4, 5)), as(2, grantOf(3, 6, 7, 100)),
+		}},
+		"more than there are places": {bad: "none of a mutex", history: []lockOp{
+			as(2, grantOf(1, 0, 1, 100)), as(2, grantOf(2, 2, 3, 100)), as(2, grantOf(3, 6, 7, 100)),
+		}},
+		"a reader beside holders of a semaphore": {bad: "none of a mutex", history: []lockOp{
+			as(2, grantOf(1, 0, 1, 100)), as(lockReaders, grantOf(2, 2, 3, 100)),
+		}},
+		"guarded by a holder of before": {bad: "none of a mutex", history: []lockOp{
+			as(2, grantOf(1, 0, 1, 100)), as(2, doneOf(lockRelease, 1, 2, 3)), as(2, doneOf(lockAdd, 1, 4, 5)),
+		}},
 		"guarded although its grant was lost": {lost: ms(20), bad: "guard by token 1", history: []lockOp{
 			grantOf(1, 0, 1, 100), grantOf(2, 30, 31, 100), doneOf(lockAdd, 1, 32, 33),
 		}},
@@ -160,6 +182,21 @@ func TestOverlap(t *testing.T) {
 	require.Zero(t, overlapOf(history[:3], nil), "it may have been asked before the grant")
 }
 
+// as is an operation by one who holds the lease in some way.
+func as(how lockHow, op lockOp) lockOp {
+	op.how = how
+	return op
+}
+
+// TestOverlapOfShares: those who share a lease do not overlap.
+func TestOverlapOfShares(t *testing.T) {
+	t.Parallel()
+	history := []lockOp{as(lockReaders, grantOf(1, 0, 1, 100)), as(lockReaders, grantOf(2, 20, 30, 100)), as(lockReaders, doneOf(lockClaim, 1, 42, 43))}
+	require.Zero(t, overlapOf(history, history[2:]))
+	history[1].how = lockAlone
+	require.Equal(t, overlap{ms(12), ms(12)}, overlapOf(history, history[2:]))
+}
+
 func elsewhereOp(call int) lockOp {
 	op := doneOf(lockClaim, 1, call, call)
 	op.key = "other"
@@ -168,7 +205,7 @@ func elsewhereOp(call int) lockOp {
 
 func TestCheckSets(t *testing.T) {
 	t.Parallel()
-	all := map[int64]noted{1: {"k", 10}, 2: {"k", 10}, 3: {"k", 11}}
+	all := map[int64]noted{1: {"k", 10, false}, 2: {"k", 10, false}, 3: {"k", 11, false}, 4: {"k", 12, true}}
 	lost, order, _ := checkSets(all, map[string][]int64{"k": {1, 2, 3}})
 	require.Zero(t, lost+order)
 	lost, order, proofs := checkSets(all, map[string][]int64{"k": {1, 3}})
@@ -187,6 +224,7 @@ func TestLockResultFails(t *testing.T) {
 	require.False(t, row(lockResult{checked: 1, disorder: 1}).passed())
 	require.False(t, row(lockResult{checked: 1, lost: 1}).passed())
 	require.False(t, row(lockResult{checked: 1, order: 1}).passed())
+	require.False(t, row(lockResult{checked: 1, together: 1}).passed())
 	require.False(t, row(lockResult{checked: 1, overlap: overlap{claim: 1}}).passed())
 	require.True(t, row(lockResult{checked: 1, overlap: overlap{claim: 1}, bound: overlap{claim: 1}}).passed())
 	require.False(t, row(lockResult{checked: 1, overlap: overlap{context: contextLag + 1}, bound: overlap{context: contextLag}}).passed())

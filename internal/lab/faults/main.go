@@ -196,9 +196,12 @@ func (o *options) askVersion(ctx context.Context) error {
 	return server.Close()
 }
 
+// installer is the script that gets servers, from the directory of this program.
+var installer = filepath.Join("..", "..", "..", ".ci", "postgres-npm.sh")
+
 // install gets the server that -pg asks for.
 func (o *options) install(ctx context.Context, detail io.Writer) error {
-	cmd := exec.CommandContext(ctx, filepath.Join("..", "..", ".ci", "postgres-npm.sh"), fmt.Sprint(o.version),
+	cmd := exec.CommandContext(ctx, installer, fmt.Sprint(o.version),
 		filepath.Join(os.TempDir(), "pgcoherence-postgres"))
 	cmd.Stderr = detail
 	text, err := cmd.Output()

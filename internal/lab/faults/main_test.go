@@ -90,6 +90,7 @@ func TestControl(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	t.Parallel()
+	require.FileExists(t, installer, "what -pg needs")
 	out, err := runFlags(t, "-list")
 	require.NoError(t, err)
 	seen := map[string]bool{}
@@ -102,7 +103,7 @@ func TestFlags(t *testing.T) {
 	}
 	for _, c := range controls() {
 		require.Contains(t, out, "control "+c.name)
-		off := c.unguarded || c.tells || c.guards != hook.Guards{} || c.caches != hook.CacheGuards{} || c.sessions != hook.SessionGuards{}
+		off := c.unguarded != "" || c.locks != hook.LockGuards{} || c.tells || c.guards != hook.Guards{} || c.caches != hook.CacheGuards{} || c.sessions != hook.SessionGuards{}
 		require.True(t, off, c.name)
 		require.Equal(t, c.session != nil, c.raises != nil, c.name)
 		require.False(t, seen[c.name], c.name)

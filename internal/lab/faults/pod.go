@@ -10,6 +10,7 @@ import (
 	"net/rpc"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -127,7 +128,11 @@ func openPool(ctx context.Context, cfg podConfig, conns int) (*pgxpool.Pool, err
 	}
 	c.MaxConns = int32(conns)
 	// A pod that is cut off leaves locks behind; they are not what is tested here.
-	c.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "400"
+	idle := 400 * time.Millisecond
+	if cfg.Lock != nil && cfg.Lock.Idle > 0 {
+		idle = cfg.Lock.Idle
+	}
+	c.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = strconv.FormatInt(idle.Milliseconds(), 10)
 	c.ConnConfig.ConnectTimeout = 500 * time.Millisecond
 	c.ConnConfig.DefaultQueryExecMode = cfg.Mode
 	pool, err := pgxpool.NewWithConfig(ctx, c)
