@@ -7,7 +7,7 @@
 //	b := tracer.Bus(postgresBus)                                 // Publish, Confirm, InTx
 //	users, err := cache.New(b, "users", pgotel.Loader(tracer, "users", load), nil) // loads
 //	sessions := pgotel.Sessions(tracer, store)                   // Get, Create, Update, Rotate, Revoke…
-//	locks := tracer.Locker(locker)                               // Acquire, TryAcquire, Do
+//	locks := tracer.Locker(locker)                               // Acquire, TryAcquire, Do, their shared and many forms, Semaphore
 //
 // Caches, stores and lockers may be made with the bus or with its wrapper, which supports everything that the bus
 // does. With the wrapper their own calls of Publish are spans, too.

@@ -192,6 +192,7 @@ func TestLockerAndSessions(t *testing.T) {
 	require.Equal(t, "true", attributes["pgcoherence.lock.held"])
 	require.Equal(t, codes.Unset, span.Status().Code)
 	require.NoError(t, lease.Release(t.Context()))
+	requireShares(t, spans, locks)
 
 	sessions := pgotel.Sessions(tracer, store)
 	login, err := sessions.BeginLogin(t.Context(), secret)
@@ -212,5 +213,58 @@ func TestLockerAndSessions(t *testing.T) {
 	require.Equal(t, codes.Unset, span.Status().Code)
 	for _, s := range spans.Ended() {
 		require.NotContains(t, fmt.Sprint(s.Attributes()), token)
+	}
+}
+
+// requireShares: shared leases, semaphores and several leases at once make the spans that one lease does, and say how they
+// are held.
+func requireShares(t *testing.T, spans *tracetest.SpanRecorder, locks *pgotel.Locker) {
+	t.Helper()
+	ctx := t.Context()
+	semaphore, err := locks.Semaphore(secret, 2)
+	require.NoError(t, err)
+	_, err = locks.Semaphore(secret, 0)
+	require.ErrorIs(t, err, lock.ErrConfig)
+	for mode, ways := range map[string]struct {
+		acquire, try func(context.Context) (*lock.Lease, error)
+		do           func(context.Context, func(context.Context, *lock.Lease) error) error
+	}{
+		"shared": {
+			func(ctx context.Context) (*lock.Lease, error) { return locks.AcquireShared(ctx, secret) },
+			func(ctx context.Context) (*lock.Lease, error) { return locks.TryAcquireShared(ctx, secret) },
+			func(ctx context.Context, fn func(context.Context, *lock.Lease) error) error {
+				return locks.DoShared(ctx, secret, fn)
+			},
+		},
+		"semaphore": {semaphore.Acquire, semaphore.TryAcquire, semaphore.Do},
+	} {
+		one, err := ways.acquire(ctx)
+		require.NoError(t, err)
+		attributes, _ := last(t, spans, "lock acquire")
+		require.Equal(t, mode, attributes["pgcoherence.lock.mode"])
+		require.NotEmpty(t, attributes["pgcoherence.lock.token"])
+		two, err := ways.try(ctx)
+		require.NoError(t, err)
+		attributes, _ = last(t, spans, "lock try")
+		require.Equal(t, "false", attributes["pgcoherence.lock.held"])
+		_, err = locks.TryAcquire(ctx, secret)
+		require.ErrorIs(t, err, lock.ErrHeld)
+		require.NoError(t, errors.Join(one.Release(ctx), two.Release(ctx)))
+		require.NoError(t, ways.do(ctx, func(context.Context, *lock.Lease) error { return nil }))
+		attributes, _ = last(t, spans, "lock do")
+		require.Equal(t, mode, attributes["pgcoherence.lock.mode"])
+	}
+
+	many, err := locks.AcquireMany(ctx, secret, secret+"2")
+	require.NoError(t, err)
+	attributes, _ := last(t, spans, "lock acquire")
+	require.Equal(t, "2", attributes["pgcoherence.lock.keys"])
+	_, err = locks.TryAcquireMany(ctx, secret, secret+"3")
+	require.ErrorIs(t, err, lock.ErrHeld)
+	attributes, span := last(t, spans, "lock try")
+	require.Equal(t, "true", attributes["pgcoherence.lock.held"])
+	require.Equal(t, codes.Unset, span.Status().Code)
+	for _, lease := range many {
+		require.NoError(t, lease.Release(ctx))
 	}
 }

@@ -108,7 +108,11 @@ type CacheReport struct {
 // LockReport is the state of this pod's lockers. It contains no keys.
 type LockReport struct {
 	Held             int   `json:"held"`
+	HeldShared       int   `json:"held_shared"` // of those
+	HeldPlaces       int   `json:"held_places"` // of those, of semaphores
 	Waiting          int   `json:"waiting"`
+	TakenOver        int64 `json:"taken_over"`    // from processes whose sessions had ended
+	SessionsLost     int64 `json:"sessions_lost"` // of this pod's lockers
 	GuardsRefused    int64 `json:"guards_refused"`
 	HeartbeatsFailed int64 `json:"heartbeats_failed"`
 	Stolen           int64 `json:"stolen"`
@@ -273,7 +277,11 @@ func (h *Handler) lockReport() *LockReport {
 	for _, l := range h.cfg.Lockers {
 		s := l.Stats()
 		r.Held += s.Held
+		r.HeldShared += s.HeldShared
+		r.HeldPlaces += s.HeldPlaces
 		r.Waiting += s.Waiting
+		r.TakenOver += s.TakenOver
+		r.SessionsLost += s.SessionsLost
 		r.GuardsRefused += s.GuardsRefused
 		r.HeartbeatsFailed += s.HeartbeatsFailed
 		r.Stolen += s.Stolen

@@ -343,6 +343,10 @@
     const all = [];
     if (u.locks) {
       all.push(["Locks held", count(u.locks.held)], ["Lock waiters", count(u.locks.waiting)]);
+      if (u.locks.held_shared) all.push(["Locks shared", count(u.locks.held_shared)]);
+      if (u.locks.held_places) all.push(["Semaphore places", count(u.locks.held_places)]);
+      if (u.locks.taken_over) all.push(["Locks taken over", count(u.locks.taken_over)]);
+      if (u.locks.sessions_lost) all.push(["Lock sessions lost", count(u.locks.sessions_lost)]);
       if (u.locks.heartbeats_failed) all.push(["Renewals failed", count(u.locks.heartbeats_failed)]);
       if (u.locks.guards_refused) all.push(["Guards refused", count(u.locks.guards_refused)]);
     }
