@@ -88,17 +88,20 @@ func (t *Tx) pipeline(ctx context.Context) error {
 	begun := t.lazy.Begun()
 	pg := conn.PgConn()
 	closed := pg.IsClosed()
-	results, err := t.lazy.CommitWith(ctx, func(b *pgconn.Batch) { t.addRows(b, events) })
+	xid := uint64(0)
+	send := func() (pgconn.CommandTag, error) {
+		return t.lazy.CommitWith(ctx, func(b *pgconn.Batch) { t.addRows(b, events) }, func(row [][]byte) { xid = xidOf(row) })
+	}
+	tag, err := send()
 	if !begun && pgerr.IsUnknownStatement(err) && !pg.IsClosed() {
 		// Somebody has discarded what was prepared. Nothing was in the transaction but this, so it can be sent again.
 		t.unprepare(ctx)
 		closed = pg.IsClosed()
-		results, err = t.lazy.CommitWith(ctx, func(b *pgconn.Batch) { t.addRows(b, events) })
+		tag, err = send()
 	}
-	xid := xidOf(results)
 
 	switch {
-	case err == nil && results[len(results)-1].CommandTag.String() == "ROLLBACK":
+	case err == nil && tag.String() == "ROLLBACK":
 		err = pgx.ErrTxCommitRollback
 
 	case err == nil:
@@ -218,10 +221,8 @@ func (p *Postgres) prepareInsert(ctx context.Context, conn *pgx.Conn) (*pgconn.S
 	if !p.prepares {
 		return nil, nil
 	}
-	return conn.Prepare(ctx, p.insertName(), p.sql.insertEvent)
+	return conn.Prepare(ctx, p.insertName, p.sql.insertEvent)
 }
-
-func (p *Postgres) insertName() string { return "pgc_event_" + p.cfg.Schema }
 
 // unprepare makes this transaction go on with what is not prepared, and the next on this connection prepare again, after
 // somebody discarded what was prepared (DISCARD ALL). The connection must not have been released.
@@ -230,14 +231,15 @@ func (t *Tx) unprepare(ctx context.Context) {
 	defer cancel()
 	t.insert = nil
 	t.lazy.Unprepare(ctx)
-	_ = t.conn.Conn().Deallocate(ctx, t.bus.insertName()) // if this fails, the connection is closed
+	_ = t.conn.Conn().Deallocate(ctx, t.bus.insertName) // if this fails, the connection is closed
 }
 
-func xidOf(results []*pgconn.Result) uint64 {
-	if len(results) == 0 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) != 1 || len(results[0].Rows[0][0]) != 8 {
+// xidOf reads what insert_event.sql returns. The rows of one transaction all return the same.
+func xidOf(row [][]byte) uint64 {
+	if len(row) != 1 || len(row[0]) != 8 {
 		return 0
 	}
-	return binary.BigEndian.Uint64(results[0].Rows[0][0])
+	return binary.BigEndian.Uint64(row[0])
 }
 
 // explain adds what an error of the server means for the bus.

@@ -57,8 +57,8 @@ func newControl(
 	c.announcer = &announcer{env: e, applier: applier, health: health, notifier: notifier, outbox: outbox}
 	confirmer := &confirmer{env: e, confirms: confirms}
 	sweeper := &sweeper{
-		env: e, applier: applier, health: health, liveness: c.liveness, notifier: notifier, count: c.reaper.count,
-		request: &confirmer.request,
+		env: e, applier: applier, health: health, liveness: c.liveness, notifier: notifier, reading: sweepReading{env: e, applier: applier},
+		count: c.reaper.count, request: &confirmer.request,
 	}
 
 	// In order of urgency, one turn each: the order is part of the protocol. Nothing is done before this pod's row is

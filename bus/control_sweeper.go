@@ -22,6 +22,7 @@ type sweeper struct {
 	health   *health
 	liveness *liveness
 	notifier notifier
+	reading  sweepReading
 	count    func() int64 // pods, as this pod has counted them
 	request  *beatRequest // of confirmations: the next mark asks all pods to beat
 
@@ -127,7 +128,8 @@ func (s *sweeper) sweep(ctx context.Context, conn *pgx.Conn, st status, ask bool
 		base = s.applier.base()
 	}
 
-	d, err := s.read(ctx, conn, base)
+	d, err := s.reading.read(ctx, conn, base)
+	s.took[0], s.took[1] = s.took[1], time.Since(s.last)
 	if errors.Is(err, errNoEpoch) {
 		return true, nil
 	}
@@ -139,6 +141,7 @@ func (s *sweeper) sweep(ctx context.Context, conn *pgx.Conn, st status, ask bool
 	}
 
 	unannounced := s.applier.unannounced(d.events)
+	s.reading.learn(len(unannounced))
 	if len(unannounced) > 0 {
 		s.found = time.Now()
 		if slices.ContainsFunc(unannounced, func(e wire.Event) bool { return !e.HasID }) {
@@ -162,17 +165,4 @@ func (s *sweeper) sweep(ctx context.Context, conn *pgx.Conn, st status, ask bool
 	s.stats.marks.Add(1)
 	s.stats.swept.Add(int64(len(unannounced)))
 	return false, nil
-}
-
-// read reads the difference, and how long that takes.
-func (s *sweeper) read(ctx context.Context, conn *pgx.Conn, base position.Difference) (*difference, error) {
-	s.stats.sweeps.Add(1)
-	log := logReader{s.env}
-	d, err := log.query(ctx, conn, s.sql.difference, base, false)
-	if err == nil && d.overflow {
-		// Too much to announce event by event: announce it topic by topic.
-		d, err = log.query(ctx, conn, s.sql.differenceTopics, base, false)
-	}
-	s.took[0], s.took[1] = s.took[1], time.Since(s.last)
-	return d, err
 }

@@ -2,6 +2,8 @@ package bus
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,7 +18,7 @@ func Queries(schema string) map[string]string {
 	q := loadQueries(schema)
 	return map[string]string{
 		"beat": q.beat, "beats": q.beats, "confirm": q.confirm, "history": q.history, "positions": q.positions, "create_epoch": q.createEpoch, "deregister": q.deregister,
-		"difference": q.difference, "difference_topics": q.differenceTopics, "insert_event": q.insertEvent,
+		"difference": q.difference, "difference_names": q.differenceNames, "difference_topics": q.differenceTopics, "insert_event": q.insertEvent,
 		"insert_events": q.insertEvents, "lease": q.lease, "notify": q.notify, "pods": q.pods, "prune": q.prune,
 		"privileges": q.privileges, "pruned": q.pruned, "tidy": q.tidy, "keep": q.keep, "kept": q.kept, "reap": q.reap, "register": q.register, "transaction": q.transaction,
 		"ask": q.ask, "question": q.question, "reply": q.reply, "replies": q.replies, "asked_done": q.askedDone, "asked_old": q.askedOld, "measure": q.measure,
@@ -37,6 +39,42 @@ func OwnSession(ctx context.Context, pool *pgxpool.Pool) (*pgx.Conn, error) {
 	}
 	return conn.Conn, nil
 }
+
+// SweepReads returns what a sweep finds from a base, by reading all events and by reading names first, if the pod has heard
+// some events announced: head and events as text.
+func (p *Postgres) SweepReads(ctx context.Context, conn *pgx.Conn, base string, announced map[uint64][]int32) (all, left []string, err error) {
+	s, err := position.ParseSnapshot(base)
+	if err != nil {
+		return nil, nil, err
+	}
+	for xid, numbers := range announced {
+		for _, n := range numbers {
+			p.applier.track.Remember(position.EventID{XID: xid, N: n}, position.Announced)
+		}
+	}
+
+	from := position.Difference{Base: s, BaseOf: "any"}
+	describe := func(d *difference) []string {
+		texts := []string{fmt.Sprint(d.head.Epoch, d.head.Current, d.head.PrunedTo, d.overflow)}
+		for _, e := range p.applier.unannounced(d.events) {
+			texts = append(texts, fmt.Sprint(e))
+		}
+		slices.Sort(texts[1:])
+		return texts
+	}
+	for _, namesFirst := range []bool{false, true} {
+		r := sweepReading{env: p.env, applier: p.applier, namesFirst: namesFirst}
+		d, err := r.read(ctx, conn, from)
+		if err != nil {
+			return nil, nil, err
+		}
+		all, left = left, describe(d)
+	}
+	return all, left, nil
+}
+
+// MaxNames is how many names a sweep reads.
+const MaxNames = maxNames
 
 // Channel is the notification channel.
 func (p *Postgres) Channel() string { return p.channel() }

@@ -22,7 +22,8 @@ type Postgres struct {
 	*env
 	pool        *pgxpool.Pool
 	connections *ownconn.Dialer
-	prepares    bool // the pool keeps prepared statements
+	prepares    bool   // the pool keeps prepared statements
+	insertName  string // of the statement that Commit sends, where it is prepared
 	registry    *registry
 	applier     *applier
 	health      *health
@@ -72,6 +73,7 @@ func NewPostgres(pool *pgxpool.Pool, cfg *Config) (*Postgres, error) {
 		outbox: &outbox{signal: e.requests.signal},
 	}
 	p.watchers = newStateWatchers(e, p.health)
+	p.insertName = "pgc_event_" + c.Schema
 	p.prepares = pool.Config().ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement
 	p.staged.Store(binary.LittleEndian.Uint32(p.id[12:]))
 	return p, nil

@@ -62,6 +62,7 @@ func TestPlansStayOnIndex(t *testing.T) {
 	require.NoError(t, conn.QueryRow(ctx, "SELECT id FROM pgcoherence.epoch").Scan(&epoch))
 	for name, args := range map[string][]any{
 		"difference":        {xmax, []string{"3", "5"}, 10001, 1 << 24},
+		"difference_names":  {xmax, []string{"3", "5"}, 160001},
 		"difference_topics": {xmax, []string{"3", "5"}},
 		"measure":           {"3"},
 		"tidy":              {5000, "3", []string{}},

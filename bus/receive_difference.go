@@ -141,15 +141,15 @@ func (d *difference) scanHead(rows pgx.Rows) error {
 			return fmt.Errorf("bus: read difference: secret: %w", err)
 		}
 	}
-	if d.head.Current, err = position.ParseSnapshot(current); err != nil {
-		return err
+	return setSnapshots(&d.head, current, pruned)
+}
+
+// setSnapshots reads the snapshots of a head: the statement's own, and what was pruned, if anything was.
+func setSnapshots(head *position.Difference, current string, pruned *string) (err error) {
+	if head.Current, err = position.ParseSnapshot(current); err == nil && pruned != nil {
+		head.PrunedTo, err = position.ParseSnapshot(*pruned)
 	}
-	if pruned != nil {
-		if d.head.PrunedTo, err = position.ParseSnapshot(*pruned); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }
 
 // scanEvent reads a row of the log. Whatever a writer has put there, the statement has made readable.

@@ -14,7 +14,7 @@ import (
 
 // Exec implements pgx.Tx.
 func (t *Tx) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	if t.inner == nil {
+	if !t.begun {
 		tag, done, err := t.execFirst(ctx, sql, args)
 		if done {
 			return tag, err
@@ -28,7 +28,7 @@ func (t *Tx) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandT
 
 // Query implements pgx.Tx.
 func (t *Tx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	if t.inner == nil {
+	if !t.begun {
 		rows, done, err := t.queryFirst(ctx, sql, args)
 		if done {
 			return rows, err
@@ -42,7 +42,7 @@ func (t *Tx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, erro
 
 // QueryRow implements pgx.Tx.
 func (t *Tx) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	if t.inner == nil {
+	if !t.begun {
 		rows, done, err := t.queryFirst(ctx, sql, args)
 		switch {
 		case done && err != nil:
@@ -64,7 +64,7 @@ func (t *Tx) execFirst(ctx context.Context, sql string, args []any) (tag pgconn.
 	if !ok || len(values) == 0 { // without arguments pgx uses the simple protocol
 		return tag, false, nil
 	}
-	f, done, err := t.send(ctx, sql, args, text, values, func(int, int) error {
+	f, done, err := t.send(ctx, sql, args, text, values, false, func(int, int) error {
 		return errors.New("mismatched param and argument count")
 	})
 	if err != nil || !done {
@@ -83,7 +83,7 @@ func (t *Tx) queryFirst(ctx context.Context, sql string, args []any) (rows *firs
 	if !ok {
 		return nil, false, nil
 	}
-	f, done, err := t.send(ctx, sql, args, text, values, func(want, got int) error {
+	f, done, err := t.send(ctx, sql, args, text, values, true, func(want, got int) error {
 		return fmt.Errorf("expected %d arguments, got %d", want, got)
 	})
 	if !done {
@@ -146,16 +146,20 @@ type first struct {
 	trace       func(pgconn.CommandTag, error)
 }
 
-// send sends BEGIN and a statement as one pipeline, and reads the result of BEGIN. If done is false, or err is not nil,
-// BEGIN has not been run and nothing has happened; then f is nil if nothing was sent either.
+// send sends BEGIN and a statement, whose rows are read or not, as one pipeline, and reads the result of BEGIN. If done is
+// false, or err is not nil, BEGIN has not been run and nothing has happened; then f is nil if nothing was sent either.
 func (t *Tx) send(
-	ctx context.Context, sql string, args []any, text string, values []any, mismatch func(want, got int) error,
+	ctx context.Context, sql string, args []any, text string, values []any, rows bool, mismatch func(want, got int) error,
 ) (f *first, done bool, err error) {
 	s, pg := t.session, t.conn.PgConn()
 	var sd *pgconn.StatementDescription
 	if s.mode != pgx.QueryExecModeExec {
-		if sd, err = s.describe(ctx, t.conn, text); err != nil {
+		st, err := s.describe(ctx, t.conn, text)
+		if err != nil {
 			return nil, !t.canRepeat(err), err
+		}
+		if sd = st.description; !rows {
+			sd = st.rowless
 		}
 		if len(sd.ParamOIDs) != len(values) {
 			return nil, true, mismatch(len(sd.ParamOIDs), len(values))
@@ -199,7 +203,7 @@ func (t *Tx) send(
 		return f, !t.canRepeat(err), err
 	}
 	endBegin(tag, nil)
-	t.adopt()
+	t.begun = true
 	return f, true, nil
 }
 

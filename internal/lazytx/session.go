@@ -12,12 +12,30 @@ import (
 // session is the state of a connection. Only the goroutine that has the connection uses it.
 type session struct {
 	mode    pgx.QueryExecMode
-	tracer  pgx.QueryTracer                                      // nil without one
-	cache   *simplelru.LRU[string, *pgconn.StatementDescription] // by text; nil where nothing is kept
-	evicted []string                                             // names on the server that can go
-	named   int                                                  // statements named so far
+	tracer  pgx.QueryTracer                   // nil without one
+	cache   *simplelru.LRU[string, statement] // by text; nil where nothing is kept
+	evicted []string                          // names on the server that can go
+	named   int                               // statements named so far
 	builder pgx.ExtendedQueryBuilder
 	begin   *pgconn.StatementDescription // BEGIN as it was prepared last
+}
+
+// statement is what is known of a first statement.
+type statement struct {
+	description *pgconn.StatementDescription
+
+	// rowless is the same for who does not read the rows. What has no columns has one here, so that pgconn does not ask the
+	// server each time whether there are any now.
+	rowless *pgconn.StatementDescription
+}
+
+func newStatement(sd *pgconn.StatementDescription) statement {
+	if len(sd.Fields) > 0 {
+		return statement{sd, sd}
+	}
+	rowless := *sd
+	rowless.Fields = make([]pgconn.FieldDescription, 1)
+	return statement{sd, &rowless}
 }
 
 // sessionKey is where a session is kept in the custom data of its connection.
@@ -44,9 +62,9 @@ func sessionOf(conn *pgx.Conn) *session {
 		capacity = config.DescriptionCacheCapacity
 	}
 	if capacity > 0 {
-		s.cache, _ = simplelru.NewLRU(max(capacity/4, 1), func(_ string, sd *pgconn.StatementDescription) {
-			if sd.Name != "" {
-				s.evicted = append(s.evicted, sd.Name)
+		s.cache, _ = simplelru.NewLRU(max(capacity/4, 1), func(_ string, st statement) {
+			if name := st.description.Name; name != "" {
+				s.evicted = append(s.evicted, name)
 			}
 		})
 	}
@@ -55,15 +73,15 @@ func sessionOf(conn *pgx.Conn) *session {
 }
 
 // describe returns the description of a statement, prepared or not as the mode demands. It must not be in a transaction.
-func (s *session) describe(ctx context.Context, conn *pgx.Conn, sql string) (*pgconn.StatementDescription, error) {
+func (s *session) describe(ctx context.Context, conn *pgx.Conn, sql string) (statement, error) {
 	if s.cache != nil {
-		if sd, ok := s.cache.Get(sql); ok {
-			return sd, nil
+		if st, ok := s.cache.Get(sql); ok {
+			return st, nil
 		}
 	}
 	if len(s.evicted) >= maxEvicted {
 		if err := s.deallocate(ctx, conn.PgConn()); err != nil {
-			return nil, err
+			return statement{}, err
 		}
 	}
 
@@ -78,12 +96,14 @@ func (s *session) describe(ctx context.Context, conn *pgx.Conn, sql string) (*pg
 		if name != "" {
 			s.evicted = append(s.evicted, name) // it may have been parsed
 		}
-		return nil, err
+		return statement{}, err
 	}
+
+	st := newStatement(sd)
 	if s.cache != nil {
-		s.cache.Add(sql, sd)
+		s.cache.Add(sql, st)
 	}
-	return sd, nil
+	return st, nil
 }
 
 // prepare prepares or describes a statement, and calls the connection's tracer.

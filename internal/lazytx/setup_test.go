@@ -48,3 +48,6 @@ func connect(t testing.TB, dsn string, change func(*pgx.ConnConfig)) *pgx.Conn {
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	return conn
 }
+
+// noRows is for a CommitWith whose statements return none, or none that matter.
+func noRows([][]byte) {}

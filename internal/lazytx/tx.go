@@ -22,10 +22,11 @@ type Tx struct {
 	// Prepared ones; nil where nothing is prepared, or the text is not the plain one.
 	beginStatement, commitStatement *pgconn.StatementDescription
 
-	inner   pgx.Tx           // nil until BEGIN has been run
+	begun   bool             // BEGIN has been run
+	inner   pgx.Tx           // pgx' transaction; nil until it is begun and a second statement needs one
 	results pgx.BatchResults // what inner came from, and can be closed with
 	refused error            // why BEGIN failed
-	closed  bool             // ended without BEGIN
+	closed  bool             // ended, unless inner was ended
 }
 
 var _ pgx.Tx = (*Tx)(nil)
@@ -68,13 +69,22 @@ func (t *Tx) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	if t.session.noteBegin(begin); t.begin == plainBegin {
-		t.beginStatement = begin
+		t.beginStatement = beginWithoutRows
 	}
+
 	if t.commit == plainCommit {
-		t.commitStatement, err = t.conn.Prepare(ctx, commitName, plainCommit)
+		_, err = t.conn.Prepare(ctx, commitName, plainCommit)
+		t.commitStatement = commitWithoutRows
 	}
 	return err
 }
+
+// What was prepared, with a column that the results do not have: of statements without columns pgconn asks the server each
+// time whether there are any now, which costs both sides a message.
+var (
+	beginWithoutRows  = &pgconn.StatementDescription{Name: beginName, SQL: plainBegin, Fields: make([]pgconn.FieldDescription, 1)}
+	commitWithoutRows = &pgconn.StatementDescription{Name: commitName, SQL: plainCommit, Fields: make([]pgconn.FieldDescription, 1)}
+)
 
 // mustBegin reports whether BEGIN cannot wait: it is not the text of pgx, or the protocol is the simple one.
 func (t *Tx) mustBegin() bool {
@@ -95,27 +105,33 @@ func beginText(options pgx.TxOptions) string {
 	return b.QueuedQueries[0].SQL
 }
 
-// ensure sends BEGIN unless that was done.
+// ensure sends BEGIN unless that was done. Afterwards there is a transaction of pgx.
 func (t *Tx) ensure(ctx context.Context) (err error) {
 	switch {
 	case t.closed:
 		return pgx.ErrTxClosed
-	case t.inner != nil:
+	case t.begun:
+		t.adopt()
 		return nil
 	case t.refused != nil:
 		return t.refused
 	}
+
 	if _, err = t.conn.BeginTx(ctx, t.options); err != nil {
 		t.refused = fmt.Errorf("begin: %w", err)
 		return t.refused
 	}
+	t.begun = true
 	t.adopt()
 	return nil
 }
 
-// adopt makes pgx' transaction once BEGIN has been run. A batch of no queries sends nothing, so neither this nor closing
-// the results does I/O; a test pins it.
+// adopt makes pgx' transaction once BEGIN has been run. Most transactions are one statement and COMMIT, and do without. A
+// batch of no queries sends nothing, so neither this nor closing the results does I/O; a test pins it.
 func (t *Tx) adopt() {
+	if t.inner != nil {
+		return
+	}
 	b := &pgx.Batch{}
 	b.BeginTx(t.options)
 	b.QueuedQueries = nil
@@ -124,7 +140,7 @@ func (t *Tx) adopt() {
 }
 
 // Begun reports whether BEGIN has been run on the connection.
-func (t *Tx) Begun() bool { return t.inner != nil }
+func (t *Tx) Begun() bool { return t.begun }
 
 // Begin begins a savepoint, a transaction of pgx within this one.
 func (t *Tx) Begin(ctx context.Context) (pgx.Tx, error) {
@@ -136,11 +152,12 @@ func (t *Tx) Begin(ctx context.Context) (pgx.Tx, error) {
 
 // Commit commits. Without BEGIN it sends nothing, and fails if BEGIN has failed.
 func (t *Tx) Commit(ctx context.Context) error {
-	if t.inner != nil {
-		return t.inner.Commit(ctx)
-	}
 	if t.closed {
 		return pgx.ErrTxClosed
+	}
+	if t.begun {
+		t.adopt()
+		return t.inner.Commit(ctx)
 	}
 	defer func() { t.closed = true }()
 
@@ -156,26 +173,28 @@ func (t *Tx) Commit(ctx context.Context) error {
 
 // Rollback rolls back. Without BEGIN it sends nothing.
 func (t *Tx) Rollback(ctx context.Context) error {
-	if t.inner != nil {
-		return t.inner.Rollback(ctx)
-	}
 	if t.closed {
 		return pgx.ErrTxClosed
+	}
+	if t.begun {
+		t.adopt()
+		return t.inner.Rollback(ctx)
 	}
 	t.closed = true
 	return nil
 }
 
-// CommitWith sends BEGIN, unless it has been run, what add adds, and COMMIT as one pipeline, and returns the results of
-// what was added and of COMMIT. The server skips everything after the first that fails. What became of the transaction
-// when there is an error, the caller finds out from the connection. Afterwards call Finish or Rollback.
-func (t *Tx) CommitWith(ctx context.Context, add func(*pgconn.Batch)) ([]*pgconn.Result, error) {
+// CommitWith sends BEGIN, unless it has been run, what add adds, and COMMIT as one pipeline. It calls row for every row that
+// comes back, with values that are valid during the call, and returns what COMMIT returns. The server skips everything after
+// the first that fails. What became of the transaction when there is an error, the caller finds out from the connection.
+// Afterwards call Finish or Rollback.
+func (t *Tx) CommitWith(ctx context.Context, add func(*pgconn.Batch), row func(values [][]byte)) (tag pgconn.CommandTag, err error) {
 	b := &pgconn.Batch{}
-	begins := t.inner == nil
+	begins := !t.begun
 	endBegin := func(pgconn.CommandTag, error) {}
 	if begins {
 		if t.refused != nil {
-			return nil, t.refused
+			return tag, t.refused
 		}
 		_, endBegin = t.session.trace(ctx, t.conn, t.begin, nil)
 		t.addBegin(b)
@@ -188,20 +207,28 @@ func (t *Tx) CommitWith(ctx context.Context, add func(*pgconn.Batch)) ([]*pgconn
 		b.ExecParams(t.commit, nil, nil, nil, nil)
 	}
 
-	results, err := t.conn.PgConn().ExecBatch(ctx, b).ReadAll()
+	results := t.conn.PgConn().ExecBatch(ctx, b)
+	for results.NextResult() {
+		result := results.ResultReader()
+		for result.NextRow() {
+			row(result.Values())
+		}
+		tag, err = result.Close()
+		if begins {
+			endBegin(tag, err)
+			begins = false
+		}
+	}
 
-	if begins && len(results) > 0 {
-		endBegin(results[0].CommandTag, results[0].Err)
-		results = results[1:]
-	} else {
+	// The first error is what counts, and Close returns it.
+	if err = results.Close(); err != nil {
+		tag = pgconn.CommandTag{}
+	}
+	if begins {
 		endBegin(pgconn.CommandTag{}, err)
 	}
-	tag := pgconn.CommandTag{}
-	if err == nil {
-		tag = results[len(results)-1].CommandTag
-	}
 	endCommit(tag, err)
-	return results, err
+	return tag, err
 }
 
 func (t *Tx) addBegin(b *pgconn.Batch) {
@@ -222,8 +249,8 @@ func (t *Tx) Finish() {
 
 // Abort rolls back whatever the connection is in, also if BEGIN went with CommitWith, and closes t.
 func (t *Tx) Abort(ctx context.Context) error {
-	if t.inner == nil && t.conn.PgConn().TxStatus() != 'I' {
-		t.adopt()
+	if t.conn.PgConn().TxStatus() != 'I' {
+		t.begun = true
 	}
 	return t.Rollback(ctx)
 }

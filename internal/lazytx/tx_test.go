@@ -61,22 +61,26 @@ func TestRoundTrips(t *testing.T) {
 			require.Equal(t, byte('T'), conn.PgConn().TxStatus())
 			require.True(t, tx.Begun())
 			require.Equal(t, 1, w.sent(func() {
-				results, err := tx.CommitWith(ctx, func(b *pgconn.Batch) { b.ExecParams("SELECT 7", nil, nil, nil, nil) })
+				var read []string
+				add := func(b *pgconn.Batch) {
+					b.ExecParams("SELECT 7", nil, nil, nil, nil)
+					b.ExecParams("SELECT generate_series(8, 9)", nil, nil, nil, nil)
+				}
+				tag, err := tx.CommitWith(ctx, add, func(row [][]byte) { read = append(read, string(row[0])) })
 				require.NoError(t, err)
-				require.Len(t, results, 2)
-				require.Equal(t, "7", string(results[0].Rows[0][0]))
-				require.Equal(t, "COMMIT", results[1].CommandTag.String())
+				require.Equal(t, []string{"7", "8", "9"}, read)
+				require.Equal(t, "COMMIT", tag.String())
 				tx.Finish()
 			}))
 			require.Zero(t, w.sent(func() { require.ErrorIs(t, tx.Commit(ctx), pgx.ErrTxClosed) }))
 
 			require.Equal(t, 1, w.sent(func() {
 				tx = begin(t, conn)
-				results, err := tx.CommitWith(ctx, func(b *pgconn.Batch) {
+				tag, err := tx.CommitWith(ctx, func(b *pgconn.Batch) {
 					b.ExecParams("UPDATE item SET value = 500 WHERE id = '50'", nil, nil, nil, nil)
-				})
+				}, noRows)
 				require.NoError(t, err)
-				require.Len(t, results, 2)
+				require.Equal(t, "COMMIT", tag.String())
 				tx.Finish()
 			}), "BEGIN, a statement and COMMIT")
 			require.Equal(t, byte('I'), conn.PgConn().TxStatus())
@@ -156,7 +160,7 @@ func TestBeginRefused(t *testing.T) {
 					require.ErrorContains(t, err, "begin:")
 					_, err = tx.CopyFrom(ctx, pgx.Identifier{"child"}, nil, nil)
 					require.ErrorContains(t, err, "begin:")
-					_, err = tx.CommitWith(ctx, func(*pgconn.Batch) {})
+					_, err = tx.CommitWith(ctx, func(*pgconn.Batch) {}, noRows)
 					require.ErrorContains(t, err, "begin:")
 					require.ErrorContains(t, tx.Commit(ctx), "begin:", name)
 					require.ErrorIs(t, tx.Rollback(ctx), pgx.ErrTxClosed)
@@ -457,11 +461,11 @@ func TestTracer(t *testing.T) {
 	see(func(tx *lazytx.Tx) { _ = tx.QueryRow(ctx, "SELECT 1 / $1::int", 0).Scan(new(int)) },
 		"start begin", "start SELECT 1 / $1::int", "end begin: BEGIN", "end SELECT 1 / $1::int: error")
 	see(func(tx *lazytx.Tx) {
-		_, _ = tx.CommitWith(ctx, func(b *pgconn.Batch) { b.ExecParams("SELECT 1", nil, nil, nil, nil) })
+		_, _ = tx.CommitWith(ctx, func(b *pgconn.Batch) { b.ExecParams("SELECT 1", nil, nil, nil, nil) }, noRows)
 		tx.Finish()
 	}, "start begin", "start commit", "end begin: BEGIN", "end commit: COMMIT")
 	see(func(tx *lazytx.Tx) {
-		_, _ = tx.CommitWith(ctx, func(b *pgconn.Batch) { b.ExecParams("SELECT 1/0", nil, nil, nil, nil) })
+		_, _ = tx.CommitWith(ctx, func(b *pgconn.Batch) { b.ExecParams("SELECT 1/0", nil, nil, nil, nil) }, noRows)
 		_ = tx.Abort(ctx)
 	}, "start begin", "start commit", "end begin: BEGIN", "end commit: error", "start rollback", "end rollback: ROLLBACK")
 	see(func(*lazytx.Tx) {})

@@ -19,6 +19,9 @@ func Code(err error) string {
 
 // As returns the error of the server within err. The result is false if the server sent none.
 func As(err error) (*pgconn.PgError, bool) {
+	if err == nil { // looking for it would allocate, and this is called for every commit
+		return nil, false
+	}
 	var pgErr *pgconn.PgError
 	ok := errors.As(err, &pgErr)
 	return pgErr, ok

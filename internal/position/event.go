@@ -13,8 +13,12 @@ type EventID struct {
 }
 
 // String returns the form used on the wire, "xid.n".
-func (id EventID) String() string {
-	return strconv.FormatUint(id.XID, 10) + "." + strconv.FormatInt(int64(id.N), 10)
+func (id EventID) String() string { return string(id.Append(nil)) }
+
+// Append appends what String returns.
+func (id EventID) Append(b []byte) []byte {
+	b = append(strconv.AppendUint(b, id.XID, 10), '.')
+	return strconv.AppendInt(b, int64(id.N), 10)
 }
 
 // MarshalText implements encoding.TextMarshaler.

@@ -61,6 +61,8 @@ type packer struct {
 	last uint64 // the last of them
 	at   int64
 	seen map[string]bool
+
+	item []byte // the key or name being written, whose memory is used again
 }
 
 func (p *packer) topic(topic string, events []Event, maxKeys int) {
@@ -75,14 +77,14 @@ func (p *packer) topic(topic string, events []Event, maxKeys int) {
 				if p.seen[key] {
 					continue
 				}
-				encoded := appendString(nil, key)
-				if !p.fits(len(encoded) + 1) {
+				p.item = appendString(p.item[:0], key)
+				if !p.fits(len(p.item) + 1) {
 					p.unnamed(e)
 					p.split(topic)
 					p.oldest(e.At)
 				}
 				p.seen[key] = true
-				p.keys = appendItem(p.keys, encoded)
+				p.keys = appendItem(p.keys, p.item)
 			}
 		}
 		if e.HasID {
@@ -99,19 +101,22 @@ func (p *packer) unnamed(e Event) {
 	p.also = true
 	if e.ID.XID != 0 && (e.ID.XID != p.last || len(p.xids) == 0) {
 		p.last = e.ID.XID
-		p.xids = appendItem(p.xids, strconv.AppendUint(nil, e.ID.XID, 10))
+		if len(p.xids) > 0 {
+			p.xids = append(p.xids, ',')
+		}
+		p.xids = strconv.AppendUint(p.xids, e.ID.XID, 10)
 	}
 }
 
 // name writes an event's identity, after its last key.
 func (p *packer) name(topic string, e Event) {
-	id := strconv.AppendQuote(nil, e.ID.String())
-	if !p.fits(len(id) + 1) {
+	p.item = append(e.ID.Append(append(p.item[:0], '"')), '"')
+	if !p.fits(len(p.item) + 1) {
 		p.unnamed(e)
 		p.split(topic)
 		p.oldest(e.At)
 	}
-	p.ids = appendItem(p.ids, id)
+	p.ids = appendItem(p.ids, p.item)
 }
 
 // whole reports whether a topic's events should become the whole topic: one of them is, there are too many keys, or a

@@ -35,6 +35,9 @@ func readPlain(body string) (*Message, bool) {
 		m.Mark = &Mark{From: r.stamp()}
 		r.want(`,"to":`)
 		m.Mark.To = r.stamp()
+		if r.take(`,"n":`) {
+			m.Mark.Pods = r.count()
+		}
 		r.want(`}`)
 	}
 	m.Ask = field(`"ask":true`)
@@ -82,11 +85,7 @@ func (r *plainReader) group() (g Group) {
 	}
 	if r.take(`,"at":`) {
 		negative := r.take(`-`)
-		n := r.number()
-		if n > 1<<62 {
-			r.failed = true
-		}
-		if g.At = int64(n); negative {
+		if g.At = r.count(); negative {
 			g.At = -g.At
 		}
 	}
@@ -106,8 +105,11 @@ func readList[T any](r *plainReader, item func() T) (items []T) {
 	return items
 }
 
-// text reads a string without escapes.
-func (r *plainReader) text() string {
+// text reads a string without escapes. It is a copy: a kept key must not keep the payload in memory.
+func (r *plainReader) text() string { return strings.Clone(r.quoted()) }
+
+// quoted is text without the copy.
+func (r *plainReader) quoted() string {
 	if !r.take(`"`) {
 		r.failed = true
 		return ""
@@ -117,9 +119,10 @@ func (r *plainReader) text() string {
 		r.failed = true
 		return ""
 	}
+
 	text := r.rest[:end]
 	r.rest = r.rest[end+1:]
-	return strings.Clone(text) // a kept key must not keep the payload in memory
+	return text
 }
 
 // number reads a number without sign.
@@ -137,9 +140,18 @@ func (r *plainReader) number() uint64 {
 	return n
 }
 
+// count reads a number that fits into an int64 with room to spare.
+func (r *plainReader) count() int64 {
+	n := r.number()
+	if n > 1<<62 {
+		r.failed = true
+	}
+	return int64(n)
+}
+
 // pair reads "left.right".
 func (r *plainReader) pair() (left, right string) {
-	left, right, ok := strings.Cut(r.text(), ".")
+	left, right, ok := strings.Cut(r.quoted(), ".")
 	if !ok {
 		r.failed = true
 	}
@@ -157,7 +169,7 @@ func (r *plainReader) id() position.EventID {
 }
 
 func (r *plainReader) stamp() position.Stamp {
-	s, err := position.ParseStamp(r.text())
+	s, err := position.ParseStamp(r.quoted())
 	if err != nil {
 		r.failed = true
 	}

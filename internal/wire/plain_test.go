@@ -25,6 +25,7 @@ var bodies = []string{
 	`{"e":[{"t":"a","at":-9223372036854775808}]}`, `{"e":[{"t":"a","at":9223372036854775807}]}`, `{"e":[{"t":"a","at":-0}]}`,
 	`{"e":[{"t":"a","x":["1.0","+1.0"]}]}`, `{"e":[{"t":"a","x":["1.-5"]}]}`, `{"e":[{"t":"a","x":["1.2147483648"]}]}`,
 	`{"m":{"from":"1.0","to":"2.0"}}`, `{"m":{"to":"2.0"}}`, `{"m":{"from":"1","to":"2.0"}}`, `{"ask":true}`, `{"ask":false}`, `{"p":7}`, `{"p":-7}`,
+	`{"m":{"from":"1.0","to":"2.0","n":3}}`, `{"m":{"from":"1.0","to":"2.0","n":0}}`, `{"m":{"from":"1.0","to":"2.0","n":9223372036854775808}}`,
 	`{"p":7} `, `{"p":7}}`, `{,"p":7}`, `{"e":[{"t":"a"},]}`, `{"e":[{"t":"a"}],"ask":true,"p":1}`, `{"e":[{"t":"a","k":["1",]}]}`, ``, `null`, `[]`,
 	`{"e":[{"t":"a","all":true,"u":true,"w":[1,2],"at":3}],"m":{"from":"1.0","to":"2.4294967295"},"ask":true}`,
 }
@@ -68,6 +69,7 @@ func TestReadPlainTakesWhatIsPacked(t *testing.T) {
 			mark = &wire.Mark{
 				From: position.Stamp{Xmax: rapid.Uint64().Draw(t, "from"), InProgress: rapid.Uint32().Draw(t, "in progress")},
 				To:   position.Stamp{Xmax: rapid.Uint64().Draw(t, "to")},
+				Pods: rapid.Int64Range(0, 1<<62).Draw(t, "pods"),
 			}
 		}
 		for _, payload := range append(c.Pack(events, mark, rapid.Bool().Draw(t, "ask"), 50), c.Probe(rapid.Uint64().Draw(t, "probe"))) {

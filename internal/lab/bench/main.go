@@ -45,7 +45,13 @@ func execute(ctx context.Context, args []string, out io.Writer) error {
 
 	root.SetOut(out)
 	root.SetArgs(doubleDashes(root, args))
-	return root.ExecuteContext(ctx)
+	stop := func() error { return nil }
+	root.PersistentPreRunE = func(*cobra.Command, []string) (err error) {
+		stop, err = startProfile(o.cpu)
+		return err
+	}
+	err := root.ExecuteContext(ctx)
+	return errors.Join(err, stop())
 }
 
 // measurements are the commands that measure something, in the order of bench all.
@@ -69,6 +75,7 @@ func newRoot(o *options) *cobra.Command {
 	flags.BoolVar(&o.short, "short", false, "measure for a shorter time, with wider spreads: each alone about a minute, all under ten")
 	flags.StringVar(&o.json, "json", "", "also write the figures to `FILE`")
 	flags.StringVar(&o.markdown, "markdown", "", "also write the tables to `FILE`, in Markdown")
+	flags.StringVar(&o.cpu, "cpuprofile", "", "also write a profile of this process to `FILE`")
 	flags.StringVar(&o.plot, "plot", "", "also draw the charts into `DIR`, as SVG and PNG")
 	return root
 }

@@ -17,6 +17,7 @@ type options struct {
 	plot     string // directory for the charts, empty for none
 
 	collect func(*report) // takes a report in place of publishing it; nil outside of bench all
+	cpu     string        // file for a profile of this process, empty for none
 }
 
 // withProgress adds a progress bar to a measurement that runs alone.
