@@ -100,3 +100,35 @@ func TestConfirmWithBlockedPod(t *testing.T) {
 	require.False(t, b.Fresh(), "and then the pod that did not apply it does not trust its cache")
 	require.True(t, a.Fresh())
 }
+
+// TestConfirm_AfterGap: the mark with which a new pod asks for positions can begin where no other pod is yet. Then the others
+// read the log first, however lately they have read, and beat afterwards: a beat before would show nothing new, and Confirm
+// would have to ask again.
+func TestConfirm_AfterGap(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	_, pool := setup(t)
+	_, err := pool.Exec(ctx, "UPDATE pgcoherence.setting SET pod_lease = '1 hour'")
+	require.NoError(t, err)
+	start(t, pool, quick("a"))
+	b := start(t, pool, &bus.Config{
+		Name: "b", Logger: quiet,
+		StaleAfter: 12 * time.Minute, BeatInterval: 4 * time.Minute, // it beats on request only,
+		SweepInterval: 10 * time.Minute, PollInterval: 10 * time.Minute, // and does not read twice
+	})
+	eventually(t, func() bool { return b.Stats().Gaps+b.Stats().Polls > 0 }, "b has read, as every pod does at its start")
+
+	for range 10 {
+		var now string
+		require.NoError(t, pool.QueryRow(ctx, "SELECT pg_current_xact_id()::text").Scan(&now)) // so that no pod is there
+		require.NoError(t, pool.QueryRow(ctx, "SELECT pg_current_snapshot()::text").Scan(&now))
+		_, err = pool.Exec(ctx, "SELECT pg_notify($1, $2)", b.Channel(), b.MarkPayload(t, now))
+		require.NoError(t, err)
+		eventually(t, func() bool {
+			var passed bool
+			require.NoError(t, pool.QueryRow(ctx, `SELECT pos_xmax >= pg_snapshot_xmax($1::text::pg_snapshot) FROM pgcoherence.pod
+				WHERE id = $2::text::uuid`, now, b.ID()).Scan(&passed))
+			return passed
+		}, "b's beat shows that it is past %s", now)
+	}
+}

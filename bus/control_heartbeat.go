@@ -69,10 +69,10 @@ func (h *heartbeat) info() string {
 }
 
 // due is when the next beat is due. One on request waits until the position is where the mark that came with the request
-// has moved it: before that it would show nothing new.
+// has moved it, or the read that this mark has made necessary: before that it would show nothing new.
 func (h *heartbeat) due(_ time.Time, st status) time.Time {
 	at := h.requested.Add(h.minBeatGap())
-	if h.requests.beat.Load() && st.caughtUp && at.Before(h.next) {
+	if h.requests.beat.Load() && !h.requests.read.Load() && st.caughtUp && at.Before(h.next) {
 		return at
 	}
 	return h.next

@@ -14,13 +14,19 @@ type reader struct {
 	applier  *applier
 	liveness *liveness
 
-	next     time.Time // earliest next read
+	last     time.Time // last read
 	timeouts int       // reads in a row that took too long
 }
 
+// due is at once, but not right after the last read: junk on the channel asks for one as well, and gets it as often as a sweep.
+// A mark that asks for a beat is authentic, and somebody waits for the position that the beat will show.
 func (r *reader) due(now time.Time, _ status) time.Time {
-	if r.requests.read.Load() || r.liveness.polling() {
-		return r.next
+	missed := r.requests.read.Load()
+	switch {
+	case missed && r.requests.beat.Load():
+		return r.last.Add(r.minBeatGap())
+	case missed || r.liveness.polling():
+		return r.last.Add(min(r.cfg.SweepInterval, r.cfg.PollInterval))
 	}
 	return never(now)
 }
@@ -31,8 +37,7 @@ func (r *reader) run(ctx context.Context, conn *pgx.Conn, _ status) error {
 	} else {
 		r.stats.polls.Add(1)
 	}
-	// Junk on the channel asks for a read as well: not more often than a sweep.
-	r.next = time.Now().Add(min(r.cfg.SweepInterval, r.cfg.PollInterval))
+	r.last = time.Now()
 
 	d, err := logReader{r.env}.read(ctx, conn, r.applier.base(), r.timeouts >= 2)
 	if err != nil {

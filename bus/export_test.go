@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
 
 	"github.com/pgcoherence/pgcoherence/internal/position"
 	"github.com/pgcoherence/pgcoherence/internal/wire"
@@ -86,6 +87,13 @@ func (p *Postgres) Payload(events ...Event) []string {
 		wires[i] = wire.Event{Topic: e.Topic, Keys: e.Keys, All: e.All}
 	}
 	return p.applier.status().codec.Pack(wires, nil, false, p.cfg.MaxKeys)
+}
+
+// MarkPayload signs a mark from a snapshot to itself, with which all pods are asked to beat.
+func (p *Postgres) MarkPayload(t require.TestingT, snapshot string) string {
+	at, err := position.ParseSnapshot(snapshot)
+	require.NoError(t, err)
+	return p.applier.status().codec.Pack(nil, &wire.Mark{From: at.Stamp(), To: at.Stamp()}, true, 1)[0]
 }
 
 // PayloadOf signs a payload of events with a name, as of one transaction.
