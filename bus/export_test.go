@@ -56,7 +56,7 @@ func (p *Postgres) SweepReads(ctx context.Context, conn *pgx.Conn, base string, 
 
 	from := position.Difference{Base: s, BaseOf: "any"}
 	describe := func(d *difference) []string {
-		texts := []string{fmt.Sprint(d.head.Epoch, d.head.Current, d.head.PrunedTo, d.overflow)}
+		texts := []string{fmt.Sprint(d.head.Epoch, " ", d.head.PrunedTo, " ", d.overflow, " ", d.head.Current.Stamp().AtLeast(s.Stamp()))}
 		for _, e := range p.applier.unannounced(d.events) {
 			texts = append(texts, fmt.Sprint(e))
 		}
