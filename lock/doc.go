@@ -34,8 +34,8 @@
 // so within ClaimTTL, the next waiter is granted the lease.
 //
 // A guard is a row lock, FOR KEY SHARE, on the lease's row in the caller's own transaction. It does not block
-// renewals, releases and grants to waiters. A new token is only written under FOR UPDATE, which has to wait until
-// guarded transactions have ended. No clock is involved in that.
+// renewals, releases and grants to waiters. A new token is only written under FOR UPDATE, which
+// Postgres refuses while a guarded transaction is open. No clock is involved in that.
 //
 // A shared lease, and one place of a semaphore, is a row of its own, with a token. Together these rows are a group
 // that holds the lease's row, which no other process can acquire before the last of them has ended. A guard locks
