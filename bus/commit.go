@@ -94,7 +94,7 @@ func (t *Tx) pipeline(ctx context.Context) error {
 	}
 	tag, err := send()
 	if !begun && pgerr.IsUnknownStatement(err) && !pg.IsClosed() {
-		// Somebody has discarded what was prepared. Nothing was in the transaction but this, so it can be sent again.
+		// The prepared statements were discarded. Nothing else was in the transaction, so this can be sent again.
 		t.unprepare(ctx)
 		closed = pg.IsClosed()
 		tag, err = send()
@@ -112,7 +112,7 @@ func (t *Tx) pipeline(ctx context.Context) error {
 
 	case pgconn.SafeToRetry(err) && (closed || !pg.IsClosed()):
 		// Nothing was sent: ctx had ended, or the connection was closed before. If it was closed since, pgx says the same
-		// of an answer that was lost: MultiResultReader forgets the first error, and reading on finds the connection closed.
+		// of a result that was lost: MultiResultReader forgets the first error, and reading on finds the connection closed.
 		t.abandon(ctx)
 		return fmt.Errorf("bus: commit: %w", err)
 
@@ -225,7 +225,7 @@ func (p *Postgres) prepareInsert(ctx context.Context, conn *pgx.Conn) (*pgconn.S
 }
 
 // unprepare makes this transaction go on with what is not prepared, and the next on this connection prepare again, after
-// somebody discarded what was prepared (DISCARD ALL). The connection must not have been released.
+// the prepared statements were discarded (DISCARD ALL). The connection must not have been released.
 func (t *Tx) unprepare(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(detached(ctx), t.bus.statementTimeout())
 	defer cancel()

@@ -33,7 +33,7 @@ func (p *Postgres) Confirm(ctx context.Context, r Receipt) error {
 	defer p.confirms.remove(c)
 
 	// A pod that has not applied the events within a pod lease has not been able to prove freshness for longer than it may
-	// trust its cache. This process' monotonic clock decides, whether or not the database still answers.
+	// trust its cache. This process' monotonic clock decides, whether or not the database can be reached.
 	var lease <-chan time.Time
 	for {
 		select {

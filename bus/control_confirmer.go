@@ -74,8 +74,8 @@ func (c *confirmer) run(ctx context.Context, conn *pgx.Conn, st status) error {
 		return nil
 	}
 
-	// A pod may still trust what it holds from an epoch whose end nobody here has seen, and have no row in this one. It
-	// cannot if this epoch is older than a pod lease, whoever has watched it for that long.
+	// A pod may still trust what it holds from an epoch whose end this pod has not seen, and have no row in this one. It
+	// cannot if this epoch is older than a pod lease, whichever pod has watched it for that long.
 	all, err := c.positions(ctx, conn, st.epoch)
 	if err != nil || !all.synced {
 		return err
@@ -168,7 +168,7 @@ func (c *confirmer) positions(ctx context.Context, conn *pgx.Conn, epoch string)
 		}
 		stamp := position.Stamp{Xmax: xmax, InProgress: uint32(n)}
 		if c.guards.ConfirmByNumber {
-			stamp.Xmax = math.MaxUint64 // count answers, whatever they say
+			stamp.Xmax = math.MaxUint64 // count rows, whatever they say
 		}
 		if count++; count == 1 || all.least.AtLeast(stamp) {
 			all.least = stamp

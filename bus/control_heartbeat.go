@@ -78,7 +78,7 @@ func (h *heartbeat) due(_ time.Time, st status) time.Time {
 	return h.next
 }
 
-// beat writes this pod's row. The answer is a snapshot taken after the beat was sent: when the position has passed it,
+// beat writes this pod's row. The statement returns a snapshot taken after the beat was sent: when the position has passed it,
 // the pod was in sync at that time.
 func (h *heartbeat) beat(ctx context.Context, conn *pgx.Conn, _ status) error {
 	if h.requests.beat.Swap(false) {
@@ -141,7 +141,7 @@ func (h *heartbeat) beat(ctx context.Context, conn *pgx.Conn, _ status) error {
 	return nil
 }
 
-// checkLease notes the pod lease as it is now. Whatever somebody has made of it, Confirm waits for what pods say that they
+// checkLease notes the pod lease as it is now. Whatever it was set to, Confirm waits for what pods say that they
 // need; but a pod that needs more than it should has to be put right.
 func (h *heartbeat) checkLease(ctx context.Context, allowed *int64, wait int64) {
 	lease := milliseconds(wait)

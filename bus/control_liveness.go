@@ -31,7 +31,7 @@ func (l *liveness) observe(now time.Time, st status) {
 	number := l.requests.listening.Load()
 	listening := number != 0
 	switch {
-	case listening && l.connection != number: // it may have come up while nobody looked
+	case listening && l.connection != number: // it may have come up since the last look
 		l.connection, l.upSince, l.lostSince = number, now, time.Time{}
 		if !l.silentSince.IsZero() {
 			l.probe, l.probeSent = true, 0
@@ -71,7 +71,7 @@ const (
 	loopTime       = 10 * time.Second
 )
 
-// checkSilence notices that nothing arrives although the connection is up: a beat was answered, and its proof does not
+// checkSilence notices that nothing arrives although the connection is up: a beat succeeded, and its proof does not
 // come.
 func (l *liveness) checkSilence(now time.Time, st status, listening bool) {
 	switch {

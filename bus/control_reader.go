@@ -19,7 +19,7 @@ type reader struct {
 }
 
 // due is at once, but not right after the last read: junk on the channel asks for one as well, and gets it as often as a sweep.
-// A mark that asks for a beat is authentic, and somebody waits for the position that the beat will show.
+// A mark that asks for a beat is authentic, and a Confirm waits for the position that the beat will show.
 func (r *reader) due(now time.Time, _ status) time.Time {
 	missed := r.requests.read.Load()
 	switch {

@@ -77,7 +77,7 @@ func (s *sweeper) turn(st status) time.Time {
 		return s.last.Add(s.interval(st))
 	}
 
-	// Wait until the sweeping pod has missed its turn. The jitter is drawn anew after each sweep.
+	// Wait until the sweeping pod has missed its turn. The jitter is drawn again after each sweep.
 	if s.after == 0 {
 		s.after = s.cfg.SweepInterval + rand.N(2*s.cfg.SweepInterval)
 	}
@@ -106,7 +106,7 @@ func (s *sweeper) interval(st status) time.Duration {
 
 // run sweeps, and with it asks all pods to beat if a confirmation waits for that.
 func (s *sweeper) run(ctx context.Context, conn *pgx.Conn, st status) error {
-	s.requests.sweep.Store(false) // before it reads: whoever asks later asks for the next one
+	s.requests.sweep.Store(false) // before it reads: a later request is for the next one
 	ask := s.request.pending
 	if ask {
 		s.request.pending, s.request.sent = false, time.Now()

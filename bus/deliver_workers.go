@@ -2,12 +2,12 @@ package bus
 
 import "sync"
 
-// workers counts the queues that are being worked off. Unlike a sync.WaitGroup it may grow while somebody waits for it to
+// workers counts the queues that are being worked off. Unlike a sync.WaitGroup it may grow while a goroutine waits for it to
 // become empty: subscribers and publishers come and go beside the end of Run.
 type workers struct {
 	mu   sync.Mutex
 	n    int
-	idle chan struct{} // closed when n gets to zero; nil unless somebody waits
+	idle chan struct{} // closed when n gets to zero; nil unless a goroutine waits
 }
 
 func (w *workers) begin() {

@@ -33,7 +33,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(metricPrefix+name, help, labels, nil)
 }
 
-// metrics describes all that a bus exports. It is made anew for each collection: what a bus does is not worth a
+// metrics describes all that a bus exports. It is made for each collection: what a bus does is not worth a
 // package-level registry.
 type metrics struct {
 	delivery, state, fresh, staleAfter, retention, info, resets, topicEvents, topicQueue *prometheus.Desc

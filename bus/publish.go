@@ -21,7 +21,7 @@ func (p *Postgres) Publish(ctx context.Context, events ...Event) (Receipt, error
 	})
 }
 
-// committed is what follows a commit, whoever made it: own subscribers first, then the announcement. The receipt names
+// committed is what follows a commit: own subscribers first, then the announcement. The receipt names
 // the events: its epoch was read before the transaction wrote them, so they are never taken for those of a later epoch in
 // which the same transaction id was given again.
 func (p *Postgres) committed(events []Event, r Receipt, firstN int32) {
@@ -42,7 +42,7 @@ func (p *Postgres) committed(events []Event, r Receipt, firstN int32) {
 	p.outbox.put(r.epoch, wires)
 }
 
-// uncertain is what follows a commit whose answer was lost: own subscribers drop the keys; if it did commit, the sweep
+// uncertain is what follows a commit whose result was lost: own subscribers drop the keys; if it did commit, the sweep
 // finds the events.
 func (p *Postgres) uncertain(events []Event) {
 	p.stats.uncertain.Add(1)

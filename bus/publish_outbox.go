@@ -29,7 +29,7 @@ type commit struct {
 
 const (
 	// maxOutbox is how many bytes of events wait at most, and about what they take up in memory. An announcement of
-	// more than that helps nobody: it is thousands of payloads, and the sweep says the same topic by topic.
+	// more than that is of no use: it is thousands of payloads, and the sweep says the same topic by topic.
 	maxOutbox = 4 << 20
 	// eventBytes is what an event takes beside its texts, keyBytes a key.
 	eventBytes, keyBytes = 96, 16

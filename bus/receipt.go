@@ -10,7 +10,7 @@ import (
 // The zero Receipt means that nothing was published.
 type Receipt struct {
 	epoch string // the epoch this pod stood in when the transaction began, empty if it stood in none
-	xid   uint64 // 0 if the answer of the commit was lost
+	xid   uint64 // 0 if the result of the commit was lost
 }
 
 // IsZero reports whether nothing was published.

@@ -128,7 +128,7 @@ func (a *applier) unannounced(events []wire.Event) []wire.Event {
 	return rest
 }
 
-// beat records the answer of a beat sent at a time. It reports whether the beat saw this epoch.
+// beat records the snapshot that a beat sent at a time has returned. It reports whether the beat saw this epoch.
 func (a *applier) beat(epoch string, answer position.Snapshot, sent time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -46,7 +46,7 @@ func (r *historyReader) run(ctx context.Context) {
 }
 
 // deliver reads and delivers one topic's history. What was read before a reset does not count after it: the position may have
-// begun anew in between, and what it left out may have been left out here too.
+// begun again in between, and what it left out may have been left out here too.
 func (r *historyReader) deliver(ctx context.Context, s *subscription) error {
 	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
 	defer cancel()

@@ -9,15 +9,15 @@ import (
 //
 // A NOTIFY wakes every listener. It costs the server about 26 µs for each one over TCP (Postgres 15, 2 processors:
 // go run -C internal/lab/bench . fanout, the rows of plain NOTIFY), so what P pods say at once grows with P². Therefore
-// every pod counts the announcements that it hears, whoever sent them. While they are few each pod announces its own
+// every pod counts the announcements that it hears, from all pods. While they are few each pod announces its own
 // events. At holdThreshold of them a turn all pods hear it, hold their own events back, and the sweeper reads them from the log
 // and carries them once per turn of P·turnPerPod. That is 2000/P NOTIFY a second, about a twentieth of a processor for
 // any P, and a delay that grows with P and not with its square. What the sweeper carries counts as the announcements
 // that it spares, one for each transaction: so the count is the same in both ways of working and the fleet does not
 // swing between them, and a flow that has become thin is announced at once again.
 //
-// Nothing depends on it but time: whoever holds an event announces it after all if no sweep has carried it within
-// maxHold, and what nobody announces is the sweep's in any case.
+// Nothing depends on it but time: a pod that holds an event announces it after all if no sweep has carried it within
+// maxHold, and what no pod announces is the sweep's in any case.
 //
 // The type is a value without pointers or clock; the applier guards the one that hears.
 type pace struct {
@@ -57,7 +57,7 @@ func (p pace) turn() time.Duration {
 	return 0
 }
 
-// heard counts announcements, whoever sent them.
+// heard counts announcements, of all pods.
 func (p *pace) heard(now time.Time, n int) {
 	p.rate, p.raised = p.rateAt(now)+float64(n)/paceMemory.Seconds(), now
 }
@@ -105,7 +105,7 @@ func (p pace) hold(now time.Time) time.Duration {
 //
 // While such writers are at work only the sweep is quick for them, so it comes more often for as long as they may well go
 // on. (Measured with one of them, the median and the 99th percentile from before its COMMIT, in milliseconds: 60 and 100
-// before, 12 and 21 so. A sweep costs 0.5 ms of a processor; while nobody writes it is as rare as before.) Each sweep that
+// before, 12 and 21 so. A sweep costs 0.5 ms of a processor; while there are no such writers it is as rare as before.) Each sweep that
 // finds something is one NOTIFY, so its rate is bounded by the number of pods as that of all turns is.
 func (p pace) sweepEvery(now, found, unaware time.Time) time.Duration {
 	every := p.sweep

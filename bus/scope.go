@@ -21,7 +21,7 @@ func (s *scope) closed() bool {
 }
 
 // note adds to the innermost of this one and those around it that has not ended: an invalidation that comes after a
-// savepoint was released still counts. It answers false if the transaction itself has ended.
+// savepoint was released still counts. It returns false if the transaction itself has ended.
 func (s *scope) note(topic string, keys []string, all bool) bool {
 	for s.done {
 		if s.parent == nil {

@@ -38,7 +38,7 @@ func newConnections(pool *pgxpool.Pool, cfg *Config) *ownconn.Dialer {
 	}
 }
 
-// close ends the session without waiting for a server that may not answer.
+// close ends the session without waiting for a server that may be gone.
 func (s *session) close() { s.own.Close() }
 
 // checkSchema returns an error unless the schema is there and new enough.

@@ -91,5 +91,5 @@ func (l *Local) Applied(r Receipt) bool {
 	return r.IsZero() || r.epoch == l.epoch && r.xid != 0 && r.xid <= l.xid.Load()
 }
 
-// Extend implements hook.Source: there is nobody whose Confirm could be wrong.
+// Extend implements hook.Source: there is no other pod whose Confirm could be wrong.
 func (i localInsider) Extend(time.Duration) error { return nil }

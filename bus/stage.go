@@ -113,7 +113,7 @@ func (p *Postgres) stage(events []Event, is inTransaction, query func(string, ..
 	return s, nil
 }
 
-// inTransaction is what the type of a database handle tells about whether its statements run in one transaction.
+// inTransaction is what the type of a database handle says about whether its statements run in one transaction.
 type inTransaction int
 
 const (

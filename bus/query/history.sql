@@ -1,6 +1,6 @@
 -- What the log still holds of one topic, the newest first, in one snapshot with the head, which is the first row: $1 the
 -- topic, $2 a limit. Rows that pruned_to sees may be there or not. Keys that cannot be read are null, as in
--- difference.sql, and stand for the whole topic. A row may name a transaction that has not begun: nobody of ours wrote it.
+-- difference.sql, and stand for the whole topic. A row may name a transaction that has not begun: no pod wrote it.
 SELECT identity, pruned_to, NULL::xid8 AS xid, NULL::text[] AS keys, NULL::boolean AS whole
 FROM (SELECT /*schema*/pgcoherence.identity() AS identity, (SELECT pruned_to::text FROM /*schema*/pgcoherence.epoch)) AS head
 UNION ALL

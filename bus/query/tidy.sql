@@ -1,5 +1,5 @@
 -- Deletes events whose transaction cannot have written them: it has not begun ($1 at most), or everything of it was deleted
--- long ago. Whoever may insert can put any number there; no pod reads such a row, and no prune comes to it. $2 xmax of the
+-- long ago. A role that may insert can put any number there; no pod reads such a row, and no prune comes to it. $2 xmax of the
 -- snapshot up to which everything is deleted, '0' to leave these rows for now, $3 transactions in progress in it.
 -- A row that this statement sees was committed, so its own transaction is below the xmax of the statement's snapshot.
 DELETE FROM /*schema*/pgcoherence.event WHERE ctid = ANY (array(

@@ -156,7 +156,7 @@ func hash(parts ...string) string {
 	return fmt.Sprintf("%x", sum[:6])
 }
 
-// readable is as much of a topic as can stand in a name and be recognised.
+// readable is as much of a topic as fits into a name and can be recognised.
 func readable(topic string) string {
 	plain := strings.Map(func(r rune) rune {
 		switch {

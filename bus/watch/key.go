@@ -23,7 +23,7 @@ func KeyOf(values ...string) string {
 }
 
 // keySQL is KeyOf as an expression over a row named r; null if one of the columns is. A column becomes text by concat,
-// which uses its type's output function: a cast could be somebody's own function, and would run with the rights of our
+// which uses its type's output function: a cast could be a function of the application, and would run with the rights of our
 // owner. Keys are compared byte by byte: by a collation of the column's two of them may count as the same.
 func keySQL(columns []string) string {
 	var conditions, parts []string

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// treeTable is a table of a tree of partitions, or one that stands alone, with the triggers of ours on it.
+// treeTable is a table of a tree of partitions, or a single one, with the triggers of ours on it.
 type treeTable struct {
 	quoted   string // as SQL has it
 	name     string // as people read it

@@ -25,7 +25,7 @@ import (
 
 // Component is a package with tables of its own.
 type Component struct {
-	// Name is the package's name. It stands in the table migration and in errors.
+	// Name is the package's name. It is in the table migration and in errors.
 	Name string
 
 	// Files holds the migrations as migration/NNN_name.sql, numbered from 001 without gaps.

@@ -1,6 +1,6 @@
 // Package sqltext loads SQL statements from files beside the code that runs them.
 //
-// A file holds one statement (a migration: several) and is valid SQL as it stands: it spells the schema
+// A file holds one statement (a migration: several) and is valid SQL as it is: it spells the schema
 // /*schema*/pgcoherence, and loading puts the configured schema there, quoted.
 package sqltext
 
