@@ -25,7 +25,7 @@ type adapter[T any] struct{ s *Store[T] }
 
 // Adapter is for this module: other modules cannot name the type of its parameter. It has what the adapters of other
 // frameworks need beyond the public methods, and the switches of the fault tests.
-func (s *Store[T]) Adapter(hook.Token) *adapter[T] { return &adapter[T]{s} } //nolint:revive // its type is nobody else's either
+func (s *Store[T]) Adapter(hook.Token) *adapter[T] { return &adapter[T]{s} } //nolint:revive // its type is for them as well
 
 func (s *Store[T]) adapterSQL(name string) string {
 	return sqltext.Load(adapterFiles, "adapter/"+name+".sql", s.cfg.Schema)
@@ -62,7 +62,7 @@ func (a *adapter[T]) End(ctx context.Context, token string) (bus.Receipt, error)
 	})
 }
 
-// EndForGood is Revoke after which nothing continues the session, for frameworks that tell a logout from a renewal. It
+// EndForGood is Revoke after which nothing continues the session, for frameworks that distinguish a logout from a renewal. It
 // ends what continues the session already.
 func (a *adapter[T]) EndForGood(ctx context.Context, token string) (bus.Receipt, error) {
 	s := a.s
@@ -91,8 +91,8 @@ func (a *adapter[T]) EndForGood(ctx context.Context, token string) (bus.Receipt,
 	})
 }
 
-// EndForRenewal is Revoke for a session that goes on under another token, and returns what it held at that moment, whoever
-// has written it. It is nil if the data cannot be read.
+// EndForRenewal is Revoke for a session that goes on under another token, and returns what it held at that moment, from
+// any pod. It is nil if the data cannot be read.
 func (a *adapter[T]) EndForRenewal(ctx context.Context, token string) (last *Session[T], err error) {
 	s := a.s
 	p, err := s.present(token)
@@ -121,7 +121,7 @@ func (a *adapter[T]) EndForRenewal(ctx context.Context, token string) (last *Ses
 }
 
 // Renewal returns what the continuation of a session may have, for Commit with the same ID. ErrRevoked: nothing continues
-// it, because somebody else has ended it, or its holder twice; or it is not over.
+// it, because it was ended otherwise than by its holder, or by the holder twice; or it is not over.
 func (a *adapter[T]) Renewal(ctx context.Context, id uuid.UUID) (r door.Renewal[Login], err error) {
 	var remaining int64
 	err = a.s.pool.QueryRow(ctx, a.s.adapterSQL("renewal"), id.String(), string(ReasonLogout)).
@@ -137,6 +137,33 @@ func (a *adapter[T]) Renewal(ctx context.Context, id uuid.UUID) (r door.Renewal[
 	}
 	r.Remaining = micros(remaining)
 	return r, nil
+}
+
+// ImportMark returns what BeginImported needs to know from before anything was read that is to be imported.
+func (a *adapter[T]) ImportMark(ctx context.Context) (m door.ImportMark, err error) {
+	err = a.s.pool.QueryRow(ctx, a.s.adapterSQL("import_mark")).Scan(&m.At, &m.Floor)
+	return m, explain("import", err)
+}
+
+// BeginImported is BeginLogin for a session that was another store's; an empty user is an anonymous session. ErrLoginEnded: the
+// user's sessions were ended since the mark. The imported one would be one of them, had it been here by then.
+func (a *adapter[T]) BeginImported(ctx context.Context, user string, since door.ImportMark) (Login, error) {
+	if err := checkOwner(user); err != nil {
+		return Login{}, err
+	}
+
+	l := Login{user: user}
+	var ended bool
+	err := a.s.pool.QueryRow(ctx, a.s.adapterSQL("begin_imported"), user, since.At, since.Floor).Scan(&l.gen, &ended)
+	switch {
+	case err != nil:
+		return Login{}, explain("import", err)
+	case ended:
+		return Login{}, ErrLoginEnded
+	case user == "":
+		return Login{}, nil
+	}
+	return l, nil
 }
 
 // Each calls fn with every valid session whose data can be read without its token, in no particular order: data that is

@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// streamTick is how often streams are checked without being told to.
+// streamTick is how often streams are checked without an event.
 const streamTick = time.Second
 
 // Bind returns a context for a stream of a session, such as SSE or a WebSocket. It ends when the session does,
@@ -25,14 +25,17 @@ func (s *Store[T]) Bind(ctx context.Context, got *Session[T]) (context.Context, 
 		cancel(ErrInvalid)
 		return ctx, func() {}
 	}
+
 	b := &stream{id: got.ID.String(), cancel: cancel}
 	if got.row != nil {
 		b.tag = got.row.tag
 	}
+
 	if err := s.streams.add(b); err != nil {
 		cancel(err)
 		return ctx, func() {}
 	}
+
 	context.AfterFunc(ctx, func() { s.streams.remove(b) })
 	return ctx, func() { cancel(context.Canceled) }
 }
@@ -57,13 +60,13 @@ func (s *Store[T]) runStreams(ctx context.Context) {
 			s.streams.fresh()
 		}
 		if ids := s.streams.doubtful(!fresh); len(ids) > 0 && !s.lookAt(ctx, ids) {
-			// The tick tries again; runGrace ends those that nobody could tell about for too long.
+			// The tick tries again; runGrace ends those whose state was unknown for too long.
 			s.log.DebugContext(ctx, "sessions of streams not looked at", slog.Int("streams", len(ids)))
 		}
 	}
 }
 
-// runGrace ends streams that neither the bus nor the database could vouch for in time. It asks nobody, so however many
+// runGrace ends streams that neither the bus nor the database could vouch for in time. It asks no server, so however many
 // streams there are and however slow the database is, none goes on for longer.
 func (s *Store[T]) runGrace(ctx context.Context) {
 	tick := time.NewTicker(min(streamTick, max(s.cfg.BindGrace/10, time.Millisecond)))
@@ -91,7 +94,7 @@ func (s *Store[T]) lookAt(ctx context.Context, ids []string) (ok bool) {
 		ids = ids[n:]
 		asked := s.cfg.now()
 		if !ok {
-			s.streams.keepDoubt(batch) // it will not be told either
+			s.streams.keepDoubt(batch) // nor will there be an event
 			continue
 		}
 		found, err := s.standings(ctx, batch)
@@ -102,6 +105,7 @@ func (s *Store[T]) lookAt(ctx context.Context, ids []string) (ok bool) {
 		}
 		s.streams.settle(batch, found, asked)
 	}
+
 	return ok
 }
 
@@ -131,5 +135,6 @@ func (s *Store[T]) standings(ctx context.Context, ids []string) (map[string]stan
 		}
 		found[id] = at // a renewed session's valid row comes after those that were revoked
 	}
+
 	return found, errors.Join(rows.Err())
 }

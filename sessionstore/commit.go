@@ -14,7 +14,7 @@ import (
 
 type commitOptions[T any] = door.CommitOptions[T, Login, Policy, Device]
 
-// Commit stores data under a token that somebody else has made, whether or not there is a session. It is for adapters of
+// Commit stores data under a token that the framework has made, whether or not there is a session. It is for adapters of
 // frameworks that make their own tokens, of the same form: 256 random bits in base64url. A session that was ended, or has
 // expired, stays as it is and the error says so. Data that is the same as what the database holds counts as a use.
 //
@@ -86,12 +86,12 @@ func (s *Store[T]) enroll(ctx context.Context, p *present, data T, o *commitOpti
 	}
 	if _, err := s.read(ctx, s.pool, p.key); !errors.Is(err, ErrNotFound) {
 		if err == nil {
-			err = ErrConflict // somebody was faster
+			err = ErrConflict // another request was faster
 		}
 		return nil, err
 	}
 	if n.renewed && (o.Login.user == "" || s.loginStands(ctx, o.Login)) {
-		return nil, ErrRevoked // the session whose id this is was ended by somebody else than its holder
+		return nil, ErrRevoked // the session whose id this is was ended otherwise than by its holder
 	}
 	return nil, ErrLoginEnded
 }
@@ -138,7 +138,7 @@ func (s *Store[T]) overwrite(
 		return s.result(r, data, elapsed), nil
 	}
 
-	// The data is written even if it is the same: its version stands for everything that pods have in memory.
+	// The data is written even if it is the same: its version covers everything that pods have in memory.
 	w, err := s.envelopeFor(p, r, r.version, encoded)
 	if err != nil {
 		return nil, err
@@ -221,11 +221,13 @@ func (s *Store[T]) adopt(ctx context.Context, tx pgx.Tx, p *present, o *commitOp
 	if adopts {
 		login = o.Login
 	}
+
 	if adopts && o.SID != "" {
 		if _, err := tx.Exec(ctx, s.sql.lockSID, o.Issuer, o.SID, false); err != nil {
 			return explain("commit", err)
 		}
 	}
+
 	var id string
 	var found, prev []byte
 	err := tx.QueryRow(ctx, s.sql.adopt, p.key[:], p.proof[:], login.user, login.gen, o.Remaining.Microseconds(),
@@ -246,5 +248,6 @@ func (s *Store[T]) adopt(ctx context.Context, tx pgx.Tx, p *present, o *commitOp
 		e.ID, err = uuid.Parse(id)
 		c.event(e)
 	}
+
 	return err
 }

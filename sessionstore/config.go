@@ -176,6 +176,7 @@ func (c *Config[T]) withDefaults() Config[T] {
 	if c != nil {
 		d = *c
 	}
+
 	d.Schema = cmp.Or(d.Schema, bus.DefaultSchema)
 	d.Name = cmp.Or(d.Name, DefaultName)
 	d.Policy = d.Policy.or(Policy{DefaultIdle, DefaultAbsolute})
@@ -185,6 +186,7 @@ func (c *Config[T]) withDefaults() Config[T] {
 			d.Codec = b
 		}
 	}
+
 	d.MaxData = cmp.Or(d.MaxData, DefaultMaxData)
 	d.SealKeys, d.AcceptKeys = copyKeys(d.SealKeys), copyKeys(d.AcceptKeys)
 	d.Size = cmp.Or(d.Size, DefaultSize)
@@ -221,6 +223,7 @@ func (c *Config[T]) validate() error {
 	if len(c.Name) > maxName || checkText(c.Name) != nil {
 		return fmt.Errorf("%w: Name: want at most %d bytes of UTF-8 without NUL", ErrConfig, maxName)
 	}
+
 	if err := c.Policy.check(); err != nil {
 		return fmt.Errorf("%w: Policy: %w", ErrConfig, err)
 	}
@@ -231,6 +234,7 @@ func (c *Config[T]) validate() error {
 			}
 		}
 	}
+
 	if c.MaxPerUser < 0 {
 		return fmt.Errorf("%w: MaxPerUser: %d is negative", ErrConfig, c.MaxPerUser)
 	}
@@ -249,6 +253,7 @@ func (c *Config[T]) validate() error {
 			return fmt.Errorf("%w: %s: %d is less than 1", ErrConfig, n.name, n.value)
 		}
 	}
+
 	for _, d := range []struct {
 		name  string
 		value time.Duration
@@ -265,12 +270,14 @@ func (c *Config[T]) validate() error {
 			return fmt.Errorf("%w: %s: %v is more than a hundred years", ErrConfig, d.name, d.value)
 		}
 	}
+
 	if c.SweepInterval > 0 && c.SweepInterval < time.Millisecond {
 		return fmt.Errorf("%w: SweepInterval: %v is less than a millisecond", ErrConfig, c.SweepInterval)
 	}
 	if c.SweepInterval > maxAbsolute {
 		return fmt.Errorf("%w: SweepInterval: %v is more than a hundred years", ErrConfig, c.SweepInterval)
 	}
+
 	return nil
 }
 

@@ -118,20 +118,24 @@ func (s *Store[T]) newNewcomer(login Login, data T, o *CreateOptions) (*newcomer
 	if o != nil {
 		n.o = *o
 	}
+
 	n.policy = n.o.Policy.or(s.cfg.Policy)
 	if err := n.policy.check(); err != nil {
 		return nil, fmt.Errorf("%w: Policy: %w", ErrInvalid, err)
 	}
+
 	if err := checkSID(n.o.Issuer, n.o.SID); err != nil {
 		return nil, err
 	}
 	if n.o.AuthenticatedAgo < 0 || n.o.AuthenticatedAgo > maxAbsolute {
 		return nil, fmt.Errorf("%w: AuthenticatedAgo: %v", ErrInvalid, n.o.AuthenticatedAgo)
 	}
+
 	var err error
 	if n.id, err = uuid.NewV7(); err != nil {
 		return nil, fmt.Errorf("sessionstore: create: %w", err)
 	}
+
 	return n, s.seal(n)
 }
 
@@ -260,6 +264,7 @@ func (s *Store[T]) makeRoom(ctx context.Context, db writer, user string, c *chan
 		}
 		return explain("create", err)
 	}
+
 	if s.cfg.RefuseOverLimit {
 		var n int
 		if err := db.QueryRow(ctx, s.sql.count, user).Scan(&n); err != nil {
@@ -270,6 +275,7 @@ func (s *Store[T]) makeRoom(ctx context.Context, db writer, user string, c *chan
 		}
 		return nil
 	}
+
 	n, err := s.endRows(ctx, db, c, ReasonLimit, s.sql.evict, user, s.cfg.MaxPerUser-1, string(ReasonLimit), actorOf(ctx))
 	s.stats.revoked(ReasonLimit, n)
 	return err

@@ -88,7 +88,7 @@ func checkUser(user string) error {
 	return nil
 }
 
-// checkOwner is checkUser for a session that may be nobody's yet.
+// checkOwner is checkUser for a session that may be anonymous.
 func checkOwner(user string) error {
 	if user == "" {
 		return nil

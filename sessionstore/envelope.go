@@ -119,5 +119,6 @@ func unpack(data []byte, id uuid.UUID, version int64, key func() (dataKey, error
 		}
 		return plain[0], plain[1:], nil
 	}
+
 	return 0, nil, fmt.Errorf("%w: envelope of kind %d", ErrUnreadable, data[0])
 }

@@ -23,6 +23,7 @@ func explain(what string, err error) error {
 			return err
 		}
 	}
+
 	var pgErr *pgconn.PgError
 	var connect *pgconn.ConnectError
 	var scan pgx.ScanArgError
@@ -49,6 +50,7 @@ func explain(what string, err error) error {
 	case errors.Is(err, pgx.ErrTxClosed), errors.Is(err, pgx.ErrTxCommitRollback), errors.Is(err, bus.ErrInvalidEvent), errors.As(err, &scan):
 		return fmt.Errorf("sessionstore: %s: %w", what, err)
 	}
+
 	return fmt.Errorf("%w: %s: %w", ErrUnavailable, what, err)
 }
 

@@ -31,7 +31,7 @@ func (s *Store[T]) forgetUser(ctx context.Context, user string) func(pgx.Tx, *ch
 			return 0, explain("forget user", err)
 		}
 
-		// The user's row first, as everywhere: whoever is about to make a session of the user waits, and finds it gone.
+		// The user's row first, as everywhere: a login that is about to make a session of the user waits, and finds it gone.
 		if _, err := tx.Exec(ctx, s.sql.forgetAbsent, user); err != nil {
 			return 0, explain("forget user", err)
 		}

@@ -83,10 +83,12 @@ func (s *Store[T]) row(ctx context.Context, token string, how read) (p present, 
 			s.firstUse(ctx, &own, r, elapsed)
 		}
 	}
+
 	s.stats.got(err)
 	if err != nil {
 		return p, nil, 0, err
 	}
+
 	return p, r, elapsed, nil
 }
 

@@ -49,12 +49,14 @@ func (i *Info) scan(row pgx.CollectableRow, more ...any) (err error) {
 		&id, &i.User, &i.CreatedAt, &authenticated, &i.RotatedAt, &i.LastSeen, &i.ExpiresAt, &idle, &i.Issuer, &i.SID, &device,
 		&i.LastAddress,
 	}, more...)...)
+
 	if err != nil {
 		return err
 	}
 	if authenticated != nil {
 		i.AuthenticatedAt = authenticated.UTC()
 	}
+
 	i.CreatedAt, i.RotatedAt, i.LastSeen, i.ExpiresAt = i.CreatedAt.UTC(), i.RotatedAt.UTC(), i.LastSeen.UTC(), i.ExpiresAt.UTC()
 	i.Idle, i.Device = micros(idle), parseDevice(device)
 	i.ID, err = uuid.Parse(id)
@@ -102,6 +104,7 @@ func (s *Store[T]) exportPage(ctx context.Context, after uuid.UUID, key []byte) 
 	if err != nil {
 		return nil, nil, err
 	}
+
 	page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (e Exported, err error) {
 		var revoked, ended *time.Time
 		var outdated bool
@@ -115,5 +118,6 @@ func (s *Store[T]) exportPage(ctx context.Context, after uuid.UUID, key []byte) 
 		}
 		return e, err
 	})
+
 	return page, last, err
 }

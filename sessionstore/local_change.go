@@ -95,10 +95,12 @@ func (s *LocalStore[T]) SetPolicy(ctx context.Context, token string, policy Poli
 	if err := policy.check(); err != nil {
 		return bus.Receipt{}, fmt.Errorf("%w: Policy: %w", ErrInvalid, err)
 	}
+
 	p, err := s.form.present(token)
 	if err != nil {
 		return bus.Receipt{}, err
 	}
+
 	return s.write(ctx, func(now time.Time, w *localWrite) error {
 		rec, _, err := s.check(&p, now)
 		if err != nil {

@@ -57,7 +57,7 @@ func (s *LocalStore[T]) create(ctx context.Context, n *newcomer[T]) (string, *Se
 			rec.Info.Device = n.o.Device.clean()
 		}
 		s.putRecord(w, rec)
-		w.keys = nil // nobody has had it
+		w.keys = nil // it was in no memory
 		w.events = append(w.events, Event{Kind: EventCreated, ID: n.id, User: n.login.user})
 		return nil
 	})

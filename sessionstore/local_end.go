@@ -16,6 +16,7 @@ func (s *LocalStore[T]) Revoke(ctx context.Context, token string) (bus.Receipt, 
 	if err != nil {
 		return bus.Receipt{}, err
 	}
+
 	return s.write(ctx, func(now time.Time, w *localWrite) error {
 		rec, r, err := s.check(&p, now)
 		if r == nil {
@@ -25,7 +26,7 @@ func (s *LocalStore[T]) Revoke(ctx context.Context, token string) (bus.Receipt, 
 			s.endRecord(w, rec, now, ReasonLogout)
 			return nil
 		}
-		w.changed(rec) // once more, so that the receipt stands for it
+		w.changed(rec) // published again, so that the receipt covers it
 		return nil
 	})
 }
@@ -64,6 +65,7 @@ func (s *LocalStore[T]) RevokeUserExcept(ctx context.Context, token string) (bus
 	if err != nil {
 		return bus.Receipt{}, err
 	}
+
 	return s.write(ctx, func(now time.Time, w *localWrite) error {
 		rec, r, err := s.check(&p, now)
 		switch {
@@ -89,6 +91,7 @@ func (s *LocalStore[T]) RevokeBySID(ctx context.Context, issuer, sid string) (bu
 	if sid == "" {
 		return bus.Receipt{}, ErrInvalid
 	}
+
 	return s.write(ctx, func(now time.Time, w *localWrite) error {
 		d := sidDigest(issuer, sid)
 		w.rows = append(w.rows, rowOf(kindLogout, hex.EncodeToString(d[:]), now))

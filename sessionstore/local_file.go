@@ -81,6 +81,7 @@ func (s *LocalStore[T]) load(kind, id string, value []byte) error {
 	if err != nil && kind != kindSession {
 		return err
 	}
+
 	switch kind {
 	case kindSession:
 		rec := &record{}
@@ -104,6 +105,7 @@ func (s *LocalStore[T]) load(kind, id string, value []byte) error {
 	case kindRemembered:
 		s.remembered[d], err = decodeTime(value)
 	}
+
 	return err // a kind that this version does not know stays where it is
 }
 
@@ -155,6 +157,7 @@ func (s *LocalStore[T]) flushUses(ctx context.Context) {
 		}
 		return nil
 	})
+
 	if err != nil {
 		for _, u := range taken {
 			u.unsaved.Store(true)

@@ -22,6 +22,7 @@ func (s *LocalStore[T]) PutOneTime(ctx context.Context, kind string, data []byte
 	if err != nil {
 		return "", err
 	}
+
 	sec := newSecret()
 	hash := digest(oneTimeHash(kind, &sec))
 	_, err = s.write(ctx, func(now time.Time, w *localWrite) error {
@@ -30,6 +31,7 @@ func (s *LocalStore[T]) PutOneTime(ctx context.Context, kind string, data []byte
 		w.apply = append(w.apply, func() { s.oneTime[hash] = v })
 		return nil
 	})
+
 	if err != nil {
 		return "", err
 	}
@@ -42,6 +44,7 @@ func (s *LocalStore[T]) TakeOneTime(ctx context.Context, kind, value, binding st
 	if err != nil {
 		return nil, err
 	}
+
 	hash := digest(oneTimeHash(kind, &sec))
 	var v localValue
 	var late bool
@@ -55,6 +58,7 @@ func (s *LocalStore[T]) TakeOneTime(ctx context.Context, kind, value, binding st
 		w.apply = append(w.apply, func() { delete(s.oneTime, hash) })
 		return nil
 	})
+
 	switch {
 	case err != nil:
 		return nil, err
@@ -63,6 +67,7 @@ func (s *LocalStore[T]) TakeOneTime(ctx context.Context, kind, value, binding st
 	case v.Binding != nil && subtle.ConstantTimeCompare(v.Binding, bindingHash(binding)) != 1:
 		return nil, ErrBinding
 	}
+
 	_, data, err := unpack(v.Data, uuid.Nil, 0, func() (dataKey, error) { return oneTimeKey(&sec), nil })
 	return data, err
 }
@@ -75,6 +80,7 @@ func (s *LocalStore[T]) Remember(ctx context.Context, kind, id string, ttl time.
 	if ttl < time.Millisecond || ttl > maxAbsolute {
 		return fmt.Errorf("%w: ttl: %v", ErrInvalid, ttl)
 	}
+
 	hash := digest(rememberedHash(kind, id))
 	_, err := s.write(ctx, func(now time.Time, w *localWrite) error {
 		until := now.Add(ttl)
@@ -85,6 +91,7 @@ func (s *LocalStore[T]) Remember(ctx context.Context, kind, id string, ttl time.
 		w.apply = append(w.apply, func() { s.remembered[hash] = until })
 		return nil
 	})
+
 	return err
 }
 

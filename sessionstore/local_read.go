@@ -101,6 +101,7 @@ func (s *LocalStore[T]) firstUse(ctx context.Context, p *present) {
 		s.putRecord(w, next)
 		return nil
 	})
+
 	if err != nil {
 		s.form.log.DebugContext(ctx, "first use of a new token not noted", slog.Any("error", err))
 	}
@@ -141,6 +142,7 @@ func (s *LocalStore[T]) List(ctx context.Context, user string) ([]Info, error) {
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
+
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	now := s.now()
@@ -149,6 +151,7 @@ func (s *LocalStore[T]) List(ctx context.Context, user string) ([]Info, error) {
 	for _, rec := range all[:min(len(all), MaxList)] {
 		list = append(list, s.row(rec, rec.Key, now).info)
 	}
+
 	return list, nil
 }
 

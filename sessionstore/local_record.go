@@ -76,12 +76,14 @@ func (s *LocalStore[T]) row(rec *record, k key, now time.Time) *row[T] {
 		now: s.form.cfg.now, asked: s.form.cfg.now(), key: rec.Key, current: rec.Key == k, proof: rec.Proof[:], wrapped: rec.Wrapped,
 		info: rec.Info, version: rec.Version, data: rec.Data, revoked: !rec.Revoked.IsZero(), currentProof: rec.Proof[:], nextSalt: rec.Salt,
 	}
+
 	if b := rec.Before; b != nil {
 		r.prevKey, r.grace, r.unconfirmed = &b.Key, b.Until.Sub(now), b.Grace > 0
 		if !r.current {
 			r.proof, r.wrapped = b.Proof[:], b.Wrapped
 		}
 	}
+
 	if rec.Info.User != "" && rec.Gen != s.generation(rec.Info.User) {
 		r.revoked = true
 	}

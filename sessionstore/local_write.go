@@ -109,6 +109,7 @@ func (s *LocalStore[T]) Sweep(ctx context.Context) error {
 		longLogin  = 24 * time.Hour
 		longForget = 7 * 24 * time.Hour
 	)
+
 	_, err := s.write(ctx, func(now time.Time, w *localWrite) error {
 		for id, rec := range s.sessions {
 			r := s.row(rec, rec.Key, now)
@@ -124,6 +125,7 @@ func (s *LocalStore[T]) Sweep(ctx context.Context) error {
 		sweepMap(w, kindRemembered, s.remembered, func(until time.Time) bool { return now.After(until) })
 		return nil
 	})
+
 	return err
 }
 

@@ -31,6 +31,7 @@ func (l *lookups) enter(ctx context.Context) error {
 	if l.waiting.Add(1) > l.most {
 		return ErrBusy
 	}
+
 	select {
 	case l.permits <- struct{}{}:
 		return nil
@@ -54,10 +55,12 @@ func (s *Store[T]) load(ctx context.Context, k key) (cache.Loaded[*row[T]], erro
 	if err != nil {
 		return cache.Loaded[*row[T]]{}, err
 	}
+
 	l := cache.Loaded[*row[T]]{Value: r, TTL: s.keep(r)}
 	if r.tag != "" {
 		l.Tags = []string{r.tag}
 	}
+
 	return l, nil
 }
 
@@ -85,14 +88,17 @@ func (s *Store[T]) find(ctx context.Context, p *present) (*row[T], time.Duration
 			}
 		}
 	}
+
 	r, err := s.rows.Get(ctx, p.key)
 	if err != nil {
 		return nil, 0, s.explainFind(err)
 	}
+
 	elapsed, err := s.judge(r, p)
 	if err != nil && !r.final() && p.proof.equal(r.proof) {
 		return s.findFresh(ctx, p)
 	}
+
 	if errors.Is(err, ErrRotated) {
 		s.reused(ctx, r)
 	}
@@ -122,7 +128,7 @@ func (s *Store[T]) findFresh(ctx context.Context, p *present) (*row[T], time.Dur
 	return r, elapsed, err
 }
 
-// known keeps tokens that nobody was given away from what takes a connection for a transaction: they cost a bounded
+// known keeps invented tokens away from what takes a connection for a transaction: they cost a bounded
 // lookup, like those of Get. ErrNotFound.
 func (s *Store[T]) known(ctx context.Context, p *present) error {
 	if err := s.sealer.check(&p.secret, p.sealed); err != nil {

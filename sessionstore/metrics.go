@@ -12,6 +12,7 @@ func newMetrics(name string) *metrics {
 	desc := func(name, help string, variable ...string) *prometheus.Desc {
 		return prometheus.NewDesc("pgcoherence_session_"+name, help, variable, labels)
 	}
+
 	return &metrics{
 		gets:        desc("gets_total", "Sessions asked for by token, by result.", "result"),
 		lookups:     desc("lookups_total", "Sessions looked up in the database."),
@@ -45,12 +46,14 @@ func (s *Store[T]) Collect(ch chan<- prometheus.Metric) {
 	count := func(d *prometheus.Desc, n int64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
 	}
+
 	for i, r := range results {
 		count(m.gets, c.gets[i].Load(), r.name)
 	}
 	for i, r := range reasons {
 		count(m.revoked, c.ended[i].Load(), string(r))
 	}
+
 	for i, name := range sweptNames {
 		count(m.swept, c.swept[i].Load(), name)
 	}
@@ -64,5 +67,6 @@ func (s *Store[T]) Collect(ch chan<- prometheus.Metric) {
 	if active, counted := c.activeSessions(); counted {
 		ch <- prometheus.MustNewConstMetric(m.active, prometheus.GaugeValue, float64(active))
 	}
+
 	s.rows.Collect(ch)
 }

@@ -73,6 +73,7 @@ func (s *Store[T]) oneTimeOptions(kind string, data []byte, o *OneTimeOptions) (
 	if options.TTL == 0 {
 		options.TTL = DefaultOneTimeTTL
 	}
+
 	switch {
 	case kind == "" || len(kind) > 100:
 		err = fmt.Errorf("%w: kind has %d bytes, want 1 to 100", ErrInvalid, len(kind))
@@ -81,6 +82,7 @@ func (s *Store[T]) oneTimeOptions(kind string, data []byte, o *OneTimeOptions) (
 	case len(data) > s.cfg.MaxData:
 		err = fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(data), s.cfg.MaxData)
 	}
+
 	return options, err
 }
 
@@ -101,7 +103,7 @@ func (s *Store[T]) takeOneTime(ctx context.Context, db querier, kind, value, bin
 		return nil, err
 	}
 	if db == querier(s.pool) {
-		// Values that nobody was given take no more of the pool than unknown tokens do.
+		// Invented values take no more of the pool than unknown tokens do.
 		ctx, cancel := context.WithTimeout(ctx, s.cfg.LookupTimeout)
 		defer cancel()
 		if err := s.lookups.enter(ctx); err != nil {

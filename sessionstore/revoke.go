@@ -65,7 +65,7 @@ func (s *Store[T]) revoke(ctx context.Context, p *present) func(pgx.Tx, *changes
 		if err != nil || n > 0 {
 			return n, err
 		}
-		// Over already: told once more, so that the receipt stands for it.
+		// Over already: published again, so that the receipt covers it.
 		r, err := s.read(ctx, tx, p.key)
 		if err != nil {
 			return 0, err
@@ -104,7 +104,7 @@ func (s *Store[T]) revokeByID(ctx context.Context, user string, id uuid.UUID) fu
 		if n == 0 {
 			return 0, ErrNotFound
 		}
-		// Once more, with what the first has waited for in sight: a framework may have renewed the session meanwhile.
+		// Once more, and seeing what the first has waited for: a framework may have renewed the session meanwhile.
 		_, err = s.endRows(ctx, tx, c, ReasonDevice, s.sql.revokeID, args...)
 		return n, err
 	}
@@ -173,7 +173,7 @@ func (s *Store[T]) revokeOthers(ctx context.Context, p *present) func(pgx.Tx, *c
 			if r, err := s.readValid(ctx, tx, p); err != nil {
 				return 0, err
 			} else if r.info.User == "" {
-				return 0, nil // nobody's sessions
+				return 0, nil // an anonymous session has no others
 			}
 			return 0, ErrConflict
 		case err != nil:
@@ -244,6 +244,7 @@ func (s *Store[T]) changeRows(ctx context.Context, db querier, c *changes, e Eve
 		}
 		n++
 	}
+
 	return n, explain("write", rows.Err())
 }
 

@@ -95,11 +95,13 @@ func (s *Store[T]) RotateTx(ctx context.Context, tx pgx.Tx, token string, o *Rot
 	if err != nil {
 		return "", nil, err
 	}
+
 	var out rotated[T]
 	err = s.joinTx(ctx, tx, func(tx pgx.Tx, c *changes) error {
 		out, err = s.rotate(ctx, tx, t, c)
 		return err
 	})
+
 	if err != nil {
 		return "", nil, explain("rotate", err)
 	}
@@ -110,11 +112,12 @@ func (s *Store[T]) RotateTx(ctx context.Context, tx pgx.Tx, token string, o *Rot
 		got, err := s.session(out.row, &t.p.secret, out.row.elapsed())
 		return token, got, err
 	}
+
 	return s.succeed(ctx, t, out.row, out.row.elapsed(), tx)
 }
 
 // succeed returns the token that has followed the one given, and the one given if that is not known: it works as well.
-// A nil db stands for memory.
+// With a nil db it reads from memory.
 func (s *Store[T]) succeed(ctx context.Context, t *rotation, r *row[T], elapsed time.Duration, db querier) (string, *Session[T], error) {
 	next, known := r.successor(&t.p)
 	if known {
@@ -134,6 +137,7 @@ func (s *Store[T]) succeed(ctx context.Context, t *rotation, r *row[T], elapsed 
 			return "", nil, err
 		}
 	}
+
 	got, err := s.session(r, &t.p.secret, elapsed)
 	return t.token, got, err
 }
@@ -196,7 +200,7 @@ func (s *Store[T]) prepareRotate(token string, o *RotateOptions) (*rotation, err
 	return t, nil
 }
 
-// rotate does it in a transaction. Whoever takes locks takes that of a user before those of sessions.
+// rotate does it in a transaction. As everywhere, a user's lock is taken before those of sessions.
 func (s *Store[T]) rotate(ctx context.Context, tx pgx.Tx, t *rotation, c *changes) (out rotated[T], err error) {
 	user, from := t.o.Login.user, ""
 	if user != "" {
@@ -219,7 +223,7 @@ func (s *Store[T]) rotate(ctx context.Context, tx pgx.Tx, t *rotation, c *change
 		}
 	}
 
-	// From here on nobody else changes the row: neither its token nor the key of its data.
+	// From here on no other transaction changes the row: neither its token nor the key of its data.
 	r, err := s.readLocked(ctx, tx, &t.p)
 	if err != nil {
 		return out, err

@@ -36,7 +36,7 @@ type row[T any] struct {
 
 	currentProof []byte
 	nextSalt     []byte // from which and the token before the current one was derived; nil: it was not
-	unconfirmed  bool   // nobody has used the current token yet, so the one before goes on
+	unconfirmed  bool   // the current token was not used yet, so the one before goes on
 
 	// As of asked.
 	untilDeadline time.Duration
@@ -49,7 +49,7 @@ type row[T any] struct {
 	touched   atomic.Int64 // when a use was last noted here
 	confirmed atomic.Int64 // when the first use of the current token was last tried to be noted
 
-	reported atomic.Bool  // that somebody used a token whose grace is over
+	reported atomic.Bool  // that a token was used whose grace is over
 	askedFor atomic.Int64 // the highest version that GetAfter has asked the database for in vain
 }
 
@@ -59,7 +59,7 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// read reads the row of a key. Whoever calls it bounds how many do.
+// read reads the row of a key. Callers bound how many do at once.
 func (s *Store[T]) read(ctx context.Context, db querier, k key) (*row[T], error) {
 	return s.readBy(ctx, db, s.sql.get, k)
 }
@@ -85,6 +85,7 @@ func (s *Store[T]) readBy(ctx context.Context, db querier, sql string, k key) (*
 	if r.info.ID, err = uuid.Parse(id); err != nil {
 		return nil, fmt.Errorf("sessionstore: get: %w", err)
 	}
+
 	r.info.CreatedAt, r.info.RotatedAt = r.info.CreatedAt.UTC(), r.info.RotatedAt.UTC()
 	r.info.LastSeen, r.info.ExpiresAt = r.info.LastSeen.UTC(), r.info.ExpiresAt.UTC()
 	r.key = key(found)
@@ -92,6 +93,7 @@ func (s *Store[T]) readBy(ctx context.Context, db querier, sql string, k key) (*
 		p := key(prev)
 		r.prevKey = &p
 	}
+
 	if authenticated != nil {
 		r.info.AuthenticatedAt = authenticated.UTC()
 	}
@@ -177,7 +179,7 @@ func (r *row[T]) plain(sec *secret) (version byte, encoded []byte, err error) {
 	return unpack(r.data, r.info.ID, r.version, r.dataKey(sec))
 }
 
-// decode makes data that nobody else has.
+// decode makes a new copy of the data.
 func (s *Store[T]) decode(r *row[T], sec *secret) (data T, err error) {
 	version, encoded, err := r.plain(sec)
 	if err != nil {
@@ -214,6 +216,7 @@ func (s *Store[T]) dataFor(r *row[T], sec *secret) (data T, err error) {
 		p = &first
 		r.decoded.Store(p)
 	}
+
 	if s.share == shareClone {
 		return s.cfg.Clone(*p), nil
 	}

@@ -19,10 +19,12 @@ func (s *Store[T]) Save(ctx context.Context, token string, got *Session[T]) erro
 	if err != nil {
 		return err
 	}
+
 	r, _, err := s.find(ctx, &p)
 	if err != nil {
 		return err
 	}
+
 	for try := 0; ; try++ {
 		w, err := s.writeOf(&p, r, got, encoded)
 		if err != nil {
@@ -49,6 +51,7 @@ func (s *Store[T]) SaveTx(ctx context.Context, tx pgx.Tx, token string, got *Ses
 	if err != nil {
 		return err
 	}
+
 	err = s.joinTx(ctx, tx, func(tx pgx.Tx, c *changes) error {
 		r, err := s.readValid(ctx, tx, &p)
 		if err != nil {
@@ -60,6 +63,7 @@ func (s *Store[T]) SaveTx(ctx context.Context, tx pgx.Tx, token string, got *Ses
 		}
 		return s.write(ctx, tx, &p, w, c)
 	})
+
 	if err != nil {
 		return explain("save", err)
 	}
@@ -75,6 +79,7 @@ func (s *Store[T]) Update(ctx context.Context, token string, fn func(data *T) er
 	if err != nil {
 		return nil, err
 	}
+
 	r, elapsed, err := s.find(ctx, &p)
 	for try, fresh := 0, false; err == nil; try++ {
 		var data T
@@ -96,6 +101,7 @@ func (s *Store[T]) Update(ctx context.Context, token string, fn func(data *T) er
 			fresh = true
 		}
 	}
+
 	return nil, err
 }
 
@@ -106,6 +112,7 @@ func (s *Store[T]) replace(ctx context.Context, p *present, r *row[T], data T, e
 	if err != nil {
 		return nil, err
 	}
+
 	if s.holds(r, &p.secret, encoded) {
 		if !fresh {
 			now, age, err := s.findFresh(ctx, p)
@@ -120,10 +127,12 @@ func (s *Store[T]) replace(ctx context.Context, p *present, r *row[T], data T, e
 		s.used(ctx, r, elapsed)
 		return s.result(r, data, elapsed), nil
 	}
+
 	w, err := s.envelopeFor(p, r, r.version, encoded)
 	if err != nil {
 		return nil, err
 	}
+
 	got := s.result(r, data, elapsed)
 	return got, s.save(ctx, p, got, w)
 }
@@ -135,6 +144,7 @@ func (s *Store[T]) UpdateTx(ctx context.Context, tx pgx.Tx, token string, fn fun
 	if err != nil {
 		return nil, err
 	}
+
 	var got *Session[T]
 	err = s.joinTx(ctx, tx, func(tx pgx.Tx, c *changes) error {
 		r, err := s.readValid(ctx, tx, &p)
@@ -160,12 +170,14 @@ func (s *Store[T]) UpdateTx(ctx context.Context, tx pgx.Tx, token string, fn fun
 		got.Version++
 		return s.write(ctx, tx, &p, w, c)
 	})
+
 	if theirs := unwrapped(err); theirs != err { //nolint:errorlint // it is the caller's own, as it was
 		return nil, theirs
 	}
 	if err != nil {
 		return nil, explain("update", err)
 	}
+
 	return got, nil
 }
 
@@ -230,6 +242,7 @@ func (s *Store[T]) envelopeFor(p *present, r *row[T], version int64, encoded []b
 		fresh := newDataKey()
 		k, w.wrapped = &fresh, fresh.wrap(&p.secret, r.info.ID)
 	}
+
 	w.envelope = pack(k, w.id, version+1, s.cfg.Codec.Version(), encoded)
 	return w, nil
 }

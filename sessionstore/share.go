@@ -25,7 +25,7 @@ func sharingOf[T any](c *Config[T]) sharing {
 	return shareNot
 }
 
-// timeType holds a pointer to a location, which nobody can change through it.
+// timeType holds a pointer to a location, which cannot be changed through it.
 var timeType = reflect.TypeFor[time.Time]()
 
 func flat(t reflect.Type) bool {
@@ -45,5 +45,6 @@ func flat(t reflect.Type) bool {
 	case reflect.Chan, reflect.Func, reflect.Interface, reflect.Map, reflect.Pointer, reflect.Slice, reflect.UnsafePointer:
 		return false
 	}
+
 	return true
 }

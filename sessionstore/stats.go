@@ -103,15 +103,18 @@ func (s *Store[T]) Stats() Stats {
 		Lookups: c.lookups.Load(), Created: c.created.Load(), Conflicts: c.conflicts.Load(), Touched: c.touched.Load(),
 		TouchesLost: c.touchesLost.Load(), Waiting: s.touches.size(), Streams: s.streams.size(), Cache: s.rows.Stats(),
 	}
+
 	st.Active, _ = c.activeSessions()
 	for i, r := range results {
 		st.Gets[r.name] = c.gets[i].Load()
 	}
+
 	for i, r := range reasons {
 		st.Revoked[r] = c.ended[i].Load()
 	}
 	for i, name := range sweptNames {
 		st.Swept[name] = c.swept[i].Load()
 	}
+
 	return st
 }

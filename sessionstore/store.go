@@ -50,10 +50,12 @@ func New[T any](b bus.Bus, pool *pgxpool.Pool, cfg *Config[T]) (*Store[T], error
 	if pool == nil {
 		return nil, fmt.Errorf("%w: pool is nil", ErrConfig)
 	}
+
 	c := cfg.withDefaults()
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
+
 	if cfg == nil || cfg.MaxLookups == 0 {
 		c.MaxLookups = min(c.MaxLookups, max(int(pool.Config().MaxConns)/2, 1))
 	}
@@ -64,6 +66,7 @@ func New[T any](b bus.Bus, pool *pgxpool.Pool, cfg *Config[T]) (*Store[T], error
 		ready:   make(chan struct{}),
 		log:     c.logger(),
 	}
+
 	s.touches.init()
 	s.streams.init(s.cfg.now)
 	s.metrics = newMetrics(c.Name)
@@ -72,12 +75,14 @@ func New[T any](b bus.Bus, pool *pgxpool.Pool, cfg *Config[T]) (*Store[T], error
 		s.tier = &sealedTier{Tier: c.Tier}
 		tier = s.tier
 	}
+
 	var err error
 	s.rows, err = cache.New(b, Topic, cache.LoaderFunc[key, *row[T]](s.load), &cache.Config[key, *row[T]]{
 		Size: c.Size, TTL: cache.Forever, Jitter: -1, NoNegative: true, WhenStale: c.WhenStale, LoadTimeout: c.LookupTimeout,
 		LoadConcurrency: c.MaxLookups + c.MaxWaiting + 1, FailureBackoff: -1, // what waits, and what is too much, the store decides
 		KeyString: key.String, ParseKey: parseKey, Tier: tier, Codec: rowCodec[T]{s}, Logger: c.Logger, Name: c.Name,
 	})
+
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
@@ -105,6 +110,7 @@ func (s *Store[T]) Run(ctx context.Context) error {
 	if s.cfg.SweepInterval > 0 {
 		wg.Go(func() { s.runSweep(ctx) })
 	}
+
 	wg.Wait()
 	s.running.Store(false)
 	s.flushLast(ctx)

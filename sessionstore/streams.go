@@ -20,7 +20,7 @@ type stream struct {
 	known time.Time // as of when it was known to be valid
 }
 
-// streams are all of a pod. They are told by the bus on its own goroutine what to look at, and Run looks.
+// streams are all of a pod. The bus notes on its own goroutine which to check, and Run checks them.
 type streams struct {
 	now  func() time.Time
 	wake chan struct{}
@@ -98,6 +98,7 @@ func (m *streams) Invalidate(d bus.Delivery) {
 		m.doubtAll()
 		return
 	}
+
 	for _, k := range d.Keys {
 		if k == "" {
 			continue
@@ -146,15 +147,17 @@ func (m *streams) doubtful(all bool) []string {
 			}
 		}
 	}
+
 	for _, id := range ids {
 		for b := range m.byID[id] {
 			b.doubt = false
 		}
 	}
+
 	return ids
 }
 
-// standing is how the database says a session stands.
+// standing is the state of a session as the database has it.
 type standing struct {
 	tag  string
 	err  error         // nil: valid
@@ -167,6 +170,7 @@ func (m *streams) settle(ids []string, found map[string]standing, asked time.Tim
 		b   *stream
 		err error
 	}
+
 	var over []ending
 	m.mu.Lock()
 	for _, id := range ids {
@@ -187,6 +191,7 @@ func (m *streams) settle(ids []string, found map[string]standing, asked time.Tim
 			}
 		}
 	}
+
 	m.mu.Unlock()
 	for _, e := range over { // without the lock: it calls the caller's functions
 		e.b.cancel(e.err)

@@ -15,7 +15,7 @@ func newSalt() []byte {
 }
 
 // successor is the token that follows one in a rotation with a grace. Both the old token and the salt in the row are
-// needed for it, so the database alone does not give it away; and whoever shows the old token once more, because the
+// needed for it, so the database alone does not give it away; and a client that presents the old token once more, because the
 // response with the new one was lost or is still under way, is given the same.
 func (s *secret) successor(salt []byte) secret {
 	own := *s // what an interface takes goes to the heap; the caller's need not

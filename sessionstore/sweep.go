@@ -103,6 +103,7 @@ func (s *Store[T]) sweep(ctx context.Context, rests time.Duration, w *walk) erro
 			return nil // another pod is at it
 		}
 	}
+
 	return nil
 }
 
@@ -125,6 +126,7 @@ func (s *Store[T]) sweepBatches(ctx context.Context, b batch, rests time.Duratio
 			return mine, ctx.Err()
 		}
 	}
+
 	return true, nil
 }
 

@@ -53,16 +53,18 @@ func (c rowCodec[T]) Marshal(r *row[T]) ([]byte, error) {
 	})
 }
 
-// Unmarshal refuses what it cannot tell the age of: then the database is asked.
+// Unmarshal refuses a row of unknown age: then the database is asked.
 func (c rowCodec[T]) Unmarshal(data []byte) (*row[T], error) {
 	sample := c.store.clock.last.Load()
 	if sample == nil {
 		return nil, errNoClock
 	}
+
 	var t tierRow
 	if err := json.Unmarshal(data, &t); err != nil {
 		return nil, err
 	}
+
 	if !t.Info.LastSeen.Add(t.Seen).Equal(t.At) || len(t.Proof) != len(proof{}) {
 		return nil, errors.New("sessionstore: tier holds no row of ours")
 	}

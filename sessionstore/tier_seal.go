@@ -53,17 +53,20 @@ func (t *sealedTier) Get(ctx context.Context, key string) ([]byte, error) {
 	if aead == nil {
 		return nil, cache.ErrTierMiss
 	}
+
 	sealed, err := t.Tier.Get(ctx, key)
 	if err != nil {
 		return nil, err
 	}
+
 	if len(sealed) < 1+nonceBytes || sealed[0] != tierSealVersion {
 		return nil, cache.ErrTierMiss
 	}
 	value, err := (*aead).Open(nil, sealed[1:1+nonceBytes], sealed[1+nonceBytes:], []byte(key))
 	if err != nil {
-		return nil, cache.ErrTierMiss //nolint:nilerr // of another database, or nobody's
+		return nil, cache.ErrTierMiss //nolint:nilerr // of another database, or forged
 	}
+
 	return value, nil
 }
 

@@ -105,6 +105,7 @@ func (l *sealer) check(s *secret, sealed string) error {
 	if n, err := encoding.Decode(given[:], []byte(sealed)); err != nil || n != sealBytes {
 		return ErrMalformed
 	}
+
 	if len(l.keys) == 0 && len(l.others) == 0 {
 		return nil
 	}
@@ -116,6 +117,7 @@ func (l *sealer) check(s *secret, sealed string) error {
 			}
 		}
 	}
+
 	return ErrMalformed
 }
 

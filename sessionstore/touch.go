@@ -18,7 +18,7 @@ const (
 	maxTouches = 100_000 // waiting; while the database is away the oldest knowledge is worth the least
 	// inlineTouch is how long a request may take to write a use where Run does not.
 	inlineTouch = time.Second
-	maxTries    = 3 // for a row that somebody else holds
+	maxTries    = 3 // for a row that another transaction holds
 )
 
 // touches are the uses that wait to be written, the latest of each session.
@@ -48,6 +48,7 @@ func (t *touches) add(id uuid.UUID, u use, due time.Time) bool {
 	if !known && len(t.waiting) >= maxTouches {
 		return false
 	}
+
 	u.address = cmp.Or(u.address, before.address)
 	t.waiting[id] = u
 	if len(t.waiting) == 1 || due.Before(t.due) {
@@ -57,6 +58,7 @@ func (t *touches) add(id uuid.UUID, u use, due time.Time) bool {
 		default:
 		}
 	}
+
 	return true
 }
 
@@ -69,6 +71,7 @@ func (t *touches) take() map[uuid.UUID]use {
 		t.waiting = make(map[uuid.UUID]use)
 		return batch
 	}
+
 	batch := make(map[uuid.UUID]use, touchBatch)
 	for id, u := range t.waiting {
 		if len(batch) == touchBatch {
@@ -77,6 +80,7 @@ func (t *touches) take() map[uuid.UUID]use {
 		batch[id] = u
 		delete(t.waiting, id)
 	}
+
 	return batch
 }
 
@@ -126,6 +130,7 @@ func (s *Store[T]) used(ctx context.Context, r *row[T], elapsed time.Duration) {
 	if noted == 0 {
 		ago = elapsed + r.sinceSeen
 	}
+
 	if ago < age || !r.touched.CompareAndSwap(noted, max(int64(elapsed), 1)) {
 		return
 	}
@@ -135,7 +140,7 @@ func (s *Store[T]) used(ctx context.Context, r *row[T], elapsed time.Duration) {
 	} else if !s.running.Load() {
 		ctx, cancel := context.WithTimeout(ctx, inlineTouch)
 		defer cancel()
-		s.flush(ctx) // nobody else does
+		s.flush(ctx) // nothing else does
 	}
 }
 
@@ -173,6 +178,7 @@ func (s *Store[T]) flush(ctx context.Context) {
 	if len(batch) == 0 {
 		return
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.LookupTimeout)
 	defer cancel()
 	written, err := s.writeTouches(ctx, batch)
@@ -184,14 +190,17 @@ func (s *Store[T]) flush(ctx context.Context) {
 		}
 		return
 	}
+
 	s.stats.touched.Add(int64(len(written)))
 	for _, id := range written {
 		delete(batch, id)
 	}
+
 	for id, u := range batch { // held by others, or over
 		u.tries++
 		batch[id] = u
 	}
+
 	s.touches.putBack(batch, again)
 }
 
@@ -202,6 +211,7 @@ func (s *Store[T]) writeTouches(ctx context.Context, batch map[uuid.UUID]use) (w
 	for i, id := range ids {
 		names[i], ages[i], addresses[i] = id.String(), since(batch[id].at, now).Microseconds(), batch[id].address
 	}
+
 	rows, err := s.pool.Query(ctx, s.sql.touch, names, ages, addresses)
 	if err != nil {
 		return nil, explain("touch", err)
@@ -218,5 +228,6 @@ func (s *Store[T]) writeTouches(ctx context.Context, batch map[uuid.UUID]use) (w
 		}
 		written = append(written, id)
 	}
+
 	return written, explain("touch", rows.Err())
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
-// Weaken switches guards off, those of the store and those of the cache it stands on, to show that they are needed. It is
+// Weaken switches guards off, those of the store and those of its cache, to show that they are needed. It is
 // called before the store is used and before its bus runs.
 func (a *adapter[T]) Weaken(guards hook.SessionGuards, caches hook.CacheGuards) {
 	s := a.s
@@ -19,12 +19,14 @@ func (a *adapter[T]) Weaken(guards hook.SessionGuards, caches hook.CacheGuards) 
 	if s.tier != nil {
 		s.tier.open = guards.TierOpen
 	}
+
 	if guards.SaveEnded {
 		s.sql.save = strings.Replace(s.sql.save, "s.user_id IS NULL OR ", "true OR ", 1) // statements have no line breaks
 	}
 	if guards.LoginsOutliveAll {
 		s.sql.revokeAllFloor = "SELECT"
 	}
+
 	if guards.CountGenerations {
 		s.countGenerations()
 	}

@@ -51,16 +51,19 @@ func (c *Config) withDefaults() Config {
 	if c != nil {
 		d = *c
 	}
+
 	if d.Options == nil {
 		d.Options = &sessions.Options{Path: "/", HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode}
 	} else {
 		o := *d.Options
 		d.Options = &o
 	}
+
 	pairs := make([][]byte, len(d.KeyPairs))
 	for i, key := range d.KeyPairs {
 		pairs[i] = append([]byte(nil), key...)
 	}
+
 	d.KeyPairs = pairs
 	d.SaveTimeout = cmp.Or(d.SaveTimeout, DefaultSaveTimeout)
 	return d
@@ -78,6 +81,7 @@ func (c *Config) validate() error {
 	case c.SaveTimeout < time.Millisecond:
 		return fmt.Errorf("%w: SaveTimeout: %v is less than a millisecond", ErrConfig, c.SaveTimeout)
 	}
+
 	for i, key := range c.KeyPairs {
 		switch n := len(key); {
 		case i%2 == 0 && n < 16:
@@ -86,5 +90,6 @@ func (c *Config) validate() error {
 			return fmt.Errorf("%w: KeyPairs: number %d encrypts and has %d bytes, want 16, 24 or 32", ErrConfig, i, n)
 		}
 	}
+
 	return nil
 }

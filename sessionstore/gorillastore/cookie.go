@@ -76,7 +76,7 @@ func (s *Store) send(w http.ResponseWriter, session *sessions.Session, cookie st
 	return nil
 }
 
-// sendStamp tells the browser of a version that was written.
+// sendStamp gives the browser the version that was written.
 func sendStamp(w http.ResponseWriter, session *sessions.Session, got *sessionstore.Session[Data]) {
 	o := *session.Options
 	o.MaxAge = int(stamp.Age / time.Second)
@@ -91,7 +91,7 @@ func forget(w http.ResponseWriter, session *sessions.Session, cookie string) {
 }
 
 // tidy deletes the cookies that the request has sent and that another one has replaced (keep), and ends their sessions. One
-// that this program cannot read, or nobody can tell about, stays.
+// that this program cannot read, or whose session is not known at the moment, stays.
 func (s *Store) tidy(ctx context.Context, w http.ResponseWriter, r *http.Request, session *sessions.Session, keep string) {
 	for _, c := range cookiename.Sent(r, session.Name()) {
 		id, ok := s.open(session.Name(), c.Value)
@@ -112,7 +112,7 @@ func (s *Store) tidy(ctx context.Context, w http.ResponseWriter, r *http.Request
 	}
 }
 
-// longest is a MaxAge in seconds that stands for all that are longer: a hundred years.
+// longest is a MaxAge in seconds in the place of all that are longer: a hundred years.
 const longest = 100 * 365 * 24 * 60 * 60
 
 // policy is that of a session which begins now.

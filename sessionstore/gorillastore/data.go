@@ -50,7 +50,7 @@ var errData = errors.New("gorillastore: data is not what this store writes")
 // loadedKey is where a session's values hold what it was loaded as. No program has it.
 type loadedKey struct{}
 
-// loginKey is where BeginLogin leaves a sessionstore.Login as text, until somebody has logged in.
+// loginKey is where BeginLogin leaves a sessionstore.Login as text, until the login.
 const loginKey = "__pgcoherence_login"
 
 // providerKey is where FromProvider leaves issuer and sid, as long as the login.
@@ -94,14 +94,17 @@ func combine(base, mine, now Data) (Data, error) {
 	if err != nil {
 		return Data{}, err
 	}
+
 	own, err := mine.Values()
 	if err != nil {
 		return Data{}, err
 	}
+
 	theirs, err := now.Values()
 	if err != nil {
 		return Data{}, err
 	}
+
 	return encode(mine.name, merge.Values(before, own, theirs), true)
 }
 
@@ -151,7 +154,7 @@ type loaded struct {
 	data    Data
 	cookie  string           // the name of the one that the browser has it in; empty: it has none yet
 	options sessions.Options // that the cookie was last set with, as far as is known
-	err     error            // trouble: nobody knows what there is
+	err     error            // trouble: it is not known what there is
 }
 
 func loadedOf(session *sessions.Session) *loaded {

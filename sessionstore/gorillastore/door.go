@@ -13,6 +13,8 @@ type commitOptions = door.CommitOptions[Data, sessionstore.Login, sessionstore.P
 // adapter is what sessionstore lets only this module do.
 type adapter interface {
 	Commit(ctx context.Context, token string, data Data, o *commitOptions) (*sessionstore.Session[Data], error)
+	ImportMark(ctx context.Context) (door.ImportMark, error)
+	BeginImported(ctx context.Context, user string, since door.ImportMark) (sessionstore.Login, error)
 }
 
 func (s *Store) door() adapter { return s.sessions.Adapter(hook.Token{}) }

@@ -72,6 +72,7 @@ func (s *Store) find(r *http.Request, name string) (best *found, trouble error) 
 			best = &found{c.Name, id, token, got}
 		}
 	}
+
 	if best != nil {
 		return best, nil
 	}

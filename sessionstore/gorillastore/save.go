@@ -32,7 +32,7 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.S
 		return l.err
 	}
 	if l != nil && session.ID != "" {
-		session.ID = l.id // nobody chooses a token
+		session.ID = l.id // a client does not choose its token
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.cfg.SaveTimeout)
 	defer cancel()
@@ -44,7 +44,7 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *sessions.S
 		return err
 	}
 	if l == nil && session.ID == "" && session.IsNew && holdsNothing(session.Values) {
-		return nil // nobody's session that holds nothing: it is stored when there is something to store
+		return nil // an anonymous session that holds nothing is stored when there is something to store
 	}
 
 	got, err := s.write(ctx, r, session, v)
@@ -101,28 +101,33 @@ func (s *Store) prepare(session *sessions.Session, l *loaded) (v save, err error
 	if l != nil {
 		v.token = l.token
 	}
+
 	switch {
 	case s.cfg.WithUser != nil:
 		v.user = s.cfg.WithUser(session.Values)
 	case l != nil:
 		v.user = l.user
 	}
+
 	if text, ok := session.Values[loginKey].(string); ok {
 		var login sessionstore.Login
 		if login.UnmarshalText([]byte(text)) == nil && login.User() == v.user {
 			v.login = &login
 		}
 	}
+
 	if provider, ok := session.Values[providerKey].(string); ok && v.user != "" {
 		v.issuer, v.sid, _ = strings.Cut(provider, " ")
 	}
 	if v.data, err = encode(session.Name(), session.Values, v.login == nil); err != nil {
 		return v, err
 	}
+
 	if n, most := v.data.size(), cmp.Or(s.cfg.Sessions.MaxData, sessionstore.DefaultMaxData); n > most {
 		// Here already: at a login the old token is dead before the values are written.
 		return v, fmt.Errorf("%w: %d bytes, at most %d", sessionstore.ErrTooLarge, n, most)
 	}
+
 	v.unchanged = l != nil && v.login == nil && same(l.data, v.data, session.Values)
 	return v, nil
 }
@@ -137,10 +142,12 @@ func (s *Store) write(ctx context.Context, r *http.Request, session *sessions.Se
 		}
 		return s.create(ctx, r, session, v)
 	}
+
 	token := s.Token(session.ID)
 	if v.before != nil {
 		token = v.before.token
 	}
+
 	logsIn := v.user != "" && (v.before == nil || v.user != v.before.user || v.login != nil)
 	if v.before == nil && logsIn {
 		// The values were replaced as a whole; whose session it was is not known here.
@@ -150,6 +157,7 @@ func (s *Store) write(ctx context.Context, r *http.Request, session *sessions.Se
 		}
 		logsIn = now.User != v.user || v.login != nil
 	}
+
 	if session.ID != "" && !logsIn {
 		return s.update(ctx, token, v)
 	}
@@ -163,10 +171,12 @@ func (s *Store) write(ctx context.Context, r *http.Request, session *sessions.Se
 		}
 		o.Login, o.Policy, o.Issuer, o.SID, o.Unauthenticated = login, policy(session.Options), v.issuer, v.sid, v.login == nil
 	}
+
 	fresh, _, err := s.sessions.Rotate(ctx, token, o)
 	if err != nil {
 		return nil, err
 	}
+
 	s.stats.renewed.Add(1)
 	session.ID = fresh
 	delete(session.Values, loginKey)
@@ -174,11 +184,12 @@ func (s *Store) write(ctx context.Context, r *http.Request, session *sessions.Se
 	if v.before != nil {
 		v.before.id, v.before.token, v.before.user = fresh, fresh, v.user
 	}
+
 	return s.update(ctx, fresh, v)
 }
 
 // endOld ends the session of the request's cookie, of which both ID and values were replaced: as if it had been renewed,
-// nobody may go on with its token.
+// no request may go on with its token.
 func (s *Store) endOld(ctx context.Context, r *http.Request, name string) error {
 	for _, cookie := range cookiename.Sent(r, name) {
 		id, ok := s.open(name, cookie.Value)
@@ -197,6 +208,7 @@ func (s *Store) create(ctx context.Context, r *http.Request, session *sessions.S
 	if s.cfg.Device != nil {
 		o.Device = s.cfg.Device(r)
 	}
+
 	var token string
 	var got *sessionstore.Session[Data]
 	var err error
@@ -218,11 +230,12 @@ func (s *Store) create(ctx context.Context, r *http.Request, session *sessions.S
 		delete(session.Values, loginKey)
 		delete(session.Values, providerKey)
 	}
+
 	return got, nil
 }
 
 // update writes a session that is there. What others have written since it was loaded is kept, unless both have changed
-// the same value, and one whose user was taken out of the values is nobody's.
+// the same value, and one whose user was taken out of the values is anonymous.
 func (s *Store) update(ctx context.Context, token string, v save) (*sessionstore.Session[Data], error) {
 	if v.unchanged {
 		return s.sessions.Get(ctx, token) // a use

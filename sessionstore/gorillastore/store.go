@@ -32,12 +32,14 @@ func New(b bus.Bus, pool *pgxpool.Pool, cfg *Config) (*Store, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
+
 	inner := c.Sessions
 	inner.Codec, inner.ShareData = rowCodec{}, true
 	own, err := sessionstore.New(b, pool, &inner)
 	if err != nil {
 		return nil, err
 	}
+
 	s := &Store{cfg: c, sessions: own, saves: newSavesDesc(cmp.Or(c.Sessions.Name, sessionstore.DefaultName))}
 	if len(c.KeyPairs) > 0 {
 		s.codecs = securecookie.CodecsFromPairs(c.KeyPairs...)
@@ -47,6 +49,7 @@ func New(b bus.Bus, pool *pgxpool.Pool, cfg *Config) (*Store, error) {
 			}
 		}
 	}
+
 	return s, nil
 }
 

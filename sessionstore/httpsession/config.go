@@ -68,6 +68,7 @@ func (c *Config) withDefaults() Config {
 	if c != nil {
 		d = *c
 	}
+
 	d.Name = cmp.Or(d.Name, DefaultName)
 	d.SameSite = cmp.Or(d.SameSite, http.SameSiteLaxMode)
 	d.RotateEvery = cmp.Or(d.RotateEvery, DefaultRotateEvery)
@@ -96,6 +97,7 @@ func (c *Config) validate() error {
 	if strings.Trim(c.Name, allowed) != "" {
 		return fmt.Errorf("%w: Name: %q has other characters than letters, digits and _", ErrConfig, c.Name)
 	}
+
 	switch {
 	case c.SameSite == http.SameSiteNoneMode && c.Insecure:
 		return fmt.Errorf("%w: SameSite: none requires Secure cookies", ErrConfig)
@@ -104,6 +106,7 @@ func (c *Config) validate() error {
 	case c.WriteTimeout < time.Millisecond:
 		return fmt.Errorf("%w: WriteTimeout: %v is less than a millisecond", ErrConfig, c.WriteTimeout)
 	}
+
 	return nil
 }
 

@@ -64,7 +64,7 @@ type found[T any] struct {
 }
 
 // validSessions looks up every cookie. The error says why there is no session, if there is none: trouble before
-// ErrNoSession. A cookie is deleted when its session is over, and kept when this pod cannot tell.
+// ErrNoSession. A cookie is deleted when its session is over, and kept when this pod does not know.
 func (x *exchange[T]) validSessions(ctx context.Context) (valid []found[T], err error) {
 	err = sessionstore.ErrNoSession
 	for _, c := range x.sent {
@@ -83,6 +83,7 @@ func (x *exchange[T]) validSessions(ctx context.Context) (valid []found[T], err 
 			x.m.jar.remove(x.header, c)
 		}
 	}
+
 	return valid, err
 }
 

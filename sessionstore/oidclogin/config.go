@@ -75,10 +75,12 @@ func (c *Config) withDefaults() Config {
 	if c != nil {
 		d = *c
 	}
+
 	d.Scopes = slices.Clone(d.Scopes)
 	if !slices.Contains(d.Scopes, oidc.ScopeOpenID) {
 		d.Scopes = append([]string{oidc.ScopeOpenID}, d.Scopes...)
 	}
+
 	d.CookieName = cmp.Or(d.CookieName, DefaultCookieName)
 	d.AttemptTTL = cmp.Or(d.AttemptTTL, DefaultAttemptTTL)
 	d.Timeout = cmp.Or(d.Timeout, DefaultTimeout)
@@ -106,6 +108,7 @@ func (c *Config) validate() error {
 			return fmt.Errorf("%w: %s: %q is not https; Insecure allows it", ErrConfig, f.name, f.value)
 		}
 	}
+
 	for _, d := range []struct {
 		name  string
 		value time.Duration
@@ -114,6 +117,7 @@ func (c *Config) validate() error {
 			return fmt.Errorf("%w: %s: %v is more than a hundred years", ErrConfig, d.name, d.value)
 		}
 	}
+
 	switch {
 	case c.ClientID == "":
 		return fmt.Errorf("%w: ClientID is empty", ErrConfig)
@@ -124,5 +128,6 @@ func (c *Config) validate() error {
 	case c.MaxLogoutAge < time.Second:
 		return fmt.Errorf("%w: MaxLogoutAge: %v is less than a second", ErrConfig, c.MaxLogoutAge)
 	}
+
 	return nil
 }

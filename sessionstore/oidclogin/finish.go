@@ -45,7 +45,9 @@ func (id *Identity) CreateOptions() sessionstore.CreateOptions {
 	if id.SID == "" {
 		o.Issuer = ""
 	}
-	if !id.AuthenticatedAt.IsZero() {
+	if id.AuthenticatedAt.IsZero() {
+		o.Unauthenticated = true
+	} else {
 		o.AuthenticatedAgo = max(id.now.Sub(id.AuthenticatedAt), 0)
 	}
 	return o
@@ -99,7 +101,7 @@ func (c *Client) take(ctx context.Context, state, binding string) (a attempt, er
 	return a, nil
 }
 
-// exchangeError tells a refused code from a provider that is away. Neither shows the code.
+// exchangeError distinguishes a refused code from a provider that cannot be reached. Neither error contains the code.
 func exchangeError(err error) error {
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) && refused.Response != nil && refused.Response.StatusCode < http.StatusInternalServerError {

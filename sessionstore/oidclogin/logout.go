@@ -31,15 +31,18 @@ func (c *Client) LogoutURL(ctx context.Context, idToken, returnTo string) (strin
 	if err != nil || p.endpoint == "" {
 		return "", false, err
 	}
+
 	u, err := url.Parse(p.endpoint)
 	if err != nil {
 		return "", false, fmt.Errorf("%w: %w", ErrProvider, err)
 	}
+
 	q := u.Query()
 	q.Set("client_id", c.cfg.ClientID)
 	if idToken != "" {
 		q.Set("id_token_hint", idToken)
 	}
+
 	if returnTo != "" {
 		q.Set("post_logout_redirect_uri", returnTo)
 	}

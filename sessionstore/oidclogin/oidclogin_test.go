@@ -235,6 +235,35 @@ func TestMaxAge(t *testing.T) {
 	}
 }
 
+// TestAuthenticatedWithin: the session counts as authenticated since when the provider says that credentials were shown, and
+// not at all where it does not say: a browser that is still logged in there has shown none.
+func TestAuthenticatedWithin(t *testing.T) {
+	t.Parallel()
+	idp := newProvider(t)
+	pods := setup(t, idp, 1, nil)
+	b := &browser{t: t}
+	for name, c := range map[string]struct {
+		change func(map[string]any)
+		within bool
+	}{
+		"now":      {nil, true},
+		"long ago": {func(c map[string]any) { c["auth_time"] = time.Now().Add(-time.Hour).Unix() }, false},
+		"unknown":  {func(c map[string]any) { delete(c, "auth_time") }, false},
+		"zero":     {func(c map[string]any) { c["auth_time"] = 0 }, false},
+		"negative": {func(c map[string]any) { c["auth_time"] = -1 }, false},
+	} {
+		back := idp.authorize(b.begin(pods[0], nil), "s", "")
+		idp.mu.Lock()
+		idp.change = c.change
+		idp.mu.Unlock()
+		id, err := b.finish(pods[0], back)
+		require.NoError(t, err, name)
+		got, err := pods[0].store.Get(t.Context(), pods[0].login(t, id))
+		require.NoError(t, err, name)
+		require.Equal(t, c.within, got.AuthenticatedWithin(time.Minute), name)
+	}
+}
+
 func TestProviderAway(t *testing.T) {
 	t.Parallel()
 	idp := newProvider(t)

@@ -27,16 +27,18 @@ func (s *Store) AllCtx(ctx context.Context) (map[string][]byte, error) {
 		all[h.String()] = s.found(got, digest{})
 		return nil
 	})
+
 	if err != nil {
 		return nil, err
 	}
 	if s.manager.HashTokenInStore {
 		s.handles.keep(all)
 	}
+
 	return all, nil
 }
 
-// handle stands for the token of a session that Iterate has reached.
+// handle takes the place of the token of a session that Iterate has reached.
 type handle struct {
 	id   uuid.UUID
 	user string
@@ -71,7 +73,7 @@ func (s *Store) handleOf(token string) (handle, bool) {
 type handles struct {
 	mu    sync.Mutex
 	known map[string]keptHandle
-	timer *time.Timer // forgets them all, should nobody iterate again
+	timer *time.Timer // forgets them all, should there be no further Iterate
 }
 
 type keptHandle struct {

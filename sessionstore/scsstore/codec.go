@@ -15,9 +15,9 @@ const ReservedKey = "__pgcoherence"
 
 const (
 	originKey = ReservedKey            // *origin, in sessions that were loaded
-	loginKey  = ReservedKey + "_login" // sessionstore.Login as text, from BeginLogin until somebody has logged in
+	loginKey  = ReservedKey + "_login" // sessionstore.Login as text, from BeginLogin until the login
 
-	providerKey = ReservedKey + "_provider" // issuer and sid of FromProvider, until somebody has logged in
+	providerKey = ReservedKey + "_provider" // issuer and sid of FromProvider, until the login
 )
 
 // parseProvider is the reverse of what FromProvider puts.
@@ -27,7 +27,7 @@ func parseProvider(value any) (issuer, sid string) {
 	return issuer, sid
 }
 
-// managerCodec stands between scs and the store: it sees the values, which the store does not.
+// managerCodec is between scs and the store: it sees the values, which the store does not.
 type managerCodec struct {
 	forms forms
 	user  func(values map[string]any) string
@@ -45,18 +45,21 @@ func (c managerCodec) Encode(deadline time.Time, values map[string]any) (_ []byt
 	case f.from != nil:
 		f.user = f.from.user
 	}
+
 	if text, ok := values[loginKey].(string); ok {
 		var login sessionstore.Login
 		if login.UnmarshalText([]byte(text)) == nil && login.User() == f.user {
 			f.login = text
 		}
 	}
+
 	if f.user != "" {
 		f.issuer, f.sid = parseProvider(values[providerKey])
 	}
 	without := func(key string) bool {
 		return key == originKey || key == loginKey && f.login != "" || key == providerKey && f.user != ""
 	}
+
 	if f.data, err = c.forms.encode(values, without); err != nil {
 		return nil, err
 	}
@@ -75,13 +78,16 @@ func (c managerCodec) Decode(b []byte) (time.Time, map[string]any, error) {
 	case !ours:
 		return scs.GobCodec{}.Decode(b)
 	}
+
 	values, err := c.forms.decode(f.data)
 	if err != nil {
 		return time.Time{}, nil, err
 	}
+
 	if f.from != nil {
 		f.from.data = Data{f.data.form, bytes.Clone(f.data.encoded)}
 		values[originKey] = f.from
 	}
+
 	return f.deadline, values, nil
 }

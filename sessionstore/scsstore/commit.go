@@ -108,7 +108,7 @@ func (s *Store) renew(ctx context.Context, key string, f *frame, remaining time.
 	}
 	switch {
 	case f.logsIn():
-		// Somebody has shown credentials: that is a new beginning, with whatever became of the session before.
+		// Credentials were shown: that is a new beginning, whatever has become of the session before.
 		if err := s.logIn(ctx, f, o); err != nil {
 			return nil, err
 		}
@@ -117,7 +117,7 @@ func (s *Store) renew(ctx context.Context, key string, f *frame, remaining time.
 	case f.user == "":
 		o.Remaining = min(remaining, before.Remaining)
 	case f.user != before.Login.User():
-		return nil, sessionstore.ErrRevoked // another request has made it somebody else's
+		return nil, sessionstore.ErrRevoked // another request has made it another user's
 	default:
 		o.Login, o.Remaining = before.Login, min(remaining, before.Remaining)
 		o.Issuer, o.SID = before.Issuer, before.SID
@@ -186,7 +186,7 @@ func (s *Store) logIn(ctx context.Context, f *frame, o *commitOptions) (err erro
 	return err
 }
 
-// What sessionstore takes; scs takes any. The longest stands for all that are longer: a hundred years.
+// What sessionstore takes; scs takes any. The longest takes the place of all that are longer: a hundred years.
 const (
 	minIdle = 10 * time.Millisecond
 	longest = 100 * 365 * 24 * time.Hour

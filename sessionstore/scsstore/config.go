@@ -69,5 +69,6 @@ func (c *Config) validate(manager *scs.SessionManager) error {
 	case c.CommitTimeout < time.Millisecond:
 		return fmt.Errorf("%w: CommitTimeout: %v is less than a millisecond", ErrConfig, c.CommitTimeout)
 	}
+
 	return nil
 }

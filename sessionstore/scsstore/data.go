@@ -20,7 +20,7 @@ const (
 	formValues  byte = 's' // sessionstore/internal/valuecodec
 	formManager byte = 't' // the manager's own codec
 	formGob     byte = 'u' // scs.GobCodec, imported
-	formOpaque  byte = 'v' // bytes that somebody committed past the manager's codec
+	formOpaque  byte = 'v' // bytes that were committed past the manager's codec
 )
 
 // Data is the stored values of a session. It is immutable.
@@ -70,7 +70,7 @@ func clean(values map[string]any, without func(string) bool) map[string]any {
 	return bare
 }
 
-// decode makes values that nobody else has.
+// decode makes a new copy of the values.
 func (f forms) decode(d Data) (values map[string]any, err error) {
 	switch d.form {
 	case 0:
@@ -97,6 +97,7 @@ func (f forms) decode(d Data) (values map[string]any, err error) {
 	default:
 		err = errForm
 	}
+
 	if err == nil && values == nil {
 		values = map[string]any{}
 	}
@@ -122,18 +123,22 @@ func (f forms) merge(own *frame, now Data) (Data, error) {
 	case base.form == now.form && bytes.Equal(base.encoded, now.encoded), base.form == formOpaque, now.form == formOpaque:
 		return own.data, nil
 	}
+
 	before, err := f.decode(base)
 	if err != nil {
 		return Data{}, err
 	}
+
 	mine, err := f.decode(own.data)
 	if err != nil {
 		return Data{}, err
 	}
+
 	theirs, err := f.decode(now)
 	if err != nil {
 		return Data{}, err
 	}
+
 	return f.encode(merge.Values(before, mine, theirs), func(string) bool { return false })
 }
 

@@ -44,7 +44,7 @@ func (s *Store) DeleteCtx(ctx context.Context, token string) error {
 
 // endForRenewal ends a session that goes on under another token.
 func (s *Store) endForRenewal(ctx context.Context, key string) error {
-	// Whose it is, as of before the end: from then on nobody can tell, should the request clear the values.
+	// Whose it is, as of before the end: from then on it is not known, should the request clear the values.
 	got, err := s.sessions.Look(ctx, key)
 	if err == nil && got.User != "" {
 		login, err := s.sessions.BeginLogin(ctx, got.User)

@@ -16,6 +16,8 @@ type commitOptions = door.CommitOptions[Data, sessionstore.Login, sessionstore.P
 // adapter is what sessionstore lets only this module do.
 type adapter interface {
 	Commit(ctx context.Context, token string, data Data, o *commitOptions) (*sessionstore.Session[Data], error)
+	ImportMark(ctx context.Context) (door.ImportMark, error)
+	BeginImported(ctx context.Context, user string, since door.ImportMark) (sessionstore.Login, error)
 	EndForGood(ctx context.Context, token string) (bus.Receipt, error)
 	EndForRenewal(ctx context.Context, token string) (*sessionstore.Session[Data], error)
 	End(ctx context.Context, token string) (bus.Receipt, error)

@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// frame is what the manager's codec and the store tell each other in the bytes that scs hands from one to the other. It
+// frame is what the manager's codec and the store exchange in the bytes that scs passes from one to the other. It
 // never leaves the process.
 type frame struct {
 	deadline  time.Time // as scs has it
@@ -33,7 +33,7 @@ type origin struct {
 // String keeps what programs print of all values short.
 func (*origin) String() string { return "(session)" }
 
-// digest tells tokens apart.
+// digest distinguishes tokens.
 type digest [16]byte
 
 // No codec's output begins like this by chance.
@@ -44,6 +44,7 @@ func (f *frame) bytes() []byte {
 	if f.from != nil && !f.unchanged {
 		size += len(f.from.data.encoded)
 	}
+
 	b := make([]byte, 0, size)
 	b = append(b, frameMagic...)
 	b = appendTime(b, f.deadline)
@@ -66,6 +67,7 @@ func (f *frame) bytes() []byte {
 			b = append(b, o.data.encoded...)
 		}
 	}
+
 	b = append(b, f.data.form)
 	return append(b, f.data.encoded...)
 }
@@ -89,11 +91,13 @@ func parseFrame(b []byte) (f frame, ours bool, err error) {
 			f.from.data = Data{r.take(1)[0], r.bytes()}
 		}
 	}
+
 	f.data.form = r.take(1)[0]
 	f.data.encoded = r.rest
 	if r.short {
 		return frame{}, true, ErrFrame
 	}
+
 	return f, true, nil
 }
 

@@ -145,6 +145,7 @@ func (x *exchange) rename() {
 			kept = append(kept, line)
 		}
 	}
+
 	if len(written) == 0 {
 		return
 	}
@@ -152,6 +153,7 @@ func (x *exchange) rename() {
 	for _, line := range written {
 		x.renameLine(line)
 	}
+
 	if len(x.header["Set-Cookie"]) == 0 {
 		x.header.Del("Set-Cookie")
 	}

@@ -19,7 +19,7 @@ const (
 	endingRenewal
 )
 
-// endingOf looks at who has called: scs tells a store the same for both, and a logout and a renewal that meet have to end
+// endingOf looks at the caller: scs calls a store in the same way for both, and a logout and a renewal that meet have to end
 // otherwise than two renewals.
 func endingOf() ending {
 	var callers [16]uintptr

@@ -49,6 +49,7 @@ func New(b bus.Bus, pool *pgxpool.Pool, manager *scs.SessionManager, cfg *Config
 	if err := c.validate(manager); err != nil {
 		return nil, err
 	}
+
 	if used, ok := manager.Codec.(managerCodec); ok {
 		return nil, fmt.Errorf("%w: the manager has a store of this package already (its codec is %T)", ErrConfig, used)
 	}
@@ -59,18 +60,22 @@ func New(b bus.Bus, pool *pgxpool.Pool, manager *scs.SessionManager, cfg *Config
 	if err != nil {
 		return nil, err
 	}
+
 	logger := c.Sessions.Logger
 	if logger == nil {
 		logger = slog.Default()
 	}
+
 	s := &Store{
 		cfg: c, manager: manager, forms: f, sessions: sessions, log: logger.With(slog.String("component", "scsstore")),
 		commits: newCommitsDesc(cmp.Or(c.Sessions.Name, sessionstore.DefaultName)),
 	}
+
 	manager.Store, manager.Codec = s, managerCodec{f, c.WithUser}
 	if isDefaultErrorFunc(manager.ErrorFunc) {
 		manager.ErrorFunc = s.ErrorFunc
 	}
+
 	return s, nil
 }
 

@@ -17,7 +17,7 @@ func stampsOf(ctx context.Context) stamp.Stamps {
 	return nil
 }
 
-// wrote tells the browser of what was written.
+// wrote gives the browser the version that was written.
 func (s *Store) wrote(ctx context.Context, got *sessionstore.Session[Data]) {
 	x := exchangeOf(ctx)
 	if x == nil {

@@ -27,6 +27,9 @@ type PGStoreConfig struct {
 	Names []string
 	// Batch is how many rows are read at once. Defaults to DefaultBatch.
 	Batch int
+	// Since is when the first of several imports began. Sessions of users whose sessions were ended here since are not
+	// imported. Defaults to the beginning of this one.
+	Since time.Time
 }
 
 // PGStore imports the sessions of antonlindstrom/pgstore from a table in the database of a pool. It has to decode
@@ -56,6 +59,11 @@ func PGStore(ctx context.Context, from *pgxpool.Pool, to *gorillastore.Store, cf
 			cookie.MaxAge(0).MaxLength(0) // the column says until when; and it is no cookie
 		}
 	}
+	begun, err := to.BeginImport(ctx, c.Since)
+	if err != nil {
+		return r, fmt.Errorf("sessionimport: pgstore: %w", err)
+	}
+
 	type session struct {
 		id, data string
 		left     int64
@@ -82,7 +90,7 @@ func PGStore(ctx context.Context, from *pgxpool.Pool, to *gorillastore.Store, cf
 				r.Unreadable++
 				continue
 			}
-			adopted, err := to.Adopt(ctx, name, s.id, values, time.Duration(s.left)*time.Microsecond)
+			adopted, err := begun.Adopt(ctx, name, s.id, values, time.Duration(s.left)*time.Microsecond)
 			if err := r.count(adopted, err); err != nil {
 				return r, fmt.Errorf("sessionimport: pgstore: %w", err)
 			}

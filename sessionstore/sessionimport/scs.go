@@ -6,6 +6,7 @@ import (
 	_ "embed" // for the statement
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -25,6 +26,9 @@ type SCSConfig struct {
 	Hashed bool
 	// Batch is how many rows are read at once. Defaults to DefaultBatch.
 	Batch int
+	// Since is when the first of several imports began. Sessions of users whose sessions were ended here since are not
+	// imported. Defaults to the beginning of this one.
+	Since time.Time
 }
 
 // SCS imports the sessions of scs's pgxstore or postgresstore from a table in the database of a pool. It has to
@@ -42,6 +46,11 @@ func SCS(ctx context.Context, from *pgxpool.Pool, to *scsstore.Store, cfg *SCSCo
 	if err != nil {
 		return r, err
 	}
+	begun, err := to.BeginImport(ctx, c.Since)
+	if err != nil {
+		return r, fmt.Errorf("sessionimport: scs: %w", err)
+	}
+
 	type session struct {
 		token string
 		data  []byte
@@ -59,7 +68,7 @@ func SCS(ctx context.Context, from *pgxpool.Pool, to *scsstore.Store, cfg *SCSCo
 		}
 		for _, s := range page {
 			after = s.token
-			adopted, err := to.Adopt(ctx, s.token, c.Hashed, s.data)
+			adopted, err := begun.Adopt(ctx, s.token, c.Hashed, s.data)
 			if err := r.count(adopted, err); err != nil {
 				return r, fmt.Errorf("sessionimport: scs: %w", err)
 			}
@@ -87,5 +96,6 @@ func (r *Result) count(adopted bool, err error) error {
 	default:
 		return err
 	}
+
 	return nil
 }

@@ -103,6 +103,16 @@ func (l *sessionLoad) write() {
 	l.append(l.some(&l.alive), []string{"save", "update", "tx"}[rand.IntN(3)])
 }
 
+// contend has several clients write to one session at the same time.
+func (l *sessionLoad) contend() {
+	t := l.some(&l.alive)
+	var wg sync.WaitGroup
+	for range takers {
+		wg.Go(func() { l.append(t, "update") })
+	}
+	wg.Wait()
+}
+
 // writeLate saves what a pod has read some time ago.
 func (l *sessionLoad) writeLate() {
 	from := &l.alive

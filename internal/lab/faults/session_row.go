@@ -91,22 +91,44 @@ func (f fault) bringSessions(ctx context.Context, s *scene, r *result) error {
 	if err := errors.Join(err, s.tierAfter(ctx), pause(ctx, s.timing.StaleAfter)); err != nil {
 		return err
 	}
+	if err := s.awaitConflicts(ctx); err != nil {
+		return err
+	}
 	err = s.keeping.last(ctx)
 	if sum, statsErr := s.cacheStats(ctx); statsErr == nil {
 		s.note("%v", sum)
 	}
-	var touched, conflicts int64
+	touched, conflicts := s.writes(ctx)
+	s.note("%d uses written, %d conflicts", touched, conflicts)
+	if touched == 0 || conflicts == 0 {
+		err = errors.Join(err, errors.New("no use was written, or no write met a conflict"))
+	}
+	return err
+}
+
+// writes returns how many uses the pods have written, and how many conflicts their writes have met.
+func (s *scene) writes(ctx context.Context) (touched, conflicts int64) {
 	for _, m := range s.pods() {
-		if status, statusErr := m.status(ctx); statusErr == nil {
+		if status, err := m.status(ctx); err == nil {
 			touched += status.Touched
 			conflicts += status.Conflicts
 		}
 	}
-	s.note("%d uses written, %d conflicts", touched, conflicts)
-	if touched == 0 || conflicts == 0 {
-		err = errors.Join(err, errors.New("no use was written, or nobody met a conflict"))
+	return touched, conflicts
+}
+
+// awaitConflicts lets the load go on until some writes have met: on a busy machine there may be few of them.
+func (s *scene) awaitConflicts(ctx context.Context) error {
+	for end := time.Now().Add(livePatience); time.Now().Before(end); {
+		if touched, conflicts := s.writes(ctx); touched > 0 && conflicts > 0 {
+			return nil
+		}
+		s.keeping.contend()
+		if err := pause(ctx, liveEvery); err != nil {
+			return err
+		}
 	}
-	return err
+	return nil // the check at the end says so
 }
 
 func makeSessionTables(ctx context.Context, s *scene) error {

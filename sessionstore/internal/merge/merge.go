@@ -49,12 +49,14 @@ func lists(before any, known bool, mine, now any, present bool) ([]any, bool) {
 	if !ok {
 		return nil, false
 	}
+
 	if !present {
 		return more, true
 	}
 	if _, ok = added(before, now); !ok {
 		return nil, false
 	}
+
 	current, _ := now.([]any) // added has seen it
 	return append(current[:len(current):len(current)], more...), true
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// Of returns the HTTP status of an error and a sentence for whoever caused it.
+// Of returns the HTTP status of an error and a sentence for the client.
 func Of(err error) (status int, message string) {
 	switch {
 	case err == nil:

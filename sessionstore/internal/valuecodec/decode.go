@@ -99,10 +99,12 @@ func (r *reader) value(depth int) any {
 	if r.err != nil {
 		return nil
 	}
+
 	if depth > maxDepth {
 		r.fail("it is nested too deep")
 		return nil
 	}
+
 	switch tag[0] {
 	case tagNil:
 		return nil
@@ -143,6 +145,7 @@ func (r *reader) value(depth int) any {
 	case tagDuration:
 		return time.Duration(r.varint())
 	}
+
 	return r.long(tag[0], depth)
 }
 
@@ -192,6 +195,7 @@ func (r *reader) long(tag byte, depth int) any {
 	case tagGob:
 		return r.gob(r.take(r.uvarint()))
 	}
+
 	r.fail("no such type")
 	return nil
 }
@@ -202,6 +206,7 @@ func (r *reader) gob(b []byte) any {
 			r.fail("a type panicked")
 		}
 	}()
+
 	if r.err != nil {
 		return nil
 	}
@@ -211,5 +216,6 @@ func (r *reader) gob(b []byte) any {
 		r.fail(err.Error())
 		return nil
 	}
+
 	return box.V
 }

@@ -20,7 +20,7 @@ type Pair struct{ Key, Value any }
 // maxDepth of lists and maps within each other; a list that holds itself has no bottom.
 const maxDepth = 64
 
-// The first byte of a value says what follows. Numbers are not used anew.
+// The first byte of a value says what follows. Numbers are not used again.
 const (
 	tagNil byte = iota
 	tagFalse
@@ -65,11 +65,13 @@ func appendPairs(b []byte, pairs []Pair, depth int) ([]byte, error) {
 			return nil, err
 		}
 	}
+
 	slices.SortFunc(all, func(x, y encoded) int { return bytes.Compare(x.key, y.key) })
 	b = binary.AppendUvarint(b, uint64(len(all)))
 	for _, e := range all {
 		b = append(append(b, e.key...), e.value...)
 	}
+
 	return b, nil
 }
 
@@ -114,6 +116,7 @@ func appendValue(b []byte, value any, depth int) ([]byte, error) {
 	case time.Duration:
 		return binary.AppendVarint(append(b, tagDuration), int64(v)), nil
 	}
+
 	return appendLong(b, value, depth)
 }
 
@@ -149,6 +152,7 @@ func appendLong(b []byte, value any, depth int) (_ []byte, err error) {
 		}
 		return appendPairs(append(b, tagMap), pairs, depth)
 	}
+
 	return appendGob(b, value)
 }
 
