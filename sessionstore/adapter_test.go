@@ -22,7 +22,7 @@ func TestAdapterQueriesPrepare(t *testing.T) {
 	t.Cleanup(func() { _ = conn.Close(t.Context()) })
 	queries, err := sessionstore.AdapterQueries(bus.DefaultSchema)
 	require.NoError(t, err)
-	require.Len(t, queries, 2)
+	require.Len(t, queries, 4)
 	for name, sql := range queries {
 		_, err := conn.Prepare(t.Context(), name, sql)
 		require.NoError(t, err, name)

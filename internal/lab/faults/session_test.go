@@ -28,7 +28,7 @@ func TestSessionControl(t *testing.T) {
 	pgtest.RequireBinaries(t)
 	for _, c := range sessionControls() {
 		if c.sessions.LoginLate {
-			r := c.run(t.Context(), options{duration: time.Second}, true)
+			r := c.runUntilCaught(t.Context(), options{duration: time.Second})
 			require.NoError(t, r.err)
 			require.True(t, c.caught(r), "%v", r.gate)
 			require.False(t, r.passed())
