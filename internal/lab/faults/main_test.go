@@ -25,12 +25,6 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"))
 }
 
-// TestInstaller: -pg finds its script.
-func TestInstaller(t *testing.T) {
-	t.Parallel()
-	require.FileExists(t, installer)
-}
-
 // TestFaults is the matrix in short. For all of it: go run -C internal/lab/faults . -all.
 func TestFaults(t *testing.T) {
 	pgtest.RequireBinaries(t) // skips, loudly, or fails where there are none
