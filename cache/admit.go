@@ -5,8 +5,8 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
 
-// admission is the decision about an outcome: admit makes it, and store carries it out. Both run under one hold of the
-// shard's lock.
+// admission is the decision about an outcome: admit makes it, and store carries it out. The shard stays locked from the
+// one to the other.
 type admission struct {
 	store   bool
 	refused refusal // why it is not stored; empty: nothing speaks against it
@@ -16,13 +16,17 @@ type admission struct {
 
 // admit decides what becomes of an outcome. It reads the history and the tags and writes nothing. The shard is locked.
 func (c *Cache[K, V]) admit(f *call[K, V], o *outcome[V], e candidate) (d admission) {
-	if o.err != nil && !o.absent() {
+	if o.err != nil && !e.absent {
 		return d
 	}
 
 	d.refused, d.behind = c.refusal(f, o)
 	if d.late = c.tags.late(c.tagStart(f), o.loaded.Tags); d.late && d.refused == "" {
 		d.refused = refusedInvalidated
+	}
+
+	if e.badTag && d.refused == "" {
+		d.refused = refusedTag
 	}
 
 	d.store = d.refused == "" && e.ttl > 0 && !c.closed.Load()

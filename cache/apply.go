@@ -1,8 +1,8 @@
 package cache
 
 import (
-	"fmt"
 	"log/slog"
+	"reflect"
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/bus"
@@ -12,7 +12,7 @@ import (
 )
 
 // subscriber is what the bus sees of a cache. It is called under the bus' lock: it only takes the cache's own locks, each
-// for a short time, and calls nobody.
+// for a short time, and calls none of the application's functions but those that turn texts into keys.
 type subscriber[K comparable, V any] struct{ c *Cache[K, V] }
 
 var _ hook.Synchronous = (*subscriber[string, int])(nil)
@@ -32,6 +32,7 @@ func (h *historian[K, V]) HistoryLimit(hook.Token) int { return h.c.cfg.Invalida
 func (h *historian[K, V]) History(_ hook.Token, events []hook.Past, from position.Snapshot, floor uint64) {
 	c := h.c
 	list := make([]history.Past, 0, len(events))
+
 	for _, e := range events {
 		p := history.Past{XID: e.XID, All: e.All}
 		targets, ok := c.targets(e.Keys)
@@ -43,6 +44,7 @@ func (h *historian[K, V]) History(_ hook.Token, events []hook.Past, from positio
 		}
 		list = append(list, p)
 	}
+
 	c.history.LoadFromLog(list, from, floor)
 }
 
@@ -115,14 +117,12 @@ func (c *Cache[K, V]) targets(wires []string) (list []target[K], ok bool) {
 	return found, true
 }
 
-// noteForeign counts a string of an event that no key of this cache can have. The first is logged: somebody writes keys of
-// the topic in another form, and what they meant is not invalidated.
+// noteForeign counts a string of an event that no key of this cache can have. The first is logged: a writer spells keys of
+// the topic in another form, and the keys that it meant are not invalidated.
 func (c *Cache[K, V]) noteForeign() {
 	c.stats.foreignKeys.Add(1)
-	if _, logged := c.logged.LoadOrStore("foreign key", true); !logged {
-		c.cfg.Logger.Error("cache: an event names a key that no key of this cache can be; its writer, or a watched column, "+
-			"spells keys differently", slog.String("topic", c.topic), slog.String("key_type", fmt.Sprintf("%T", *new(K))))
-	}
+	c.logOnce(slog.LevelError, "cache: an event names a key that no key of this cache can be; its writer, or a watched column, "+
+		"spells keys differently", "", slog.String("key_type", reflect.TypeFor[K]().String()))
 }
 
 // Reset implements bus.Subscriber.
@@ -134,7 +134,7 @@ func (s *subscriber[K, V]) Reset(r bus.Reason) {
 	c.stats.reset(r)
 }
 
-// drop forgets a key, here and in loads under way, and says whether something of it was held.
+// drop forgets a key, here and in loads under way, and reports whether something of it was held.
 func (c *Cache[K, V]) drop(key K) bool {
 	s := c.shard(key)
 	s.mu.Lock()

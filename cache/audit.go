@@ -26,8 +26,8 @@ type AuditConfig[V any] struct {
 	// comparing is slow. Defaults to comparing the bytes of Config.Codec if Tier is set, and to reflect.DeepEqual
 	// otherwise.
 	Equal func(held, read V) bool
-	// OnStale is called for each entry that was stale for longer than a bound, by RunAudit's goroutine. Defaults to
-	// nil: such entries are only counted and logged.
+	// OnStale is called for each entry that was stale for longer than a bound, one call after the other; RunAudit waits
+	// for it. Defaults to nil: such entries are only counted and logged.
 	OnStale func(Finding)
 }
 
@@ -81,6 +81,7 @@ type audit struct {
 	running         atomic.Bool
 	checks, skipped atomic.Int64
 	stale           [len(auditBounds)]atomic.Int64
+	apart           apart
 }
 
 func (a *audit) snapshot() AuditStats {
@@ -91,7 +92,7 @@ func (a *audit) snapshot() AuditStats {
 	return s
 }
 
-// held is an entry that differs from the database, until that is no longer so or the last bound has passed.
+// differing is an entry that differs from the database, until that is no longer so or the last bound has passed.
 type differing[K comparable, V any] struct {
 	key   K
 	entry *entry[K, V]
@@ -110,10 +111,12 @@ func (c *Cache[K, V]) RunAudit(ctx context.Context) error {
 		return ErrNoAudit
 	}
 	defer c.audit.running.Store(false)
+
 	tick := time.NewTicker(time.Duration(float64(time.Second) / c.cfg.Audit.Rate))
 	defer tick.Stop()
 	var sample []K
 	var open []differing[K, V]
+
 	for {
 		select {
 		case <-ctx.Done():
@@ -122,6 +125,7 @@ func (c *Cache[K, V]) RunAudit(ctx context.Context) error {
 			return ErrClosed
 		case <-tick.C:
 		}
+
 		open = c.recheck(ctx, open)
 		if len(sample) == 0 {
 			sample = c.sample()
@@ -129,6 +133,7 @@ func (c *Cache[K, V]) RunAudit(ctx context.Context) error {
 		if len(sample) == 0 {
 			continue
 		}
+
 		key := sample[len(sample)-1]
 		sample = sample[:len(sample)-1]
 		if d, ok := c.compare(ctx, key); ok && len(open) < maxDiffering {
@@ -157,7 +162,7 @@ func (c *Cache[K, V]) sample() []K {
 	return append([]K(nil), keys[:min(sampleSize, len(keys))]...)
 }
 
-// servable is the entry of a key, if it may be served now.
+// servable returns the entry of a key, if it may be served now.
 func (c *Cache[K, V]) servable(key K) (e *entry[K, V], ok bool) {
 	now := elapsed.Now()
 	if c.trustAt(now) != trustFresh {
@@ -168,25 +173,10 @@ func (c *Cache[K, V]) servable(key K) (e *entry[K, V], ok bool) {
 	return e, e != nil && !e.absent() && e.live(epoch, c.clock(now))
 }
 
-// same says whether the entry of a key is still this one and may be served.
+// same reports whether the entry of a key is still this one and may be served.
 func (c *Cache[K, V]) same(key K, e *entry[K, V]) bool {
 	now, ok := c.servable(key)
 	return ok && now == e
-}
-
-// reread reads a key as the database has it.
-func (c *Cache[K, V]) reread(ctx context.Context, key K) (l Loaded[V], err error) {
-	if c.cfg.LoadTimeout != Forever {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.cfg.LoadTimeout)
-		defer cancel()
-	}
-	defer func() {
-		if v := recover(); v != nil {
-			err = &PanicError{Value: v}
-		}
-	}()
-	return c.loader.Load(wantPrimary(ctx), key)
 }
 
 // compare compares one entry with what the loader reads now.
@@ -205,16 +195,32 @@ func (c *Cache[K, V]) compare(ctx context.Context, key K) (d differing[K, V], di
 	return differing[K, V]{key: key, entry: e, since: time.Now()}, !equal && c.same(key, e)
 }
 
-// matches reads a key again; ok is false if that failed.
+// matches reads a key again, from the primary, and compares it; ok is false if that failed. It runs in a goroutine of its
+// own: what the application's functions do there ends neither RunAudit nor the wait for its context.
 func (c *Cache[K, V]) matches(ctx context.Context, key K, e *entry[K, V]) (equal, ok bool) {
-	l, err := c.reread(ctx, key)
-	if errors.Is(err, ErrNotFound) {
-		return false, true
-	}
-	if err != nil {
+	if c.audit.apart.overdue.Load() > 0 {
 		return false, false
 	}
-	return c.equal(e.value, l.Value), true
+	if c.cfg.LoadTimeout != Forever {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.cfg.LoadTimeout)
+		defer cancel()
+	}
+
+	equal, err := callApart(ctx, &c.audit.apart, 0, "loader or Audit.Equal", func() (bool, error) {
+		l, err := c.loader.Load(wantPrimary(ctx), key)
+		switch err = c.classify(err); {
+		case isAbsent(err):
+			return false, nil
+		case err != nil:
+			return false, err
+		}
+		return c.equal(e.value, l.Value), nil
+	})
+	if isPanic(err) {
+		c.notePanic("loader or Audit.Equal", err)
+	}
+	return equal, err == nil
 }
 
 func (c *Cache[K, V]) equal(a, b V) bool {
@@ -241,6 +247,7 @@ func (c *Cache[K, V]) recheck(ctx context.Context, open []differing[K, V]) (stil
 			still = append(still, d)
 			continue
 		}
+
 		equal, ok := c.matches(ctx, d.key, d.entry)
 		if ok && equal || !c.same(d.key, d.entry) {
 			continue
@@ -249,6 +256,7 @@ func (c *Cache[K, V]) recheck(ctx context.Context, open []differing[K, V]) (stil
 			still = append(still, d)
 			continue
 		}
+
 		c.report(ctx, d)
 		if d.next++; d.next < len(auditBounds) {
 			still = append(still, d)
@@ -257,7 +265,7 @@ func (c *Cache[K, V]) recheck(ctx context.Context, open []differing[K, V]) (stil
 	return still
 }
 
-// report counts and tells of a finding.
+// report counts a finding, logs it, and passes it on.
 func (c *Cache[K, V]) report(ctx context.Context, d differing[K, V]) {
 	c.audit.stale[d.next].Add(1)
 	f := Finding{Topic: c.topic, Bound: auditBounds[d.next], Since: d.since}
@@ -266,11 +274,22 @@ func (c *Cache[K, V]) report(ctx context.Context, d differing[K, V]) {
 		f.KeyHash = hex.EncodeToString(sum[:8])
 		f.Invalidated, f.XIDs = c.history.Recent(name)
 	}
-	c.cfg.Logger.WarnContext(ctx, "cache: entry differs from the database",
-		slog.String("topic", f.Topic), slog.String("key_hash", f.KeyHash), slog.Duration("bound", f.Bound),
-		slog.Time("since", f.Since), slog.Time("invalidated", f.Invalidated), slog.Any("xids", f.XIDs))
-	if c.cfg.Audit.OnStale != nil {
+
+	_ = protect("Logger", func() {
+		c.cfg.Logger.WarnContext(ctx, "cache: entry differs from the database",
+			slog.String("topic", f.Topic), slog.String("key_hash", f.KeyHash), slog.Duration("bound", f.Bound),
+			slog.Time("since", f.Since), slog.Time("invalidated", f.Invalidated), slog.Any("xids", f.XIDs))
+	})
+
+	if c.cfg.Audit.OnStale == nil || c.audit.apart.overdue.Load() > 0 {
+		return
+	}
+	_, err := callApart(ctx, &c.audit.apart, 0, "Audit.OnStale", func() (struct{}, error) {
 		c.cfg.Audit.OnStale(f)
+		return struct{}{}, nil
+	})
+	if isPanic(err) {
+		c.notePanic("Audit.OnStale", err)
 	}
 }
 

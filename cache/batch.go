@@ -8,20 +8,20 @@ import (
 
 // loadBatch is one call of the loader: for one key, or for those of a batch. It has a goroutine of its own, see run.
 type loadBatch[K comparable, V any] struct {
-	ctx      context.Context // ends early when nobody waits, or with the cache
+	ctx      context.Context // ends early when no reader waits, or with the cache
 	cancel   context.CancelCauseFunc
 	reader   context.Context // of the reader that began it
 	shared   context.Context // with the reader's values; from when it runs
 	outer    *loadMark       // the loads that the reader is within; nil: none
 	noTier   bool            // a refresh: the tier's value is no newer
-	primary  atomic.Bool     // the loader is told to read from the primary
+	primary  atomic.Bool     // the loader is to read from the primary, see WantPrimary
 	storable bool            // the bus was fresh when it began to read
 	trusted  bool            // the bus was fresh when it was recorded; for the tier
 	permits  chan struct{}   // one is needed to read; nil: none
 	calls    []*call[K, V]
 
 	turn   chan struct{} // closed when it may begin; nil: at once
-	waived chan struct{} // closed when a reader waits for it who has a permit himself
+	waived chan struct{} // closed when a reader waits for it whose own load may have a permit
 
 	mu      sync.Mutex
 	reading context.Context // once the loader runs: ctx with LoadTimeout
@@ -55,7 +55,7 @@ func (l *loadBatch[K, V]) join() bool {
 	return true
 }
 
-// leave takes a reader away. If nobody waits for it any more, a batch that has not started is given up, and one that
+// leave takes a reader away. If no reader waits for it any more, a batch that has not started is given up, and one that
 // has started only if cancelStarted says so.
 func (l *loadBatch[K, V]) leave(cancelStarted bool) {
 	l.mu.Lock()
@@ -69,7 +69,7 @@ func (l *loadBatch[K, V]) leave(cancelStarted bool) {
 	}
 }
 
-// begin reports whether the loader may be called; nobody gives the batch up after that.
+// begin reports whether the loader may be called. The batch is not given up after that.
 func (l *loadBatch[K, V]) begin() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -80,7 +80,14 @@ func (l *loadBatch[K, V]) begin() bool {
 	return true
 }
 
-// waive lets a batch begin without waiting, for a reader within a load: nobody who has a permit waits for one.
+// hasEnded reports whether all calls have.
+func (l *loadBatch[K, V]) hasEnded() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.left == 0
+}
+
+// waive lets a batch begin without a permit, for a reader within a load: a load that has a permit never waits for another.
 func (l *loadBatch[K, V]) waive() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -151,12 +158,14 @@ func (l *loadBatch[K, V]) cause(err error) error {
 	if err == nil || isAbsent(err) {
 		return err
 	}
+
 	l.mu.Lock()
 	ctx := l.ctx
 	if l.reading != nil {
 		ctx = l.reading
 	}
 	l.mu.Unlock()
+
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

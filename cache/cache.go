@@ -19,49 +19,52 @@ import (
 // Cache keeps the values that a loader has read, until an event on its topic invalidates them. All methods are safe
 // for concurrent use. It is a prometheus.Collector.
 type Cache[K comparable, V any] struct {
-	bus    bus.Bus
-	topic  string
-	cfg    Config[K, V]
-	loader Loader[K, V]
-	batch  BatchLoader[K, V] // nil: the loader is none
-	names  *naming[K]
-
-	source     hook.Source // nil: a foreign bus
-	staleAfter time.Duration
-	serveFor   time.Duration // beyond staleAfter
-	applied    func(bus.Receipt) bool
-	weak       hook.CacheGuards // off; see Weaken
-	late       latePosition     // for one of them
-
-	seed   maphash.Seed
-	shards []shard[K, V]
-	start  elapsed.Instant
-
-	epoch        atomic.Uint32 // entries and loads of another one do not count
-	tags         *tagBook
-	history      *history.History
-	suspect      suspects
-	dirty        atomic.Bool   // something was stored since the last clearing; for the policy Clear
-	permits      chan struct{} // one for each load that may run
-	failures     *failures[K]
-	tier         *tier[K, V]
-	stats        counters
+	// What a hit reads comes first, and the rest is on other cache lines: what misses and tiers count would slow hits down.
+	source       hook.Source // nil: a foreign bus
+	staleAfter   time.Duration
+	serveFor     time.Duration // beyond staleAfter
+	start        elapsed.Instant
+	seed         maphash.Seed
+	shards       []shard[K, V]
 	hits         hitCounter
-	cost         atomic.Int64  // of all that is held, if MaxCost is set
-	trimmed      atomic.Uint64 // picks the shard that trim evicts from next
-	audit        audit
-	evictions    evictions[K, V]
-	refreshAhead int64    // zero: off
-	refreshing   sync.Map // entries for whose sake a refresh is under way
-	logged       sync.Map // what is logged once only
-	txTypes      sync.Map // types of values in contexts: whether they are transactions
-	metrics      *metrics
+	names        *naming[K]
+	refreshAhead int64         // zero: off
+	epoch        atomic.Uint32 // entries and loads of another one do not count
+	cfg          Config[K, V]
+
+	_ [cacheLine]byte
+
+	bus     bus.Bus
+	topic   string
+	loader  Loader[K, V]
+	batch   BatchLoader[K, V] // nil: the loader is none
+	applied func(bus.Receipt) bool
+	weak    hook.CacheGuards // off; see Weaken
+	late    latePosition     // for one of them
+
+	tags       *tagBook
+	history    *history.History
+	suspect    suspects
+	dirty      atomic.Bool   // something was stored since the last clearing; for the policy Clear
+	permits    chan struct{} // one for each load that may run
+	failures   *failures[K]
+	tier       *tier[K, V]
+	stats      counters
+	cost       atomic.Int64  // of all that is held, if MaxCost is set
+	trimmed    atomic.Uint64 // picks the shard that trim evicts from next
+	audit      audit
+	evictions  evictions[K, V]
+	refreshing sync.Map // entries for whose sake a refresh is under way
+	logged     sync.Map // what is logged once only
+	txTypes    sync.Map // types of values in contexts: whether they are transactions
+	metrics    *metrics
 
 	unsubscribe func()
 	life        context.Context // ends with Close
 	end         context.CancelFunc
 	closed      atomic.Bool
 	working     workers
+	apart       apart // callbacks that the bus waits for
 }
 
 // New returns a cache for a topic of a bus and subscribes it. It does no I/O. A nil cfg uses the defaults. Several
@@ -76,6 +79,8 @@ func New[K comparable, V any](b bus.Bus, topic string, load Loader[K, V], cfg *C
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
+
+	// How keys become texts, and back.
 	var err error
 	if c.names, err = newNaming(c.cfg.KeyString, c.cfg.ParseKey); err != nil {
 		return nil, err
@@ -86,11 +91,16 @@ func New[K comparable, V any](b bus.Bus, topic string, load Loader[K, V], cfg *C
 	if err = c.checkColumn(); err != nil {
 		return nil, err
 	}
+
+	// What the loader and the bus can do beyond their interfaces.
 	c.batch, _ = load.(BatchLoader[K, V])
 	if err = c.attach(); err != nil {
 		return nil, err
 	}
+
+	c.apart.working, c.audit.apart.working = &c.working, &c.working
 	c.refreshAhead = int64(c.cfg.RefreshAhead)
+
 	c.evictions.dropped = func() { c.stats.evictionsDropped.Add(1) }
 	c.evictions.start = func(work func()) {
 		c.working.add(1)
@@ -104,24 +114,29 @@ func New[K comparable, V any](b bus.Bus, topic string, load Loader[K, V], cfg *C
 			_ = c.callback("OnEvict", func() { c.cfg.OnEvict(key, value, why) })
 		}
 	}
+
 	c.tags = newTagBook()
 	c.history = history.New(c.source, c.cfg.InvalidationHistory)
 	c.permits = make(chan struct{}, c.cfg.LoadConcurrency)
 	if c.failures, err = newFailures[K](c.cfg.FailureBackoff); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
+
 	c.life, c.end = context.WithCancel(context.Background())
 	c.hits = newHitCounter()
 	if err = c.newShards(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
+
 	c.metrics = newMetrics(cmp.Or(c.cfg.Name, topic))
 	if c.cfg.Tier != nil {
 		if c.tier, err = newTier(c); err != nil {
 			return nil, err
 		}
 	}
-	c.history.Reset(begun) // what comes after Subscribe is told
+
+	// From here on the bus delivers events.
+	c.history.Reset(begun) // what comes after Subscribe is delivered
 	if c.tier != nil {
 		c.unsubscribe = b.Subscribe(topic, &historian[K, V]{subscriber[K, V]{c}})
 	} else {
@@ -134,7 +149,7 @@ func New[K comparable, V any](b bus.Bus, topic string, load Loader[K, V], cfg *C
 // validate checks what New got beside the key's type.
 func (c *Cache[K, V]) validate() error {
 	switch {
-	case c.bus == nil:
+	case c.bus == nil, isNilPointer(c.bus):
 		return fmt.Errorf("%w: bus is nil", ErrConfig)
 	case c.loader == nil:
 		return fmt.Errorf("%w: loader is nil", ErrConfig)
@@ -143,6 +158,7 @@ func (c *Cache[K, V]) validate() error {
 	case len(c.topic) > bus.MaxTopicLen:
 		return fmt.Errorf("%w: topic has %d bytes, at most %d", ErrConfig, len(c.topic), bus.MaxTopicLen)
 	}
+
 	if err := validateText("topic", c.topic); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
@@ -154,10 +170,12 @@ func (c *Cache[K, V]) attach() error {
 	if a, ok := c.bus.(interface{ Applied(r bus.Receipt) bool }); ok {
 		c.applied = a.Applied
 	}
+
 	if c.cfg.WhenStale.kind == policyServe {
 		c.serveFor = c.cfg.WhenStale.window
 	}
 	window := max(c.serveFor, c.cfg.StaleOnError)
+
 	c.source = hook.SourceOf(c.bus)
 	if c.source == nil {
 		switch {
@@ -170,6 +188,7 @@ func (c *Cache[K, V]) attach() error {
 		}
 		return nil
 	}
+
 	c.staleAfter = c.source.StaleAfter()
 	if window > 0 {
 		if err := c.source.Extend(window); err != nil {
@@ -208,7 +227,7 @@ const (
 	trustFresh
 )
 
-// trustAt says what may be served at a time that was just read.
+// trustAt returns what may be served at a time that was just read.
 func (c *Cache[K, V]) trustAt(now elapsed.Instant) trust {
 	if c.source == nil {
 		if c.bus.Fresh() {
@@ -216,6 +235,7 @@ func (c *Cache[K, V]) trustAt(now elapsed.Instant) trust {
 		}
 		return trustNothing
 	}
+
 	age := c.source.FreshAge(now)
 	switch {
 	case age < 0:
@@ -228,7 +248,7 @@ func (c *Cache[K, V]) trustAt(now elapsed.Instant) trust {
 	return trustNothing
 }
 
-// place is the bus' position.
+// place is the bus' position, as a fill needs it.
 type place struct {
 	epoch string
 	at    position.Snapshot
@@ -258,14 +278,14 @@ func (c *Cache[K, V]) readPosition() (epoch uint32, p place) {
 	return epoch, c.position()
 }
 
-// now is the cache's clock.
+// now returns the time on the cache's clock.
 func (c *Cache[K, V]) now() int64 { return c.clock(elapsed.Now()) }
 
 // workers counts the cache's goroutines.
 type workers struct {
 	mu   sync.Mutex
 	n    int
-	idle chan struct{} // closed when there are none; nil while nobody waits
+	idle chan struct{} // closed when there are none; nil while no Close waits
 }
 
 func (w *workers) add(n int) {
@@ -278,18 +298,20 @@ func (w *workers) add(n int) {
 	}
 }
 
-// wait answers how many there still are when the time is over.
+// wait waits until there are none, or the time is over, and returns how many there are then.
 func (w *workers) wait(most time.Duration) int {
 	w.mu.Lock()
 	if w.n == 0 {
 		w.mu.Unlock()
 		return 0
 	}
+
 	if w.idle == nil {
 		w.idle = make(chan struct{})
 	}
 	idle := w.idle
 	w.mu.Unlock()
+
 	t := time.NewTimer(most)
 	defer t.Stop()
 	select {

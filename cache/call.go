@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
@@ -49,13 +50,24 @@ type call[K comparable, V any] struct {
 
 // keyCalls are the calls of one key, under its shard's lock.
 type keyCalls[K comparable, V any] struct {
-	current *call[K, V] // the newest that reads or is about to; nil: it has ended
-	next    *call[K, V] // begins when one that reads has ended
-	running int         // current, and detached ones before it, that have not ended
+	current *call[K, V]   // the newest that reads or is about to; nil: it has ended
+	next    *call[K, V]   // begins when one that reads has ended
+	running []*call[K, V] // current, and detached ones before it, that have not ended
 }
 
 // isEmpty reports whether nothing is left.
-func (k *keyCalls[K, V]) isEmpty() bool { return k.current == nil && k.next == nil && k.running == 0 }
+func (k *keyCalls[K, V]) isEmpty() bool {
+	return k.current == nil && k.next == nil && len(k.running) == 0
+}
+
+// isFull reports whether another call has to wait until one that runs has ended. A reader within one of these would wait for
+// itself, so it does not.
+func (k *keyCalls[K, V]) isFull(outer *loadMark) bool {
+	if k == nil || len(k.running) < maxCallsPerKey {
+		return false
+	}
+	return !slices.ContainsFunc(k.running, func(f *call[K, V]) bool { return outer.within(f.batch) })
+}
 
 // promote makes next the current call.
 func (k *keyCalls[K, V]) promote() {
@@ -71,7 +83,7 @@ func (k *keyCalls[K, V]) replace(f *call[K, V]) {
 		k.current.detached = true
 	}
 	k.current = f
-	k.running++
+	k.running = append(k.running, f)
 }
 
 // record notes that a key is about to be read, with its shard locked, in every state of the bus. It takes the epoch and
@@ -104,6 +116,7 @@ func (c *Cache[K, V]) record(s *shard[K, V], f *call[K, V], next bool, now time.
 func (c *Cache[K, V]) startReading(l *loadBatch[K, V]) (calls []*call[K, V]) {
 	epoch, at := c.readPosition()
 	trusted := c.trustAt(elapsed.Now()) == trustFresh
+
 	for _, f := range l.calls {
 		s := c.shard(f.key)
 		s.mu.Lock()
@@ -121,6 +134,7 @@ func (c *Cache[K, V]) startReading(l *loadBatch[K, V]) (calls []*call[K, V]) {
 		}
 		s.mu.Unlock()
 	}
+
 	l.storable = trusted
 	return calls
 }
@@ -170,13 +184,13 @@ func (s *shard[K, V]) unlist(f *call[K, V]) {
 	case k.next == f:
 		k.next = nil
 	case !f.queued:
-		k.running--
+		k.running = slices.DeleteFunc(k.running, func(other *call[K, V]) bool { return other == f })
 	}
 	if k.current == f {
 		k.current = nil
 	}
 
-	if k.next != nil && k.running < maxCallsPerKey {
+	if k.next != nil && len(k.running) < maxCallsPerKey {
 		k.promote()
 	}
 	if k.isEmpty() {

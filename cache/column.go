@@ -13,6 +13,7 @@ func (c *Cache[K, V]) checkColumn() error {
 	if column == "" || c.cfg.KeyString != nil {
 		return nil // with a KeyString, its author decides
 	}
+
 	base, length, ok := splitColumn(column)
 	sample, known := columnSample(base, reflect.TypeFor[K]())
 	if !ok || !known {
@@ -21,7 +22,12 @@ func (c *Cache[K, V]) checkColumn() error {
 	if reflect.TypeFor[K]().Kind() == reflect.String {
 		c.names.parse = stringParser[K](base, length)
 	}
-	if keys := c.names.parse(sample); len(keys) == 0 {
+
+	var keys []K
+	if err := protect("key's UnmarshalText", func() { keys = c.names.parse(sample) }); err != nil {
+		return fmt.Errorf("%w: KeyColumn: %w", ErrConfig, err)
+	}
+	if len(keys) == 0 {
 		return fmt.Errorf("%w: KeyColumn: keys of type %s cannot stand for a column of type %s, whose values look like %q",
 			ErrConfig, reflect.TypeFor[K](), column, sample)
 	}
@@ -59,6 +65,7 @@ func columnSample(column string, key reflect.Type) (sample string, known bool) {
 	if key.Kind() == reflect.Array {
 		digits = strings.Repeat("00", key.Len())
 	}
+
 	switch column {
 	case "smallint", "integer", "bigint", "numeric", "oid":
 		return "7", true

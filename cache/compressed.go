@@ -63,6 +63,7 @@ func (c compressed[V]) Unmarshal(data []byte) (v V, err error) {
 	case data[0] != storedDeflated:
 		return v, errInflated
 	}
+
 	r := flate.NewReader(bytes.NewReader(data[1:]))
 	defer r.Close()
 	plain, err := io.ReadAll(io.LimitReader(r, MaxInflated+1))

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"reflect"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -62,9 +64,9 @@ type Config[K comparable, V any] struct {
 	Jitter float64
 
 	// RefreshAhead is how long before the end of a value's TTL a hit makes the cache load it again in the background,
-	// so that no reader waits for it. Values with a TTL below twice RefreshAhead are excluded. At most half of TTL.
-	// Defaults to 0, off: events keep values valid and TTLs are long, while each refreshed value costs one load per
-	// TTL, with errors that no caller sees.
+	// so that no reader waits for it. Values with a TTL below twice RefreshAhead are excluded. At most half of
+	// the shortest TTL that Jitter leaves. Defaults to 0, off: events keep values valid and TTLs are long, while each
+	// refreshed value costs one load per TTL, with errors that no caller sees.
 	RefreshAhead time.Duration
 
 	// OnEvict is called for each value that was removed, for example to count it or to close a resource. It is called
@@ -143,7 +145,8 @@ type Config[K comparable, V any] struct {
 	// Name is the name of the cache in metrics, for several caches that share a topic. Defaults to the topic.
 	Name string
 
-	// Tier is a second-level cache that all pods share. Its errors never reach a caller. Defaults to nil: none.
+	// Tier is a second-level cache that all pods share. Its errors never reach a caller. Defaults to nil: none. A nil
+	// pointer, as a constructor returns it with an error, is none, too.
 	Tier Tier
 	// TierTimeout bounds each call of Tier. Defaults to DefaultTierTimeout.
 	TierTimeout time.Duration
@@ -175,29 +178,38 @@ func (c *Config[K, V]) withDefaults() Config[K, V] {
 	if c != nil {
 		d = *c
 	}
+
 	d.Size = cmp.Or(d.Size, DefaultSize)
 	d.TTL = cmp.Or(d.TTL, DefaultTTL)
 	d.Jitter = max(cmp.Or(d.Jitter, DefaultJitter), 0)
 	d.NegativeTTL = cmp.Or(d.NegativeTTL, DefaultNegativeTTL)
 	d.NegativeSize = cmp.Or(d.NegativeSize, max(d.Size/4, 1))
+
 	d.LoadTimeout = cmp.Or(d.LoadTimeout, DefaultLoadTimeout)
 	d.LoadConcurrency = cmp.Or(d.LoadConcurrency, DefaultLoadConcurrency)
 	d.SoftTimeout = cmp.Or(d.SoftTimeout, DefaultSoftTimeout)
 	d.FailureBackoff = max(cmp.Or(d.FailureBackoff, DefaultFailureBackoff), 0)
+
 	if d.NotFound == nil {
 		d.NotFound = isNoRows
 	}
 	d.MaxBatch = cmp.Or(d.MaxBatch, DefaultMaxBatch)
+
 	d.TierTimeout = cmp.Or(d.TierTimeout, DefaultTierTimeout)
-	if d.Codec == nil {
+	if isNilPointer(d.Tier) {
+		d.Tier = nil
+	}
+	if d.Codec == nil || isNilPointer(d.Codec) {
 		d.Codec = JSON[V]()
 	}
+
 	if d.InvalidationHistory == 0 {
 		d.InvalidationHistory = DefaultInvalidationHistory
 		if d.Tier != nil {
 			d.InvalidationHistory = DefaultTierInvalidationHistory
 		}
 	}
+
 	if d.Audit != nil {
 		audit := d.Audit.withDefaults()
 		d.Audit = &audit
@@ -208,8 +220,22 @@ func (c *Config[K, V]) withDefaults() Config[K, V] {
 	return d
 }
 
+// isNilPointer reports whether an interface holds a nil pointer, as after a constructor that returned one with an error.
+func isNilPointer(v any) bool {
+	p := reflect.ValueOf(v)
+	return p.Kind() == reflect.Pointer && p.IsNil()
+}
+
 // isNoRows is the default of Config.NotFound.
 func isNoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) || errors.Is(err, sql.ErrNoRows) }
+
+// shortestTTL returns what Jitter can make of TTL.
+func (c *Config[K, V]) shortestTTL() time.Duration {
+	if c.TTL == Forever {
+		return Forever
+	}
+	return time.Duration((1 - c.Jitter) * float64(c.TTL))
+}
 
 func (c *Config[K, V]) validate() error {
 	for _, n := range []struct {
@@ -226,6 +252,7 @@ func (c *Config[K, V]) validate() error {
 			return fmt.Errorf("%w: %s: %d is less than 1", ErrConfig, n.name, n.value)
 		}
 	}
+
 	for _, d := range []struct {
 		name  string
 		value time.Duration
@@ -240,6 +267,7 @@ func (c *Config[K, V]) validate() error {
 			return fmt.Errorf("%w: %s: %v is less than a millisecond", ErrConfig, d.name, d.value)
 		}
 	}
+
 	switch {
 	case c.Eviction > EvictLRU:
 		return fmt.Errorf("%w: Eviction: unknown strategy %d", ErrConfig, c.Eviction)
@@ -247,6 +275,12 @@ func (c *Config[K, V]) validate() error {
 		return fmt.Errorf("%w: TierAbsent: absent keys are not kept with NoNegative", ErrConfig)
 	case c.Jitter > 1 || math.IsNaN(c.Jitter):
 		return fmt.Errorf("%w: Jitter: %v is more than 1", ErrConfig, c.Jitter)
+	case c.RefreshAhead < 0:
+		return fmt.Errorf("%w: RefreshAhead: %v is negative", ErrConfig, c.RefreshAhead)
+	case c.RefreshAhead > c.shortestTTL()/2:
+		return fmt.Errorf("%w: RefreshAhead: %v is more than half of %v, the shortest TTL", ErrConfig, c.RefreshAhead, c.shortestTTL())
+	case !utf8.ValidString(c.Name):
+		return fmt.Errorf("%w: Name is not valid UTF-8", ErrConfig)
 	case c.MaxCost < 0:
 		return fmt.Errorf("%w: MaxCost: %d is negative", ErrConfig, c.MaxCost)
 	case c.MaxCost > 0 && c.Cost == nil:

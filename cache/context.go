@@ -31,10 +31,8 @@ func (c *Cache[K, V]) shareContext(l *loadBatch[K, V]) (context.Context, error) 
 // noteTransaction logs, once, that a loader looked for a transaction in its context.
 func (c *Cache[K, V]) noteTransaction(v any) {
 	c.stats.hiddenTx.Add(1)
-	if _, logged := c.logged.LoadOrStore("transaction", true); !logged {
-		c.cfg.Logger.Warn("cache: a loader looks for its caller's transaction, which a load that others share does not see; "+
-			"it must read from a pool", slog.String("topic", c.topic), slog.String("type", reflect.TypeOf(v).String()))
-	}
+	c.logOnce(slog.LevelWarn, "cache: a loader looks for its caller's transaction, which a load that others share does not see; "+
+		"it must read from a pool", "", slog.String("type", reflect.TypeOf(v).String()))
 }
 
 // sharedContext is a context with the values of another one, but for the transactions and connections among them.

@@ -29,10 +29,12 @@ func (t *tier[K, V]) forget(epoch, name string) {
 	d := &t.deletes
 	d.mu.Lock()
 	defer d.mu.Unlock()
+
 	if len(d.keys) >= maxDeletes {
 		t.stats.tierDropped.Add(1)
 		return
 	}
+
 	d.keys = append(d.keys, t.names.key(epoch, name))
 	if !d.busy {
 		d.busy = true
@@ -43,26 +45,22 @@ func (t *tier[K, V]) forget(epoch, name string) {
 
 // work works the keys off and ends.
 func (t *tier[K, V]) work() {
-	d, finished := &t.deletes, false
-	defer func() {
-		if !finished { // the tier has ended the goroutine
-			t.working.add(1)
-			go t.work()
-		}
-		t.working.add(-1)
-	}()
+	defer t.working.add(-1)
+	d := &t.deletes
+
 	for {
 		d.mu.Lock()
 		n := min(len(d.keys), deleteBatch)
 		if n == 0 {
-			d.busy, d.keys, finished = false, nil, true
+			d.busy, d.keys = false, nil
 			d.mu.Unlock()
 			return
 		}
 		keys := d.keys[:n:n]
 		d.keys = d.keys[n:]
 		d.mu.Unlock()
-		_, err := t.call(context.Background(), func(ctx context.Context) ([]byte, error) { return nil, t.Delete(ctx, keys...) })
+
+		_, err := t.call(context.Background(), func(ctx context.Context) ([][]byte, error) { return nil, t.Delete(ctx, keys...) })
 		switch {
 		case err == nil:
 			t.stats.tierDeletes.Add(int64(n))

@@ -6,9 +6,9 @@
 //	user, err := users.Get(ctx, id)                                 // instead of repo.User(ctx, id)
 //
 // The function, called the loader, reads from a pool (*pgxpool.Pool, *sql.DB, *gorm.DB), passes ctx on, and returns
-// pgx.ErrNoRows, sql.ErrNoRows or [ErrNotFound] for a key that does not exist. All readers share the value that it
-// returns. So the key must contain everything that the value depends on, such as the tenant, and no reader may change
-// the value.
+// pgx.ErrNoRows, sql.ErrNoRows or [ErrNotFound] for a key that does not exist; Config.NotFound adds other errors, such
+// as gorm.ErrRecordNotFound. All readers share the value that it returns. So the key must contain everything that the
+// value depends on, such as the tenant, and no reader may change the value.
 //
 // Writers invalidate keys in the transaction that changes the data:
 //
@@ -109,6 +109,8 @@
 //     KeyColumn checks what can be checked, and ForeignKeys in Stats counts keys in events that no key of the cache
 //     can have.
 //   - The cache also remembers that a key does not exist, so inserts have to invalidate, too.
+//   - A load may outlive the request that began it. If a framework reuses its contexts, the load would see the values of
+//     another request: pass the request's own context.
 //   - A load that reads its own key returns [ErrCycle]. Two loads that wait for each other end with LoadTimeout. So
 //     do loads that read other keys without passing their context on, if together they take all permits.
 //   - A standby must follow the primary that the bus writes to. After a failover, fence off a standby that still

@@ -38,11 +38,14 @@ func (e *envelope) bytes() []byte {
 	if b[0] = envelopeVersion; e.absent {
 		b[1] = envelopeAbsent
 	}
+
 	b = appendText(b, e.topic)
 	b = appendText(b, e.name)
 	b = appendText(b, e.proof)
 	b = appendText(b, e.program)
 	b = appendText(b, e.epoch)
+
+	// The snapshot.
 	b = binary.AppendUvarint(b, e.at.Xmin)
 	b = binary.AppendUvarint(b, e.at.Xmax-e.at.Xmin)
 	b = binary.AppendUvarint(b, uint64(len(e.at.Xip)))
@@ -51,6 +54,7 @@ func (e *envelope) bytes() []byte {
 		b = binary.AppendUvarint(b, xid-last)
 		last = xid
 	}
+
 	b = binary.AppendUvarint(b, uint64(len(e.extras)))
 	for _, xid := range e.extras {
 		b = binary.AppendUvarint(b, xid)
@@ -59,6 +63,7 @@ func (e *envelope) bytes() []byte {
 	for _, tag := range e.tags {
 		b = appendText(b, tag)
 	}
+
 	b = binary.AppendVarint(b, e.expires)
 	return append(b, e.value...)
 }
@@ -67,16 +72,19 @@ func appendText(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// parseEnvelope reads what bytes wrote. Value, and all texts but the tags, share the data's memory: nobody may change it any
-// more.
+// parseEnvelope reads what bytes wrote. Value, and all texts but the tags, share the data's memory, which must not be
+// changed any more.
 func parseEnvelope(data []byte) (*envelope, error) {
 	if len(data) < 2 || data[0] != envelopeVersion || data[1]&^envelopeAbsent != 0 {
 		return nil, errEnvelope
 	}
+
 	r := &envelopeReader{rest: data[2:]}
 	e := &envelope{
 		absent: data[1] == envelopeAbsent, topic: r.text(), name: r.text(), proof: r.text(), program: r.text(), epoch: r.text(),
 	}
+
+	// The snapshot: its numbers have to ascend.
 	e.at.Xmin = r.number()
 	e.at.Xmax = e.at.Xmin + r.number()
 	r.bad = r.bad || e.at.Xmax < e.at.Xmin
@@ -93,12 +101,14 @@ func parseEnvelope(data []byte) (*envelope, error) {
 		e.at.Xip = append(e.at.Xip, xid)
 		last = xid
 	}
+
 	for range r.length() {
 		e.extras = append(e.extras, r.number())
 	}
 	for range r.length() {
 		e.tags = append(e.tags, strings.Clone(r.text())) // they outlive the value's bytes
 	}
+
 	expires, n := binary.Varint(r.rest)
 	if r.bad || n <= 0 {
 		return nil, errEnvelope
@@ -133,7 +143,7 @@ func (r *envelopeReader) length() int {
 	return int(n) //nolint:gosec // not larger than a slice's length
 }
 
-// text shares the data's memory, which nobody changes.
+// text shares the data's memory, which is not changed any more.
 func (r *envelopeReader) text() string {
 	n := r.length()
 	s := unsafe.String(unsafe.SliceData(r.rest), n) //nolint:gosec // n bytes are there

@@ -59,6 +59,7 @@ var (
 type KeysError[K comparable] struct {
 	Errors map[K]error
 	first  error
+	others []error // of keys that no map can hold, such as NaN or an interface with a slice in it
 }
 
 // maxKeysErrors is how many errors Unwrap returns: with thousands of keys, most are alike.
@@ -77,36 +78,47 @@ func (e *KeysError[K]) merge(other *KeysError[K]) *KeysError[K] {
 	for key, err := range other.Errors {
 		e.add(key, err)
 	}
+	e.others = append(e.others, other.others...)
 	return e
 }
 
 // Error implements error. It does not contain the keys.
 func (e *KeysError[K]) Error() string {
-	if len(e.Errors) == 1 {
-		return e.first.Error()
+	more := len(e.Errors) + len(e.others) - 1
+	if more == 0 {
+		return fmt.Sprint(e.first)
 	}
-	return fmt.Sprintf("%v (and %d keys more)", e.first, len(e.Errors)-1)
+	return fmt.Sprintf("%v (and %d keys more)", e.first, more)
 }
 
 // Unwrap returns the distinct errors of the keys.
 func (e *KeysError[K]) Unwrap() []error {
 	list := []error{e.first}
-	for _, err := range e.Errors {
+	add := func(err error) {
 		if len(list) < maxKeysErrors && !slices.ContainsFunc(list, func(other error) bool { return errors.Is(other, err) }) {
 			list = append(list, err)
 		}
 	}
+
+	for _, err := range e.Errors {
+		add(err)
+	}
+	for _, err := range e.others {
+		add(err)
+	}
 	return list
 }
 
-// errAbandoned is why a load's context ends that nobody waits for any more.
-var errAbandoned = errors.New("cache: nobody waits for this load any more")
+// errAbandoned is why a load's context ends that no reader waits for any more.
+var errAbandoned = errors.New("cache: no reader waits for this load any more")
 
 var (
 	// errEnded stands for the reason why a load's context has ended.
 	errEnded = errors.New("cache: load has ended")
-	// errCallbackSlow: a callback that the bus waits for took too long.
+	// errCallbackSlow: a callback took too long, and its caller did not wait any longer.
 	errCallbackSlow = errors.New("cache: callback took too long")
+	// errCallbackExit: a callback ended its goroutine with runtime.Goexit.
+	errCallbackExit = errors.New("cache: callback ended its goroutine")
 )
 
 // timeoutError is ErrLoadTimeout.
@@ -122,9 +134,11 @@ func (timeoutError) Is(target error) bool { return target == context.DeadlineExc
 // PanicError is returned to all readers that wait for a loader that panics, and by methods that call another function
 // of Config that panics.
 type PanicError struct {
-	Callback string // "loader", or the name of the field of Config
+	Callback string // "loader", "loader's error" for its methods Is and Unwrap, or the name of the field of Config
 	Value    any    // the value of the panic
 	Stack    []byte // the stack of the panic
+
+	hostile bool // the methods of the value panic
 }
 
 // Error implements error. It does not contain the stack.
@@ -132,10 +146,10 @@ func (e *PanicError) Error() string {
 	return fmt.Sprintf("cache: %s panicked: %v", e.Callback, e.Value)
 }
 
-// Unwrap returns the value if that is an error, and nil otherwise.
+// Unwrap returns the value if that is an error whose methods can be called, and nil otherwise.
 func (e *PanicError) Unwrap() error {
 	err, ok := e.Value.(error)
-	if !ok {
+	if !ok || e.hostile {
 		return nil
 	}
 	return err

@@ -141,6 +141,7 @@ func (q *queue[K, V]) evictOne(keep *entry[K, V]) bool {
 			return true
 		}
 	}
+
 	for range scanAttempts {
 		if oldest, _, ok := q.main.GetOldest(); !ok || oldest == keep {
 			break
@@ -184,11 +185,13 @@ func (q *queue[K, V]) advanceMain() bool {
 	if !ok {
 		return true
 	}
+
 	if oldest.marked() > 0 && !q.lru && !q.dead(oldest) {
 		oldest.unmark()
 		q.main.Get(oldest)
 		return false
 	}
+
 	q.main.Remove(oldest)
 	if !q.lru && !q.dead(oldest) {
 		q.outMain.add(q.hash(oldest.key), 0)

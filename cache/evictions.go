@@ -50,12 +50,14 @@ func (x *evictions[K, V]) add(e *entry[K, V], why EvictReason) {
 	if x.call == nil || e.absent() {
 		return
 	}
+
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if len(x.queue) >= maxEvictions {
 		x.dropped()
 		return
 	}
+
 	x.queue = append(x.queue, evictedEntry[K, V]{e, why})
 	if !x.busy {
 		x.busy = true
@@ -75,6 +77,7 @@ func (x *evictions[K, V]) work() {
 			x.start(x.work)
 		}
 	}()
+
 	for {
 		x.mu.Lock()
 		if len(x.queue) == 0 {
@@ -82,6 +85,7 @@ func (x *evictions[K, V]) work() {
 			x.mu.Unlock()
 			return
 		}
+
 		e := x.queue[0]
 		x.queue[0] = evictedEntry[K, V]{}
 		x.queue = x.queue[1:]

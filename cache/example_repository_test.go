@@ -3,6 +3,7 @@ package cache_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -28,27 +29,30 @@ func (r *PoolRepository) User(ctx context.Context, id int64) (u User, err error)
 
 // A cache in front of a repository that reads through pgx. The writer names the key in its transaction.
 func ExampleNew_pgxpool() {
-	var pool *pgxpool.Pool
-	repo := &PoolRepository{pool}
-	_ = func(ctx context.Context, b *bus.Postgres) error {
-		users, err := cache.New(b, "users", cache.Func(repo.User), nil)
-		if err != nil {
-			return err
-		}
-		user, err := users.Get(ctx, 7)
-		if err != nil {
-			return err
-		}
-		fmt.Println(user.Name)
+	app := application() // what the program has already: a context, a bus that runs, a pool, and where it prints
+	repo := &PoolRepository{app.pool}
 
-		_, err = b.InTx(ctx, func(tx *bus.Tx) error {
-			if _, err := tx.Exec(ctx, "UPDATE users SET name = 'Ada' WHERE id = 7"); err != nil {
-				return err
-			}
-			return users.InvalidateTx(tx, 7)
-		})
-		return err
+	users, err := cache.New(app.bus, "users", cache.Func(repo.User), nil)
+	if err != nil {
+		panic(err)
 	}
+	defer users.Close()
+	user, err := users.Get(app.ctx, 7)
+	fmt.Fprintln(app.out, user.Name, err)
+
+	_, err = app.bus.InTx(app.ctx, func(tx *bus.Tx) error {
+		if _, err := tx.Exec(app.ctx, "UPDATE users SET name = 'Ada' WHERE id = 7"); err != nil {
+			return err
+		}
+		return users.InvalidateTx(tx, 7)
+	})
+	if err != nil {
+		panic(err)
+	}
+	user, err = users.Get(app.ctx, 7)
+	fmt.Fprintln(app.out, user.Name, err)
+	_, err = users.Get(app.ctx, 8)
+	fmt.Fprintln(app.out, errors.Is(err, cache.ErrNotFound))
 }
 
 // SQLRepository reads through database/sql.
@@ -62,26 +66,30 @@ func (r *SQLRepository) User(ctx context.Context, id int64) (u User, err error) 
 
 // The same with database/sql.
 func ExampleNew_databaseSQL() {
-	repo := &SQLRepository{}
-	_ = func(ctx context.Context, b *bus.Postgres) error {
-		users, err := cache.New(b, "users", cache.Func(repo.User), nil)
-		if err != nil {
-			return err
-		}
-		user, err := users.Get(ctx, 7)
-		if err != nil {
-			return err
-		}
-		fmt.Println(user.Name)
+	app := application() // what the program has already
+	repo := &SQLRepository{app.db}
 
-		_, err = b.InSQL(ctx, repo.DB, func(tx *sql.Tx, staging *bus.Staging) error {
-			if _, err := tx.ExecContext(ctx, "UPDATE users SET name = 'Ada' WHERE id = 7"); err != nil {
-				return err
-			}
-			return users.InvalidateSQL(staging, 7)
-		})
-		return err
+	users, err := cache.New(app.bus, "users", cache.Func(repo.User), nil)
+	if err != nil {
+		panic(err)
 	}
+	defer users.Close()
+	user, err := users.Get(app.ctx, 7)
+	fmt.Fprintln(app.out, user.Name, err)
+
+	_, err = app.bus.InSQL(app.ctx, app.db, func(tx *sql.Tx, staging *bus.Staging) error {
+		if _, err := tx.ExecContext(app.ctx, "UPDATE users SET name = 'Ada' WHERE id = 7"); err != nil {
+			return err
+		}
+		return users.InvalidateSQL(staging, 7)
+	})
+	if err != nil {
+		panic(err)
+	}
+	user, err = users.Get(app.ctx, 7)
+	fmt.Fprintln(app.out, user.Name, err)
+	_, err = users.Get(app.ctx, 8)
+	fmt.Fprintln(app.out, errors.Is(err, cache.ErrNotFound))
 }
 
 type traceKey struct{}

@@ -43,6 +43,7 @@ func (g *ghosts) add(hash uint64, ago int) {
 		g.slots = make([]uint32, n*ghostBucket)
 	}
 	g.added++
+
 	bucket := g.bucket(hash)
 	oldest, oldestAge := 0, -1
 	for i, slot := range bucket {
@@ -50,6 +51,7 @@ func (g *ghosts) add(hash uint64, ago int) {
 			oldest, oldestAge = i, age
 		}
 	}
+
 	at := g.tick() - uint16(ago/g.unit) //nolint:gosec // it wraps
 	bucket[oldest] = uint32(at)<<16 | ghostPrint(hash)
 }
@@ -59,6 +61,7 @@ func (g *ghosts) take(hash uint64) (age int, ok bool) {
 	if g.slots == nil {
 		return 0, false
 	}
+
 	want := ghostPrint(hash)
 	bucket := g.bucket(hash)
 	for i, slot := range bucket {

@@ -12,7 +12,7 @@ type hitCounter struct{ stripes []hitStripe }
 type hitStripe struct {
 	values, absent, stale atomic.Int64
 
-	_ [64 - 3*8]byte
+	_ [cacheLine - 3*8]byte
 }
 
 // hitStripes is how many there are, on every machine: with few of them two processors that meet in one are not rare.
@@ -20,7 +20,7 @@ const hitStripes = 64
 
 func newHitCounter() hitCounter { return hitCounter{make([]hitStripe, hitStripes)} }
 
-// count counts one hit. The stripe is that of the goroutine: its stack's address tells it from others.
+// count counts one hit. The stripe is that of the goroutine: its stack's address differs from those of others.
 func (h *hitCounter) count(absent, stale bool) {
 	var here byte
 	at := uint64(uintptr(unsafe.Pointer(&here))>>11) * 0x9e3779b97f4a7c15 //nolint:gosec // it is never turned back

@@ -21,6 +21,7 @@ func (c *Cache[K, V]) Event(keys []K, tags ...string) (bus.Event, error) {
 	if len(keys)+len(tags) == 0 {
 		return e, nil
 	}
+
 	e.Keys = make([]string, 0, len(keys)+len(tags))
 	for _, key := range keys {
 		name, err := c.names.name(key)
@@ -29,6 +30,7 @@ func (c *Cache[K, V]) Event(keys []K, tags ...string) (bus.Event, error) {
 		}
 		e.Keys = append(e.Keys, name)
 	}
+
 	for _, tag := range tags {
 		name := TagKey(tag)
 		if err := validateText("tag", name); err != nil {

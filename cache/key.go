@@ -74,6 +74,7 @@ type naming[K comparable] struct {
 func newNaming[K comparable](format func(K) string, parse func(string) (K, error)) (*naming[K], error) {
 	t := reflect.TypeFor[K]()
 	n := &naming[K]{hostile: isHostile(t), callback: protect}
+
 	switch {
 	case format != nil:
 		n.custom = true
@@ -250,6 +251,7 @@ func (n *naming[K]) plain(list []target[K], text string) []target[K] {
 		}
 		return list
 	}
+
 	for _, key := range n.parse(text) {
 		s, err := n.format(key)
 		if err != nil || n.checkKey(key) != nil {

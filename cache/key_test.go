@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -165,6 +166,7 @@ func TestNew_RefusesWhatCannotWork(t *testing.T) {
 		"ParseKey needs": {ParseKey: func(s string) (string, error) { return s, nil }},
 		"StaleOnError:":  {StaleOnError: -1}, "ServeFor": {WhenStale: cache.ServeFor(-1)}, "LoadTimeout:": {LoadTimeout: -1},
 		"LoadConcurrency:": {LoadConcurrency: -1}, "MaxBatch:": {MaxBatch: -1}, "TierTimeout:": {TierTimeout: 1}, "InvalidationHistory:": {InvalidationHistory: -1},
+		"RefreshAhead: -1": {RefreshAhead: -1}, "RefreshAhead: 5m": {RefreshAhead: 5 * time.Minute}, "Name is": {Name: "\xff"},
 		"Audit.Rate:": {Audit: &cache.AuditConfig[int]{Rate: -1}},
 	} {
 		err := fail(cache.New(newFake(), "item", load, &cfg))

@@ -19,10 +19,12 @@ func newKeyProof[K comparable](n *naming[K]) (keyProof[K], error) {
 	if !n.custom {
 		return nil, nil //nolint:nilnil // documented: none is needed
 	}
+
 	t := reflect.TypeFor[K]()
 	if err := portable(t); err != nil {
 		return nil, fmt.Errorf("%w: Tier: keys of type %s: %w", ErrConfig, t, err)
 	}
+
 	return func(key K) (proof string, err error) {
 		var b []byte
 		if err := n.callback("key's Marshal method", func() { b, err = appendKey(nil, reflect.ValueOf(&key).Elem()) }); err != nil {
@@ -149,15 +151,18 @@ func appendDynamic(b []byte, v reflect.Value) ([]byte, error) {
 	if v.IsNil() {
 		return append(b, 0), nil
 	}
+
 	held := v.Elem()
 	if err := portable(held.Type()); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
+
 	b = appendText(append(b, 1), held.Type().PkgPath())
 	b = appendText(b, held.Type().String())
 	if !held.CanInterface() {
 		return nil, fmt.Errorf("%w: the field that holds a %s is not exported", ErrKey, held.Type())
 	}
+
 	addressable := reflect.New(held.Type()).Elem()
 	addressable.Set(held)
 	return appendKey(b, addressable)

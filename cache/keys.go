@@ -31,7 +31,9 @@ func (c *Cache[K, V]) liveKeys(s *shard[K, V]) (keys []K) {
 	if c.trustAt(now) == trustNothing {
 		return nil
 	}
+
 	epoch, at := c.epoch.Load(), c.clock(now)
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for e := range s.table.all {

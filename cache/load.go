@@ -17,11 +17,12 @@ func (c *Cache[K, V]) launch(l *loadBatch[K, V]) {
 func (c *Cache[K, V]) run(l *loadBatch[K, V]) {
 	closing := context.AfterFunc(c.life, func() { l.cancel(ErrClosed) })
 	ending := context.AfterFunc(l.ctx, func() { c.endAll(l) })
-	stop, inTier := func() {}, false
+	stop, prepared, inTier := func() {}, func() {}, false
 	defer func() { // a callback may have ended the goroutine
 		defer c.working.add(-1)
 		closing()
 		ending()
+		prepared()
 		if inTier { // its troubles are not the readers'
 			l.noTier = true
 			c.launch(l)
@@ -35,6 +36,7 @@ func (c *Cache[K, V]) run(l *loadBatch[K, V]) {
 	if !l.awaitTurn() {
 		return
 	}
+	prepared = c.limitPreparation(l)
 	ctx, err := c.shareContext(l)
 	if err != nil {
 		l.cancel(err)
@@ -48,6 +50,7 @@ func (c *Cache[K, V]) run(l *loadBatch[K, V]) {
 			return
 		}
 	}
+	prepared()
 	if !l.awaitPermit() || !l.begin() {
 		return // its calls have ended, or its context has
 	}
@@ -57,20 +60,30 @@ func (c *Cache[K, V]) run(l *loadBatch[K, V]) {
 	}
 
 	// The time-out runs from here: waiting for others is not the loader's time.
-	ctx, stop = c.readingContext(ctx, l)
+	primary := l.primary.Load()
+	ctx, stop = c.readingContext(ctx, l, primary)
 
 	if len(l.calls) > 1 && c.batch != nil {
-		c.runBatch(ctx, l, calls)
+		c.runBatch(ctx, l, calls, primary)
 		return
 	}
 	for _, f := range calls {
-		c.runOne(ctx, l, f)
+		c.runOne(ctx, l, f, primary)
 	}
+}
+
+// limitPreparation ends a batch if LoadContext, or a codec that reads what the tier had, takes longer than a load may. It
+// returns what ends the limit.
+func (c *Cache[K, V]) limitPreparation(l *loadBatch[K, V]) (end func()) {
+	if c.cfg.LoadContext == nil && !c.usesTier(l) {
+		return func() {}
+	}
+	return c.limitTogether(len(l.calls), func() { l.cancel(ErrLoadTimeout) })
 }
 
 // readingContext returns the loader's context, and what frees its timer.
 func (c *Cache[K, V]) readingContext(
-	shared context.Context, l *loadBatch[K, V],
+	shared context.Context, l *loadBatch[K, V], primary bool,
 ) (ctx context.Context, stop func()) {
 	ctx, stop = shared, func() {}
 	if c.cfg.LoadTimeout != Forever {
@@ -82,13 +95,13 @@ func (c *Cache[K, V]) readingContext(
 	l.reading = ctx
 	l.mu.Unlock()
 
-	if l.primary.Load() {
+	if primary {
 		ctx = wantPrimary(ctx)
 	}
 	return ctx, stop
 }
 
-// endAll ends what has not ended when a batch's context does. A loader that never returns keeps nobody waiting.
+// endAll ends what has not ended when a batch's context does. No reader waits for a loader that never returns.
 func (c *Cache[K, V]) endAll(l *loadBatch[K, V]) {
 	l.mu.Lock()
 	left, calls := l.left, l.calls
@@ -101,15 +114,17 @@ func (c *Cache[K, V]) endAll(l *loadBatch[K, V]) {
 	}
 }
 
-// runOne calls the loader for one key, and once more if a standby was behind.
-func (c *Cache[K, V]) runOne(ctx context.Context, l *loadBatch[K, V], f *call[K, V]) {
+// runOne calls the loader for one key, and once more if a standby was behind. Primary says whether the loader was told to read
+// from the primary: a context is not asked, because its values are the application's.
+func (c *Cache[K, V]) runOne(ctx context.Context, l *loadBatch[K, V], f *call[K, V], primary bool) {
 	for {
 		o := c.callLoader(ctx, f.key)
-		if !WantPrimary(ctx) && c.behind(f, &o) {
+		if !primary && c.behind(f, &o) {
 			c.stats.refused(refusedSnapshot)
-			ctx = wantPrimary(ctx)
+			ctx, primary = wantPrimary(ctx), true
 			continue
 		}
+
 		if c.finish(f, o) {
 			if v, ok := c.seal(f, &o); ok {
 				c.toTier(l, v)
@@ -120,7 +135,7 @@ func (c *Cache[K, V]) runOne(ctx context.Context, l *loadBatch[K, V], f *call[K,
 }
 
 // runBatch calls the loader for many keys, and once more for those of which a standby was behind.
-func (c *Cache[K, V]) runBatch(ctx context.Context, l *loadBatch[K, V], calls []*call[K, V]) {
+func (c *Cache[K, V]) runBatch(ctx context.Context, l *loadBatch[K, V], calls []*call[K, V], primary bool) {
 	var written []sealed[K, V] // to the tier, when all readers have their values
 	defer func() { c.toTier(l, written...) }()
 	for len(calls) > 0 {
@@ -140,7 +155,7 @@ func (c *Cache[K, V]) runBatch(ctx context.Context, l *loadBatch[K, V], calls []
 					o.err = ErrNotFound
 				}
 			}
-			if !WantPrimary(ctx) && c.behind(f, &o) {
+			if !primary && c.behind(f, &o) {
 				c.stats.refused(refusedSnapshot)
 				again = append(again, f)
 				continue
@@ -151,7 +166,7 @@ func (c *Cache[K, V]) runBatch(ctx context.Context, l *loadBatch[K, V], calls []
 				}
 			}
 		}
-		calls, ctx = again, wantPrimary(ctx)
+		calls, ctx, primary = again, wantPrimary(ctx), true
 	}
 }
 
@@ -165,7 +180,13 @@ type outcome[V any] struct {
 // absent reports whether the key does not exist.
 func (o *outcome[V]) absent() bool { return isAbsent(o.err) }
 
-func isAbsent(err error) bool { return err != nil && errors.Is(err, ErrNotFound) }
+// isAbsent reports whether an error says that a key does not exist. A panic does not say so, whatever its value.
+func isAbsent(err error) bool {
+	if _, panicked := err.(*PanicError); panicked || err == nil { //nolint:errorlint // it is made by protect
+		return false
+	}
+	return errors.Is(err, ErrNotFound)
+}
 
 func (c *Cache[K, V]) callLoader(ctx context.Context, key K) (o outcome[V]) {
 	begun := time.Now()
@@ -174,7 +195,8 @@ func (c *Cache[K, V]) callLoader(ctx context.Context, key K) (o outcome[V]) {
 
 	var err error
 	if panicked := protect("loader", func() { o.loaded, err = c.loader.Load(ctx, key) }); panicked != nil {
-		err = panicked
+		o.err = panicked
+		return o
 	}
 	o.err = c.classify(err)
 	return o
@@ -187,18 +209,27 @@ func (c *Cache[K, V]) callBatchLoader(ctx context.Context, keys []K) (found map[
 
 	var err error
 	if panicked := protect("loader", func() { found, err = c.batch.LoadMany(ctx, keys) }); panicked != nil {
-		err = panicked
+		o.err = panicked
+		return nil, o
 	}
 	o.err = c.classify(err)
 	return found, o
 }
 
-// classify makes an error that says "no such row" one that is ErrNotFound.
+// classify makes an error that says "no such row" one that is ErrNotFound. An error's methods are the application's, too, and
+// those of a nil pointer in an error like to panic: then the panic is the error.
 func (c *Cache[K, V]) classify(err error) error {
-	if err == nil || errors.Is(err, ErrNotFound) {
-		return err
+	if err == nil {
+		return nil
 	}
 	absent := false
+	if panicked := c.callback("loader's error", func() { absent = errors.Is(err, ErrNotFound) }); panicked != nil {
+		return panicked
+	}
+	if absent {
+		return err
+	}
+
 	if panicked := c.callback("NotFound", func() { absent = c.cfg.NotFound(err) }); panicked != nil {
 		return panicked
 	}

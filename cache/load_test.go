@@ -62,7 +62,7 @@ func TestLoad_ReadersLeaveAtTheirOwnDeadline(t *testing.T) {
 		}
 		err := <-ended
 		require.Equal(t, 2*time.Second, time.Since(begun))
-		require.ErrorContains(t, err, "nobody waits")
+		require.ErrorContains(t, err, "no reader waits")
 		synctest.Wait()
 		require.EqualValues(t, 1, c.Stats().LoadsCanceled)
 		require.Zero(t, c.Stats().Loading)

@@ -32,7 +32,8 @@ type Loaded[V any] struct {
 	// it is not kept.
 	TTL time.Duration
 	// Tags are names by which InvalidateTags finds this value, one for each thing that it was made from. An
-	// invalidation of a tag during the load counts, although the tags are only known at its end.
+	// invalidation of a tag during the load counts, although the tags are only known at its end. A value with a tag that
+	// no event can name is not stored: one that is too long (see MaxKeyLen), contains NUL or is not valid UTF-8.
 	Tags []string
 	// Snapshot is the snapshot of the read. Set it if the value may come from a standby, see InSnapshot. Zero means
 	// that it was read from the primary after the load began.

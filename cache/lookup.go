@@ -69,7 +69,7 @@ func (c *Cache[K, V]) find(ctx context.Context, q lookup[K, V]) (w lookupResult[
 				return w, ErrCycle
 			}
 			if f.batch.join() {
-				c.joined(k, f, q.mode, trusted, outer != nil)
+				c.joined(k, f, q.mode, trusted, outer)
 				s.counts.joined++
 				w.call = f
 				return w, nil
@@ -83,7 +83,7 @@ func (c *Cache[K, V]) find(ctx context.Context, q lookup[K, V]) (w lookupResult[
 			return w, nil
 		}
 	}
-	next := k != nil && k.running >= maxCallsPerKey && outer == nil
+	next := k.isFull(outer)
 	if w.batch = q.filling; next || q.filling == nil || q.filling.trusted != (trusted == trustFresh) {
 		w.batch = c.newBatch(ctx, outer, trusted == trustFresh)
 		if q.permits != nil {
@@ -110,19 +110,21 @@ func (c *Cache[K, V]) canJoin(f *call[K, V], mode readMode, t trust, epoch uint3
 	return (f.epoch == epoch || c.weak.KeepLoadsOnReset) && c.covers(f, t, now)
 }
 
-// joined notes what a reader who waits for a call needs of it, if it has not begun to read. A reader within a load has it
-// begin at once: nobody who has a permit, or a turn, waits for one.
-func (c *Cache[K, V]) joined(k *keyCalls[K, V], f *call[K, V], mode readMode, t trust, nested bool) {
+// joined notes what a reader who waits for a call needs of it, if it has not begun to read. For a reader within a load the
+// call needs no permit, because that load may have the last one. It begins at once if the calls before it wait for this
+// reader.
+func (c *Cache[K, V]) joined(k *keyCalls[K, V], f *call[K, V], mode readMode, t trust, outer *loadMark) {
 	if f.phase != phaseWaiting {
 		return
 	}
 	f.fresh = f.fresh || mode == readFresh
 	f.primary = f.primary || mode == readFresh || t != trustFresh
 	f.trusted = f.trusted || t == trustFresh
-	if !nested {
+
+	if outer == nil {
 		return
 	}
-	if k.next == f {
+	if k.next == f && !k.isFull(outer) {
 		k.promote()
 	}
 	f.batch.waive()
@@ -187,15 +189,17 @@ func (c *Cache[K, V]) look(now time.Time) trust {
 	return t
 }
 
-// staleFallback is what is held of a key whose load failed, if it may be served for that.
+// staleFallback returns what is held of a key whose load failed, if it may be served for that.
 func (c *Cache[K, V]) staleFallback(key K) (v V, ok bool) {
 	window := c.cfg.StaleOnError
 	if window == 0 {
 		return v, false
 	}
+
 	now := time.Now()
 	at := elapsed.At(now)
 	age := c.source.FreshAge(at) // before the lookup
+
 	epoch := c.epoch.Load()
 	e := c.peek(key)
 	if e == nil || e.absent() || e.expires <= c.clock(at)-int64(window) || e.extra != nil && !e.extra.alive() {
@@ -207,6 +211,7 @@ func (c *Cache[K, V]) staleFallback(key K) (v V, ok bool) {
 	if age < 0 || age >= c.staleAfter+window {
 		return v, false
 	}
+
 	c.hits.countStale()
 	return e.value, true
 }

@@ -69,24 +69,31 @@ func (m *many[K, V]) fail(key K, err error) {
 	if m.failed == nil {
 		m.failed = &KeysError[K]{first: err, Errors: make(map[K]error)}
 	}
+	if m.c.names.checkKey(key) != nil {
+		m.failed.others = append(m.failed.others, err) // a map cannot hold the key
+		return
+	}
 	m.failed.add(key, err)
 }
 
 // lookup looks all keys up, and begins the loads of what is not held.
 func (m *many[K, V]) lookup(keys []K) {
 	defer m.launchAll()
+
 	for i, key := range keys {
 		name, err := m.c.names.name(key)
 		if err != nil {
 			m.fail(key, err)
 			continue
 		}
+
 		if _, ok := m.awaited[key]; ok {
 			continue
 		}
 		if _, ok := m.values[key]; ok {
 			continue
 		}
+
 		if e := m.c.hit(key); e != nil {
 			if e.absent() {
 				continue
@@ -162,6 +169,7 @@ func (m *many[K, V]) launchAll() {
 func (m *many[K, V]) wait() (again []K) {
 	waits := m.waits
 	m.waits, m.awaited = nil, nil
+
 	for _, f := range waits {
 		v, err, over := m.c.await(m.ctx, f, m.asked, readCached)
 		switch {

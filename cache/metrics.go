@@ -25,6 +25,7 @@ func newMetrics(name string) *metrics {
 	desc := func(name, help string, variable ...string) *prometheus.Desc {
 		return prometheus.NewDesc("pgcoherence_cache_"+name, help, variable, labels)
 	}
+
 	return &metrics{
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "pgcoherence_cache_load_duration_seconds", Help: "How long calls of the loader took.", ConstLabels: labels,
@@ -35,7 +36,7 @@ func newMetrics(name string) *metrics {
 			Help: "From the commit of an event, by the database's clock, until it was applied to this cache.", ConstLabels: labels,
 			Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 12),
 		}),
-		requests: desc("requests_total", "Reads by how they were answered: hit, negative (known not to exist), miss, bypass "+
+		requests: desc("requests_total", "Reads by result: hit, negative (known not to exist), miss, bypass "+
 			"(the bus was not fresh), stale (held, although the bus was not fresh or a load failed).", "result"),
 		loads:          desc("loads_total", "Calls of the loader by result.", "result"),
 		waiters:        desc("load_waiters_total", "Reads that waited for a load that another read had begun."),
@@ -85,17 +86,20 @@ func (c *Cache[K, V]) Collect(ch chan<- prometheus.Metric) {
 	m, s, n := c.metrics, &c.stats, c.totals()
 	m.duration.Collect(ch)
 	m.lag.Collect(ch)
+
 	counter := func(d *prometheus.Desc, v int64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
+
 	counter(m.requests, n.hits, "hit")
 	counter(m.requests, n.negativeHits, "negative")
 	counter(m.requests, n.misses, "miss")
 	counter(m.requests, n.bypassed, "bypass")
 	counter(m.requests, n.staleHits, "stale")
+
 	counter(m.loads, s.loads.Load(), "ok")
 	counter(m.loads, s.notFound.Load(), "notfound")
 	counter(m.loads, s.loadErrors.Load(), "error")
@@ -110,10 +114,12 @@ func (c *Cache[K, V]) Collect(ch chan<- prometheus.Metric) {
 	counter(m.foreignKeys, s.foreignKeys.Load())
 	counter(m.callbackPanics, s.callbackPanics.Load())
 	counter(m.hiddenTx, s.hiddenTx.Load())
+
 	counter(m.loadsRestarted, s.loadsRestarted.Load())
 	for i, why := range refusals {
 		counter(m.refused, s.fills[i].Load(), string(why))
 	}
+
 	counter(m.evictions, n.evictedCapacity, "capacity")
 	counter(m.evictions, n.evictedExpired, "expired")
 	counter(m.evictions, n.evictedInvalidated, "invalidated")
@@ -124,15 +130,18 @@ func (c *Cache[K, V]) Collect(ch chan<- prometheus.Metric) {
 			}
 		}
 	}
+
 	for i, why := range reasons {
 		counter(m.resets, s.resets[i].Load(), string(why))
 	}
+
 	gauge(m.entries, float64(n.held.values))
 	gauge(m.absent, float64(n.held.absent))
 	gauge(m.cost, float64(c.cost.Load()))
 	gauge(m.loading, float64(n.loading))
 	gauge(m.remembered, float64(c.history.Len()))
 	gauge(m.fresh, boolGauge(c.trustAt(elapsed.Now()) != trustNothing))
+
 	if c.tier != nil {
 		counter(m.tier, s.tierHits.Load(), "get", "hit")
 		counter(m.tier, s.tierMisses.Load(), "get", "miss")

@@ -7,7 +7,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
 )
 
-// refresh loads a key whose entry expires soon, in the background and for nobody in particular. One reader of many begins
+// refresh loads a key whose entry expires soon, in the background. One reader of many begins
 // it; if it fails, the next one waits for FailureBackoff.
 func (c *Cache[K, V]) refresh(e *entry[K, V]) {
 	if e.absent() || e.extra != nil && e.extra.brief {

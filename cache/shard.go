@@ -98,7 +98,7 @@ type shard[K comparable, V any] struct {
 	epoch    uint32
 	now      int64 // with epoch: what an eviction takes for expired
 
-	_ [64]byte // the next shard's lock is on another cache line
+	_ [48]byte // a shard is whole cache lines
 }
 
 // held counts entries of one epoch, so that a reset needs no walk.
@@ -152,6 +152,7 @@ func (c *Cache[K, V]) newShards() (err error) {
 	n := shardCount(c.cfg.Size)
 	c.shards = make([]shard[K, V], n)
 	c.seed = maphash.MakeSeed()
+
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.table.init(c.seed)
@@ -246,10 +247,12 @@ func (c *Cache[K, V]) forgotten(s *shard[K, V], hash uint64, e *entry[K, V]) {
 	if !s.dropping {
 		s.counts.evictedCapacity++
 	}
+
 	if x := e.extra; x != nil {
 		c.cost.Add(-x.cost)
 		c.tags.release(x.marks)
 	}
+
 	if c.evictions.call != nil {
 		c.evictions.add(e, s.reason(e))
 	}
@@ -311,6 +314,7 @@ func (c *Cache[K, V]) trim(key K) {
 	if c.cfg.MaxCost == 0 || c.cost.Load() <= c.cfg.MaxCost {
 		return
 	}
+
 	keep := c.peek(key)
 	for idle := 0; idle < len(c.shards) && c.cost.Load() > c.cfg.MaxCost; {
 		s := &c.shards[c.trimmed.Add(1)&uint64(len(c.shards)-1)]

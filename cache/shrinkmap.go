@@ -1,9 +1,9 @@
 package cache
 
-// leastShrunk is how many entries a map must have had to be worth making anew.
+// leastShrunk is how many entries a map must have had to be worth copying.
 const leastShrunk = 512
 
-// shrinkMap is a map that gives its memory back: a map of Go's keeps what its largest size took. It is made anew when it
+// shrinkMap is a map that gives its memory back: a map of Go's keeps what its largest size took. It is copied when it
 // has an eighth of what it had at most, so that a removal costs the same on average. The zero value is empty.
 type shrinkMap[K comparable, V any] struct {
 	m    map[K]V

@@ -42,7 +42,7 @@ func (s Snapshot) Standby() bool { return s.standby }
 // String returns the text form of pg_snapshot.
 func (s Snapshot) String() string { return s.at.String() }
 
-// reliable is what the snapshot surely sees. A standby does not list the transactions that are in progress, so only those
+// reliable returns what the snapshot surely sees. A standby does not list the transactions that are in progress, so only those
 // below xmin are sure to have ended.
 func (s Snapshot) reliable() position.Snapshot {
 	if s.standby {
@@ -69,6 +69,7 @@ func InSnapshot(ctx context.Context, db Beginner, read func(pgx.Tx) error) (Snap
 		}
 		return read(tx)
 	})
+
 	if err != nil {
 		return Snapshot{}, err
 	}

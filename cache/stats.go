@@ -41,7 +41,7 @@ type Stats struct {
 	HiddenTransactions int64 // times that a loader looked up its caller's transaction in the context
 	EvictionsDropped   int64 // values that OnEvict was not called for
 
-	RefusedFills map[string]int64 // loaded but not stored, by reason: invalidated, epoch, snapshot, uncertain, position, cost
+	RefusedFills map[string]int64 // loaded but not stored, by reason: invalidated, epoch, snapshot, uncertain, position, cost, tag
 
 	EvictedCapacity    int64
 	EvictedExpired     int64
@@ -68,9 +68,12 @@ const (
 	refusedUncertain   refusal = "uncertain"   // an invalidation's commit has no known outcome yet
 	refusedPosition    refusal = "position"    // the bus has no position yet
 	refusedCost        refusal = "cost"        // it costs more than MaxCost
+	refusedTag         refusal = "tag"         // no event can name one of its tags
 )
 
-var refusals = [...]refusal{refusedInvalidated, refusedEpoch, refusedSnapshot, refusedUncertain, refusedPosition, refusedCost}
+var refusals = [...]refusal{
+	refusedInvalidated, refusedEpoch, refusedSnapshot, refusedUncertain, refusedPosition, refusedCost, refusedTag,
+}
 
 // Where an invalidation came from and what it names, for the metrics.
 const (
@@ -140,15 +143,17 @@ func (c *counters) reset(why bus.Reason) {
 // countLoad counts one call of the loader.
 func (c *Cache[K, V]) countLoad(ctx context.Context, err error, took time.Duration) {
 	c.metrics.duration.Observe(took.Seconds())
+
 	s := &c.stats
-	if err != nil && ctx.Err() != nil && !errors.Is(err, ErrNotFound) {
+	if err != nil && ctx.Err() != nil && !isAbsent(err) {
 		err = context.Cause(ctx)
 	}
+
 	var panicked *PanicError
 	switch {
 	case err == nil:
 		s.loads.Add(1)
-	case errors.Is(err, ErrNotFound):
+	case isAbsent(err):
 		s.notFound.Add(1)
 	case errors.Is(err, errAbandoned), errors.Is(err, ErrClosed):
 		s.canceled.Add(1)
@@ -182,6 +187,7 @@ func (c *Cache[K, V]) Stats() Stats {
 		CallbackPanics: s.callbackPanics.Load(), HiddenTransactions: s.hiddenTx.Load(), EvictionsDropped: s.evictionsDropped.Load(),
 		Audit: c.audit.snapshot(),
 	}
+
 	for i, why := range refusals {
 		out.RefusedFills[string(why)] = s.fills[i].Load()
 	}
@@ -213,6 +219,7 @@ func (c *Cache[K, V]) totals() (t totals) {
 		n, h := s.counts, s.current.of(epoch)
 		t.loading += s.loads.len()
 		s.mu.Unlock()
+
 		t.held.values += h.values
 		t.held.absent += h.absent
 		t.misses += n.misses

@@ -1,7 +1,9 @@
 package cache
 
 import (
+	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
@@ -9,18 +11,20 @@ import (
 
 // candidate is what would be stored of an outcome, computed before the shard is locked.
 type candidate struct {
-	ttl  time.Duration // zero: nothing
-	now  int64
-	cost int64
+	ttl    time.Duration // zero: nothing
+	now    int64
+	cost   int64
+	absent bool // the key does not exist
+	badTag bool // no event can name one of the tags
 }
 
 // candidateOf computes what would be stored.
 func (c *Cache[K, V]) candidateOf(f *call[K, V], o *outcome[V]) candidate {
-	e := candidate{now: c.clock(elapsed.Now())}
-	switch absent := o.absent(); {
-	case o.err != nil && !absent, o.loaded.TTL < 0, absent && c.cfg.NoNegative:
+	e := candidate{now: c.clock(elapsed.Now()), absent: o.absent()}
+	switch {
+	case o.err != nil && !e.absent, o.loaded.TTL < 0, e.absent && c.cfg.NoNegative:
 		return e
-	case absent:
+	case e.absent:
 		e.ttl = c.cfg.NegativeTTL
 	default:
 		e.ttl = c.cfg.TTL
@@ -33,6 +37,10 @@ func (c *Cache[K, V]) candidateOf(f *call[K, V], o *outcome[V]) candidate {
 		}
 	}
 
+	if e.badTag = slices.ContainsFunc(o.loaded.Tags, isBadTag); e.badTag {
+		c.noteBadTag()
+	}
+
 	if o.loaded.TTL > 0 {
 		e.ttl = o.loaded.TTL
 	}
@@ -40,6 +48,17 @@ func (c *Cache[K, V]) candidateOf(f *call[K, V], o *outcome[V]) candidate {
 		e.ttl -= time.Duration(rand.Float64() * c.cfg.Jitter * float64(e.ttl)) //nolint:gosec // spreads load, keeps no secret
 	}
 	return e
+}
+
+// isBadTag reports whether no event can name a tag.
+func isBadTag(tag string) bool {
+	return len(tag)+len(tagPrefix) > MaxKeyLen || validateText("tag", tag) != nil
+}
+
+// noteBadTag logs, once, that values are not stored because of their tags.
+func (c *Cache[K, V]) noteBadTag() {
+	c.logOnce(slog.LevelError, "cache: a value has a tag that no event can name, and is not stored: it is too long, "+
+		"contains NUL, or is not valid UTF-8", "")
 }
 
 // expiry returns when it expires on the cache's clock.

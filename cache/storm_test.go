@@ -309,3 +309,84 @@ func TestGetMany_SaysWhichKeysFailed(t *testing.T) {
 	require.Equal(t, map[int]error{1: odd, 5: odd}, failed.Errors)
 	require.Equal(t, "odd (and 1 keys more)", err.Error())
 }
+
+// Loads that all read one other key, while that key is invalidated all the time: the readers within loads share as others do.
+func TestStorm_LoadsThatReadOneKey(t *testing.T) {
+	t.Parallel()
+	for name, e := range map[string]bus.Event{
+		"key": {Keys: []string{"shared"}},
+		"tag": {Keys: []string{cache.TagKey("x")}},
+		"all": {All: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var shared gauge
+				var version atomic.Int64
+				cfg := config()
+				cfg.LoadConcurrency = 8
+				var c *cache.Cache[string, int]
+				b := newFake()
+				c = open(t, b, cache.LoaderFunc[string, int](func(ctx context.Context, key string) (cache.Loaded[int], error) {
+					if key == "shared" {
+						defer shared.enter()()
+						v := version.Load()
+						time.Sleep(300 * time.Millisecond)
+						return cache.Loaded[int]{Value: int(v), Tags: []string{"x"}}, nil
+					}
+					time.Sleep(time.Millisecond)
+					v, err := c.Get(ctx, "shared")
+					return cache.Loaded[int]{Value: v}, err
+				}), cfg)
+
+				ctx, stop := context.WithTimeout(t.Context(), 3*time.Second)
+				defer stop()
+				var wg sync.WaitGroup
+				for i := range 100 {
+					wg.Go(func() {
+						for ctx.Err() == nil {
+							asked := version.Load()
+							v, err := c.GetFresh(context.Background(), strconv.Itoa(i))
+							if err != nil || v < int(asked) {
+								t.Errorf("%d, %v: asked at %d", v, err, asked)
+							}
+							time.Sleep(7 * time.Millisecond)
+						}
+					})
+				}
+				wg.Go(func() {
+					for xid := uint64(200); ctx.Err() == nil; xid++ {
+						version.Add(1)
+						b.deliver(bus.Delivery{Event: e, XIDs: []uint64{xid}})
+						time.Sleep(10 * time.Millisecond)
+					}
+				})
+				wg.Wait()
+				require.LessOrEqual(t, shared.most.Load(), int64(2))
+			})
+		})
+	}
+}
+
+// A load that invalidates its own key and reads it again waits for no load that waits for it.
+func TestStorm_ALoadThatInvalidatesItself(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		depth := 0
+		var c *cache.Cache[string, int]
+		c = open(t, newFake(), cache.Func(func(ctx context.Context, key string) (int, error) {
+			if depth++; depth == 10 {
+				return depth, nil
+			}
+			if _, err := c.Invalidate(ctx, key); err != nil {
+				return 0, err
+			}
+			return c.Get(ctx, key)
+		}), config())
+		begun := time.Now()
+		v, err := c.Get(t.Context(), "a")
+		require.NoError(t, err)
+		require.Equal(t, 10, v)
+		require.Zero(t, time.Since(begun))
+	})
+}

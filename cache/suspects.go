@@ -11,7 +11,7 @@ import (
 // epoch before the present one are suspects: nothing is known against them, and they may be served for as long after that
 // time as they could have been without the reset.
 //
-// Only the epoch that ended because the log began anew leaves suspects. After any other reset this pod counts as in
+// Only the epoch that ended because a new log began leaves suspects. After any other reset this pod counts as in
 // sync with what it has missed, and a Confirm would not wait for it; after a new log no receipt of before can be
 // confirmed, and none of it before the pod lease has passed.
 type suspects struct {
@@ -41,7 +41,7 @@ func (s *suspects) reset(ended uint32, keep bool) {
 	s.proof = time.Time{}
 }
 
-// of says how long ago an epoch of suspects was last in sync; negative: it has none.
+// of returns how long ago an epoch of suspects was last in sync; negative: it has none.
 func (s *suspects) of(epoch uint32, now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -17,10 +17,15 @@ type table[K comparable, V any] struct {
 	seed   maphash.Seed
 	groups atomic.Pointer[[]group[K, V]]
 
+	_ [cacheLine - 2*8]byte // what is written under the shard's lock is not on the line that hits read
+
 	// Under the shard's lock.
 	live int // entries
 	used int // slots that are not empty, those of removed entries included
 }
+
+// cacheLine is how much memory processors pass on to each other at once.
+const cacheLine = 64
 
 // groupSize is how many entries are in a group; with the tags they take 64 bytes.
 const groupSize = 7
@@ -87,6 +92,7 @@ func (t *table[K, V]) find(hash uint64, key K) *entry[K, V] {
 				return e
 			}
 		}
+
 		if withTag(tags, tagEmpty) != 0 {
 			return nil
 		}
@@ -116,6 +122,7 @@ func occupy[K comparable, V any](groups []group[K, V], hash uint64, e *entry[K, 
 	for {
 		g := &groups[at]
 		tags := g.tags.Load()
+
 		for slot := range groupSize {
 			shift := 8 * slot
 			old := tags >> shift & 0xff
@@ -129,6 +136,7 @@ func occupy[K comparable, V any](groups []group[K, V], hash uint64, e *entry[K, 
 			}
 			return 0
 		}
+
 		if at++; at == len(groups) {
 			at = 0
 		}
@@ -139,6 +147,7 @@ func occupy[K comparable, V any](groups []group[K, V], hash uint64, e *entry[K, 
 func (t *table[K, V]) remove(hash uint64, e *entry[K, V]) bool {
 	groups := *t.groups.Load()
 	at := home(hash, len(groups))
+
 	for range groups {
 		g := &groups[at]
 		tags := g.tags.Load()
@@ -160,6 +169,7 @@ func (t *table[K, V]) remove(hash uint64, e *entry[K, V]) bool {
 			}
 			return true
 		}
+
 		if withTag(tags, tagEmpty) != 0 {
 			return false
 		}

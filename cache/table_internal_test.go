@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -136,4 +137,14 @@ func TestTable_ConcurrentReaders(t *testing.T) {
 	}
 	stop.Store(true)
 	readers.Wait()
+}
+
+// A shard is whole cache lines, and what hits read of it is on one that only a table's rebuilding writes to.
+func TestShard_IsWholeCacheLines(t *testing.T) {
+	t.Parallel()
+	var s shard[string, [3]int]
+	require.Zero(t, unsafe.Sizeof(s)%cacheLine)
+	require.GreaterOrEqual(t, unsafe.Offsetof(s.table.live), uintptr(cacheLine))
+	require.GreaterOrEqual(t, unsafe.Offsetof(s.mu), uintptr(cacheLine))
+	require.EqualValues(t, cacheLine, unsafe.Sizeof(hitStripe{}))
 }

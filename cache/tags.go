@@ -126,16 +126,18 @@ func (b *tagBook) release(marks []*tagMark) {
 	}
 }
 
-// invalidate ends all entries with a tag, and says whether there may be any.
+// invalidate ends all entries with a tag, and reports whether there may be any.
 func (b *tagBook) invalidate(tag string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := b.count.Add(1)
+
 	m := b.marks.get(tag)
 	if m != nil {
 		m.dead.Store(true)
 		b.marks.remove(tag)
 	}
+
 	if len(b.begins) > 0 {
 		b.last[tag] = n
 		if len(b.last) > maxRecentTags {

@@ -13,9 +13,10 @@ import (
 // Tier is a second-level cache that all pods share, such as Redis. It is never trusted: each value contains the
 // snapshot of its read, and the cache decides whether to use it. A tier may lose, keep or reorder values. Its methods
 // are called concurrently and must return when ctx ends. An error counts as a miss, and after several in a row the
-// cache does not use the tier for a second.
+// cache does not use the tier for a second. A call that has not returned a TierTimeout after ctx has ended is abandoned,
+// and while several such calls have not returned, the cache does not use the tier.
 type Tier interface {
-	// Get returns the value of a key, or ErrTierMiss.
+	// Get returns the value of a key, or ErrTierMiss. It must not change or reuse the value after it has returned.
 	Get(ctx context.Context, key string) ([]byte, error)
 	// Set stores a value for ttl, and may overwrite one. It must not keep a reference to value after it has returned.
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
@@ -51,17 +52,19 @@ const (
 // tier is a Tier with what keeps its troubles from the readers.
 type tier[K comparable, V any] struct {
 	Tier
-	bulk    BulkTier // nil: it is none
-	names   *tierNames
-	proof   keyProof[K]
-	absent  bool // absent keys are stored, too
-	timeout time.Duration
-	codec   Codec[V]
-	stats   *counters
-	breaker *gobreaker.CircuitBreaker[[]byte]
-	deletes deletes
-	writes  writes
-	working *workers
+	bulk     BulkTier // nil: it is none
+	names    *tierNames
+	proof    keyProof[K]
+	absent   bool // absent keys are stored, too
+	timeout  time.Duration
+	codec    Codec[V]
+	stats    *counters
+	breaker  *gobreaker.CircuitBreaker[[][]byte]
+	deletes  deletes
+	writes   writes
+	working  *workers
+	apart    apart
+	panicked func(callback string, err error)
 }
 
 func newTier[K comparable, V any](c *Cache[K, V]) (*tier[K, V], error) {
@@ -69,44 +72,74 @@ func newTier[K comparable, V any](c *Cache[K, V]) (*tier[K, V], error) {
 	if err != nil {
 		return nil, err
 	}
+
+	var codec string
+	if err = protect("Codec", func() { codec = codecName(c.cfg.Codec) }); err != nil {
+		return nil, fmt.Errorf("%w: Codec: its name: %w", ErrConfig, err)
+	}
+
 	version := c.cfg.TierVersion
 	if version == "" {
 		version = shapeOf(reflect.TypeFor[V]())
 	}
+
 	t := &tier[K, V]{
-		Tier: c.cfg.Tier, names: newTierNames(c.topic, codecName(c.cfg.Codec), version), proof: proof, absent: c.cfg.TierAbsent,
+		Tier: c.cfg.Tier, names: newTierNames(c.topic, codec, version), proof: proof, absent: c.cfg.TierAbsent,
 		timeout: c.cfg.TierTimeout, codec: c.cfg.Codec, stats: &c.stats, working: &c.working,
+		apart: apart{working: &c.working}, panicked: c.notePanic,
 	}
 	t.bulk, _ = c.cfg.Tier.(BulkTier)
-	t.breaker = gobreaker.NewCircuitBreaker[[]byte](gobreaker.Settings{
+
+	t.breaker = gobreaker.NewCircuitBreaker[[][]byte](gobreaker.Settings{
 		Name:        c.topic,
 		Timeout:     tierPause,
 		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= tierFailures },
-		IsExcluded: func(err error) bool {
-			return errors.Is(err, context.Canceled) || errors.Is(err, ErrTierRefuses)
-		},
-		IsSuccessful: func(err error) bool {
-			return err == nil || errors.Is(err, ErrTierMiss)
-		},
+		// Both are called under the breaker's lock, so they see what tierError returns.
+		IsExcluded:   func(err error) bool { return err == context.Canceled || err == ErrTierRefuses }, //nolint:errorlint // as above
+		IsSuccessful: func(err error) bool { return err == nil || err == ErrTierMiss },                 //nolint:errorlint // as above
 	})
 	return t, nil
 }
 
-// call calls the tier, unless it is left alone, within the deadline. A panic is an error like any other.
-func (t *tier[K, V]) call(ctx context.Context, f func(context.Context) ([]byte, error)) ([]byte, error) {
-	return t.breaker.Execute(func() (data []byte, err error) {
+// call calls the tier, unless it is left alone, in a goroutine of its own and within the deadline. It returns what the tier
+// has returned, also with an error. A panic is an error like any other.
+func (t *tier[K, V]) call(ctx context.Context, f func(context.Context) ([][]byte, error)) ([][]byte, error) {
+	if t.apart.overdue.Load() >= tierFailures {
+		return nil, gobreaker.ErrOpenState
+	}
+
+	return t.breaker.Execute(func() ([][]byte, error) {
 		ctx, cancel := context.WithTimeout(ctx, t.timeout)
 		defer cancel()
-		defer func() {
-			if v := recover(); v != nil {
-				err = fmt.Errorf("cache: tier panicked: %v", v)
-			}
-		}()
-		return f(ctx)
+		values, err := callApart(ctx, &t.apart, t.timeout, "Tier", func() ([][]byte, error) {
+			values, err := f(ctx)
+			return values, tierError(err)
+		})
+		if isPanic(err) {
+			t.panicked("Tier", err)
+		}
+		return values, err
 	})
 }
 
-// found is what a tier holds of a key.
+var errTier = errors.New("cache: tier failed")
+
+// tierError returns an error that means the same and has no methods of the tier's.
+func tierError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrTierMiss):
+		return ErrTierMiss
+	case errors.Is(err, ErrTierRefuses):
+		return ErrTierRefuses
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	}
+	return errTier
+}
+
+// tierFound is what a tier holds of a key.
 type tierFound[V any] struct {
 	envelope *envelope // nil: nothing that counts
 	value    V
@@ -114,16 +147,20 @@ type tierFound[V any] struct {
 
 // get looks one key up, and returns what lies there; nil for a miss.
 func (t *tier[K, V]) get(ctx context.Context, name, epoch string) []byte {
-	data, err := t.call(ctx, func(ctx context.Context) ([]byte, error) { return t.Get(ctx, t.names.key(epoch, name)) })
+	values, err := t.call(ctx, func(ctx context.Context) ([][]byte, error) {
+		data, err := t.Get(ctx, t.names.key(epoch, name))
+		return [][]byte{data}, err
+	})
+
 	switch {
 	case errors.Is(err, ErrTierMiss):
 		t.stats.tierMisses.Add(1)
 	case err != nil:
 		t.countFailure(err, 1)
-	case data == nil:
+	case values[0] == nil:
 		return []byte{} // it is no envelope
 	default:
-		return data
+		return values[0]
 	}
 	return nil
 }
@@ -145,11 +182,7 @@ func (t *tier[K, V]) getMany(ctx context.Context, names []string, epoch string) 
 	for i, name := range names {
 		tierKeys[i] = t.names.key(epoch, name)
 	}
-	var values [][]byte
-	_, err := t.call(ctx, func(ctx context.Context) (_ []byte, err error) {
-		values, err = t.bulk.GetMany(ctx, tierKeys)
-		return nil, err
-	})
+	values, err := t.call(ctx, func(ctx context.Context) ([][]byte, error) { return t.bulk.GetMany(ctx, tierKeys) })
 	if err != nil {
 		t.countFailure(err, 1)
 	}
@@ -181,6 +214,7 @@ func (t *tier[K, V]) open(key K, name, epoch string, data []byte, now time.Time)
 		t.stats.tierMisses.Add(1)
 		return f
 	}
+
 	if !e.absent {
 		if f.value, err = t.decode(e.value); err != nil {
 			t.stats.codecErrors.Add(1)
@@ -199,21 +233,19 @@ func (t *tier[K, V]) proofOf(key K) (string, error) {
 }
 
 func (t *tier[K, V]) decode(data []byte) (v V, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("cache: codec panicked: %v", p)
-		}
-	}()
-	return t.codec.Unmarshal(data)
+	if panicked := protect("Codec", func() { v, err = t.codec.Unmarshal(data) }); panicked != nil {
+		t.panicked("Codec", panicked)
+		err = panicked
+	}
+	return v, err
 }
 
 func (t *tier[K, V]) encode(v V) (data []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("cache: codec panicked: %v", p)
-		}
-	}()
-	return t.codec.Marshal(v)
+	if panicked := protect("Codec", func() { data, err = t.codec.Marshal(v) }); panicked != nil {
+		t.panicked("Codec", panicked)
+		err = panicked
+	}
+	return data, err
 }
 
 // sealed is what goes to the tier.

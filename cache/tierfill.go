@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// usesTier reports whether a batch may be answered from the tier.
+// usesTier reports whether a batch may take values from the tier.
 func (c *Cache[K, V]) usesTier(l *loadBatch[K, V]) bool {
 	return c.tier != nil && !l.noTier && l.trusted
 }
@@ -28,7 +28,7 @@ func (c *Cache[K, V]) fromTierAtOnce(ctx context.Context, calls []*call[K, V]) (
 	epoch := c.tierEpoch(calls[0].place.epoch)
 	asked, names := calls[:0:0], make([]string, 0, len(calls))
 	for _, f := range calls {
-		// A position that another call does not share is rare: the log began anew a moment ago.
+		// A position that another call does not share is rare: a new log began a moment ago.
 		if !f.place.ok || c.tierEpoch(f.place.epoch) != epoch {
 			rest++
 			continue
@@ -77,10 +77,12 @@ func (c *Cache[K, V]) takeFromTier(calls []*call[K, V], values [][]byte, epoch s
 		if e == nil {
 			continue
 		}
+
 		o := outcome[V]{loaded: Loaded[V]{Value: found.value, TTL: c.remaining(e, now), Tags: e.tags}, tiered: e}
 		if e.absent {
 			o.err = ErrNotFound
 		}
+
 		if c.finish(f, o) {
 			ended++
 		}
@@ -88,7 +90,7 @@ func (c *Cache[K, V]) takeFromTier(calls []*call[K, V], values [][]byte, epoch s
 	return ended
 }
 
-// tierEpoch is the epoch by which values in the tier are told apart; empty: they are not.
+// tierEpoch returns the epoch that is a part of the tier's keys. It is empty if that guard is off.
 func (c *Cache[K, V]) tierEpoch(epoch string) string {
 	if c.weak.AnyEpoch {
 		return ""
@@ -96,7 +98,7 @@ func (c *Cache[K, V]) tierEpoch(epoch string) string {
 	return epoch
 }
 
-// remaining is how long a tier's value may still be kept: a hit does not prolong its life.
+// remaining returns how long a tier's value may still be kept: a hit does not prolong its life.
 func (c *Cache[K, V]) remaining(e *envelope, now time.Time) time.Duration {
 	most := c.cfg.TTL
 	if e.absent {
@@ -150,6 +152,17 @@ const writeBackTimeouts = 20
 // maxTierTTL bounds what is in a tier if the cache's TTL is Forever.
 const maxTierTTL = 30 * 24 * time.Hour
 
+// limitTogether calls expired if LoadContext, or a codec that reads what the tier had of so many keys, takes longer than loads
+// may. It returns what ends the limit.
+func (c *Cache[K, V]) limitTogether(keys int, expired func()) (end func()) {
+	calls := time.Duration(keys/tierBatch + 1)
+	if c.cfg.LoadTimeout >= Forever/calls {
+		return func() {}
+	}
+	timer := time.AfterFunc(calls*c.cfg.LoadTimeout, expired)
+	return func() { timer.Stop() }
+}
+
 // launchTogether starts batches of one key each: what the tier has of them is read at once.
 func (c *Cache[K, V]) launchTogether(batches []*loadBatch[K, V]) {
 	if len(batches) < 2 {
@@ -158,15 +171,27 @@ func (c *Cache[K, V]) launchTogether(batches []*loadBatch[K, V]) {
 		}
 		return
 	}
+
+	end := func(why error) {
+		for _, l := range batches {
+			l.cancel(why)
+			c.endAll(l)
+		}
+	}
 	c.working.add(1)
 	go func() {
 		defer c.working.add(-1)
 		defer func() { // the codec may have ended the goroutine
 			for _, l := range batches {
-				l.noTier = true
-				c.launch(l)
+				if !l.hasEnded() {
+					l.noTier = true
+					c.launch(l)
+				}
 			}
 		}()
+		defer context.AfterFunc(c.life, func() { end(ErrClosed) })()
+		defer c.limitTogether(len(batches), func() { end(ErrLoadTimeout) })()
+
 		shared, err := c.shareContext(batches[0])
 		if err != nil {
 			return // each load says so itself
@@ -174,6 +199,7 @@ func (c *Cache[K, V]) launchTogether(batches []*loadBatch[K, V]) {
 		ctx, cancel := context.WithCancel(context.WithoutCancel(shared))
 		defer cancel()
 		defer context.AfterFunc(c.life, cancel)()
+
 		calls := make([]*call[K, V], len(batches))
 		for i, l := range batches {
 			calls[i] = l.calls[0]

@@ -9,7 +9,7 @@ import (
 // maxWrites is how many values wait to be written to the tier.
 const maxWrites = 4096
 
-// writes are the values that wait to be written to the tier. Whoever adds one while nobody writes does so for all, until
+// writes are the values that wait to be written to the tier. The goroutine that adds one while no other writes does so for all, until
 // there are none: what many loads have read at the same time goes there in one call, and a value that is alone at once.
 type writes struct {
 	mu    sync.Mutex
@@ -47,40 +47,30 @@ func (t *tier[K, V]) add(ctx context.Context, items []TierItem) {
 
 // writeAll writes what waits, in as few calls as there can be.
 func (t *tier[K, V]) writeAll(ctx context.Context) {
-	finished := false
-	defer func() {
-		if finished {
-			return
-		}
-		t.working.add(1) // the tier has ended the goroutine
-		go func() {
-			defer t.working.add(-1)
-			t.writeAll(ctx)
-		}()
-	}()
-
 	for {
 		items, skipped := t.nextWrites(ctx)
 		t.stats.tierSkipped.Add(int64(skipped))
 		if len(items) == 0 {
-			finished = true
 			return
 		}
-		_, err := t.call(ctx, func(ctx context.Context) ([]byte, error) {
+
+		_, err := t.call(ctx, func(ctx context.Context) ([][]byte, error) {
 			if len(items) == 1 {
 				return nil, t.Set(ctx, items[0].Key, items[0].Value, items[0].TTL)
 			}
 			return nil, t.bulk.SetMany(ctx, items)
 		})
+
 		if err == nil {
 			t.stats.tierSets.Add(int64(len(items)))
 		} else {
-			t.countFailure(err, 1)
+			t.countFailure(err, int64(len(items)))
 		}
 	}
 }
 
-// nextWrites takes the values of the next call, and returns how many were left out before them. None: nobody writes any more.
+// nextWrites takes the values of the next call, and returns how many were left out before them. If there are none, no goroutine
+// writes any more.
 func (t *tier[K, V]) nextWrites(ctx context.Context) (items []TierItem, skipped int) {
 	w := &t.writes
 	w.mu.Lock()

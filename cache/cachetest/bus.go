@@ -68,13 +68,16 @@ func (b *Bus) Confirm(ctx context.Context, r bus.Receipt) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+
 		epoch := b.at.Load().epoch
 		if !r.IsZero() && !strings.HasPrefix(r.String(), epoch+":") {
 			return fmt.Errorf("%w: it is of another epoch", bus.ErrUnconfirmed)
 		}
+
 		if !slices.ContainsFunc(b.cluster.pods, func(p *Bus) bool { return p.Fresh() && !p.Applied(r) }) {
 			return nil
 		}
+
 		select {
 		case <-next:
 		case <-ctx.Done():

@@ -53,15 +53,18 @@ func (c *Cluster) Deliver(events ...bus.Event) error {
 func (c *Cluster) NewEpoch() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	topics := make([]string, 0, len(c.watched))
 	for topic, unsubscribe := range c.watched {
 		unsubscribe()
 		topics = append(topics, topic)
 	}
+
 	c.log = bus.NewLocal()
 	for _, topic := range topics {
 		c.watched[topic] = c.log.Subscribe(topic, tap{cluster: c})
 	}
+
 	for _, p := range c.pods {
 		p.reset(bus.ReasonEpoch)
 	}
@@ -79,7 +82,7 @@ func (c *Cluster) publish(publisher *Bus, f func(*bus.Local) error) error {
 	return err
 }
 
-// settle lets every pod say anew how far it is. The lock is held.
+// settle updates the position of every pod. The lock is held.
 func (c *Cluster) settle() {
 	for _, p := range c.pods {
 		p.place()

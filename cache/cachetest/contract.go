@@ -38,10 +38,12 @@ func TierContract(t TB, make func() cache.Tier) {
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		tier := make()
+
 		// Each check has keys of its own: the store may outlive it.
 		err := check.run(ctx, tier, "contract/"+strings.ReplaceAll(check.name, " ", "-")+"/")
 		cancel()
 		closeTier(tier)
+
 		if err != nil {
 			t.Errorf("cachetest: %s: %v", check.name, err)
 		}
@@ -60,7 +62,7 @@ func closeTier(tier cache.Tier) bool {
 	return true
 }
 
-// wantMiss also fails for a tier that answers nil, nil.
+// wantMiss also fails for a tier that returns nil, nil.
 func wantMiss(ctx context.Context, tier cache.Tier, key string) error {
 	if value, err := tier.Get(ctx, key); !errors.Is(err, cache.ErrTierMiss) {
 		return fmt.Errorf("Get(%.40q) = %.40q, %w; want ErrTierMiss", key, value, orNil(err))
@@ -108,6 +110,7 @@ func checkBytes(ctx context.Context, tier cache.Tier, prefix string) error {
 	}
 	values := [][]byte{{}, {0}, []byte("OK"), []byte("-ERR\r\n"), []byte("$5\r\nhello\r\n"), every, bytes.Repeat(every, 1<<10)}
 	keys := []string{"", " ", "\r\n", "a b", "{a}b", "a:b:*", "ключ", string(every), strings.Repeat("k", 4<<10)}
+
 	var errs []error
 	for i, value := range values {
 		for _, key := range keys {
@@ -115,6 +118,7 @@ func checkBytes(ctx context.Context, tier cache.Tier, prefix string) error {
 			errs = append(errs, tier.Set(ctx, key, value, time.Hour), wantValue(ctx, tier, key, value), tier.Delete(ctx, key))
 		}
 	}
+
 	key := prefix + "nil"
 	errs = append(errs, tier.Set(ctx, key, nil, time.Hour), wantValue(ctx, tier, key, nil))
 	return errors.Join(errs...)
@@ -126,10 +130,12 @@ func checkCopies(ctx context.Context, tier cache.Tier, prefix string) error {
 		if err := tier.Set(ctx, key, value, time.Hour); err != nil {
 			return err
 		}
+
 		value[0] = 'x'
 		if err := wantValue(ctx, tier, key, []byte(text)); err != nil {
 			return fmt.Errorf("after what Set got was changed: %w", err)
 		}
+
 		got, err := tier.Get(ctx, key)
 		if err != nil {
 			return err
@@ -151,6 +157,7 @@ func checkExpiry(ctx context.Context, tier cache.Tier, prefix string) error {
 	); err != nil {
 		return err
 	}
+
 	for _, key := range []string{brief, tiny} {
 		for wantMiss(ctx, tier, key) != nil {
 			select {
@@ -178,12 +185,14 @@ func checkManyKeys(ctx context.Context, tier cache.Tier, prefix string) error {
 	for i := range 1500 {
 		keys = append(keys, fmt.Sprintf("%s%d", prefix, i))
 	}
+
 	rest := prefix + "rest"
 	for _, key := range append(keys, rest) {
 		if err := tier.Set(ctx, key, []byte(key), time.Hour); err != nil {
 			return err
 		}
 	}
+
 	if err := tier.Delete(ctx, append(keys, keys[0], prefix+"absent")...); err != nil {
 		return err
 	}
@@ -217,7 +226,7 @@ func checkBulk(ctx context.Context, tier cache.Tier, prefix string) error {
 		}
 	}
 	items[0].Value, items[1].Value = nil, []byte("OK")
-	keys = append(keys, keys[1], keys[0]) // what is asked for twice is answered twice
+	keys = append(keys, keys[1], keys[0]) // a key that is asked for twice is returned twice
 	if err := bulk.SetMany(ctx, items); err != nil {
 		return err
 	}
@@ -266,10 +275,12 @@ func checkContext(ctx context.Context, tier cache.Tier, prefix string) error {
 	if err := tier.Set(ctx, key, []byte("v"), time.Hour); err != nil {
 		return err
 	}
+
 	canceled, cancel := context.WithCancel(ctx)
 	cancel()
 	late, cancel := context.WithDeadline(ctx, time.Now().Add(-time.Second))
 	defer cancel()
+
 	for want, ended := range map[error]context.Context{context.Canceled: canceled, context.DeadlineExceeded: late} {
 		for _, k := range []string{key, prefix + "absent"} {
 			if _, err := tier.Get(ended, k); !errors.Is(err, want) {
@@ -309,6 +320,7 @@ func checkConcurrent(ctx context.Context, tier cache.Tier, prefix string) error 
 			}
 		})
 	}
+
 	all.Wait()
 	return errors.Join(errs...)
 }
@@ -318,9 +330,11 @@ func checkClose(ctx context.Context, tier cache.Tier, prefix string) error {
 	if err := tier.Set(ctx, key, []byte("v"), time.Hour); err != nil {
 		return err
 	}
+
 	if !closeTier(tier) {
 		return nil // nothing to close
 	}
+
 	if _, err := tier.Get(ctx, key); err == nil || errors.Is(err, cache.ErrTierMiss) {
 		return fmt.Errorf("Get after Close: %w", orNil(err))
 	}

@@ -58,7 +58,7 @@ func (b *Bus) Uncertain(events ...bus.Event) {
 	now := time.Now()
 	b.unproven.Store(&now)
 	for _, e := range events {
-		b.hand(bus.Delivery{Event: e, Local: true, Uncertain: true})
+		b.deliver(bus.Delivery{Event: e, Local: true, Uncertain: true})
 	}
 }
 
@@ -101,15 +101,18 @@ func (b *Bus) reset(reason bus.Reason) {
 // receive takes a delivery from the log. The cluster's lock is held, here and below.
 func (b *Bus) receive(d bus.Delivery) {
 	if d.Local || !b.paused && b.lag == 0 && len(b.inbox) == 0 {
-		b.hand(d)
+		b.deliver(d)
 		return
 	}
+
+	// It comes after those that wait, and not before its time.
 	now := time.Now()
 	due := now.Add(b.lag)
 	if n := len(b.inbox); n > 0 && b.inbox[n-1].due.After(due) {
 		due = b.inbox[n-1].due
 	}
 	b.inbox = append(b.inbox, parcel{d, due})
+
 	time.AfterFunc(due.Sub(now), func() {
 		b.cluster.mu.Lock()
 		defer b.cluster.mu.Unlock()
@@ -129,10 +132,10 @@ func (b *Bus) flush() {
 func (b *Bus) next() {
 	d := b.inbox[0].delivery
 	b.inbox = b.inbox[1:]
-	b.hand(d)
+	b.deliver(d)
 }
 
-func (b *Bus) hand(d bus.Delivery) {
+func (b *Bus) deliver(d bus.Delivery) {
 	for _, s := range b.topics[d.Topic] {
 		s.deliver(d)
 	}

@@ -147,6 +147,7 @@ func (m *MemoryTier) do(ctx context.Context, f func() error) error {
 	m.mu.Lock()
 	delay := m.delay
 	m.mu.Unlock()
+
 	if delay > 0 {
 		t := time.NewTimer(delay)
 		defer t.Stop()
@@ -155,9 +156,11 @@ func (m *MemoryTier) do(ctx context.Context, f func() error) error {
 		case <-ctx.Done():
 		}
 	}
+
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {

@@ -8,7 +8,7 @@ import (
 )
 
 // subscription is one subscriber. This module's own are called on the spot, as a *bus.Postgres does, and foreign ones
-// from a goroutine that lives while there is something to tell.
+// from a goroutine that lives while there is something to deliver.
 type subscription struct {
 	subscriber bus.Subscriber
 	direct     bool
@@ -50,16 +50,18 @@ func (s *subscription) work() {
 			s.mu.Unlock()
 			return
 		}
+
 		f := s.queue[0]
 		s.queue = s.queue[1:]
 		s.mu.Unlock()
+
 		if panics(f) {
 			panics(func() { s.subscriber.Reset(bus.ReasonPanic) })
 		}
 	}
 }
 
-// panics answers whether f did.
+// panics reports whether f did.
 func panics(f func()) (did bool) {
 	defer func() { did = recover() != nil }()
 	f()

@@ -96,18 +96,21 @@ func (t *Tx) Commit(ctx context.Context) error {
 		_ = t.Rollback(ctx)
 		return t.refused
 	}
+
 	if t.inner != nil {
 		if err := t.inner.Commit(ctx); err != nil {
 			_ = t.events.Rollback(ctx)
 			return err
 		}
 	}
+
 	if t.outer != nil {
 		if t.outer.refused == nil {
 			t.outer.refused = t.refused
 		}
 		return t.events.Commit(ctx)
 	}
+
 	err := t.bus.cluster.publish(t.bus, func(*bus.Local) error { return t.events.Commit(ctx) })
 	t.receipt = t.events.Receipt()
 	return err

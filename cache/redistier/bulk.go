@@ -53,6 +53,7 @@ func (l *link) mget(ctx context.Context, keys []string, values [][]byte) error {
 	for from := 0; from < len(keys); from += maxMGet {
 		commands = append(commands, l.client.B().Mget().Key(keys[from:min(from+maxMGet, len(keys))]...).Build())
 	}
+
 	results, err := l.many(ctx, commands)
 	errs := []error{err}
 	for i, result := range results {
@@ -66,6 +67,7 @@ func (l *link) mget(ctx context.Context, keys []string, values [][]byte) error {
 			errs = append(errs, asProtocol(err))
 			continue
 		}
+
 		for j := range messages {
 			if messages[j].IsNil() {
 				continue
@@ -87,6 +89,7 @@ func (l *link) getEach(ctx context.Context, keys []string, values [][]byte) erro
 	for i, key := range keys {
 		commands[i] = l.client.B().Get().Key(key).Build()
 	}
+
 	results, err := l.many(ctx, commands)
 	errs := []error{err}
 	for i, result := range results {
@@ -165,12 +168,14 @@ func (t *Tier) setOn(ctx context.Context, at *lane, items []cache.TierItem) erro
 	if err != nil {
 		return err
 	}
+
 	for len(items) > 0 {
 		n := min(len(items), maxPipeline)
 		commands := make([]rueidis.Completed, n)
 		for i, item := range items[:n] {
 			commands[i] = to.client.B().Set().Key(item.Key).Value(string(item.Value)).PxMilliseconds(milliseconds(item.TTL)).Build()
 		}
+
 		results, err := to.many(ctx, commands)
 		if err != nil {
 			return err

@@ -115,6 +115,7 @@ func (c *Config) validate() error {
 	if c.PoolSize < 1 || c.PoolSize > MaxPoolSize {
 		return fmt.Errorf("%w: PoolSize: %d is not between 1 and %d", ErrConfig, c.PoolSize, MaxPoolSize)
 	}
+
 	for _, d := range []struct {
 		name  string
 		value time.Duration
@@ -123,6 +124,7 @@ func (c *Config) validate() error {
 			return fmt.Errorf("%w: %s: %v is less than a millisecond", ErrConfig, d.name, d.value)
 		}
 	}
+
 	if c.MaxValueSize < 1 || c.MaxValueSize > math.MaxInt32 {
 		return fmt.Errorf("%w: MaxValueSize: %d is not between 1 and 2 GiB", ErrConfig, c.MaxValueSize)
 	}

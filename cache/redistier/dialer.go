@@ -47,7 +47,7 @@ type gate struct {
 	next    time.Time
 }
 
-// markSentinel is how a dial of a sentinel is told from one of a server: rueidis hands the dialer's settings to both.
+// markSentinel distinguishes a dial of a sentinel from one of a server: rueidis passes the dialer's settings to both.
 func markSentinel(string, string, syscall.RawConn) error { return nil }
 
 // dial is rueidis' DialCtxFn.
@@ -59,14 +59,17 @@ func (d *dialer) dial(ctx context.Context, address string, settings *net.Dialer,
 	ctx, cancel := context.WithTimeout(ctx, wait+d.timeout)
 	defer cancel()
 	defer context.AfterFunc(d.life, cancel)()
+
 	// rueidis asks again at once where a dial fails at once.
 	if !backoff.Wait(ctx, wait) {
 		return nil, context.Cause(ctx)
 	}
+
 	network := "tcp"
 	if strings.HasPrefix(address, "/") || strings.HasPrefix(address, "@") {
 		network = "unix"
 	}
+
 	var conn net.Conn
 	if tlsConfig != nil {
 		conn, err = (&tls.Dialer{NetDialer: settings, Config: tlsConfig}).DialContext(ctx, network, address)
@@ -79,7 +82,7 @@ func (d *dialer) dial(ctx context.Context, address string, settings *net.Dialer,
 	return d.admit(conn, settings.Control != nil)
 }
 
-// enter answers how long to wait before the address may be dialled.
+// enter returns how long to wait before the address may be dialled.
 func (d *dialer) enter(address string) (time.Duration, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -89,11 +92,13 @@ func (d *dialer) enter(address string) (time.Duration, error) {
 	if d.sealed {
 		return 0, errLost
 	}
+
 	g := d.gates[address]
 	if g == nil {
 		g = &gate{backoff: backoff.Backoff{Base: backoffBase, Max: backoffMax}}
 		d.gates[address] = g
 	}
+
 	now := time.Now()
 	wait := max(g.next.Sub(now), 0)
 	if now.Sub(g.next) > settled {
@@ -120,9 +125,9 @@ func (d *dialer) admit(conn net.Conn, sentinel bool) (net.Conn, error) {
 func (d *dialer) left(g *guarded) {
 	d.mu.Lock()
 	delete(d.conns, g)
-	tell := d.sealed && !d.closed
+	lost := d.sealed && !d.closed
 	d.mu.Unlock()
-	if tell {
+	if lost {
 		d.onLost()
 	}
 }
@@ -134,14 +139,14 @@ func (d *dialer) seal() {
 	d.sealed = true
 }
 
-// alive says whether there is a connection.
+// alive reports whether there is a connection.
 func (d *dialer) alive() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return len(d.conns) > 0
 }
 
-// close ends every connection, and whoever waits for an answer on it.
+// close ends every connection, and the commands that wait for replies on it.
 func (d *dialer) close() {
 	d.mu.Lock()
 	d.closed = true
@@ -149,7 +154,7 @@ func (d *dialer) close() {
 	d.conns = nil
 	d.mu.Unlock()
 	for g := range conns {
-		_ = g.Conn.Close() // not g.Close, which would tell us
+		_ = g.Conn.Close() // not g.Close, which calls left
 	}
 }
 

@@ -50,12 +50,14 @@ func ConfigFromEnv(prefix string) (*Config, error) {
 		WriteTimeout: e.duration("WRITE_TIMEOUT"),
 		KeyPrefix:    e.text("KEY_PREFIX"),
 	}
+
 	if cfg.URL != "" {
 		check := cfg.withDefaults()
 		if _, err := check.options(); err != nil {
 			e.errs = append(e.errs, fmt.Errorf("%sURL: %w", e.prefix, err))
 		}
 	}
+
 	if err := errors.Join(e.errs...); err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ var (
 	ErrBusy = errors.New("redistier: too many commands under way")
 	// ErrProtocol is returned when the reply is not one that Redis can send to the command. If its framing is broken,
 	// the connection is closed.
-	ErrProtocol = errors.New("redistier: malformed answer")
+	ErrProtocol = errors.New("redistier: malformed reply")
 	// ErrTooLarge is returned when the value is longer than MaxValueSize. Nothing was sent. It wraps
 	// cache.ErrTierRefuses.
 	ErrTooLarge = fmt.Errorf("redistier: value is too large (%w)", cache.ErrTierRefuses)

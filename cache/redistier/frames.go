@@ -26,7 +26,7 @@ type frames struct {
 	top   byte    // the type of the message at the top level
 }
 
-// feed takes the next bytes and answers how many messages, pushes not counted, they completed.
+// feed takes the next bytes and returns how many messages, pushes not counted, they completed.
 func (f *frames) feed(b []byte) (complete int, err error) {
 	for len(b) > 0 {
 		if f.skip > 0 {
@@ -37,6 +37,7 @@ func (f *frames) feed(b []byte) (complete int, err error) {
 			}
 			continue
 		}
+
 		end := bytes.IndexByte(b, '\n') + 1
 		if rest := len(f.line) + max(end, 1); rest > maxLine || end == 0 && len(f.line)+len(b) > maxLine {
 			return complete, fmt.Errorf("%w: a line of more than %d bytes", ErrProtocol, maxLine)
@@ -45,11 +46,13 @@ func (f *frames) feed(b []byte) (complete int, err error) {
 			f.line = append(f.line, b...)
 			return complete, f.unfinished()
 		}
+
 		line := b[:end]
 		if len(f.line) > 0 {
 			f.line = append(f.line, line...)
 			line = f.line
 		}
+
 		n, err := f.header(line)
 		if err != nil {
 			return complete, err
@@ -72,12 +75,14 @@ func (f *frames) header(line []byte) (complete int, err error) {
 	if len(line) < 3 || line[len(line)-2] != '\r' {
 		return 0, fmt.Errorf("%w: a line without CRLF", ErrProtocol)
 	}
+
 	kind, text := line[0], line[1:len(line)-2]
 	if len(f.nests) == 0 {
 		f.top = kind
 	} else if kind == '>' {
 		return 0, fmt.Errorf("%w: a push inside of a message", ErrProtocol)
 	}
+
 	switch kind {
 	case '+', '-', ':', ',', '(':
 		return f.close(), nil
@@ -99,7 +104,7 @@ func (f *frames) header(line []byte) (complete int, err error) {
 		}
 	case '>', '*', '~', '%':
 		if kind == '>' && !f.push {
-			return 0, fmt.Errorf("%w: a push that nobody asked for", ErrProtocol)
+			return 0, fmt.Errorf("%w: a push that was not asked for", ErrProtocol)
 		}
 		n, ok := length(text, maxElements)
 		if kind == '%' {
@@ -142,6 +147,7 @@ func length(text []byte, most int64) (n int64, ok bool) {
 	if len(text) == 0 || len(text) > 12 {
 		return 0, false
 	}
+
 	for _, c := range text {
 		if c < '0' || c > '9' {
 			return 0, false

@@ -10,14 +10,14 @@ import (
 )
 
 // guarded is a connection whose bytes are looked through before rueidis sees them, because a peer that does not speak
-// RESP, or answers what nobody asked, makes rueidis panic where nobody can recover. The first offence ends the
+// RESP, or replies to what was not asked, makes rueidis panic where it cannot be recovered. The first offence ends the
 // connection. rueidis reads in one goroutine and writes in another.
 type guarded struct {
 	net.Conn
 	writeTimeout time.Duration
-	lenient      bool // a sentinel's: it pushes, and over RESP2 that looks like answers
+	lenient      bool // a sentinel's: it pushes, and over RESP2 that looks like replies
 
-	owed     atomic.Int64 // answers
+	owed     atomic.Int64 // replies
 	replies  frames
 	requests frames
 	bounded  time.Time // when the deadline of writes was set; of the writing goroutine
@@ -41,10 +41,12 @@ func (g *guarded) Read(b []byte) (int, error) {
 	if n == 0 {
 		return n, err
 	}
+
 	complete, frameErr := g.replies.feed(b[:n])
 	if owed := g.owed.Add(-int64(complete)); frameErr == nil && owed < 0 && !g.lenient {
-		frameErr = fmt.Errorf("%w: an answer that nobody asked for", ErrProtocol)
+		frameErr = fmt.Errorf("%w: a reply that was not asked for", ErrProtocol)
 	}
+
 	if frameErr != nil {
 		_ = g.Close()
 		return 0, frameErr
@@ -58,7 +60,8 @@ func (g *guarded) Write(b []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	g.owed.Add(int64(complete)) // before the answer can come
+	g.owed.Add(int64(complete)) // before the reply can come
+
 	// Setting a deadline costs more than it looks: a write may have an eighth less than the whole timeout.
 	if now := time.Now(); now.Sub(g.bounded) > g.writeTimeout/8 {
 		if err := g.SetWriteDeadline(now.Add(g.writeTimeout)); err != nil {
@@ -66,6 +69,7 @@ func (g *guarded) Write(b []byte) (int, error) {
 		}
 		g.bounded = now
 	}
+
 	return g.Conn.Write(b)
 }
 

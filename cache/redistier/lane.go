@@ -41,15 +41,17 @@ func newLane(t *Tier, first bool) *lane {
 	return &lane{tier: t, first: first, backoff: backoff.Backoff{Base: backoffBase, Max: backoffMax}}
 }
 
-// get is the link, connected anew if need be.
+// get returns the link, connected again if need be.
 func (l *lane) get(ctx context.Context) (*link, error) {
 	if found := l.link.Load(); found != nil {
 		return found, nil
 	}
+
 	a, err := l.try()
 	if err != nil {
 		return nil, err
 	}
+
 	select {
 	case <-a.done:
 		return a.link, a.err
@@ -62,6 +64,7 @@ func (l *lane) get(ctx context.Context) (*link, error) {
 func (l *lane) try() (*attempt, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	if found := l.link.Load(); found != nil {
 		return finished(found), nil
 	}
@@ -71,6 +74,7 @@ func (l *lane) try() (*attempt, error) {
 	if time.Now().Before(l.next) {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, l.last)
 	}
+
 	a := &attempt{done: make(chan struct{})}
 	if !l.tier.start(func() { l.run(a) }) {
 		return nil, ErrClosed
@@ -88,6 +92,7 @@ func finished(found *link) *attempt {
 // run is the attempt's goroutine.
 func (l *lane) run(a *attempt) {
 	a.link, a.err = l.connect()
+
 	l.mu.Lock()
 	l.attempt = nil
 	switch {
@@ -105,6 +110,7 @@ func (l *lane) run(a *attempt) {
 		l.failed(a.err)
 	}
 	l.mu.Unlock()
+
 	if a.err == nil {
 		if l.tier.closing() {
 			l.drop(a.link)
@@ -112,6 +118,7 @@ func (l *lane) run(a *attempt) {
 			l.lost(a.link, errLost) // before it was ours
 		}
 	}
+
 	close(a.done)
 }
 
@@ -131,6 +138,7 @@ func (l *lane) connect() (made *link, err error) {
 		life: l.tier.life, timeout: l.tier.cfg.DialTimeout, writeTimeout: l.tier.cfg.WriteTimeout, maxValue: l.tier.cfg.MaxValueSize,
 		onLost: func() { l.lost(made, errLost) }, conns: map[*guarded]struct{}{}, gates: map[string]*gate{},
 	}
+
 	defer func() {
 		// rueidis reads what a server says of a topology without looking at its shape.
 		if v := recover(); v != nil {
@@ -141,6 +149,7 @@ func (l *lane) connect() (made *link, err error) {
 			made = nil
 		}
 	}()
+
 	options := l.tier.options
 	options.DialCtxFn = made.dialer.dial
 	options.ForceSingleClient = !l.first
@@ -151,6 +160,7 @@ func (l *lane) connect() (made *link, err error) {
 	if err != nil {
 		return made, fmt.Errorf("redistier: connect: %w", err)
 	}
+
 	if made.direct = client.Mode() == rueidis.ClientModeStandalone; made.direct {
 		made.dialer.seal()
 	}

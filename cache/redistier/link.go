@@ -8,8 +8,8 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// rueidis' queue of one connection holds 1,024 commands, and whoever finds it full waits whatever its context says. So it
-// never gets full: at most so many are under way, and the connection is given up after so many in a row went unanswered.
+// rueidis' queue of one connection holds 1,024 commands, and a caller that finds it full waits whatever its context says. So it
+// never gets full: at most so many are under way, and the connection is given up after so many in a row without a reply.
 const (
 	maxUnderWay  = 384
 	maxAbandoned = 256
@@ -24,7 +24,7 @@ type link struct {
 	direct bool // commands may run on the caller's goroutine
 
 	underWay  atomic.Int64
-	abandoned atomic.Int64 // callers who left since the last answer
+	abandoned atomic.Int64 // callers who left since the last reply
 }
 
 // one sends a command, and leaves when ctx ends.
@@ -37,6 +37,7 @@ func (l *link) one(ctx context.Context, command rueidis.Completed) (rueidis.Redi
 		l.leave(ctx, result)
 		return result, nil
 	}
+
 	results, err := l.detached(ctx, func(ctx context.Context) []rueidis.RedisResult {
 		return []rueidis.RedisResult{l.client.Do(ctx, command)}
 	})
@@ -55,7 +56,7 @@ func (l *link) enter() error {
 	return nil
 }
 
-// leave notes whether the connection still answers.
+// leave notes whether the connection still replies.
 func (l *link) leave(ctx context.Context, result rueidis.RedisResult) {
 	l.underWay.Add(-1)
 	if result.NonRedisError() == nil {
@@ -76,6 +77,7 @@ func (l *link) detached(ctx context.Context, f func(context.Context) []rueidis.R
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+
 	done := make(chan []rueidis.RedisResult, 1)
 	started := l.tier.start(func() {
 		defer func() { <-l.tier.detached }()
@@ -87,6 +89,7 @@ func (l *link) detached(ctx context.Context, f func(context.Context) []rueidis.R
 		<-l.tier.detached
 		return nil, ErrClosed
 	}
+
 	select {
 	case results := <-done:
 		return results, nil
@@ -104,6 +107,7 @@ func (l *link) close() {
 		l.dialer.close()
 		return
 	}
+
 	done := make(chan struct{})
 	go func() {
 		l.client.Close()

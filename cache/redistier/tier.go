@@ -52,8 +52,11 @@ func New(cfg *Config) (*Tier, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	t := newTier(c)
 	t.options = options
+
+	// Sentinels name one server, to which rueidis makes the connections itself.
 	n := c.PoolSize
 	if options.Sentinel.MasterSet != "" {
 		n = 1
@@ -75,9 +78,11 @@ func FromClient(client rueidis.Client, cfg *Config) (*Tier, error) {
 	if client == nil {
 		return nil, fmt.Errorf("%w: client is nil", ErrConfig)
 	}
+
 	if c.DialTimeout == 0 {
 		c.DialTimeout = DefaultDialTimeout
 	}
+
 	t := newTier(c)
 	t.theirs = &link{tier: t, client: client}
 	return t, nil
@@ -94,6 +99,7 @@ func (t *Tier) Get(ctx context.Context, key string) ([]byte, error) {
 	key = t.cfg.KeyPrefix + key
 	ctx, cancel := t.bounded(ctx)
 	defer cancel()
+
 	to, err := t.connected(ctx, t.lane(key))
 	if err != nil {
 		return nil, fmt.Errorf("redistier: get: %w", err)
@@ -102,6 +108,7 @@ func (t *Tier) Get(ctx context.Context, key string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redistier: get: %w", err)
 	}
+
 	message, err := result.ToMessage()
 	if rueidis.IsRedisNil(err) {
 		return nil, cache.ErrTierMiss
@@ -109,6 +116,7 @@ func (t *Tier) Get(ctx context.Context, key string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redistier: get: %w", err)
 	}
+
 	value, err := valueOf(&message)
 	if err != nil {
 		return nil, fmt.Errorf("redistier: get: %w", err)
@@ -121,10 +129,12 @@ func (t *Tier) Set(ctx context.Context, key string, value []byte, ttl time.Durat
 	if err := t.refuses(value, ttl); err != nil {
 		return err
 	}
+
 	key = t.cfg.KeyPrefix + key
 	text := string(value) // a copy: a caller that leaves may change the value before it is sent
 	ctx, cancel := t.bounded(ctx)
 	defer cancel()
+
 	to, err := t.connected(ctx, t.lane(key))
 	var result rueidis.RedisResult
 	if err == nil {
@@ -133,6 +143,7 @@ func (t *Tier) Set(ctx context.Context, key string, value []byte, ttl time.Durat
 	if err == nil {
 		err = wantText(result, "OK")
 	}
+
 	if err != nil {
 		t.readOnly(err)
 		return fmt.Errorf("redistier: set: %w", err)
@@ -144,6 +155,7 @@ func (t *Tier) Set(ctx context.Context, key string, value []byte, ttl time.Durat
 func (t *Tier) Delete(ctx context.Context, keys ...string) error {
 	ctx, cancel := t.bounded(ctx)
 	defer cancel()
+
 	var errs []error
 	for at, group := range t.grouped(keys) {
 		for len(group) > 0 {
@@ -155,6 +167,7 @@ func (t *Tier) Delete(ctx context.Context, keys ...string) error {
 			group = group[n:]
 		}
 	}
+
 	if err := errors.Join(errs...); err != nil {
 		t.readOnly(err)
 		return fmt.Errorf("redistier: delete: %w", err)
@@ -167,6 +180,7 @@ func (t *Tier) unlink(ctx context.Context, at *lane, keys []string) error {
 	if err != nil {
 		return err
 	}
+
 	if to.direct {
 		result, err := to.one(ctx, to.client.B().Unlink().Key(keys...).Build())
 		if err == nil {
@@ -174,10 +188,12 @@ func (t *Tier) unlink(ctx context.Context, at *lane, keys []string) error {
 		}
 		return asProtocol(err)
 	}
+
 	commands := make([]rueidis.Completed, len(keys)) // of a cluster, they may belong to several nodes
 	for i, key := range keys {
 		commands[i] = to.client.B().Unlink().Key(key).Build()
 	}
+
 	results, err := to.detached(ctx, func(ctx context.Context) []rueidis.RedisResult { return to.client.DoMulti(ctx, commands...) })
 	for _, r := range results {
 		if _, parseErr := r.AsInt64(); parseErr != nil {
@@ -191,6 +207,7 @@ func (t *Tier) unlink(ctx context.Context, at *lane, keys []string) error {
 func (t *Tier) Ping(ctx context.Context) error {
 	ctx, cancel := t.bounded(ctx)
 	defer cancel()
+
 	to, err := t.connected(ctx, t.lane(""))
 	var result rueidis.RedisResult
 	if err == nil {
@@ -199,13 +216,14 @@ func (t *Tier) Ping(ctx context.Context) error {
 	if err == nil {
 		err = wantText(result, "PONG")
 	}
+
 	if err != nil {
 		return fmt.Errorf("redistier: ping: %w", err)
 	}
 	return nil
 }
 
-// wantText is for commands that have one good answer.
+// wantText is for commands that have one good reply.
 func wantText(result rueidis.RedisResult, want string) error {
 	got, err := result.ToString()
 	switch {
@@ -217,7 +235,7 @@ func wantText(result rueidis.RedisResult, want string) error {
 	return nil
 }
 
-// asProtocol adds ErrProtocol to rueidis' error that an answer is of the wrong type.
+// asProtocol adds ErrProtocol to rueidis' error that a reply is of the wrong type.
 func asProtocol(err error) error {
 	if err != nil && (rueidis.IsParseErr(err) || rueidis.IsRedisNil(err)) {
 		return fmt.Errorf("%w: %w", ErrProtocol, err)

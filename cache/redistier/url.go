@@ -16,7 +16,7 @@ import (
 // probeInterval is how often an idle connection is asked whether it still works.
 const probeInterval = time.Second
 
-// topologyInterval is how often the sentinels are asked for the master, beside what they tell by themselves.
+// topologyInterval is how often the sentinels are asked for the master, beside what they push by themselves.
 const topologyInterval = 5 * time.Second
 
 // options turns a Config into rueidis' options; the dialer is still missing. No error of url.Parse or rueidis.ParseURL is
@@ -50,7 +50,7 @@ func (c *Config) options() (rueidis.ClientOption, error) {
 	c.DialTimeout = cmp.Or(c.DialTimeout, o.Dialer.Timeout, DefaultDialTimeout)
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, o.ConnWriteTimeout, DefaultWriteTimeout)
 	o.Dialer = net.Dialer{Timeout: c.DialTimeout, KeepAlive: probeInterval}
-	o.ConnWriteTimeout = c.ReadTimeout // which is rueidis' name for how long an answer may take
+	o.ConnWriteTimeout = c.ReadTimeout // which is rueidis' name for how long a reply may take
 
 	o.Sentinel.Dialer = o.Dialer
 	o.Sentinel.Dialer.Control = markSentinel
@@ -67,7 +67,7 @@ func (c *Config) options() (rueidis.ClientOption, error) {
 	if o.Sentinel.MasterSet != "" {
 		o.PipelineMultiplex = min(bits.Len(uint(c.PoolSize))-1, rueidis.MaxPipelineMultiplex)
 		if o.PipelineMultiplex == 0 {
-			o.PipelineMultiplex = -1 // 0 stands for rueidis' default
+			o.PipelineMultiplex = -1 // 0 means rueidis' default
 		}
 	}
 	return o, nil
