@@ -207,12 +207,37 @@ func (a *attempt) note(ctx context.Context, err error) {
 // after a connection was had: a starved pool must not eat up the lease. Waiting for the connection ends with ctx; the
 // statements end by themselves, and what they granted is given back if ctx has ended meanwhile.
 func (a *attempt) ask(ctx context.Context) (*reply, error) {
+	leave := func() {}
+	if a.together() {
+		one := &taking{attempt: *a, done: make(chan struct{})}
+		if !a.c.takings.enter(one) {
+			a.tries++
+			r, err := a.c.takings.wait(ctx, one)
+			if r == nil {
+				a.away = true
+			}
+			if err != nil || r.granted != nil {
+				return r, err
+			}
+			if r.queue {
+				return nil, nil //nolint:nilnil // not to be had at once
+			}
+			return a.askAlone(ctx, func() {})
+		}
+		leave = a.c.takings.leave
+	}
+	return a.askAlone(ctx, leave)
+}
+
+// askAlone sends the statements of one attempt, and calls leave when they have ended.
+func (a *attempt) askAlone(ctx context.Context, leave func()) (*reply, error) {
 	connect, release := a.c.enter, a.c.exit
 	if a.queued { // it may be this one's turn, and everybody else waits for it
 		connect, release = a.c.pool.Acquire, (*pgxpool.Conn).Release
 	}
 	conn, err := connect(ctx)
 	if err != nil {
+		leave()
 		return nil, err
 	}
 	a.tries++
@@ -233,6 +258,7 @@ func (a *attempt) ask(ctx context.Context) (*reply, error) {
 		grace = claimGrace
 	}
 	err, ok := finish(ctx, grace, a.bound(), func(ctx context.Context) error {
+		defer leave()
 		defer release(conn)
 		return frozen.send(ctx, conn, common, r)
 	}, func(err error) {

@@ -39,7 +39,8 @@ type core struct {
 	seen      atomic.Int64          // the largest token granted here
 	place     atomic.Pointer[place] // where the incarnation was last found to hold
 	member    string                // this process, in the rows of its waiters
-	releases  releases
+	releases  *releases
+	takings   *takings
 	leaves    leaves
 	entry     chan struct{} // holds those who ask for a lease or enter a queue: some connections are left for all else
 	outage    outage

@@ -93,3 +93,6 @@ func (l *Locker) HasSession() bool {
 	one, _, _ := l.c.sessions.binding()
 	return one != nil
 }
+
+// Senders sets how many statements that take leases are sent at once before others gather.
+func (l *Locker) Senders(n int) { l.c.takings.senders = n }

@@ -43,7 +43,7 @@ func New(b bus.Bus, pool *pgxpool.Pool, cfg *Config) (*Locker, error) {
 	own.connections = newConnections(pool, &own.cfg)
 	own.member = uuid.NewString()
 	own.entry = make(chan struct{}, max(1, pool.Config().MaxConns*3/4))
-	own.releases.c, own.leaves.c = own, own
+	own.releases, own.takings, own.leaves.c = newReleases(own), newTakings(own), own
 	if c.TakeoverAfter > 0 {
 		own.sessions = newSessions(own)
 	}

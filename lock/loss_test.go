@@ -144,7 +144,8 @@ func TestKilledBackend(t *testing.T) {
 	t.Parallel()
 	ctx := within(t)
 	_, pool := setup(t)
-	cfg := short("victim")
+	cfg := config("victim")
+	cfg.Options.TTL = 5 * time.Second // time to connect again on a busy machine
 	l, _ := start(t, bus.NewLocal(), pool, cfg)
 	lease, err := l.TryAcquire(ctx, "k")
 	require.NoError(t, err)

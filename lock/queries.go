@@ -15,7 +15,7 @@ type queries struct {
 	raise, release, releaseFree, releaseMany, renew, steal, touch, unqueue string
 
 	// Of shares, and of sessions.
-	share, guardShare, releaseShare, renewShares, heldShares, purgeShares, holders, resize, reap, acquireBound string
+	share, guardShare, releaseShare, renewShares, heldShares, purgeShares, holders, resize, reap, acquireBound, acquireBatch string
 }
 
 func loadQueries(schema string) *queries {
@@ -29,5 +29,6 @@ func loadQueries(schema string) *queries {
 
 		share: load("share"), guardShare: load("guard_share"), releaseShare: load("release_share"), renewShares: load("renew_shares"),
 		heldShares: load("held_shares"), purgeShares: load("purge_shares"), holders: load("holders"), resize: load("resize"), reap: load("reap"), acquireBound: load("acquire_bound"),
+		acquireBatch: load("acquire_batch"),
 	}
 }

@@ -3,7 +3,6 @@ package lock
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,15 +10,10 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
 )
 
-// releases sends what is released at the same time together: while one statement is under way, what comes meanwhile
-// gathers and goes with the next, as commits gather while the log is being flushed. That spares the server most of the
-// work where many leases come and go. Who is alone waits for nobody.
+// releases sends what is released at the same time together.
 type releases struct {
 	c *core
-
-	mu      sync.Mutex
-	sending int
-	waiting []*release
+	gather[*release]
 }
 
 // release is a lease that is to be released together with others, if nobody waits for it.
@@ -31,79 +25,39 @@ type release struct {
 	err   error
 }
 
-const (
-	releaseBatch = 100                   // leases in a statement
-	releaseStuck = 20 * time.Millisecond // after that others do not wait for a statement any more
-)
+// releaseBatch is how many leases are released in a statement.
+const releaseBatch = 100
 
-// free releases a lease if nobody waits for it, and answers whether it did.
+func newReleases(c *core) *releases {
+	r := &releases{c: c}
+	r.senders, r.batch, r.gather.send = 1, releaseBatch, r.sendBatch
+	return r
+}
+
+// free releases a lease if nobody waits for it, and reports whether it did.
 func (r *releases) free(ctx context.Context, key string, token int64) (ended bool, err error) {
-	r.mu.Lock()
-	if r.sending == 0 {
-		r.sending++
-		r.mu.Unlock()
+	one := &release{key: key, token: token, done: make(chan struct{})}
+	if r.enter(one) {
 		defer r.leave()
 		return r.sendOne(ctx, key, token)
 	}
-	one := &release{key: key, token: token, done: make(chan struct{})}
-	r.waiting = append(r.waiting, one)
-	r.mu.Unlock()
-	stuck := time.NewTimer(releaseStuck)
-	defer stuck.Stop()
+	timer := time.NewTimer(stuck)
+	defer timer.Stop()
 	for {
 		select {
 		case <-one.done:
 			return one.ended, one.err
 		case <-ctx.Done(): // it is released all the same
 			return false, context.Cause(ctx)
-		case <-stuck.C:
+		case <-timer.C:
 			r.overtake()
 		}
 	}
 }
 
-// leave ends the part of somebody who was sending; if others have gathered meanwhile, somebody sends for them.
-func (r *releases) leave() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.waiting) > 0 {
-		go r.sendWaiting() // it ends when nothing waits
-		return
-	}
-	r.sending--
-}
-
-// overtake sends what waits, whoever else is sending.
-func (r *releases) overtake() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.waiting) > 0 {
-		r.sending++
-		go r.sendWaiting()
-	}
-}
-
-// sendWaiting sends all that waits, on behalf of callers that may have given up waiting for it.
-func (r *releases) sendWaiting() {
-	for {
-		r.mu.Lock()
-		n := min(len(r.waiting), releaseBatch)
-		batch := r.waiting[:n:n]
-		r.waiting = r.waiting[n:]
-		if n == 0 {
-			r.sending--
-		}
-		r.mu.Unlock()
-		if n == 0 {
-			return
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		r.send(ctx, batch)
-		cancel()
-	}
-}
-
-func (r *releases) send(ctx context.Context, batch []*release) {
+func (r *releases) sendBatch(batch []*release) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	defer func() {
 		for _, one := range batch {
 			close(one.done)
