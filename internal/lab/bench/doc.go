@@ -94,6 +94,10 @@
 //   - lock.tries_per_grant is how many statements a waiter sends to take what it
 //     has been told of; the one that finds the lease taken, before it waits, is not
 //     among them. lock.guard_cost is in per cent of the transactions per second.
+//   - lock.sql_ratio calls the SQL functions through the same driver as the Go
+//     package, lock.sql_ratio.pgbench through pgbench.
+//   - lock.takeover_ms is from the end of an owner's connections, as a process that
+//     is killed ends them, until the next has its lease, with TakeoverAfter 1 s.
 //   - The updates alone run half as long: they only say what is not of any
 //     notification.
 package main

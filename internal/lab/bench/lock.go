@@ -19,6 +19,7 @@ type lockPlan struct {
 	Guards  guardPlan
 	Beats   beatPlan
 	Old     time.Duration // the age of the snapshot under which leases are handed around
+	Dead    takeoverPlan
 }
 
 // lockPairs is how often leases that nobody else wants are taken and released.
@@ -35,6 +36,7 @@ var (
 		guardPlan{Rounds: 9, Clients: 16, Pace: pace{150 * time.Millisecond, 600 * time.Millisecond}},
 		beatPlan{Leases: 10_000, Beats: 20, TTL: 3 * time.Second},
 		time.Minute,
+		takeoverPlan{Rounds: 9, After: time.Second},
 	}
 	shortLock = lockPlan{
 		lockPairs{Rounds: 3, Pace: pace{120 * time.Millisecond, 180 * time.Millisecond}, Clients: []int{1, 16, 32}},
@@ -42,6 +44,7 @@ var (
 		guardPlan{Rounds: 5, Clients: 16, Pace: pace{50 * time.Millisecond, 220 * time.Millisecond}},
 		beatPlan{Leases: 2000, Beats: 7, TTL: lock.MinTTL},
 		3 * time.Second,
+		takeoverPlan{Rounds: 3, After: time.Second},
 	}
 )
 
@@ -100,6 +103,9 @@ func measureLock(ctx context.Context, plan lockPlan) (_ *report, err error) {
 	if err := measurePairs(ctx, r, pool, peers, plan.Pairs); err != nil {
 		return nil, err
 	}
+	if err := measurePgbench(ctx, r, s, &lockLease{pool: pool}, plan.Pairs); err != nil {
+		return nil, err
+	}
 	if err := measureHandOff(ctx, r, s, peers, plan.HandOff); err != nil {
 		return nil, fmt.Errorf("hand-over: %w", err)
 	}
@@ -111,6 +117,9 @@ func measureLock(ctx context.Context, plan lockPlan) (_ *report, err error) {
 	}
 	if err := measureUnderSnapshot(ctx, r, s, plan.HandOff, plan.Old); err != nil {
 		return nil, fmt.Errorf("old snapshot: %w", err)
+	}
+	if err := measureTakeover(ctx, r, s, plan.Dead); err != nil {
+		return nil, fmt.Errorf("takeover: %w", err)
 	}
 	return r, nil
 }

@@ -23,10 +23,15 @@ func TestLock(t *testing.T) {
 		guardPlan{Rounds: 2, Clients: 4, Pace: p},
 		beatPlan{Leases: 50, Beats: 2, TTL: lock.MinTTL},
 		200 * time.Millisecond,
+		takeoverPlan{Rounds: 1, After: 500 * time.Millisecond},
 	})
 	require.NoError(t, err)
-	requireResults(t, r, "lock.ratio.sql.1", "lock.ratio.sql_waits.1", "lock.sql_ratio", "lock.ratio.sql.4", "lock.ratio.sql_waits.4",
-		"lock.handoff_p50_ms", "lock.tries_per_grant", "lock.guard_cost", "lock.heartbeat_ms.50", "lock.handoffs_under_snapshot_ratio")
+	want := []string{"lock.ratio.sql.1", "lock.ratio.sql_waits.1", "lock.sql_ratio", "lock.ratio.sql.4", "lock.ratio.sql_waits.4"}
+	if _, err := findPgbench(); err == nil {
+		want = append(want, "lock.sql_ratio.pgbench")
+	}
+	requireResults(t, r, append(want, "lock.handoff_p50_ms", "lock.tries_per_grant", "lock.guard_cost", "lock.heartbeat_ms.50",
+		"lock.handoffs_under_snapshot_ratio", "lock.takeover_ms")...)
 	titles := map[any]int{}
 	for _, row := range r.rows {
 		if len(row) > 1 {
