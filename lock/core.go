@@ -50,6 +50,8 @@ type core struct {
 	poke      chan struct{}   // the loop of Run has something to do
 	closed    chan struct{}   // closed when Run is about to end
 
+	untouched []string // waiters that the last touch did not come to; only the loop of Run uses it
+
 	mu       sync.Mutex
 	running  bool
 	started  bool

@@ -96,3 +96,21 @@ func (l *Locker) HasSession() bool {
 
 // Senders sets how many statements that take leases are sent at once before others gather.
 func (l *Locker) Senders(n int) { l.c.takings.senders = n }
+
+// AddWaiters has ids count as waiters of this process, without a goroutine for each.
+func (l *Locker) AddWaiters(key string, ids []string) {
+	for _, id := range ids {
+		l.c.register(&waiter{id: id, key: key, woken: make(chan struct{}, 1), dropped: make(chan struct{}, 1)})
+	}
+}
+
+// Touch does what the loop of Run does for its waiters.
+func (l *Locker) Touch(ctx context.Context) error {
+	k := &link{c: l.c}
+	defer k.close()
+	ids, _ := l.c.waiting()
+	return l.c.touch(ctx, k, ids)
+}
+
+// Untouched is how many waiters the last touch did not come to.
+func (l *Locker) Untouched() int { return len(l.c.untouched) }

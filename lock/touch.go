@@ -35,11 +35,38 @@ func (c *core) waiting() (ids []string, at time.Time) {
 
 // touch shows that all who wait here are alive, wakes those whose turn it is, and has those whose rows are gone enter
 // the queue anew. The loop of Run calls it.
+//
+// It goes on for touchTimeout, chunk by chunk. What is left then comes first the next time, after a heartbeat: many waiters
+// delay no lease, and what was done stays done.
 func (c *core) touch(ctx context.Context, k *link, ids []string) error {
+	c.setTouchAt(time.Now().Add(c.touchInterval()))
+	if len(c.untouched) == 0 {
+		c.untouched = ids
+	}
+	timeout := c.touchTimeout()
+	for end := time.Now().Add(timeout); len(c.untouched) > 0; {
+		left := time.Until(end)
+		if left <= 0 {
+			c.setTouchAt(time.Now())
+			return nil
+		}
+		chunk := c.untouched[:min(len(c.untouched), touchChunk)]
+		err := k.do(ctx, max(left, timeout/2), func(ctx context.Context, q querier) error { return c.sendTouch(ctx, q, chunk) })
+		if err != nil {
+			return err
+		}
+		c.untouched = c.untouched[len(chunk):]
+	}
+	return nil
+}
+
+// touchChunk is how many waiters are touched in a statement.
+const touchChunk = 1000
+
+func (c *core) setTouchAt(at time.Time) {
 	c.mu.Lock()
-	c.touchAt = time.Now().Add(c.touchInterval())
-	c.mu.Unlock()
-	return k.do(ctx, c.touchTimeout(), func(ctx context.Context, q querier) error { return c.sendTouch(ctx, q, ids) })
+	defer c.mu.Unlock()
+	c.touchAt = at
 }
 
 func (c *core) touchInterval() time.Duration {
