@@ -33,19 +33,19 @@ func (l *Locker) tryAcquire(ctx context.Context, key string, s *share) (*Lease, 
 	return lease, err
 }
 
-// attempt is one wish for a lease; its id makes that asking twice is asking once.
+// attempt is one request for a lease. Its id makes a repeated request the same request.
 type attempt struct {
 	*Locker
 	key, id string
 	share   *share          // nil: alone
 	values  context.Context // what the lease's context inherits
 	tries   int
-	unsure  bool // a grant whose answer was lost, or came too late, may be found again
-	waits   bool // whoever would queue anyway need not be told who has it
+	unsure  bool // a grant whose result was lost, or came too late, may be found again
+	waits   bool // it queues anyway, so the holder need not be read
 	queued  bool
 	unknown bool  // there is no such lease, as far as is known, and so it is in no queue
 	away    bool  // ctx has ended while a statement was under way, which is undone when it has ended
-	trouble error // the database's last error, if its last answer was one
+	trouble error // the database's last error, if its last result was one
 }
 
 func (l *Locker) attempt(ctx context.Context, key string) *attempt {
@@ -54,16 +54,17 @@ func (l *Locker) attempt(ctx context.Context, key string) *attempt {
 
 const (
 	failedTries = 3                      // of TryAcquire, when the answer is lost
-	busyTries   = 4                      // of TryAcquire, when the row is locked by somebody who may be about to let go
+	busyTries   = 4                      // of TryAcquire, when the row is locked by a statement that may be about to end
 	busyWait    = 2 * time.Millisecond   // before the next
 	busyLeast   = 300 * time.Microsecond // between the tries of a waiter whose turn it is: others enter the queue in no time
 	busyMost    = 50 * time.Millisecond  // the same, in the end: a guarded transaction may take its time
 	claimGrace  = 50 * time.Millisecond  // for the claim of a waiter that gives up while it is under way
 )
 
-// tryPatiently tries until there is an answer that is not about to change.
+// tryPatiently tries until there is a result that is not about to change.
 func (a *attempt) tryPatiently(ctx context.Context) (*Lease, error) {
 	wait := backoff.Backoff{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
+
 	for failed, busy := 0, 0; ; {
 		lease, held, err := a.try(ctx)
 		a.note(ctx, err)
@@ -85,7 +86,7 @@ func (a *attempt) tryPatiently(ctx context.Context) (*Lease, error) {
 	}
 }
 
-// giveUp sees to it that a grant whose answer was lost does not last.
+// giveUp undoes a grant whose result was lost.
 func (a *attempt) giveUp(err error) {
 	if !a.away && (a.queued || a.tries > 0 && transient(err)) {
 		a.c.leaves.add(a.id, a.key)
@@ -134,21 +135,22 @@ func (a *attempt) try(ctx context.Context) (*Lease, *HeldError, error) {
 			return nil, r.row.heldError(a.key), nil
 		}
 	}
+
 	return nil, &HeldError{Key: a.key, Guarded: true}, nil
 }
 
-// reply is what acquire.sql answers.
+// reply is what acquire.sql returns.
 type reply struct {
 	place         *place // nil if the incarnation is of another server
 	granted       *int64
 	row           row
 	sent, arrived time.Time
 	before        int64    // the largest token seen when it was sent
-	queue         bool     // it is not to be had at once, and whoever asks would wait for it
+	queue         bool     // it cannot be had at once, and the caller would wait for it
 	session       *session // that the grant is bound to; nil: none
 }
 
-// row is a lease as the database tells it.
+// row is a lease as the database has it.
 type row struct {
 	token              *int64
 	owner, meta        *string
@@ -167,6 +169,7 @@ func (r *row) heldError(key string) *HeldError {
 		e.Remaining = max(0, time.Duration(deref(r.remaining))*time.Millisecond)
 		return e
 	}
+
 	e.Guarded = deref(r.turn) // and yet it was not granted: the row is locked
 	e.Queued = !e.Guarded
 	if e.Guarded {
@@ -226,6 +229,7 @@ func (a *attempt) ask(ctx context.Context) (*reply, error) {
 		}
 		leave = a.c.takings.leave
 	}
+
 	return a.askAlone(ctx, leave)
 }
 
@@ -241,6 +245,7 @@ func (a *attempt) askAlone(ctx context.Context, leave func()) (*reply, error) {
 		return nil, err
 	}
 	a.tries++
+
 	common := ""
 	switch {
 	case a.unknown, a.share != nil:
@@ -315,7 +320,7 @@ func (a *attempt) send(ctx context.Context, conn *pgxpool.Conn, common string, r
 	return err
 }
 
-// sendShare sends the statement that takes a share, and wakes whoever was handed one after it.
+// sendShare sends the statement that takes a share, and wakes the waiter that was granted one after it.
 func (a *attempt) sendShare(ctx context.Context, conn *pgxpool.Conn, r *reply) error {
 	var database, heir *string
 	var serverMicros, relation *int64
@@ -334,6 +339,7 @@ func (a *attempt) sendShare(ctx context.Context, conn *pgxpool.Conn, r *reply) e
 	if err == nil && heir != nil {
 		a.c.handed(ctx, *heir, hinted)
 	}
+
 	return err
 }
 
@@ -370,17 +376,20 @@ func (a *attempt) granted(ctx context.Context, r *reply) (*Lease, error) {
 		a.c.leaveNow(ctx, a.id, a.key)
 		return nil, err
 	}
+
 	lease := newLease(a, token, r.place.database, r.sent, r.session)
 	if lease.ValidFor() == 0 { // the answer took so long that the lease is over
 		lease.discard(ReasonExpired)
 		a.unsure = true
 		return nil, nil
 	}
+
 	if !a.c.add(lease) {
 		lease.discard(ReasonClosed)
 		a.c.leaves.add(a.id, a.key)
 		return nil, ErrClosed
 	}
+
 	lease.checkDeadline() // the session may have ended before the lease was added
 	a.c.sawToken(token)
 	a.share.compare(ctx, a.c.log, r.row.limit)

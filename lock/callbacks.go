@@ -35,6 +35,7 @@ func (e *Election) RunCallbacks(ctx context.Context, callbacks LeaderCallbacks) 
 	if callbacks.OnNewLeader != nil {
 		observing.Go(func() { e.observe(ctx, callbacks.OnNewLeader) })
 	}
+
 	return e.Run(ctx, func(ctx context.Context, term Term) error {
 		if callbacks.OnStoppedLeading != nil {
 			defer callbacks.OnStoppedLeading()
@@ -52,12 +53,12 @@ func (e *Election) observe(ctx context.Context, onNewLeader func(Info)) {
 	for info, err := range e.Observe(ctx) {
 		if err == nil && info.Held && info.Token != last {
 			last = info.Token
-			e.tell(onNewLeader, info)
+			e.notify(onNewLeader, info)
 		}
 	}
 }
 
-func (e *Election) tell(onNewLeader func(Info), info Info) {
+func (e *Election) notify(onNewLeader func(Info), info Info) {
 	defer func() {
 		if v := recover(); v != nil {
 			e.locker.c.log.Error("OnNewLeader panicked", slog.Any("panic", v))

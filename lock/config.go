@@ -147,6 +147,7 @@ func (c *Config) validate() error {
 	if len(c.Name) > 200 || !isText(c.Name) {
 		return fmt.Errorf("%w: Name: want at most 200 bytes of UTF-8 without NUL", ErrConfig)
 	}
+
 	for _, d := range []struct {
 		name  string
 		value time.Duration
@@ -155,6 +156,7 @@ func (c *Config) validate() error {
 			return fmt.Errorf("%w: %s: %v is not from 10ms to 1h", ErrConfig, d.name, d.value)
 		}
 	}
+
 	if d := c.TakeoverAfter; d != 0 && (d < 500*time.Millisecond || d > 30*time.Second) {
 		return fmt.Errorf("%w: TakeoverAfter: %v is neither 0 nor from 500ms to 30s", ErrConfig, d)
 	}

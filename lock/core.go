@@ -76,12 +76,14 @@ func (c *core) add(leases ...*Lease) bool {
 		c.warned = true
 		c.log.Warn("lease granted, but Run was not called: nothing renews it, and it ends with its TTL")
 	}
+
 	for _, l := range leases {
 		c.leases[l] = struct{}{}
 		if l.locker.options.TTL/3 < look { // else the loop comes by in time
 			c.wakeLoop()
 		}
 	}
+
 	return true
 }
 
@@ -170,7 +172,7 @@ func (c *core) hintTo() (channel, prefix *string, ok bool) {
 	return &to, &begin, true
 }
 
-// announce tells all processes that something about a key is worth a look.
+// announce notifies all processes that the state of a key may have changed.
 func (c *core) announce(ctx context.Context, key string) {
 	c.look(hashOf(key))
 	c.publish(ctx, lookPrefix+hashOf(key))

@@ -119,9 +119,11 @@ func (e *Election) Resign(ctx context.Context) error {
 	if len(terms) == 0 {
 		return ErrNotLeader
 	}
+
 	for _, term := range terms {
 		term.resign(ErrResigned)
 	}
+
 	for _, term := range terms {
 		select {
 		case <-term.over:
@@ -129,6 +131,7 @@ func (e *Election) Resign(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+
 	return nil
 }
 
@@ -142,11 +145,13 @@ func (e *Election) Leads() bool {
 func (e *Election) IsLeader(ctx context.Context) (bool, error) {
 	var keys []string
 	var tokens []int64
+
 	for _, term := range e.current() {
 		if term.Lease.ValidFor() > 0 {
 			keys, tokens = append(keys, e.key), append(tokens, term.Lease.Token())
 		}
 	}
+
 	if len(tokens) == 0 {
 		return false, nil
 	}

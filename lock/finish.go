@@ -17,7 +17,7 @@ func finish[T any](ctx context.Context, grace, bound time.Duration, f func(conte
 		return f(whole), true
 	}
 
-	var settled atomic.Bool // by whoever is first: the end of f, or of ctx
+	var settled atomic.Bool // by the first of the two: the end of f, or of ctx
 	done := make(chan T, 1)
 	go func() {
 		defer cancel()

@@ -45,7 +45,7 @@ func (g *gather[T]) leave() {
 	g.sending--
 }
 
-// overtake sends what waits, whoever else is sending.
+// overtake sends what waits beside the statements that are under way.
 func (g *gather[T]) overtake() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -49,6 +49,7 @@ func (c *core) raiseBy(ctx context.Context, byHand bool, reason string) (n int, 
 	if !ok {
 		return 0, fmt.Errorf("lock: raise incarnation: %w", context.Cause(ctx))
 	}
+
 	switch {
 	case err == nil && *raised == nil: // another process did it
 		return 0, nil

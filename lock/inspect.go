@@ -56,6 +56,7 @@ func (c *core) infos(ctx context.Context, sql string, args ...any) ([]Info, erro
 	if err != nil {
 		return nil, err
 	}
+
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (Info, error) {
 		var i Info
 		var since int64

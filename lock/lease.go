@@ -92,11 +92,13 @@ func (l *Lease) left(now time.Time) (time.Duration, Reason) {
 	if weak.OutliveSession {
 		return left, reason
 	}
+
 	for _, one := range l.sessions {
 		if s := one.left(now); s < left {
 			left, reason = s, ReasonDisconnected
 		}
 	}
+
 	return left, reason
 }
 
@@ -177,7 +179,7 @@ func (l *Lease) lose(reason Reason) {
 	}
 	c.metrics.lose(reason, elapsed.Between(l.granted, time.Now()))
 	l.cancel(err)
-	if reason == ReasonClosed { // Run was told to end
+	if reason == ReasonClosed { // Run is ending
 		c.log.Info("lease still held as Run ends", slog.Int64("token", l.token))
 		return
 	}
@@ -194,7 +196,7 @@ func (l *Lease) lose(reason Reason) {
 	}
 }
 
-// mark notes the loss, once, and answers whether it was this call that did.
+// mark notes the loss, once, and reports whether this call did.
 func (l *Lease) mark(err *LostError) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -206,7 +208,7 @@ func (l *Lease) mark(err *LostError) bool {
 	return true
 }
 
-// discard ends a lease that nobody was given.
+// discard ends a lease that was not returned to a caller.
 func (l *Lease) discard(reason Reason) {
 	err := &LostError{Key: l.key, Token: l.token, Reason: reason}
 	l.mark(err)
@@ -271,6 +273,7 @@ func (l *Lease) stop() *LostError {
 			l.locker.c.metrics.release(elapsed.Between(l.granted, time.Now()))
 		}
 	}
+
 	return lost
 }
 
@@ -291,6 +294,7 @@ func (l *Lease) sendRelease(ctx context.Context) error {
 			return nil
 		}
 	}
+
 	var next *string
 	statement := c.sql.release
 	if l.share != nil {

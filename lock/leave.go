@@ -12,8 +12,8 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/backoff"
 )
 
-// leaves takes waiters that have given up, and grants that reached nobody, out of queues, in the background: the context
-// of whoever gave up has ended. What gathers while a statement is under way goes with the next, so that many who give up
+// leaves removes waiters that have given up, and grants that reached no caller, in the background: their contexts have
+// ended. What gathers while a statement is under way goes with the next, so that many who give up
 // at once cost few statements.
 type leaves struct {
 	c *core
@@ -32,7 +32,7 @@ type leaving struct {
 const (
 	leaveBatch   = 200                  // ids in a statement
 	leaveSenders = 2                    // statements at once: one that is stuck does not hold up the next
-	leaveGather  = 5 * time.Millisecond // between two of a sender: nobody is handed anything who gives up soon
+	leaveGather  = 5 * time.Millisecond // between two of a sender: waiters that give up soon are granted nothing
 )
 
 // add has ids leave the queues of keys, soon.
@@ -77,12 +77,14 @@ func (l *leaves) send() {
 // leave sends a batch until it has arrived or is no longer needed.
 func (c *core) leave(batch []leaving) {
 	keys, ids := make([]string, len(batch)), make([]string, len(batch))
+
 	for i, one := range batch {
 		keys[i], ids[i] = one.key, one.id
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), batch[len(batch)-1].until)
 	defer cancel()
 	wait := backoff.Backoff{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
+
 	for {
 		heirs, hinted, err := c.sendLeave(ctx, keys, ids)
 		if err == nil {

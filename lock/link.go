@@ -49,6 +49,7 @@ func (k *link) do(ctx context.Context, timeout time.Duration, f func(context.Con
 			return f(ctx, k.c.pool)
 		}
 	}
+
 	err := f(ctx, k.conn)
 	var pgErr *pgconn.PgError
 	if err != nil && !errors.As(err, &pgErr) {

@@ -40,6 +40,7 @@ func New(b bus.Bus, pool *pgxpool.Pool, cfg *Config) (*Locker, error) {
 		leases: map[*Lease]struct{}{}, waiters: map[string]*waiter{}, awaited: map[string]int{}, watchers: map[string]map[chan struct{}]struct{}{},
 		poke: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
+
 	own.connections = newConnections(pool, &own.cfg)
 	own.member = uuid.NewString()
 	own.entry = make(chan struct{}, max(1, pool.Config().MaxConns*3/4))

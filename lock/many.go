@@ -23,11 +23,13 @@ func (l *Locker) TryAcquireMany(ctx context.Context, keys ...string) ([]*Lease, 
 	if len(keys) == 0 || len(keys) > MaxMany {
 		return nil, fmt.Errorf("%w: %d keys, want 1 to %d", ErrKey, len(keys), MaxMany)
 	}
+
 	for _, key := range keys {
 		if err := checkKey(key); err != nil {
 			return nil, err
 		}
 	}
+
 	if sorted := slices.Sorted(slices.Values(keys)); len(slices.Compact(sorted)) < len(keys) {
 		return nil, fmt.Errorf("%w: the same key twice", ErrKey)
 	}
@@ -39,6 +41,7 @@ func (l *Locker) TryAcquireMany(ctx context.Context, keys ...string) ([]*Lease, 
 func (l *Locker) tryMany(ctx context.Context, keys []string) ([]*Lease, error) {
 	a := l.attempt(ctx, keys[0])
 	wait := backoff.Backoff{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
+
 	for failed, busy := 0, 0; ; {
 		leases, held, err := a.askMany(ctx, keys)
 		for conflicting(err) && backoff.Wait(ctx, conflictWait()) {
@@ -101,6 +104,7 @@ func (a *attempt) askMany(ctx context.Context, keys []string) ([]*Lease, *HeldEr
 			c.leaves.add(frozen.id, keys...)
 		}
 	})
+
 	switch {
 	case !ok:
 		a.away = true
@@ -118,10 +122,11 @@ func (a *attempt) askMany(ctx context.Context, keys []string) ([]*Lease, *HeldEr
 		}
 		return a.grantedMany(keys, r)
 	}
+
 	return nil, r.held, nil
 }
 
-// sendMany sends the statement, and makes the rows that it found missing unless somebody has one of the others.
+// sendMany sends the statement, and makes the rows that it found missing unless one of the others is held.
 func (a *attempt) sendMany(ctx context.Context, conn *pgxpool.Conn, keys []string, r *replyMany) error {
 	session, id, grace := a.c.sessions.binding()
 	r.session, r.sent = session, a.sending()
@@ -151,16 +156,19 @@ func (a *attempt) sendMany(ctx context.Context, conn *pgxpool.Conn, keys []strin
 		r.held = nil
 		_, err = conn.Exec(ctx, a.c.sql.makeFree, r.missing)
 	}
+
 	return err
 }
 
 func (a *attempt) grantedMany(keys []string, r *replyMany) ([]*Lease, *HeldError, error) {
 	leases := make([]*Lease, len(keys))
+
 	for i, key := range keys {
 		own := *a
 		own.key = key
 		leases[i] = newLease(&own, r.tokens[key], *r.database, r.sent, r.session)
 	}
+
 	if !a.c.add(leases...) {
 		for _, lease := range leases {
 			lease.discard(ReasonClosed)
@@ -168,6 +176,7 @@ func (a *attempt) grantedMany(keys []string, r *replyMany) ([]*Lease, *HeldError
 		a.c.leaves.add(a.id, keys...)
 		return nil, nil, ErrClosed
 	}
+
 	for _, lease := range leases {
 		lease.checkDeadline() // the session may have ended before the lease was added
 	}

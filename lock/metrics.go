@@ -31,7 +31,7 @@ const prefix = "pgcoherence_lock_"
 // buckets are from half a millisecond to an hour: a hand-over takes one, a job may take the other.
 var buckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}
 
-// newMetrics makes the metrics of the Locker of a name: two in one registry are told apart by the label.
+// newMetrics makes the metrics of the Locker of a name: the label tells two in one registry apart.
 func newMetrics(name string) *metrics {
 	labels := prometheus.Labels{"locker": name}
 	m := &metrics{
@@ -49,9 +49,11 @@ func newMetrics(name string) *metrics {
 			Name: prefix + "lost_total", Help: "Leases lost by reason.", ConstLabels: labels,
 		}, []string{"reason"}),
 	}
+
 	for _, r := range []string{resultGranted, resultHeld, resultCanceled, resultError} {
 		m.results.WithLabelValues(r)
 	}
+
 	for _, r := range []Reason{ReasonExpired, ReasonTaken, ReasonDisconnected, ReasonClosed} {
 		m.losts.WithLabelValues(string(r))
 	}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// outage notices that whoever acquires gets nothing but errors that may pass, and says so once, when that has gone on for
-// some time: callers that wait without a deadline would hang in silence.
+// outage notices that calls of Acquire get only transient errors, and logs that once when it has gone on for some time:
+// callers that wait without a deadline would hang in silence.
 type outage struct {
 	mu     sync.Mutex
 	since  time.Time // zero: there is none

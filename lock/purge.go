@@ -18,7 +18,7 @@ const (
 	purgeTimeout = 30 * time.Second      // of each
 )
 
-// purgeNowAndThen deletes what nobody needs, until ctx ends. It works on connections of the pool, and so never delays a
+// purgeNowAndThen deletes unused rows, until ctx ends. It works on connections of the pool, and so never delays a
 // heartbeat.
 func (c *core) purgeNowAndThen(ctx context.Context) {
 	for backoff.Wait(ctx, jitter(purgeEvery)) {

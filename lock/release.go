@@ -16,7 +16,7 @@ type releases struct {
 	gather[*release]
 }
 
-// release is a lease that is to be released together with others, if nobody waits for it.
+// release is a lease that is to be released together with others, if it has no waiters.
 type release struct {
 	key   string
 	token int64
@@ -34,7 +34,7 @@ func newReleases(c *core) *releases {
 	return r
 }
 
-// free releases a lease if nobody waits for it, and reports whether it did.
+// free releases a lease if it has no waiters, and reports whether it did.
 func (r *releases) free(ctx context.Context, key string, token int64) (ended bool, err error) {
 	one := &release{key: key, token: token, done: make(chan struct{})}
 	if r.enter(one) {
@@ -43,6 +43,7 @@ func (r *releases) free(ctx context.Context, key string, token int64) (ended boo
 	}
 	timer := time.NewTimer(stuck)
 	defer timer.Stop()
+
 	for {
 		select {
 		case <-one.done:
@@ -68,9 +69,11 @@ func (r *releases) sendBatch(batch []*release) {
 		return
 	}
 	ended, err := r.sendMany(ctx, batch)
+
 	for conflicting(err) && backoff.Wait(ctx, conflictWait()) {
 		ended, err = r.sendMany(ctx, batch)
 	}
+
 	for _, one := range batch {
 		_, one.ended = ended[one.token]
 		one.err = err
@@ -85,9 +88,10 @@ func (r *releases) sendOne(ctx context.Context, key string, token int64) (ended 
 	return err == nil, err
 }
 
-// sendMany answers whose leases were released, by token.
+// sendMany returns the tokens of the leases that were released.
 func (r *releases) sendMany(ctx context.Context, batch []*release) (ended map[int64]struct{}, err error) {
 	keys, tokens := make([]string, len(batch)), make([]int64, len(batch))
+
 	for i, one := range batch {
 		keys[i], tokens[i] = one.key, one.token
 	}

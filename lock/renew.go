@@ -16,7 +16,7 @@ import (
 // heartbeat renews what is due, and what will be soon, and returns when it is to be called again. The loop of Run calls it.
 type heartbeat struct {
 	c       *core
-	retryAt time.Time // after a failure, or for rows that somebody had locked
+	retryAt time.Time // after a failure, or for rows that were locked
 	failing bool      // one line in the log per outage
 }
 
@@ -28,21 +28,24 @@ const (
 )
 
 // due is when the next heartbeat is due, and the leases it takes along: a third of the TTL after the last renewal, or
-// half of that if one of them has come so far. Leases whose key somebody announced a change for are due at once.
+// half of that if one of them has come so far. Leases whose keys were announced to have changed are due at once.
 func (h *heartbeat) due(now time.Time) (batch []*Lease, at time.Time) {
 	at = now.Add(time.Hour)
 	one, _, _ := h.c.sessions.binding()
 	h.c.mu.Lock()
 	changed := make(map[string]struct{}, len(h.c.changed))
+
 	for _, hash := range h.c.changed {
 		changed[hash] = struct{}{}
 	}
 	h.c.changed = h.c.changed[:0]
 	leases := make([]*Lease, 0, len(h.c.leases))
+
 	for l := range h.c.leases {
 		leases = append(leases, l)
 	}
 	h.c.mu.Unlock()
+
 	for _, l := range leases {
 		sent, rebind := l.renewal(one)
 		ttl := l.locker.options.TTL
@@ -65,6 +68,7 @@ func (h *heartbeat) due(now time.Time) (batch []*Lease, at time.Time) {
 			batch = append(batch, l)
 		}
 	}
+
 	return batch, at
 }
 
@@ -105,16 +109,18 @@ func (h *heartbeat) beat(ctx context.Context, k *link) time.Time {
 	return at
 }
 
-// renew renews a chunk, and reports whether rows of it were locked by somebody and have to be asked for again.
+// renew renews a chunk, and reports whether rows of it were locked and have to be renewed again.
 func (h *heartbeat) renew(ctx context.Context, k *link, chunk []*Lease, renew, held string) (locked bool, err error) {
 	keys, tokens, ttls := make([]string, len(chunk)), make([]int64, len(chunk)), make([]int64, len(chunk))
 	left := make(map[int64]*Lease, len(chunk)) // by token
 	timeout := renewTimeout
+
 	for i, l := range chunk {
 		keys[i], tokens[i], ttls[i] = l.key, l.token, l.locker.options.TTL.Milliseconds()
 		left[l.token] = l
 		timeout = min(timeout, l.locker.options.TTL/4)
 	}
+
 	err = k.do(ctx, timeout, func(ctx context.Context, q querier) error {
 		sent := time.Now() // after a connection was made
 		var token int64
@@ -145,6 +151,7 @@ func (h *heartbeat) renew(ctx context.Context, k *link, chunk []*Lease, renew, h
 // examine finds out why leases were not renewed.
 func (h *heartbeat) examine(ctx context.Context, q querier, left map[int64]*Lease, held string) (locked bool, err error) {
 	keys, tokens := make([]string, 0, len(left)), make([]int64, 0, len(left))
+
 	for token, l := range left {
 		keys, tokens = append(keys, l.key), append(tokens, token)
 	}
@@ -167,6 +174,7 @@ func (h *heartbeat) examine(ctx context.Context, q querier, left map[int64]*Leas
 	if err != nil {
 		return false, err
 	}
+
 	for token, l := range gone {
 		h.gone(l, lapsed[token])
 	}

@@ -81,6 +81,7 @@ func (c *core) startSession(ctx context.Context) (end func(), err error) {
 func (c *core) checkStart(ctx context.Context, k *link) error {
 	wait := backoff.Backoff{Base: 20 * time.Millisecond, Max: time.Second}
 	said := false
+
 	for ctx.Err() == nil {
 		err := k.do(ctx, patience, func(ctx context.Context, q querier) error { return c.check(ctx, q) })
 		if err == nil {
@@ -95,6 +96,7 @@ func (c *core) checkStart(ctx context.Context, k *link) error {
 		}
 		backoff.Wait(ctx, wait.Next())
 	}
+
 	return nil
 }
 
@@ -117,7 +119,7 @@ func hopeless(err error) bool {
 	return errors.Is(err, ErrSchema) || errors.Is(err, ErrPrivilege) || errors.Is(err, migrate.ErrHidden) || pgerr.IsPermanent(err)
 }
 
-// loop calls turn, again at the time it answers or when something happened, until ctx ends.
+// loop calls turn at the time that it returns, or earlier when it is woken, until ctx ends.
 func (c *core) loop(ctx context.Context, turn func(time.Time) time.Time) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -133,7 +135,7 @@ func (c *core) loop(ctx context.Context, turn func(time.Time) time.Time) {
 	}
 }
 
-// turn does what is due and answers when to come back.
+// turn does what is due and returns when to call it again.
 func (c *core) turn(ctx context.Context, k *link, h *heartbeat, now time.Time) (next time.Time) {
 	next = now.Add(look)
 	c.expire()
@@ -152,6 +154,7 @@ func (c *core) turn(ctx context.Context, k *link, h *heartbeat, now time.Time) (
 			next = at
 		}
 	}
+
 	return next
 }
 
@@ -178,11 +181,13 @@ func (c *core) close() {
 	}
 	c.closing = true
 	leases := make([]*Lease, 0, len(c.leases))
+
 	for l := range c.leases {
 		leases = append(leases, l)
 	}
 	c.mu.Unlock()
 	close(c.closed)
+
 	for _, l := range leases {
 		l.lose(ReasonClosed)
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // session is what the leases of this process end with, if Config.TakeoverAfter says so: an advisory lock, held by a
-// connection that does nothing else. Whoever waits for a lease can tell by the lock that the session has ended, and takes
+// connection that does nothing else. A waiter sees by the lock that the session has ended, and takes
 // the lease when TakeoverAfter has passed since then. This process relies on its leases for a little less than that after it
 // sent the last query that the session answered: the session lived then. So it has stopped, or written another session into
 // the rows, before anybody else can have them, and no packet that is late or lost changes that.
@@ -90,6 +90,7 @@ func (s *sessions) open(ctx context.Context) (*ownconn.Conn, *session, error) {
 // run keeps a session until ctx ends, the first one being there already or nil.
 func (s *sessions) run(ctx context.Context, conn *ownconn.Conn, one *session) {
 	wait := backoff.Backoff{Base: 10 * time.Millisecond, Max: 250 * time.Millisecond}
+
 	for {
 		if conn != nil {
 			s.change(one)

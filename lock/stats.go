@@ -35,10 +35,12 @@ func (l *Locker) Stats() Stats {
 		Stolen: m.stolen.Load(), GuardsRefused: m.refused.Load(), Heartbeats: m.beats.Load(), HeartbeatsFailed: m.beatsFailed.Load(),
 		HeartbeatTook: time.Duration(m.beatTook.Load()), TakenOver: m.takenOver.Load(), SessionsLost: m.sessionsLost.Load(),
 	}
+
 	s.Incarnation = Incarnation(s.Token)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.Running, s.Held, s.Waiting = c.running, len(c.leases), len(c.waiters)
+
 	for l := range c.leases {
 		switch {
 		case l.share == nil:
@@ -48,5 +50,6 @@ func (l *Locker) Stats() Stats {
 			s.HeldPlaces++
 		}
 	}
+
 	return s
 }

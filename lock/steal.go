@@ -28,6 +28,7 @@ func (a *attempt) steal(ctx context.Context) (*Lease, error) {
 	c := a.c
 	wait := backoff.Backoff{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
 	busy := busyLeast
+
 	for {
 		err := a.evict(ctx)
 		again := time.Now().Add(c.cfg.ClaimTTL / 2)
@@ -68,7 +69,7 @@ func (a *attempt) evict(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	a.note(ctx, err)
-	if errors.Is(err, pgx.ErrNoRows) { // nobody ever had it
+	if errors.Is(err, pgx.ErrNoRows) { // it was never taken
 		return nil
 	}
 	if err == nil && *token != nil {
@@ -76,5 +77,6 @@ func (a *attempt) evict(ctx context.Context) error {
 		a.c.log.InfoContext(ctx, "lease taken away from its owner", slog.Int64("token", **token))
 		a.c.announce(ctx, a.key)
 	}
+
 	return err
 }

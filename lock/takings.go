@@ -24,7 +24,7 @@ type taking struct {
 
 	mu        sync.Mutex
 	settled   bool // the reply is there
-	abandoned bool // nobody waits for it: what was granted is given back
+	abandoned bool // its caller has gone: what was granted is given back
 	reply     *reply
 	err       error
 }
@@ -44,6 +44,7 @@ func newTakings(c *core) *takings {
 func (t *takings) wait(ctx context.Context, one *taking) (*reply, error) {
 	timer := time.NewTimer(stuck)
 	defer timer.Stop()
+
 	for {
 		select {
 		case <-one.done:
@@ -73,7 +74,7 @@ func (o *taking) isAbandoned() bool {
 	return o.abandoned
 }
 
-// settle has the reply reach the one who waits for it, or undoes what nobody waits for.
+// settle returns the reply to the caller that waits, or undoes the grant if none does.
 func (o *taking) settle(r *reply, err error) {
 	o.mu.Lock()
 	o.settled, o.reply, o.err = true, r, err
@@ -116,7 +117,7 @@ func (t *takings) sendBatch(batch []*taking) {
 	t.take(ctx, conn, sent)
 }
 
-// take sends a batch. An error is one of all, whoever was granted something.
+// take sends a batch. An error is returned to all of it, also where a lease was granted.
 func (t *takings) take(ctx context.Context, conn *pgxpool.Conn, batch []*taking) {
 	common := reply{before: t.c.seen.Load(), place: t.c.place.Load()}
 	granted, err := t.query(ctx, conn, &common, batch)
@@ -136,6 +137,7 @@ func (t *takings) take(ctx context.Context, conn *pgxpool.Conn, batch []*taking)
 func (t *takings) query(ctx context.Context, conn *pgxpool.Conn, r *reply, batch []*taking) (map[string]int64, error) {
 	n := len(batch)
 	keys, ids, ttls, metas := make([]string, n), make([]string, n), make([]int64, n), make([]*string, n)
+
 	for i, one := range batch {
 		keys[i], ids[i], ttls[i], metas[i] = one.key, one.id, one.options.TTL.Milliseconds(), one.meta
 	}

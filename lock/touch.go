@@ -9,8 +9,8 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 )
 
-// touchBy has the waiters touched at a time, or sooner: when a lease runs out and nobody tells, the first in its queue
-// has to be there.
+// touchBy has the waiters touched at a time, or sooner: when a lease expires without a notification, the first in its
+// queue has to be there.
 func (c *core) touchBy(at time.Time) {
 	c.mu.Lock()
 	sooner := at.Before(c.touchAt)
@@ -34,7 +34,7 @@ func (c *core) waiting() (ids []string, at time.Time) {
 }
 
 // touch shows that all who wait here are alive, wakes those whose turn it is, and has those whose rows are gone enter
-// the queue anew. The loop of Run calls it.
+// the queue again. The loop of Run calls it.
 //
 // It goes on for touchTimeout, chunk by chunk. What is left then comes first the next time, after a heartbeat: many waiters
 // delay no lease, and what was done stays done.
@@ -44,6 +44,7 @@ func (c *core) touch(ctx context.Context, k *link, ids []string) error {
 		c.untouched = ids
 	}
 	timeout := c.touchTimeout()
+
 	for end := time.Now().Add(timeout); len(c.untouched) > 0; {
 		left := time.Until(end)
 		if left <= 0 {
@@ -57,6 +58,7 @@ func (c *core) touch(ctx context.Context, k *link, ids []string) error {
 		}
 		c.untouched = c.untouched[len(chunk):]
 	}
+
 	return nil
 }
 
@@ -128,11 +130,13 @@ func (c *core) sendTouch(ctx context.Context, q querier, ids []string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	for _, id := range ids {
 		if w := c.waiters[id]; w != nil && !found[id] {
 			signal(w.dropped)
 		}
 	}
+
 	return nil
 }
 
@@ -166,6 +170,7 @@ func (c *core) reap(ctx context.Context, q querier, keys []string) error {
 		return err // nothing was handed over
 	}
 	c.metrics.takenOver.Add(int64(len(heirs)))
+
 	for _, id := range heirs {
 		c.handed(ctx, id, hinted)
 	}

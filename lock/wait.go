@@ -34,7 +34,7 @@ func (l *Locker) acquire(ctx context.Context, key string, s *share) (*Lease, err
 	return lease, err
 }
 
-// waiter is somebody in this process who waits for a lease.
+// waiter is a call of this process that waits for a lease.
 type waiter struct {
 	id, key string
 	woken   chan struct{} // it may be its turn
@@ -50,7 +50,7 @@ func signal(ch chan struct{}) {
 	}
 }
 
-// await is a loop of trying, entering the queue when somebody else has the lease, and trying again when it is this
+// await is a loop of trying, entering the queue when the lease is held, and trying again when it is this
 // waiter's turn.
 func (a *attempt) await(ctx context.Context) (*Lease, error) {
 	a.waits = true
@@ -62,6 +62,7 @@ func (a *attempt) await(ctx context.Context) (*Lease, error) {
 	}()
 	failure := backoff.Backoff{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
 	busy := busyLeast
+
 	for first := true; ; first = false {
 		var lease *Lease
 		held, err := &HeldError{Key: a.key, Queued: true}, error(nil)
@@ -69,6 +70,7 @@ func (a *attempt) await(ctx context.Context) (*Lease, error) {
 			lease, held, err = a.try(ctx)
 		}
 		a.note(ctx, err)
+
 		switch {
 		case err == nil && held == nil:
 			return lease, nil // the grant has taken it out of the queue
@@ -91,12 +93,15 @@ func (a *attempt) await(ctx context.Context) (*Lease, error) {
 				err = nil
 			}
 		}
+
 		if err == nil {
 			continue
 		}
 		if transient(err) && ctx.Err() == nil && backoff.Wait(ctx, failure.Next()) {
 			continue
 		}
+
+		// What was granted or entered meanwhile is undone in the background.
 		a.giveUp(err)
 		if errors.Is(err, ErrClosed) {
 			return nil, err
@@ -108,12 +113,13 @@ func (a *attempt) await(ctx context.Context) (*Lease, error) {
 // tooLate is how long before it gives up a waiter is handed nothing any more: a hand-over may take as long.
 const tooLate = 15 * time.Millisecond
 
-// errUnknown: there is no such lease, and so no queue: nobody has ever had it, or not for long.
+// errUnknown: there is no such lease, and so no queue: it was never taken, or its row was purged.
 var errUnknown = errors.New("lock: no such lease")
 
 // standBy returns nil when it may be the waiter's turn, and errUnknown when it is in no queue because there is none.
 func (a *attempt) standBy(ctx context.Context, w *waiter) error {
 	c := a.c
+
 	for {
 		select {
 		case <-w.dropped:
@@ -172,6 +178,7 @@ func (a *attempt) enqueue(ctx context.Context, w *waiter) (free bool, err error)
 		milliseconds := left.Milliseconds()
 		waits = &milliseconds
 	}
+
 	channel, prefix, _ := c.hintTo()
 	r := new(struct { // may be written after the caller has gone
 		free      bool
@@ -186,6 +193,7 @@ func (a *attempt) enqueue(ctx context.Context, w *waiter) (free bool, err error)
 			}
 		}
 	}, func(error) { c.leaves.add(w.id, w.key) })
+
 	switch {
 	case !ok:
 		a.away = true
@@ -236,7 +244,7 @@ func (c *core) unregister(w *waiter) {
 	}
 }
 
-// isAwaited reports whether somebody in this process waits for a key: whoever asks next would find it held, or have to
+// isAwaited reports whether a call of this process waits for a key: the next one would find it held, or have to
 // let others go first.
 func (c *core) isAwaited(key string) bool {
 	c.mu.Lock()
