@@ -50,7 +50,10 @@ type core struct {
 	poke      chan struct{}   // the loop of Run has something to do
 	closed    chan struct{}   // closed when Run is about to end
 
-	untouched []string // waiters that the last touch did not come to; only the loop of Run uses it
+	// Only the loop of Run uses these: waiters that the last touch did not come to, and how many it takes at a time.
+	untouched []string
+	chunk     int
+	failing   bool // one line in the log per outage
 
 	mu       sync.Mutex
 	running  bool

@@ -42,7 +42,7 @@ func New(b bus.Bus, pool *pgxpool.Pool, cfg *Config) (*Locker, error) {
 	}
 
 	own.connections = newConnections(pool, &own.cfg)
-	own.member = uuid.NewString()
+	own.member, own.chunk = uuid.NewString(), mostTouched
 	own.entry = make(chan struct{}, max(1, pool.Config().MaxConns*3/4))
 	own.releases, own.takings, own.leaves.c = newReleases(own), newTakings(own), own
 	if c.TakeoverAfter > 0 {

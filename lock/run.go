@@ -144,10 +144,15 @@ func (c *core) turn(ctx context.Context, k *link, h *heartbeat, now time.Time) (
 	}
 	if ids, at := c.waiting(); len(ids) > 0 {
 		if !at.After(time.Now()) {
-			if err := c.touch(ctx, k, ids); err != nil && ctx.Err() == nil {
+			err := c.touch(ctx, k, ids)
+			failed := err != nil && ctx.Err() == nil
+			if failed {
 				c.metrics.beatsFailed.Add(1)
+			}
+			if failed && !c.failing {
 				c.log.WarnContext(ctx, "waiters not kept in their queues, trying again", slog.Any("error", err))
 			}
+			c.failing = failed
 			_, at = c.waiting()
 		}
 		if at.Before(next) {

@@ -51,19 +51,21 @@ func (c *core) touch(ctx context.Context, k *link, ids []string) error {
 			c.setTouchAt(time.Now())
 			return nil
 		}
-		chunk := c.untouched[:min(len(c.untouched), touchChunk)]
+		chunk := c.untouched[:min(len(c.untouched), c.chunk)]
 		err := k.do(ctx, max(left, timeout/2), func(ctx context.Context, q querier) error { return c.sendTouch(ctx, q, chunk) })
-		if err != nil {
+		if err != nil { // perhaps the server is too slow for so many
+			c.chunk = max(c.chunk/2, leastTouched)
+			c.setTouchAt(time.Now().Add(pollInterval))
 			return err
 		}
+		c.chunk = min(2*c.chunk, mostTouched)
 		c.untouched = c.untouched[len(chunk):]
 	}
-
 	return nil
 }
 
-// touchChunk is how many waiters are touched in a statement.
-const touchChunk = 1000
+// A statement touches so many waiters, fewer after one that failed.
+const leastTouched, mostTouched = 20, 1000
 
 func (c *core) setTouchAt(at time.Time) {
 	c.mu.Lock()
