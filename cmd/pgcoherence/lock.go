@@ -71,6 +71,16 @@ func (r *runner) run(ctx context.Context) error {
 		return usageError("lock: %v", err)
 	}
 	return r.app.withRunningBus(ctx, func(ctx context.Context, pool *pgxpool.Pool, b *bus.Postgres) error {
+		// The bus' own connections can write where those of the pool may not, and an Acquire that is refused for that
+		// would go on trying, as it must during a failover.
+		var readOnly bool
+		if err := pool.QueryRow(ctx, "SELECT current_setting('transaction_read_only')::bool").Scan(&readOnly); err != nil {
+			return err
+		}
+		if readOnly {
+			return exitCode{exitFailed, "lock: transactions are read-only: run pgcoherence doctor"}
+		}
+
 		locker, err := lock.New(b, pool, &lock.Config{Schema: r.app.schema, Owner: ownerName(), Logger: r.app.logger(), Options: lock.Options{TTL: r.ttl}})
 		if err != nil {
 			return err

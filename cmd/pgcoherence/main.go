@@ -25,6 +25,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/lock"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
@@ -65,14 +67,27 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 		return exitInterrupted
 	}
 	text := withoutSecrets(err)
-	if errors.Is(err, bus.ErrSchema) || errors.Is(err, lock.ErrSchema) || errors.Is(err, sessionstore.ErrSchema) {
+	switch {
+	case errors.Is(err, bus.ErrSchema), errors.Is(err, lock.ErrSchema), errors.Is(err, sessionstore.ErrSchema):
 		text += "; run pgcoherence migrate"
+	case refusesWrites(err):
+		text += "; the server is a standby, or set to read only: run pgcoherence doctor"
 	}
 	fmt.Fprintln(errOut, "pgcoherence: "+text)
 	if strings.HasPrefix(err.Error(), "unknown command") { // cobra has no type for it
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// refusesWrites reports whether an error comes of a server that takes no writes. A standby cannot even read the log, which
+// is an unlogged table.
+func refusesWrites(err error) bool {
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) {
+		return errors.Is(err, bus.ErrNotPrimary) || strings.Contains(err.Error(), bus.ErrNotPrimary.Error())
+	}
+	return pgErr.Code == "25006" || pgErr.Code == "0A000" && strings.Contains(pgErr.Message, "recovery")
 }
 
 // The exit codes.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"runtime/debug"
@@ -142,13 +143,19 @@ func (a *app) withRunningBus(ctx context.Context, f func(context.Context, *pgxpo
 			}
 		}()
 
+		// A command may wait for ever for a lease, but not for a server that will not do.
+		starting, cancel := context.WithTimeout(ctx, a.timeout)
+		defer cancel()
 		select {
 		case <-b.Ready():
 		case err := <-ended:
 			ended = nil
 			return err
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		case <-starting.Done():
+			if last := b.Stats().LastError; last != "" {
+				return fmt.Errorf("the bus is not in sync: %w: %s", context.Cause(starting), last)
+			}
+			return fmt.Errorf("the bus is not in sync: %w", context.Cause(starting))
 		}
 		return f(ctx, pool, b)
 	})
