@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -150,7 +151,7 @@ func (a *app) confirmed(ctx context.Context, question string) error {
 		fmt.Fprintln(a.errOut)
 		return ctx.Err()
 	case in := <-typed:
-		if in.err == io.EOF {
+		if errors.Is(in.err, io.EOF) {
 			fmt.Fprintln(a.errOut)
 		} else if in.err != nil {
 			return in.err
