@@ -42,13 +42,14 @@ func main() {
 	quiet()
 
 	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
 
-	if err := run(ctx, *image, *name, *user, flag.Args()); err != nil {
+	err := run(ctx, *image, *name, *user, flag.Args())
+	cancel()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
