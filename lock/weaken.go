@@ -6,8 +6,8 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 
-// Weaken switches guards off, to show that they are needed. Nobody outside of this module can call it. It is called before
-// the first lease is taken.
+// Weaken switches guards off, to test that they are needed. Only this module can call it, before the first lease is
+// acquired.
 func (l *Locker) Weaken(_ hook.Token, guards hook.LockGuards) { l.c.weak = guards }
 
 // endless is for how long a lease can be relied on if the guard of its TTL is off.
