@@ -72,6 +72,9 @@ func measureAll(ctx context.Context, out io.Writer, o *options, names []string) 
 			continue
 		}
 
+		if load := machineLoad(); load != "" {
+			r.Counts[loadCount] = load
+		}
 		r.Seconds = time.Since(begin).Round(100 * time.Millisecond).Seconds()
 		all.Reports = append(all.Reports, r)
 		all.Date = time.Now().UTC().Truncate(time.Second)

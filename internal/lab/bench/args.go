@@ -39,3 +39,9 @@ func isFlag(c *cobra.Command, name string) bool {
 	}
 	return false
 }
+
+// slug is a name as a part of a result's name: go_redis_cache.
+func slug(name string) string {
+	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+	return strings.Join(words, "_")
+}

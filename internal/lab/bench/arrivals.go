@@ -13,13 +13,14 @@ type arrivals struct {
 	zero   time.Time
 	called []atomic.Int64   // by event; all times are nanoseconds since zero
 	sent   []atomic.Int64   // by event
+	saved  []atomic.Int64   // by event: when its transaction had committed; 0: when it was sent
 	got    [][]atomic.Int64 // by listener and event; 0: not yet
 	left   atomic.Int64     // how many of those are 0
 }
 
 func newArrivals(events, listeners int) *arrivals {
 	// A moment ago, so that no event comes at 0.
-	a := &arrivals{zero: time.Now().Add(-1), called: make([]atomic.Int64, events), sent: make([]atomic.Int64, events)}
+	a := &arrivals{zero: time.Now().Add(-1), called: make([]atomic.Int64, events), sent: make([]atomic.Int64, events), saved: make([]atomic.Int64, events)}
 	for range listeners {
 		a.got = append(a.got, make([]atomic.Int64, events))
 	}
@@ -33,6 +34,19 @@ func (a *arrivals) publish(event int, f func() error) error {
 	err := f()
 	a.sent[event].Store(a.now())
 	return err
+}
+
+// committed notes that the event's transaction is over, where its message is yet to be sent.
+func (a *arrivals) committed(event int) { a.saved[event].Store(a.now()) }
+
+// published is how many events have been published so far.
+func (a *arrivals) published() (n int64) {
+	for event := range a.sent {
+		if a.sent[event].Load() > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // arrive notes that the listener was told of the event. Only the first time counts.
@@ -82,13 +96,17 @@ func (a *arrivals) waitFor(ctx context.Context, n int) error {
 	return nil
 }
 
-// delays are milliseconds from when publishing an event had returned, and from
+// delays are milliseconds from when publishing an event had returned, or had committed, and from
 // when it was called, to when the last listener was told. The first can be
 // negative: the server sends a notification before its answer to the sender.
 func (a *arrivals) delays() (returned, called []float64) {
 	for event := range a.sent {
 		if at, ok := a.last(event); ok {
-			returned = append(returned, float64(at-a.sent[event].Load())/1e6)
+			from := a.saved[event].Load()
+			if from == 0 {
+				from = a.sent[event].Load()
+			}
+			returned = append(returned, float64(at-from)/1e6)
 			called = append(called, float64(at-a.called[event].Load())/1e6)
 		}
 	}

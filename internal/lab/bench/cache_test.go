@@ -18,8 +18,9 @@ func TestCacheCommands(t *testing.T) {
 		r, err := measureHit(t.Context(), hitPlan{Rounds: 2, Length: 5 * time.Millisecond, Entries: 100, Readers: []int{1, 2, 8}, Scraped: 1})
 		require.NoError(t, err)
 		requireResults(t, r, "hit.allocs", "hit.ratio.raw", "hit.ratio.raw_clock", "hit.ratio.expirable.2", "hit.ratio.expirable.8",
-			"hit.ratio.golanglru.8", "hit.ratio.otter.1", "hit.ratio.otter.2", "hit.ratio.otter.8", "hit.ratio.sturdyc.8", "hit.metrics_overhead", "hit.hot.ratio.otter")
-		require.Len(t, r.rows, 1+3*7+2+2, "a header, readers by caches, scraped or not, and one key")
+			"hit.ratio.golanglru.8", "hit.ratio.otter.1", "hit.ratio.otter.2", "hit.ratio.otter.8", "hit.ratio.sturdyc.8",
+			"hit.ratio.theine.8", "hit.ratio.ristretto.8", "hit.metrics_overhead", "hit.hot.ratio.otter")
+		require.Len(t, r.rows, 1+3*9+2+2, "a header, readers by caches, scraped or not, and one key")
 		require.Zero(t, r.Results[0].Value, "a hit allocates nothing")
 	})
 	t.Run("ratio", func(t *testing.T) {
@@ -42,22 +43,46 @@ func TestCacheCommands(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
 		r, err := measureMemory(t.Context(), memoryPlan{Rounds: 1, Entries: 20_000})
 		require.NoError(t, err)
-		requireResults(t, r, "memory.ratio.golanglru", "memory.ratio.expirable", "memory.ratio.otter", "memory.ratio.sturdyc")
-		for _, f := range r.Figures[:5] {
+		requireResults(t, r, "memory.ratio.golanglru", "memory.ratio.expirable", "memory.ratio.otter", "memory.ratio.sturdyc", "memory.ratio.theine")
+		for _, f := range r.Figures[:6] {
 			require.Greater(t, f.Value, 50.0, f.Name)
 			require.Less(t, f.Value, 1000.0, f.Name)
 		}
 	})
 	t.Run("stale", func(t *testing.T) {
 		pgtest.RequireBinaries(t)
-		r, err := measureStale(t.Context(), stalePlan{Keys: 5, Late: time.Millisecond, Lag: 60 * time.Millisecond})
+		r, err := measureStale(t.Context(), stalePlan{
+			Keys: 5, Late: time.Millisecond, Lag: 60 * time.Millisecond, Schedule: schedulePlan{Faults: []string{}},
+		})
 		require.NoError(t, err)
-		requireResults(t, r, "stale.ours", "stale.singleflight", "stale.otter", "stale.sturdyc", "stale.redis_cache")
+		require.Equal(t, []string{"stale.ours", "stale.singleflight", "stale.otter", "stale.sturdyc", "stale.redis_cache"}, resultNames(r)[:5])
 		require.Zero(t, r.Results[0].Value, "ours is never stale")
-		for _, other := range r.Results[1:] {
+		for _, other := range r.Results[1:5] {
 			require.Positive(t, other.Value, "%s: the cases would prove nothing if nobody failed", other.Name)
 		}
 		require.NotContains(t, r.Counts, "standby left out")
+	})
+	t.Run("stale faults", func(t *testing.T) {
+		pgtest.RequireBinaries(t)
+		redistest.New(t, nil) // skips, where there is none
+		if _, err := pgtest.FindBouncer(); err != nil {
+			pgtest.Missing(t, "%v", err)
+		}
+		r := &report{Command: "stale", Counts: map[string]any{}}
+		why, err := measureSchedule(t.Context(), r, schedulePlan{
+			Faults: []string{"publisher killed", "rolled back"},
+			Lead:   10 * time.Millisecond, Length: 2 * time.Second, Watch: time.Second,
+		})
+		require.NoError(t, err)
+		require.Empty(t, why)
+		results := map[string]float64{}
+		for _, one := range r.Results {
+			results[one.Name] = one.Value
+		}
+		require.Zero(t, results["stale.faults.beyond_bound"], "ours is bounded")
+		require.Positive(t, results["stale.faults.redis_pub_sub_lru"], "a publisher that dies would prove nothing if this did not fail")
+		require.Len(t, r.Charts, 2)
+		require.Len(t, r.Charts[0].Panels[0].Lines, len(staleMakers))
 	})
 	t.Run("tier", func(t *testing.T) {
 		redistest.New(t, nil) // skips, where there is none

@@ -25,31 +25,38 @@ func TestCompare(t *testing.T) {
 	}{
 		"a ratio that got worse": {
 			[]figure{newFigure("hit.ratio.otter.8", "ratio", []float64{0.50, 0.51, 0.52})},
-			[]figure{newFigure("hit.ratio.otter.8", "ratio", []float64{0.60, 0.61, 0.62})}, "1 slower", true,
+			[]figure{newFigure("hit.ratio.otter.8", "ratio", []float64{0.60, 0.61, 0.62})},
+			"1 slower", true,
 		},
 		"a ratio that is better when it is higher": {
 			[]figure{newFigure("write.ratio.ssd", "ratio", []float64{0.80, 0.81, 0.82})},
-			[]figure{newFigure("write.ratio.ssd", "ratio", []float64{0.70, 0.71, 0.72})}, "1 slower", true,
+			[]figure{newFigure("write.ratio.ssd", "ratio", []float64{0.70, 0.71, 0.72})},
+			"1 slower", true,
 		},
 		"better": {
 			[]figure{newFigure("write.ratio.ssd", "ratio", []float64{0.70, 0.71, 0.72})},
-			[]figure{newFigure("write.ratio.ssd", "ratio", []float64{0.80, 0.81, 0.82})}, "0 slower, 1 faster", false,
+			[]figure{newFigure("write.ratio.ssd", "ratio", []float64{0.80, 0.81, 0.82})},
+			"0 slower, 1 faster", false,
 		},
 		"within the spread of the rounds": {
 			[]figure{newFigure("hit.ratio.otter.8", "ratio", []float64{0.40, 0.50, 0.70})},
-			[]figure{newFigure("hit.ratio.otter.8", "ratio", []float64{0.45, 0.60, 0.80})}, "0 slower, 0 faster", false,
+			[]figure{newFigure("hit.ratio.otter.8", "ratio", []float64{0.45, 0.60, 0.80})},
+			"0 slower, 0 faster", false,
 		},
 		"less than the threshold": {
 			[]figure{newFigure("hit.ratio.otter.8", "ratio", []float64{0.500, 0.501, 0.502})},
-			[]figure{newFigure("hit.ratio.otter.8", "ratio", []float64{0.520, 0.521, 0.522})}, "0 slower, 0 faster", false,
+			[]figure{newFigure("hit.ratio.otter.8", "ratio", []float64{0.520, 0.521, 0.522})},
+			"0 slower, 0 faster", false,
 		},
 		"a time in two runs each": {
 			[]figure{newFigure("hit.ns.ours.1", "ns", []float64{50, 51}), newFigure("hit.ns.ours.1", "ns", []float64{52, 53})},
-			[]figure{newFigure("hit.ns.ours.1", "ns", []float64{60, 61}), newFigure("hit.ns.ours.1", "ns", []float64{70, 71})}, "1 slower", true,
+			[]figure{newFigure("hit.ns.ours.1", "ns", []float64{60, 61}), newFigure("hit.ns.ours.1", "ns", []float64{70, 71})},
+			"1 slower", true,
 		},
 		"one run of the new side as fast as before": {
 			[]figure{newFigure("hit.ns.ours.1", "ns", []float64{50, 51}), newFigure("hit.ns.ours.1", "ns", []float64{52, 53})},
-			[]figure{newFigure("hit.ns.ours.1", "ns", []float64{51, 52}), newFigure("hit.ns.ours.1", "ns", []float64{70, 71})}, "0 slower, 0 faster", false,
+			[]figure{newFigure("hit.ns.ours.1", "ns", []float64{51, 52}), newFigure("hit.ns.ours.1", "ns", []float64{70, 71})},
+			"0 slower, 0 faster", false,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -20,18 +20,23 @@ type delayPlan struct {
 	Unaware int           // events that nobody announces
 	Pods    int           // that listen; one more publishes
 	Idle    time.Duration // how long an idle pod is watched
+	Curve   curvePlan     // of more pods, beside other ways
 }
 
 func delayCommand(o *options) *cobra.Command {
 	rate := 100
 	c := &cobra.Command{
 		Use:   "delay",
-		Short: "from Commit's return until the last of three pods was told, beside a raw NOTIFY",
+		Short: "from Commit's return until the last pod was told, of three pods and of more and more, beside other ways to tell them",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			plan := delayPlan{Rate: rate, Length: 10 * time.Second, Unaware: 300, Pods: 3, Idle: 20 * time.Second}
+			plan := delayPlan{
+				Rate: rate, Length: 10 * time.Second, Unaware: 300, Pods: 3, Idle: 20 * time.Second,
+				Curve: curvePlan{Pods: []int{3, 10, 50, 200, 500}, Rates: []int{10, 100, 1000}, Slot: 4 * time.Second, Lead: 500 * time.Millisecond},
+			}
 			if o.short {
-				plan.Length, plan.Unaware, plan.Idle = 5*time.Second, 120, 8*time.Second
+				plan.Length, plan.Unaware, plan.Idle = 3*time.Second, 60, 4*time.Second
+				plan.Curve = curvePlan{Pods: []int{3, 10, 50}, Rates: []int{100, 1000}, Slot: 800 * time.Millisecond, Lead: 200 * time.Millisecond}
 			}
 			if rate < 1 || rate > 10_000 {
 				return fmt.Errorf("delay: -rate is %d: want 1 to 10000", rate)
@@ -48,16 +53,18 @@ func delayCommand(o *options) *cobra.Command {
 }
 
 func measureDelay(ctx context.Context, plan delayPlan) (_ *report, err error) {
-	s, err := startServer(ctx, usualConnections)
+	most := plan.Pods
+	for _, pods := range plan.Curve.Pods {
+		most = max(most, pods)
+	}
+	both, r, err := openPair(ctx, "delay", fanoutConnections(most))
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	r := &report{Command: "delay", Counts: map[string]any{}, Parameters: map[string]any{
-		"rate": plan.Rate, "seconds": plan.Length.Seconds(), "pods": plan.Pods, "unaware": plan.Unaware,
-	}}
-	if r.Environment, err = s.environment(ctx); err != nil {
-		return nil, err
+	defer func() { err = errors.Join(err, both.close()) }()
+	s := both.ours
+	r.Parameters = map[string]any{
+		"rate": plan.Rate, "seconds": plan.Length.Seconds(), "pods": plan.Pods, "unaware": plan.Unaware, "curve": plan.Curve,
 	}
 	events := max(int(plan.Length.Seconds()*float64(plan.Rate)), percentileParts)
 	pods, err := startCluster(ctx, s, plan.Pods, events, plan.Unaware)
@@ -91,6 +98,9 @@ func measureDelay(ctx context.Context, plan delayPlan) (_ *report, err error) {
 		return nil, err
 	}
 	r.result("delay.sweep_idle_percent", idle)
+	if err := measureCurve(ctx, r, both, plan.Curve); err != nil {
+		return nil, fmt.Errorf("curve: %w", err)
+	}
 	return r, nil
 }
 

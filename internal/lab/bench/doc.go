@@ -16,15 +16,17 @@
 //	go run -C internal/lab/bench . tier    [-short]
 //	go run -C internal/lab/bench . session [-short]
 //	go run -C internal/lab/bench . lock    [-short]
+//	go run -C internal/lab/bench . growth  [-short]
 //
 // All of them take -json FILE, -markdown FILE and -plot DIR (SVG and PNG). A bar
 // on the terminal shows how far a run has come. Two commands work on files of
 // -json:
 //
-//	go run -C internal/lab/bench . report  FILE... [-json FILE] [-markdown FILE] [-plot DIR]
+//	go run -C internal/lab/bench . report  FILE... [-json FILE] [-markdown FILE] [-plot DIR] [-docs DIR]
 //	go run -C internal/lab/bench . compare OLD.json[,MORE.json] NEW.json[,MORE.json]
 //
-// report puts several files together, so that a long run can be made in pieces.
+// report puts several files together, so that a long run can be made in pieces;
+// with -docs it writes docs/performance.json and all that is made from it.
 // compare prints what got slower beyond noise, and exits with 2 if anything did.
 //
 // It starts a Postgres of its own, with fsync on, by way of internal/lab/pgtest,
@@ -98,6 +100,15 @@
 //     package, lock.sql_ratio.pgbench through pgbench.
 //   - lock.takeover_ms is from the end of an owner's connections, as a process that
 //     is killed ends them, until the next has its lease, with TakeoverAfter 1 s.
+//   - write counts the processor time of Redis with that of the server. The reader of the outbox polls ten times a
+//     second. Nobody subscribes to watermill-sql's messages: its subscriber would weigh on it further.
+//   - In the curve of delay, pods are goroutines of this process. Each has its connections to itself, except those that
+//     poll. The model has three terms: an event, a pod, and an event at a pod; what it says of thousands of pods is
+//     beyond what was measured.
+//   - The faults of stale hit all sides at once. A read is stale if its value was replaced more than a quarter of a
+//     second before the read began. How each side is set up stands in stale_side.go, stale_notify.go, stale_redis.go and
+//     stale_ttl.go, and with the table.
+//   - growth divides what something costs in large by what it costs in small.
 //   - The updates alone run half as long: they only say what is not of any
 //     notification.
 package main

@@ -238,7 +238,12 @@ func (f *fanout) slot(ctx context.Context, v fan, point fanoutPoint, first bool,
 		}
 		begin, before := time.Now(), v.notifies()
 		var worked work
-		worked, err = f.cpu.during(func() error { return f.load(ctx, v, noted, lead, events) })
+		var other time.Duration
+		worked, err = f.cpu.during(func() (err error) {
+			other, err = otherTime(ctx, v, func(ctx context.Context) error { return f.load(ctx, v, noted, lead, events) })
+			return err
+		})
+		worked.server += other
 		took := time.Since(begin)
 		o.took += took
 		o.worked = o.worked.plus(worked)

@@ -100,14 +100,7 @@ func (f *fanNotify) publish(ctx context.Context, event int) error {
 }
 
 // notifies counts the transactions: each has one.
-func (f *fanNotify) notifies() (n int64) {
-	for event := range f.noted.sent {
-		if f.noted.sent[event].Load() > 0 {
-			n++
-		}
-	}
-	return n
-}
+func (f *fanNotify) notifies() int64 { return f.noted.published() }
 
 func (f *fanNotify) stop() (did, trouble string, err error) {
 	errs := make([]error, len(f.ears))

@@ -122,7 +122,7 @@ func hitKeys(n int) []string {
 
 func startHitters(ctx context.Context, pod *pod, keys []string) (hitters []*hitter, err error) {
 	load := func(context.Context, string) (*thing, error) { return &thing{1}, nil }
-	for _, make := range []maker{oursOn(pod), makeRaw, makeClocked, makeGolangLRU, makeExpirable, makeOtter, makeSturdyc} {
+	for _, make := range []maker{oursOn(pod), makeRaw, makeClocked, makeGolangLRU, makeExpirable, makeOtter, makeSturdyc, makeTheine, makeRistretto} {
 		made, err := make(2*len(keys), load) // room so that sharded caches hold them all, too
 		if err != nil {
 			return hitters, err
@@ -250,6 +250,8 @@ func reportHits(r *report, plan hitPlan, hitters []*hitter) error {
 		{"hit.ratio.otter.2", "ours", "otter", 2},
 		{"hit.ratio.otter.8", "ours", "otter", 8},
 		{"hit.ratio.sturdyc.8", "ours", "sturdyc", 8},
+		{"hit.ratio.theine.8", "ours", "theine", 8},
+		{"hit.ratio.ristretto.8", "ours", "ristretto", 8},
 	} {
 		rounds, err := ratios(byName[one.over].ns[one.readers], byName[one.base].ns[one.readers])
 		if err != nil {

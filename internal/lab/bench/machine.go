@@ -40,6 +40,19 @@ func readMachine() machine {
 	return m
 }
 
+// loadCount is the count of a report that says how busy the machine was, with the measurement and with all else.
+const loadCount = "load of the machine, 1, 5 and 15 minutes"
+
+// machineLoad is empty where there is no such thing.
+func machineLoad() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	fields := strings.Fields(string(text))
+	if err != nil || len(fields) < 3 {
+		return ""
+	}
+	return strings.Join(fields[:3], " ")
+}
+
 // field is what follows a name and a colon in a file of /proc, on the first such line.
 func field(text, name string) string {
 	for line := range strings.Lines(text) {

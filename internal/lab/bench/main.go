@@ -59,7 +59,7 @@ func measurements(o *options) []*cobra.Command {
 	return []*cobra.Command{
 		writeCommand(o), delayCommand(o), fanoutCommand(o), confirmCommand(o), catchupCommand(o), idleCommand(o),
 		hitCommand(o), ratioCommand(o), fillCommand(o), memoryCommand(o), staleCommand(o), tierCommand(o),
-		sessionCommand(o), lockCommand(o),
+		sessionCommand(o), lockCommand(o), growthCommand(o),
 	}
 }
 

@@ -29,18 +29,32 @@ func TestCommands(t *testing.T) {
 
 	t.Run("write", func(t *testing.T) {
 		r, err := measureWrite(t.Context(), writePlan{
-			Rounds: 2, Pace: pace{10 * time.Millisecond, 100 * time.Millisecond}, Warmup: 30 * time.Millisecond, Writers: []int{1, 4},
+			Rounds: 2, Pace: pace{10 * time.Millisecond, 60 * time.Millisecond}, Warmup: 20 * time.Millisecond, Writers: []int{1, 4},
+			Disks: []disk{disks[0], disks[2]},
 		})
 		require.NoError(t, err)
-		requireResults(t, r, "write.server_us", "write.client_us", "write.server_us.floor", "write.client_us.floor",
-			"write.server_us.floor_lazy", "write.client_us.floor_lazy", "write.server_us.bare", "write.client_us.bare",
+		variants := []string{"trigger", "watermill", "outbox", "floor_lazy", "floor", "notify", "bare"}
+		if r.Counts["redis left out"] == nil {
+			variants = append([]string{"redis"}, variants...)
+		}
+		names := []string{"write.server_us", "write.client_us"}
+		for _, variant := range variants {
+			names = append(names, "write.server_us."+variant, "write.client_us."+variant)
+		}
+		requireResults(t, r, append(names,
 			"write.ratio.ssd", "write.ratio.2ms", "write.ratio.floor", "write.ratio.floor_lazy", "write.vs_notify.2ms",
-			"write.ratio.ssd.1", "write.ratio.2ms.1", "write.ratio.floor.1", "write.ratio.floor_lazy.1", "write.vs_notify.2ms.1")
-		require.Len(t, r.rows, 1+2*2*5, "a header, and disks by writers by variants")
+			"write.ratio.ssd.1", "write.ratio.2ms.1", "write.ratio.floor.1", "write.ratio.floor_lazy.1", "write.vs_notify.2ms.1")...)
+		require.Len(t, r.rows, 1+2*2*(len(variants)+1), "a header, and disks by writers by variants")
+		require.Len(t, r.Charts, 2)
 	})
 	t.Run("delay", func(t *testing.T) {
-		r, err := measureDelay(t.Context(), delayPlan{Rate: 100, Length: 300 * time.Millisecond, Unaware: 5, Pods: 2, Idle: 200 * time.Millisecond})
+		r, err := measureDelay(t.Context(), delayPlan{
+			Rate: 100, Length: 300 * time.Millisecond, Unaware: 5, Pods: 2, Idle: 200 * time.Millisecond,
+			Curve: curvePlan{Pods: []int{2, 3}, Rates: []int{50, 100}, Slot: 100 * time.Millisecond, Lead: 20 * time.Millisecond},
+		})
 		require.NoError(t, err)
+		require.Len(t, r.Charts, 2)
+		require.GreaterOrEqual(t, len(r.Charts[0].Panels[0].Lines), 5, "a line for each way")
 		requireResults(t, r, "delay.p50_ms", "delay.p99_ms", "delay.sql_p50_ms", "delay.sql_p99_ms",
 			"delay.ratio_raw_notify", "delay.ratio_raw_notify_return", "delay.sweep_idle_percent")
 	})
@@ -85,11 +99,7 @@ func TestCommands(t *testing.T) {
 // requireResults also checks that the report can be written in both forms.
 func requireResults(t *testing.T, r *report, names ...string) {
 	t.Helper()
-	var got []string
-	for _, one := range r.Results {
-		got = append(got, one.Name)
-	}
-	require.Equal(t, names, got)
+	require.Equal(t, names, resultNames(r))
 
 	file := filepath.Join(t.TempDir(), "report.json")
 	var out bytes.Buffer
@@ -102,6 +112,13 @@ func requireResults(t *testing.T, r *report, names ...string) {
 	require.Equal(t, r.Results, back.Results)
 	require.Equal(t, r.Environment, back.Environment)
 	require.NotEmpty(t, back.Environment.Postgres)
+}
+
+func resultNames(r *report) (names []string) {
+	for _, one := range r.Results {
+		names = append(names, one.Name)
+	}
+	return names
 }
 
 func TestBadArguments(t *testing.T) {

@@ -46,7 +46,7 @@ func measureMemory(ctx context.Context, plan memoryPlan) (*report, error) {
 	}
 	one := &thing{1}
 	load := func(context.Context, string) (*thing, error) { return one, nil }
-	makers := []maker{oursOn(bus.NewLocal()), makeGolangLRU, makeExpirable, makeOtter, makeSturdyc}
+	makers := []maker{oursOn(bus.NewLocal()), makeGolangLRU, makeExpirable, makeOtter, makeSturdyc, makeTheine}
 	names, bytes, held := make([]string, len(makers)), make([][]float64, len(makers)), make([]int, len(makers))
 	for round := range plan.Rounds {
 		for i := range makers {
@@ -75,7 +75,7 @@ func measureMemory(ctx context.Context, plan memoryPlan) (*report, error) {
 		r.add(f)
 		r.row(name, f.summary, held[i])
 	}
-	for i, name := range []string{"golanglru", "expirable", "otter", "sturdyc"} {
+	for i, name := range []string{"golanglru", "expirable", "otter", "sturdyc", "theine"} {
 		rounds, err := ratios(bytes[0], bytes[i+1])
 		if err != nil {
 			return nil, err

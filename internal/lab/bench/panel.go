@@ -23,8 +23,8 @@ func (p panel) plot(names []string) (*plot.Plot, error) {
 		axis.Label.TextStyle = centred(style(10, textColour))
 		axis.Tick.Label.Font = style(9, textColour).Font
 		axis.Tick.Label.Color = textColour
-		axis.LineStyle.Width, axis.Tick.LineStyle.Width = 0, 0.5
-		axis.Tick.LineStyle.Color = gridColour
+		axis.Width, axis.Tick.Width = 0, 0.5
+		axis.Tick.Color = gridColour
 		axis.Padding = 4
 	}
 	out.X.Label.Text, out.Y.Label.Text = p.X, p.Y
@@ -163,6 +163,9 @@ func logTicks(low, high float64) (ticks []plot.Tick) {
 
 // tickLabel is short: 10k, 2M, 0.5.
 func tickLabel(v float64) string {
+	if v == 0 {
+		return "0" // and not -0
+	}
 	for _, unit := range []struct {
 		size float64
 		name string
@@ -199,7 +202,7 @@ func (p panel) addDots(out *plot.Plot, names []string) error {
 			return err
 		}
 		dots.GlyphStyle = glyph(names, l.Name)
-		dots.GlyphStyle.Radius += 1.2
+		dots.Radius += 1.2
 		out.Add(dots)
 	}
 	ticks := make([]plot.Tick, len(p.Labels))
@@ -249,7 +252,7 @@ func (p panel) addHeat(out *plot.Plot) {
 		rows[i] = plot.Tick{Value: float64(len(p.Lines) - 1 - i), Label: l.Name}
 	}
 	out.X.Tick.Marker, out.Y.Tick.Marker = plot.ConstantTicks(columns), plot.ConstantTicks(rows)
-	out.X.Tick.LineStyle.Width, out.Y.Tick.LineStyle.Width = 0, 0
+	out.X.Tick.Width, out.Y.Tick.Width = 0, 0
 	out.X.Min, out.X.Max = -0.5, float64(len(p.Labels))-0.5
 	out.Y.Min, out.Y.Max = -0.5, float64(len(p.Lines))-0.5
 	out.X.Padding, out.Y.Padding = 0, 0

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/Yiling-J/theine-go"
+	"github.com/dgraph-io/ristretto/v2"
 	rediscache "github.com/go-redis/cache/v9"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/hashicorp/golang-lru/v2/expirable"
@@ -180,6 +182,34 @@ func makeExpirable(size int, _ loadFunc) (*subject, error) {
 	return &subject{
 		name: "expirable", get: lookup(c.Get), add: func(k string, v *thing) { c.Add(k, v) },
 		invalidate: func(key string) { c.Remove(key) }, invalidateAll: c.Purge, held: c.Len,
+	}, nil
+}
+
+func makeTheine(size int, _ loadFunc) (*subject, error) {
+	c, err := theine.NewBuilder[string, *thing](int64(size)).Build()
+	if err != nil {
+		return nil, err
+	}
+	return &subject{
+		name: "theine", get: lookup(c.Get), add: func(k string, v *thing) { c.SetWithTTL(k, v, 1, expiry) },
+		invalidate: func(key string) { c.Delete(key) }, held: c.Len, close: c.Close,
+	}, nil
+}
+
+// makeRistretto waits for each write: ristretto drops some otherwise.
+func makeRistretto(size int, _ loadFunc) (*subject, error) {
+	c, err := ristretto.NewCache(&ristretto.Config[string, *thing]{
+		NumCounters: int64(10 * size), MaxCost: int64(size), BufferItems: 64, IgnoreInternalCost: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &subject{
+		name: "ristretto", get: lookup(c.Get), close: c.Close, invalidate: func(key string) { c.Del(key) }, invalidateAll: c.Clear,
+		add: func(k string, v *thing) {
+			c.SetWithTTL(k, v, 1, expiry)
+			c.Wait()
+		},
 	}, nil
 }
 

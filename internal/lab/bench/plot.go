@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"image/color"
 	"os"
@@ -20,8 +21,9 @@ import (
 // Sizes of a picture. Charts of several panels are wider.
 const (
 	panelWidth  = 4.2 * vg.Inch
+	alone       = 6.2 * vg.Inch // a panel without another beside it
 	panelHeight = 3.6 * vg.Inch
-	titleHeight = 0.42 * vg.Inch
+	titleHeight = 0.55 * vg.Inch
 	thumbnail   = 0.22 * vg.Inch
 	margin      = 0.12 * vg.Inch
 	dotsPerInch = 144
@@ -32,8 +34,16 @@ const (
 var (
 	oursColour = color.NRGBA{0, 90, 200, 255}
 	palette    = []color.NRGBA{
-		{213, 94, 0, 255}, {0, 158, 115, 255}, {204, 121, 167, 255}, {230, 159, 0, 255}, {86, 180, 233, 255},
-		{120, 120, 120, 255}, {148, 103, 50, 255}, {90, 60, 150, 255}, {170, 170, 60, 255}, {60, 60, 60, 255},
+		{213, 94, 0, 255},
+		{0, 158, 115, 255},
+		{204, 121, 167, 255},
+		{230, 159, 0, 255},
+		{86, 180, 233, 255},
+		{120, 120, 120, 255},
+		{148, 103, 50, 255},
+		{90, 60, 150, 255},
+		{170, 170, 60, 255},
+		{60, 60, 60, 255},
 	}
 	gridColour = color.NRGBA{225, 225, 225, 255}
 	textColour = color.NRGBA{40, 40, 40, 255}
@@ -56,25 +66,33 @@ func (a *run) plot(directory string) error {
 
 // save writes the chart as SVG and as PNG.
 func (c chart) save(directory string) error {
-	width, height := c.size()
-	svg := vgsvg.New(width, height)
-	png := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dotsPerInch))}
-	for extension, canvas := range map[string]vg.CanvasWriterTo{"svg": svg, "png": png} {
-		if err := c.draw(draw.NewCanvas(canvas, width, height)); err != nil {
-			return err
-		}
-		file, err := os.Create(filepath.Join(directory, c.Name+"."+extension))
-		if err != nil {
-			return err
-		}
-		if _, err := canvas.WriteTo(file); err != nil {
-			return err
-		}
-		if err := file.Close(); err != nil {
-			return err
-		}
+	if err := c.saveSVG(directory); err != nil {
+		return err
 	}
-	return nil
+	width, height := c.size()
+	png := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dotsPerInch))}
+	return c.saveTo(filepath.Join(directory, c.Name+".png"), png)
+}
+
+// saveSVG writes the chart as SVG alone.
+func (c chart) saveSVG(directory string) error {
+	if err := os.MkdirAll(directory, 0o755); err != nil {
+		return err
+	}
+	width, height := c.size()
+	return c.saveTo(filepath.Join(directory, c.Name+".svg"), vgsvg.New(width, height))
+}
+
+func (c chart) saveTo(name string, canvas vg.CanvasWriterTo) error {
+	width, height := c.size()
+	if err := c.draw(draw.NewCanvas(canvas, width, height)); err != nil {
+		return err
+	}
+	var picture bytes.Buffer
+	if _, err := canvas.WriteTo(&picture); err != nil {
+		return err
+	}
+	return os.WriteFile(name, picture.Bytes(), 0o644)
 }
 
 // size is that of the whole picture. Panels with a row for each of many labels are higher.
@@ -90,15 +108,18 @@ func (c chart) size() (width, height vg.Length) {
 			width += vg.Length(len(p.Labels))*0.95*vg.Inch + 1.9*vg.Inch
 			tallest = max(vg.Length(len(p.Lines))*0.36*vg.Inch+0.9*vg.Inch, 2*vg.Inch)
 		default:
-			width += panelWidth
+			if width += panelWidth; len(c.Panels) == 1 {
+				width += alone - panelWidth
+			}
 		}
 	}
+	width = max(width, style(13, textColour).Width(c.Title)+6*margin)
 	return width, height + tallest
 }
 
 func (c chart) draw(canvas draw.Canvas) error {
 	canvas.SetColor(color.White)
-	canvas.Fill(canvas.Rectangle.Path())
+	canvas.Fill(canvas.Path())
 	title := style(13, textColour)
 	title.XAlign, title.YAlign = text.XLeft, text.YTop
 	canvas.FillText(title, vg.Point{X: canvas.Min.X + 2*margin, Y: canvas.Max.Y - margin}, c.Title)

@@ -28,11 +28,11 @@ func (t rateTable) addCost(disk string, writers int, variant string, each work) 
 	}
 }
 
-// reportCosts are the processor times of the most writers on the first disk.
-func (t rateTable) reportCosts(r *report, writers int) {
-	for _, variant := range []string{"ours", "floor", "floor_lazy", "bare"} {
+// reportCosts are the processor times of goalWriters on the first disk, ours first.
+func (t rateTable) reportCosts(r *report, plan writePlan, variants []string) {
+	for _, variant := range slices.Backward(variants) {
 		for _, side := range []string{"server_us", "client_us"} {
-			values, ok := t[rateKey(disks[0].name, writers, variant)+"."+side]
+			values, ok := t[rateKey(plan.Disks[0].name, plan.main(), variant)+"."+side]
 			if !ok {
 				continue
 			}
@@ -44,6 +44,14 @@ func (t rateTable) reportCosts(r *report, writers int) {
 			r.result(name, median(values))
 		}
 	}
+}
+
+// main is the number of writers that the goals are for.
+func (p writePlan) main() int {
+	if slices.Contains(p.Writers, goalWriters) {
+		return goalWriters
+	}
+	return p.Writers[len(p.Writers)-1]
 }
 
 // ratio compares two variants round by round.
@@ -64,22 +72,21 @@ var goals = []struct{ name, disk, base string }{
 	{"write.vs_notify.2ms", "2ms", "notify"},
 }
 
-// report fills in table, figures and results. The most writers stand for the
-// whole and have the plain names; fewer have their number behind.
-func (t rateTable) report(r *report, writers []int) error {
-	r.row("disk", "writers", "variant", "tx/s", "÷ bare", "÷ floor", "÷ floor_lazy", "÷ notify")
-	for _, d := range disks {
-		for _, w := range writers {
-			if err := t.reportRows(r, d.name, w); err != nil {
+// report fills in table, figures, results and charts.
+func (t rateTable) report(r *report, plan writePlan, variants []string) error {
+	r.row("disk", "writers", "variant", "tx/s", "÷ bare", "÷ floor_lazy", "÷ notify", "server µs", "client µs")
+	for _, d := range plan.Disks {
+		for _, w := range plan.Writers {
+			if err := t.reportRows(r, d.name, w, variants); err != nil {
 				return err
 			}
 		}
 	}
-	t.reportCosts(r, writers[len(writers)-1])
-	for _, w := range slices.Backward(writers) {
+	t.reportCosts(r, plan, variants)
+	for _, w := range slices.Backward(plan.Writers) {
 		for _, goal := range goals {
 			name := goal.name
-			if w != writers[len(writers)-1] {
+			if w != plan.main() {
 				name += "." + strconv.Itoa(w)
 			}
 			values, err := t.ratio(goal.disk, w, "ours", goal.base)
@@ -90,23 +97,93 @@ func (t rateTable) report(r *report, writers []int) error {
 			r.result(name, median(values))
 		}
 	}
+	r.chart(t.chart(plan, variants))
+	r.chart(t.costChart(plan, variants))
 	return nil
 }
 
-func (t rateTable) reportRows(r *report, disk string, writers int) error {
-	for _, variant := range []string{"bare", "notify", "floor", "floor_lazy", "ours"} {
+func (t rateTable) reportRows(r *report, disk string, writers int, variants []string) error {
+	for _, variant := range variants {
 		key := rateKey(disk, writers, variant)
 		f := newFigure(key, "tx/s", t[key])
 		r.add(f)
 		cells := []any{disk, writers, variant, f.summary}
-		for _, base := range []string{"bare", "floor", "floor_lazy", "notify"} {
+		for _, base := range []string{"bare", "floor_lazy", "notify"} {
 			values, err := t.ratio(disk, writers, variant, base)
 			if err != nil {
 				return err
 			}
 			cells = append(cells, summarize(values))
 		}
+		for _, side := range []string{"server_us", "client_us"} {
+			if values := t[key+"."+side]; len(values) > 0 {
+				cells = append(cells, number(median(values)))
+			} else {
+				cells = append(cells, "–")
+			}
+		}
 		r.row(cells...)
 	}
 	return nil
+}
+
+// titles are what the charts call the variants; those that nobody would use have none.
+var titles = map[string]string{
+	"ours": "ours", "trigger": "ours, by trigger", "notify": "NOTIFY in the tx", "outbox": "outbox, polled",
+	"watermill": "watermill-sql", "redis": "Redis after commit", "bare": "the update alone",
+}
+
+func (t rateTable) chart(plan writePlan, variants []string) chart {
+	c := chart{Name: "write", Title: "Transactions per second, divided by those of the update alone, by the time that a flush takes"}
+	for i, d := range plan.Disks {
+		p := panel{Kind: kindLines, Title: d.title(), X: "writers", LogX: true}
+		if i == 0 {
+			p.Y = "÷ the update alone"
+		}
+		for _, variant := range slices.Backward(variants) {
+			if titles[variant] == "" || variant == "bare" {
+				continue
+			}
+			l := series{Name: titles[variant]}
+			for _, w := range plan.Writers {
+				if values, err := t.ratio(d.name, w, variant, "bare"); err == nil {
+					l.X, l.Y = append(l.X, float64(w)), append(l.Y, rounded4(median(values)))
+				}
+			}
+			p.Lines = append(p.Lines, l)
+		}
+		c.Panels = append(c.Panels, p)
+	}
+	return c
+}
+
+func (t rateTable) costChart(plan writePlan, variants []string) chart {
+	c := chart{Name: "write-cpu", Title: "Processor time of the servers for one commit, in microseconds"}
+	for i, d := range plan.Disks {
+		p := panel{Kind: kindLines, Title: d.title(), X: "writers", LogX: true}
+		if i == 0 {
+			p.Y = "µs"
+		}
+		for _, variant := range slices.Backward(variants) {
+			if titles[variant] == "" {
+				continue
+			}
+			l := series{Name: titles[variant]}
+			for _, w := range plan.Writers {
+				if values := t[rateKey(d.name, w, variant)+".server_us"]; len(values) > 0 {
+					l.X, l.Y = append(l.X, float64(w)), append(l.Y, rounded4(median(values)))
+				}
+			}
+			p.Lines = append(p.Lines, l)
+		}
+		c.Panels = append(c.Panels, p)
+	}
+	return c
+}
+
+func (d disk) title() string {
+	if d.flush == 0 {
+		return "local disk"
+	}
+	return fmt.Sprintf("flushes that take %d ms longer", d.flush.Milliseconds())
 }

@@ -76,8 +76,8 @@ func (a *run) add(next *run) error {
 	if a.Date.Before(next.Date) {
 		a.Date = next.Date
 	}
-	if a.Command == "" {
-		a.Command = next.Command
+	if command, _, pieces := strings.Cut(next.Command, " -only "); a.Command == "" || pieces {
+		a.Command = command // a piece of it
 	}
 
 	for _, r := range next.Reports {

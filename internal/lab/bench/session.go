@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,8 +104,8 @@ func measureSession(ctx context.Context, plan sessionPlan) (_ *report, err error
 	if err := measureSessionCut(ctx, r, pods); err != nil { // the last: pod c is of no use afterwards
 		return nil, fmt.Errorf("cut off: %w", err)
 	}
-	if load, err := os.ReadFile("/proc/loadavg"); err == nil { // of others, too: on a busy machine times mean little
-		r.Counts["load of the machine, 1, 5 and 15 minutes"] = strings.Join(strings.Fields(string(load))[:3], " ")
+	if load := machineLoad(); load != "" { // of others, too: on a busy machine times mean little
+		r.Counts[loadCount] = load
 	}
 	return r, nil
 }

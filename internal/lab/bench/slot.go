@@ -40,7 +40,12 @@ func slotCost(ctx context.Context, v variant, writers int, p pace, cpu *processo
 			err = contention(ctx)
 			return
 		}
-		each, err = cpu.during(func() error { return contention(ctx) })
+		var other time.Duration
+		each, err = cpu.during(func() (err error) {
+			other, err = otherTime(ctx, v, contention)
+			return err
+		})
+		each.server += other
 	})
 	if err == nil && rate == 0 {
 		err = errors.New(v.name() + ": no commit in a whole slot")
@@ -50,6 +55,28 @@ func slotCost(ctx context.Context, v variant, writers int, p pace, cpu *processo
 		each.client /= time.Duration(commits)
 	}
 	return rate, each, errors.Join(err, v.stop(ctx, commits))
+}
+
+// otherServer is a variant that keeps another server busy as well.
+type otherServer interface {
+	otherServer(ctx context.Context) (time.Duration, error)
+}
+
+// otherTime is the processor time that the other server of a variant takes for f, if there is one.
+func otherTime(ctx context.Context, v any, f func(context.Context) error) (time.Duration, error) {
+	other, ok := v.(otherServer)
+	if !ok {
+		return 0, f(ctx)
+	}
+	before, err := other.otherServer(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if err := f(ctx); err != nil {
+		return 0, err
+	}
+	after, err := other.otherServer(ctx)
+	return after - before, err
 }
 
 // contend lets writers commit one transaction after the other until the time is

@@ -21,24 +21,35 @@ type stalePlan struct {
 	Keys int           // of each case
 	Late time.Duration // what a reader who came after the invalidation gets to join the load
 	Lag  time.Duration // of the standby
+
+	Schedule schedulePlan
 }
 
 func staleCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "stale",
-		Short: "who keeps an old value: an invalidation that lands during a load, and loads from a standby that lags",
+		Short: "who serves old values: under a schedule of faults, after an invalidation that lands during a load, and from a standby that lags",
 		Long: `A load begins and reads the old value; the value changes and is invalidated, by key, by a tag, all of it, or by the
 reset of a bus that may have missed something; the load ends. Then "kept" counts the keys whose old value is still served, and
 "joined" the readers who came after the invalidation and got the old value all the same.
 
 Standby: each row is changed on the primary and invalidated, and read at once by a loader that reads from a standby which
 is behind. "kept" counts the keys whose old value is served when the standby has caught up. Caches that know no snapshots
-cannot tell.`,
+cannot tell.
+
+Faults: one schedule hits all sides at once, each with a pod that reads and a pod that changes rows: connections that listen
+are ended or go silent, Postgres and Redis are restarted, a standby is promoted, loads are slow, publishers die after their
+commit, transactions are rolled back, a pooler stands in between. Every read is checked. It is stale if the value had been
+replaced more than a quarter of a second before the read began; how each side is set up is printed with the table.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			plan := stalePlan{Keys: 200, Late: 5 * time.Millisecond, Lag: 60 * time.Millisecond}
+			plan := stalePlan{
+				Keys: 200, Late: 5 * time.Millisecond, Lag: 60 * time.Millisecond,
+				Schedule: schedulePlan{Lead: time.Second, Length: 12 * time.Second, Watch: 6 * time.Second},
+			}
 			if o.short {
 				plan.Keys, plan.Late = 50, 2*time.Millisecond
+				plan.Schedule = schedulePlan{Lead: 500 * time.Millisecond, Length: 4 * time.Second, Watch: 3 * time.Second}
 			}
 			r, err := measureStale(cmd.Context(), plan)
 			if err != nil {
@@ -74,7 +85,7 @@ func measureStale(ctx context.Context, plan stalePlan) (_ *report, err error) {
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	r := &report{Command: "stale", Counts: map[string]any{}, Parameters: map[string]any{
-		"keys": plan.Keys, "lag": plan.Lag.String(),
+		"keys": plan.Keys, "lag": plan.Lag.String(), "schedule": plan.Schedule,
 	}}
 	if r.Environment, err = s.environment(ctx); err != nil {
 		return nil, err
@@ -113,6 +124,13 @@ func measureStale(ctx context.Context, plan stalePlan) (_ *report, err error) {
 		r.result("stale."+map[string]string{
 			"ours": "ours", "singleflight+golang-lru": "singleflight", "otter": "otter", "sturdyc": "sturdyc", "go-redis/cache": "redis_cache",
 		}[name], float64(sum))
+	}
+	why, err = measureSchedule(ctx, r, plan.Schedule)
+	if err != nil {
+		return nil, fmt.Errorf("faults: %w", err)
+	}
+	if why != "" {
+		r.Counts["faults left out"] = why
 	}
 	r.Counts["cells"] = "keys whose old value was kept + later readers who got it / keys; – cannot be done"
 	return r, nil
