@@ -29,7 +29,7 @@ func TestCommands(t *testing.T) {
 
 	t.Run("write", func(t *testing.T) {
 		r, err := measureWrite(t.Context(), writePlan{
-			Rounds: 2, Pace: pace{10 * time.Millisecond, 60 * time.Millisecond}, Warmup: 20 * time.Millisecond, Writers: []int{1, 4},
+			Rounds: 1, Pace: pace{10 * time.Millisecond, 60 * time.Millisecond}, Warmup: 20 * time.Millisecond, Writers: []int{1, 4},
 			Disks: []disk{disks[0], disks[2]},
 		})
 		require.NoError(t, err)
