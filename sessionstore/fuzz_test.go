@@ -71,3 +71,26 @@ func FuzzEnvelope(f *testing.F) {
 		}
 	})
 }
+
+// What parses as a login comes back as it was, and is of a user that can be one.
+func FuzzLogin(f *testing.F) {
+	for _, seed := range []string{"", "1:alice", "0:a", "9223372036854775807:a", "-1:a", "1:", "1", ":a", "1:a\x00b", "1:a:b"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var l, again sessionstore.Login
+		if err := l.UnmarshalText([]byte(text)); err != nil {
+			if !errors.Is(err, sessionstore.ErrInvalid) {
+				t.Fatal(err)
+			}
+			return
+		}
+		written, err := l.MarshalText()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := again.UnmarshalText(written); err != nil || again != l {
+			t.Fatalf("%q is %q, and does not come back: %v", text, written, err)
+		}
+	})
+}
