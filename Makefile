@@ -21,6 +21,9 @@ COUNT     ?= 20
 MATRIX    ?= 14 15 16 17 18
 FUZZTIME  ?= 20s
 ENDURANCE ?= 10m
+SOAK      ?= 30m
+LOAD      ?= 8
+EXECUTIONS ?= 1e9
 ARGS      ?=
 
 # Where the matrix puts its servers. Not the user's cache: under root the server
@@ -87,6 +90,18 @@ test-faults: prepare ## run the whole fault matrix and its must-fail controls (P
 	bin/faults $(or $(ARGS),-all) $(if $(PG),-pg $(PG))
 	@if [ -z "$(ARGS)" ]; then bin/faults -controls $(if $(PG),-pg $(PG)); fi
 
+.PHONY: soak
+soak: prepare ## faults by chance for SOAK=30m, one and two at a time, under everything at once; report in bin/soak.json
+	@mkdir -p bin
+	go build -C internal/lab/faults -o "$(CURDIR)/bin/faults" .
+	bin/faults --soak $(SOAK) --json bin/soak.json $(if $(PG),--pg $(PG)) $(ARGS)
+
+.PHONY: soak-control
+soak-control: prepare ## the same with a guard off: the soak has to find it, and the one fault that it takes
+	@mkdir -p bin
+	go build -C internal/lab/faults -o "$(CURDIR)/bin/faults" .
+	@out=$$(mktemp); trap 'rm -f "$$out"' EXIT; 	if bin/faults --soak 1s --weaken FreshWithoutBeat --schedule 'truncate,listen-cut+redis-flushed@500ms,backend-terminated' 		--minimise 5m | tee "$$out"; then echo "make: the soak found nothing" >&2; exit 1; fi; 	grep -q "^MINIMAL .*--schedule 'listen-cut'" "$$out"
+
 # The image's name arrives through a file: a Docker engine that the script starts
 # would otherwise hold the pipe open and the recipe would wait for ever.
 # Testcontainers' reaper is an image of its own that a machine without a registry
@@ -147,6 +162,18 @@ fuzz: ## run every fuzz target for FUZZTIME=20s
 		go test -C "$$(dirname "$$file")" -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) .; \
 	done < <(git ls-files --cached --others --exclude-standard '*_test.go' | xargs grep -E '^func Fuzz' /dev/null); \
 	if [ "$$found" = 0 ]; then echo "make: no fuzz target found" >&2; exit 1; fi
+
+.PHONY: fuzz-codec
+fuzz-codec: ## read mutated payloads in a plain loop: EXECUTIONS=1e9, half an hour on two cores that have nothing else to do
+	@mkdir -p bin
+	go build -o bin/codecfuzz ./internal/lab/codecfuzz
+	bin/codecfuzz -executions $(EXECUTIONS) $(ARGS)
+
+.PHONY: flakes
+flakes: prepare ## every test COUNT=20 times under -race on a machine kept busy (LOAD=8), report in bin/flakes.json
+	@mkdir -p bin
+	go build -o bin/flakes ./internal/lab/flakes
+	bin/flakes -count $(COUNT) -load $(LOAD) -out bin/flakes.json $(ARGS)
 
 # Built first and then run: go run does not forward SIGTERM to its child.
 .PHONY: bench

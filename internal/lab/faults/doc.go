@@ -72,6 +72,26 @@
 //     all calls among it, or in a notification.
 //   - refused: a valid session, or a one-time value to all who wanted it.
 //
+// # Soak
+//
+//	go run -C internal/lab/faults . --soak 30m --json soak.json
+//	go run -C internal/lab/faults . --soak 1s --schedule 'listen-cut+pg-immediate@300ms'
+//	go run -C internal/lab/faults . --soak 1s --weaken FreshWithoutBeat --schedule 'truncate,listen-cut'
+//
+// A soak plays rounds. Each has a Postgres, a Redis where there is one, and pods that do all at once on one bus: a cache,
+// sessions and leases, each under the load and the oracle of its rows. Faults of the matrix come by chance, one or two at a
+// time, of two different kinds; the next ones when all pods are in sync again. Each round's seed gives its faults.
+//
+// Reads are checked within the pods, as fast as they can read. The parent writes three versions of each key into memory that
+// all share: the newest that is known to be committed, the newest that has been for longer than the bound, and the newest that
+// was confirmed. A reader loads them before it reads, so a value that is older than one of the last two is a violation, and
+// no clock has to be asked. What a pod has counted lies there as well, so that it outlives the pod.
+//
+// A round in which a promise was broken prints its seed and its schedule, and delta debugging looks for the smallest part of
+// the schedule that fails as well. The report says for how many checks how many violations there were, and how seldom
+// they are at the most, with 95 % confidence (Clopper and Pearson's limit; for none it is the rule of three). Reads of one key
+// between two writes are not independent of each other: the same figure for writes is the careful one.
+//
 // # Controls
 //
 // A check that cannot fail proves nothing. Each control switches one guard of the bus, the cache or the session store off

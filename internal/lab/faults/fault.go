@@ -25,7 +25,7 @@ func faults() []fault {
 	var all []fault
 	for _, some := range [][]fault{
 		connectionFaults(), networkFaults(), serverFaults(), logFaults(), podFaults(), loadFaults(), subscriberFaults(),
-		channelFaults(), placeFaults(), clockFaults(), tierFaults(), lockFaults(), sessionFaults(),
+		channelFaults(), placeFaults(), clockFaults(), tierFaults(), versionFaults(), lockFaults(), sessionFaults(),
 	} {
 		all = append(all, some...)
 	}

@@ -23,8 +23,13 @@ func makeKeys(key int, event int64) []string {
 // groups is how many tags there are.
 const groups = 12
 
+// groupBlock is how many rows share the tags; the next ones have others.
+const groupBlock = 48
+
 // groupOf is the tag of a row.
-func groupOf(key int) string { return "g" + strconv.Itoa(key%groups) }
+func groupOf(key int) string {
+	return "g" + strconv.Itoa(key%groups+key/groupBlock*groups)
+}
 
 // keys are those of a write's event.
 func (w Write) keys() []string {

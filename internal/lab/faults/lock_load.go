@@ -101,10 +101,18 @@ func (l *lockLoad) call(m *member, method string, in, out any, op *lockOp) bool 
 	return true
 }
 
+// first is the first of the keys that are in use now.
+func (l *lockLoad) first() int {
+	if l.plan.turnover == 0 {
+		return 0
+	}
+	return min(int(l.now()/l.plan.turnover), l.plan.turns) * l.plan.keys
+}
+
 // work is one time of wanting a lease.
 func (l *lockLoad) work(m *member, client int) {
 	n := rand.IntN(l.plan.keys)
-	key, how := fmt.Sprintf("set %d", n), l.plan.choose(n)
+	key, how := fmt.Sprintf("set %d", l.first()+n), l.plan.choose(n)
 	token, ok := l.acquire(m, client, key, how)
 	if !ok {
 		_ = pause(l.ctx, rand.N(10*time.Millisecond))

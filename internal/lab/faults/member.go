@@ -33,9 +33,12 @@ type member struct {
 
 // startProcess starts a pod as a copy of this program. It is not yet in sync when this returns.
 func startProcess(cfg podConfig) (*member, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
+	program := cfg.Program
+	if program == "" {
+		var err error
+		if program, err = os.Executable(); err != nil {
+			return nil, err
+		}
 	}
 	text, err := json.Marshal(cfg)
 	if err != nil {
@@ -43,7 +46,7 @@ func startProcess(cfg podConfig) (*member, error) {
 	}
 	m := &member{cfg: cfg, gone: make(chan struct{})}
 	m.words.verbose, m.words.heard = cfg.Verbose, cfg.Heard
-	m.cmd = exec.Command(self) // without a context: stop ends it in order
+	m.cmd = exec.Command(program) // without a context: stop ends it in order
 	m.cmd.Env = append(os.Environ(), podVariable+"="+string(text))
 	m.cmd.Stderr = &m.words
 	m.cmd.SysProcAttr = podAttributes()

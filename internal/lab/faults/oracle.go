@@ -12,6 +12,7 @@ import (
 // clock alone. Versions are numbers that never come twice, and grow for each key.
 type oracle struct {
 	bound time.Duration
+	board *boardClock // knows as well; nil: there is none
 
 	mu     sync.Mutex
 	keys   []history
@@ -59,6 +60,9 @@ func (o *oracle) committed(key int, version int64, at time.Time) {
 	defer o.mu.Unlock()
 	h := &o.keys[key]
 	h.committed = learn(h.committed, since{version, at})
+	if o.board != nil {
+		o.board.committed(key, version, at)
+	}
 }
 
 // confirmed notes that a Confirm of a version returned nil.
@@ -67,6 +71,9 @@ func (o *oracle) confirmed(key int, version int64, at time.Time) {
 	defer o.mu.Unlock()
 	h := &o.keys[key]
 	h.confirmed = learn(h.confirmed, since{version, at})
+	if o.board != nil {
+		o.board.confirmed(key, version)
+	}
 }
 
 // rewound notes that a failover took back all versions after one, up to the last that anybody wrote.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,10 +46,13 @@ type podConfig struct {
 	CacheGuards hook.CacheGuards
 	Lock        *lockConfig    // it takes leases; nil: it does not
 	Session     *sessionConfig // it keeps sessions; nil: it does not
+	Check       *checkerConfig // it does both, and checks its own reads; nil: it does not
 	Verbose     bool
+	Program     string `json:"-"` // which the pod is a process of; empty: this one
 	// OnlyPublishes: its bus does not run.
 	OnlyPublishes bool
 	Backoff       time.Duration // Config.MaxBackoff, 0 for the default
+	Dial          time.Duration // Config.ConnectTimeout, 0 for that of the rows
 	Heard         io.Writer     `json:"-"` // takes what it logs; nil: nobody
 }
 
@@ -89,7 +93,7 @@ func newPod(ctx context.Context, cfg podConfig) (*pod, error) {
 		return nil, err
 	}
 	level := slog.LevelError + 4 // what the bus says of a fault is no news here
-	if cfg.Verbose || cfg.Session != nil {
+	if cfg.Verbose || cfg.Session != nil && cfg.Check == nil {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
@@ -97,7 +101,7 @@ func newPod(ctx context.Context, cfg podConfig) (*pod, error) {
 		Name:       cfg.Name,
 		Logger:     log,
 		StaleAfter: cfg.Timing.StaleAfter, BeatInterval: cfg.Timing.Beat, ProbeTimeout: cfg.Timing.Probe,
-		SweepInterval: cfg.Timing.Sweep, PollInterval: 50 * time.Millisecond, ConnectTimeout: 250 * time.Millisecond,
+		SweepInterval: cfg.Timing.Sweep, PollInterval: 50 * time.Millisecond, ConnectTimeout: cmp.Or(cfg.Dial, 250*time.Millisecond),
 		QueueSize: cfg.Queue, MaxCatchUp: cfg.CatchUp, Retention: cfg.Keep, MaxBackoff: cfg.Backoff,
 	}
 	if cfg.Listen != "" || cfg.Control != "" {
@@ -204,6 +208,13 @@ func serve(ctx context.Context, cfg podConfig, conn io.ReadWriteCloser) error {
 	}
 	service, run := any(&Service{p}), p.run
 	switch {
+	case cfg.Check != nil:
+		w, err := newWhole(p)
+		if err != nil {
+			p.close()
+			return err
+		}
+		service, run = w, w.run
 	case cfg.Session != nil:
 		k, err := newKeeper(p)
 		if err != nil {

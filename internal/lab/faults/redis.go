@@ -216,3 +216,15 @@ func (c CacheStats) String() string {
 	}
 	return text
 }
+
+// mend brings the server back that a fault which was cut short has left stopped or killed.
+func (r *redis) mend(ctx context.Context) error {
+	_ = r.server.Thaw() // it may be gone
+	asking, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if _, err := r.server.Do(asking, "PING"); err == nil {
+		return nil
+	}
+	r.server.Stop()
+	return r.server.Restart(ctx)
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -180,7 +181,7 @@ func (s *scene) lost(ctx context.Context) (lost int, what []string) {
 	if err != nil {
 		return 1, []string{"the database cannot be read: " + err.Error()}
 	}
-	for end := time.Now().Add(s.timing.StaleAfter + settlePatience); ; {
+	for end := time.Now().Add(s.timing.StaleAfter + cmp.Or(s.patience, settlePatience)); ; {
 		lost, what = 0, nil
 		for _, m := range s.pods() {
 			n, some := m.lost(ctx, versions, events)
@@ -228,7 +229,7 @@ func (s *scene) truthNow(ctx context.Context) (map[int]int64, map[int64]time.Tim
 
 // lost is the same for one pod.
 func (m *member) lost(ctx context.Context, versions map[int]int64, events map[int64]time.Time) (n int, what []string) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	view, missing := new(View), new(Missing)
 	all := make([]int64, 0, len(events))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type plan struct {
 	paths    []string                            // of the writers; default all
 	reading  time.Duration                       // pause of a pod's reader between two reads; default readEvery
 	loads    loadTimes                           // how long loads take; default lateLoads
+	patience time.Duration                       // with pods that are not in sync, or hold what the database does not; 0: as a row has it
 	tier     tierKind                            // what stands behind the caches; default nothing, or what -tier says
 }
 
@@ -85,7 +87,8 @@ type scene struct {
 	oracle  *oracle
 	version atomic.Int64 // the last version given to a write
 	load    *load
-	notes   []string // what a row has to say besides its figures
+	notes   []string      // what a row has to say besides its figures
+	joined  func(*member) // is told of each pod that starts while the load goes on; nil: nobody is
 	locks   *lockLoad
 	keeping *sessionLoad
 	redis   *redis // nil: none
@@ -260,6 +263,9 @@ func (s *scene) startPod() (*member, error) {
 	if s.load != nil {
 		s.load.read(m)
 	}
+	if s.joined != nil {
+		s.joined(m)
+	}
 	return m, nil
 }
 
@@ -283,7 +289,7 @@ func (s *scene) awaitLive(ctx context.Context) error { return s.awaitFresh(ctx, 
 
 // awaitFresh waits until these pods are where they belong.
 func (s *scene) awaitFresh(ctx context.Context, pods []*member) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, livePatience, errors.New("not in sync"))
+	ctx, cancel := context.WithTimeoutCause(ctx, cmp.Or(s.patience, livePatience), errors.New("not in sync"))
 	defer cancel()
 	for _, m := range pods {
 		for {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -83,7 +84,7 @@ func (l *sessionLoad) letInAgain(ctx context.Context, from time.Time) (time.Dura
 		if last == "" {
 			return time.Since(from), nil
 		}
-		if time.Since(from) > livePatience {
+		if time.Since(from) > cmp.Or(l.s.patience, livePatience) {
 			return 0, fmt.Errorf("%s lets nobody in any more", last)
 		}
 		if err := pause(ctx, liveEvery); err != nil {
@@ -110,6 +111,10 @@ func (l *sessionLoad) last(ctx context.Context) error {
 		all = append(all, t)
 	}
 	l.gate.mu.Unlock()
+	if l.plan.most > 0 && len(all) > l.plan.most {
+		rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+		all = all[:l.plan.most]
+	}
 	const atOnce = 50
 	for _, m := range l.s.pods() {
 		for i := 0; i < len(all); i += atOnce {
@@ -134,7 +139,7 @@ func (l *sessionLoad) look() {
 		if err != nil {
 			continue
 		}
-		for pause(l.ctx, lookEvery) == nil && l.lookOnce(conn) == nil {
+		for pause(l.ctx, cmp.Or(l.plan.look, lookEvery)) == nil && l.lookOnce(conn) == nil {
 		}
 		disconnect(conn)
 	}

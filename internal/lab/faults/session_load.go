@@ -105,7 +105,8 @@ func (l *sessionLoad) clients() {
 	slots := make(chan struct{}, clientMost)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for pause(l.ctx, clientEvery/2+rand.N(clientEvery)) == nil {
+	every := cmp.Or(l.plan.every, clientEvery)
+	for pause(l.ctx, every/2+rand.N(every)) == nil {
 		if l.quiet.Load() {
 			continue
 		}

@@ -52,8 +52,12 @@ const (
 
 func newKeeper(p *pod) (*keeper, error) {
 	k := &keeper{Service: Service{p}, kept: map[string]*sessionstore.Session[Sheet]{}}
-	// All that it has to say: none of it may give a token away.
-	k.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	// All that it has to say: none of it may give a token away. A pod that checks its reads has no time for that.
+	level := slog.LevelDebug
+	if p.cfg.Check != nil && !p.cfg.Verbose {
+		level = slog.LevelError + 4
+	}
+	k.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	c := &sessionstore.Config[Sheet]{
 		Size: p.cfg.Session.Size, Encrypt: true, SealKeys: [][]byte{[]byte(sealKey)}, MaxLookups: sessionConns / 2, LookupTimeout: sessionQuery,
 		TouchInterval: 20 * time.Millisecond, TouchAge: 50 * time.Millisecond, SweepInterval: 300 * time.Millisecond, Logger: k.log,

@@ -15,8 +15,11 @@ import (
 
 // sessionPlan is what a row about sessions needs.
 type sessionPlan struct {
-	size  int // of the stores' memory; default plenty, with a tier scarce
-	fresh int // one in so many questions is put to the database; default askFresh
+	size  int           // of the stores' memory; default plenty, with a tier scarce
+	fresh int           // one in so many questions is put to the database; default askFresh
+	every time.Duration // between two clients; default clientEvery
+	look  time.Duration // between two looks at the database; default lookEvery
+	most  int           // so many tokens are asked about in the end; default all
 	// What is done besides, each often or not at all. All rows do a little of the first.
 	plant, forget, breach bool
 }

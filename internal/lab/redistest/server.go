@@ -96,8 +96,13 @@ func (s *Server) Restart(ctx context.Context) error {
 // Freeze stops the server's process (SIGSTOP): connections stay open, and the kernel still accepts new ones.
 func (s *Server) Freeze() error { return s.run.freeze() }
 
-// Thaw continues a frozen server.
-func (s *Server) Thaw() error { return s.run.thaw() }
+// Thaw continues a frozen server. It is a no-op for one that is stopped.
+func (s *Server) Thaw() error {
+	if s.run == nil {
+		return nil // stopped
+	}
+	return s.run.thaw()
+}
 
 // Address returns host:port, or the path of the socket.
 func (s *Server) Address() string {
