@@ -47,7 +47,7 @@ func (g *gate) created(m Made, c Creation, password int64, at span) *ticket {
 	r := &record{id: m.ID, secret: c.Secret, kept: map[int64]bool{}, saved: map[int64]int64{}, versions: map[int64]int64{}}
 	g.records[r.id] = r
 	t := &ticket{
-		token: m.Token, of: r, user: m.User, password: password, from: at.answer, lasts: at.call.Add(c.Absolute), deadline: at.answer.Add(c.Absolute),
+		token: m.Token, of: r, user: m.User, password: password, begun: at.call, from: at.answer, lasts: at.call.Add(c.Absolute), deadline: at.answer.Add(c.Absolute),
 	}
 	g.tickets[t.token], r.current = t, t
 	g.login(t, at)
@@ -96,11 +96,26 @@ func (g *gate) rotated(t *ticket, m Made, r Rotation, password int64, at span) *
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.wrote(t, "rotated", at)
-	next := &ticket{token: m.Token, of: t.of, user: t.user, password: t.password, from: at.answer, lasts: t.lasts, deadline: t.deadline}
+	if same := g.tickets[m.Token]; same != nil {
+		t.of.doubt--
+		return same // all who rotate one token with a grace are given the same
+	}
+	next := &ticket{
+		token: m.Token, of: t.of, user: t.user, password: t.password, begun: at.call, from: at.answer, lasts: t.lasts, deadline: t.deadline,
+	}
 	if r.Login != "" {
 		next.user, next.password, next.lasts, next.deadline = m.User, password, at.call.Add(r.Absolute), at.answer.Add(r.Absolute)
 		g.login(next, at)
 	}
+
+	// Of two rotations at the same time the one that is answered last need not have been the last: it is not known which
+	// token is the current one, so the session stays in doubt.
+	if at.call.Before(t.of.rotated) {
+		next.asked, t.of.current.asked = true, true
+		g.tickets[next.token] = next
+		return next
+	}
+	t.of.rotated = at.answer
 	for _, other := range g.tickets {
 		if other.of != t.of {
 			continue
@@ -228,7 +243,7 @@ func (g *gate) endedGuests(guests []*record, done, refused bool, at time.Time) {
 
 // sure says that nobody has asked for the end of a ticket.
 func (g *gate) sure(t *ticket) bool {
-	if t.user == "" && (g.allAsked > 0 || t.from.Before(g.allUntil)) {
+	if t.user == "" && (g.allAsked > 0 || t.begun.Before(g.allUntil)) {
 		return false
 	}
 	if t.of.doubt > 0 || t.asked || !t.replaced.IsZero() || !t.of.over.IsZero() {

@@ -43,6 +43,7 @@ const bound = 100 * time.Millisecond
 // story is a gate, and what has happened to it at times in milliseconds.
 type story struct {
 	*gate
+	t     *testing.T
 	begun time.Time
 }
 
@@ -301,6 +302,50 @@ func TestGate(t *testing.T) {
 				s.took("v", Answer{Outcome: Done, Sheet: Sheet{Secret: "data"}})
 			},
 		},
+		"refused after one of two rotations": {
+			func(c *sessionTally) count { return c.refused },
+			func(s *story, x *ticket) {
+				s.rotating(x)
+				s.rotating(x)
+				s.rotated(x, Made{Token: "last", ID: "a", User: "ann"}, Rotation{}, 0, s.span(2, 3))
+				// Answered later, and perhaps done before.
+				first := s.rotated(x, Made{Token: "first", ID: "a", User: "ann"}, Rotation{Grace: ms(500)}, 0, s.span(1, 4))
+				s.answered("p", first, out, false, s.at(5))
+				again := s.make("b", time.Hour)
+				for range 2 { // with a grace both are given the same
+					s.rotating(again)
+				}
+				next := s.rotated(again, Made{Token: "same", ID: "b", User: "ann"}, Rotation{Grace: ms(500)}, 0, s.span(6, 7))
+				require.Same(s.t, next, s.rotated(again, Made{Token: "same", ID: "b", User: "ann"}, Rotation{Grace: ms(500)}, 0, s.span(6, 8)))
+				s.answered("p", next, in("b", 1), false, s.at(500))
+			},
+			func(s *story, x *ticket) {
+				s.rotating(x)
+				first := s.rotated(x, Made{Token: "first", ID: "a", User: "ann"}, Rotation{}, 0, s.span(1, 2))
+				s.rotating(first)
+				last := s.rotated(first, Made{Token: "last", ID: "a", User: "ann"}, Rotation{}, 0, s.span(3, 4))
+				s.answered("p", last, out, false, s.at(5))
+			},
+		},
+		"refused after the end of all sessions": {
+			func(c *sessionTally) count { return c.refused },
+			func(s *story, x *ticket) {
+				call := time.Now()
+				guests := s.endingGuests()
+				s.endedGuests(guests, true, false, time.Now())
+				// It may have been there already, although that was said later.
+				guest := s.created(Made{Token: "guest", ID: "g"}, Creation{Secret: "secret of g", Absolute: time.Hour}, 0, span{call, time.Now()})
+				s.answered("p", guest, out, false, time.Now())
+				a := in("a", 1)
+				s.answered("p", x, a, false, s.at(1))
+			},
+			func(s *story, x *ticket) {
+				s.endedGuests(s.endingGuests(), true, false, time.Now())
+				call := time.Now()
+				guest := s.created(Made{Token: "guest", ID: "g"}, Creation{Secret: "secret of g", Absolute: time.Hour}, 0, span{call, time.Now()})
+				s.answered("p", guest, out, false, time.Now())
+			},
+		},
 		"refused although valid": {
 			func(c *sessionTally) count { return c.refused },
 			func(s *story, x *ticket) {
@@ -325,7 +370,7 @@ func TestGate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, bad := range []bool{false, true} {
-				s := &story{newGate(bound), time.Now()}
+				s := &story{newGate(bound), t, time.Now()}
 				x := s.make("a", time.Hour)
 				if bad {
 					c.bad(s, x)

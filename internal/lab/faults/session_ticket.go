@@ -12,6 +12,7 @@ type record struct {
 	confirmed  time.Time // since when its end is confirmed
 	doubt      int       // how often its end, or that of a token, was asked for: nobody may rely on it
 	current    *ticket   // its last
+	rotated    time.Time // when the last rotation was answered
 	kept       map[int64]bool
 	data       history         // versions of the data
 	saved      map[int64]int64 // elements, and the version in which each was saved
@@ -24,6 +25,7 @@ type ticket struct {
 	of       *record
 	user     string
 	password int64     // that was checked for it
+	begun    time.Time // when it was asked for: it may have been there since
 	from     time.Time // since when it is known
 	lasts    time.Time // it is valid until then at least, if nobody ends it
 	deadline time.Time // it is valid until then at most
