@@ -9,11 +9,18 @@ import (
 	"time"
 )
 
-// begin begins a login.
-func (l *sessionLoad) begin() (user string, b Begun, ok bool) {
-	user = "user-" + strconv.Itoa(rand.IntN(sessionUsers))
+func (l *sessionLoad) anyUser() string { return "user-" + strconv.Itoa(rand.IntN(sessionUsers)) }
+
+// beginAs begins a login of a user.
+func (l *sessionLoad) beginAs(user string) (b Begun, ok bool) {
 	_, ok = l.call("Begin", user, &b)
-	if !ok || b.Outcome != Done {
+	return b, ok && b.Outcome == Done
+}
+
+// begin begins a login of some user, and may change the password then.
+func (l *sessionLoad) begin() (user string, b Begun, ok bool) {
+	user = l.anyUser()
+	if b, ok = l.beginAs(user); !ok {
 		return user, b, false
 	}
 	if rand.IntN(sessionLateFor) == 0 {
@@ -33,10 +40,23 @@ func (l *sessionLoad) lifetime() time.Duration {
 }
 
 func (l *sessionLoad) login() {
-	user, b, ok := l.begin()
-	if !ok {
-		return
+	if user, b, ok := l.begin(); ok {
+		l.create(user, b)
 	}
+}
+
+// loginThroughBreach deletes a user, and logs in again under the same id while all sessions are ended.
+func (l *sessionLoad) loginThroughBreach() {
+	user := l.anyUser()
+	l.forgetUser(user)
+	if b, ok := l.beginAs(user); ok {
+		l.breach()
+		l.create(user, b)
+	}
+}
+
+// create makes the session of a login that has begun.
+func (l *sessionLoad) create(user string, b Begun) {
 	c := Creation{Login: b.Login, Secret: l.sheet(), Absolute: l.lifetime()}
 	if rand.IntN(4) == 0 {
 		c.Hold = rand.N(60 * time.Millisecond)
@@ -258,7 +278,11 @@ func (l *sessionLoad) plant() {
 
 // forget deletes a user, and gives the id to somebody else, who chooses another password.
 func (l *sessionLoad) forget() {
-	l.changeBy(Ending{User: "user-" + strconv.Itoa(rand.IntN(sessionUsers)), Forget: true, Serial: rand.IntN(2) == 0}, nil)
+	l.forgetUser(l.anyUser())
+}
+
+func (l *sessionLoad) forgetUser(user string) {
+	l.changeBy(Ending{User: user, Forget: true, Serial: rand.IntN(2) == 0}, nil)
 }
 
 // breaches ends all sessions there are, again and again.

@@ -102,6 +102,9 @@ func (l *sessionLoad) clients() {
 	if l.plan.forget || l.plan.breach {
 		todo = append(todo, l.forget, l.forget, l.login, l.guest)
 	}
+	if l.plan.breach {
+		todo = append(todo, l.loginThroughBreach)
+	}
 	slots := make(chan struct{}, clientMost)
 	var wg sync.WaitGroup
 	defer wg.Wait()
