@@ -49,7 +49,6 @@ func (i *Info) scan(row pgx.CollectableRow, more ...any) (err error) {
 		&id, &i.User, &i.CreatedAt, &authenticated, &i.RotatedAt, &i.LastSeen, &i.ExpiresAt, &idle, &i.Issuer, &i.SID, &device,
 		&i.LastAddress,
 	}, more...)...)
-
 	if err != nil {
 		return err
 	}

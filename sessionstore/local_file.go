@@ -157,7 +157,6 @@ func (s *LocalStore[T]) flushUses(ctx context.Context) {
 		}
 		return nil
 	})
-
 	if err != nil {
 		for _, u := range taken {
 			u.unsaved.Store(true)

@@ -31,7 +31,6 @@ func (s *LocalStore[T]) PutOneTime(ctx context.Context, kind string, data []byte
 		w.apply = append(w.apply, func() { s.oneTime[hash] = v })
 		return nil
 	})
-
 	if err != nil {
 		return "", err
 	}

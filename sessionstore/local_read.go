@@ -101,7 +101,6 @@ func (s *LocalStore[T]) firstUse(ctx context.Context, p *present) {
 		s.putRecord(w, next)
 		return nil
 	})
-
 	if err != nil {
 		s.form.log.DebugContext(ctx, "first use of a new token not noted", slog.Any("error", err))
 	}

@@ -101,7 +101,6 @@ func (s *Store[T]) RotateTx(ctx context.Context, tx pgx.Tx, token string, o *Rot
 		out, err = s.rotate(ctx, tx, t, c)
 		return err
 	})
-
 	if err != nil {
 		return "", nil, explain("rotate", err)
 	}

@@ -63,7 +63,6 @@ func (s *Store[T]) SaveTx(ctx context.Context, tx pgx.Tx, token string, got *Ses
 		}
 		return s.write(ctx, tx, &p, w, c)
 	})
-
 	if err != nil {
 		return explain("save", err)
 	}

@@ -82,7 +82,6 @@ func New[T any](b bus.Bus, pool *pgxpool.Pool, cfg *Config[T]) (*Store[T], error
 		LoadConcurrency: c.MaxLookups + c.MaxWaiting + 1, FailureBackoff: -1, // what waits, and what is too much, the store decides
 		KeyString: key.String, ParseKey: parseKey, Tier: tier, Codec: rowCodec[T]{s}, Logger: c.Logger, Name: c.Name,
 	})
-
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}

@@ -27,7 +27,6 @@ func (s *Store) AllCtx(ctx context.Context) (map[string][]byte, error) {
 		all[h.String()] = s.found(got, digest{})
 		return nil
 	})
-
 	if err != nil {
 		return nil, err
 	}

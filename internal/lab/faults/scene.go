@@ -165,7 +165,7 @@ func newScene(ctx context.Context, p plan, o options) (_ *scene, err error) {
 
 // checkPaths makes sure that there is something to be cut on each path: a black hole in which nothing falls proves nothing.
 func (s *scene) checkPaths(ctx context.Context) error {
-	if !s.proxied || s.plan.state != bus.Live {
+	if !s.proxied || s.state != bus.Live {
 		return nil
 	}
 	for _, m := range s.pods() {
