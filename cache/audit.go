@@ -275,11 +275,9 @@ func (c *Cache[K, V]) report(ctx context.Context, d differing[K, V]) {
 		f.Invalidated, f.XIDs = c.history.Recent(name)
 	}
 
-	_ = protect("Logger", func() {
-		c.cfg.Logger.WarnContext(ctx, "cache: entry differs from the database",
-			slog.String("topic", f.Topic), slog.String("key_hash", f.KeyHash), slog.Duration("bound", f.Bound),
-			slog.Time("since", f.Since), slog.Time("invalidated", f.Invalidated), slog.Any("xids", f.XIDs))
-	})
+	c.log(slog.LevelWarn, "cache: entry differs from the database",
+		slog.String("topic", f.Topic), slog.String("key_hash", f.KeyHash), slog.Duration("bound", f.Bound),
+		slog.Time("since", f.Since), slog.Time("invalidated", f.Invalidated), slog.Any("xids", f.XIDs))
 
 	if c.cfg.Audit.OnStale == nil || c.audit.apart.overdue.Load() > 0 {
 		return

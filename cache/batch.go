@@ -160,14 +160,15 @@ func (l *loadBatch[K, V]) cause(err error) error {
 	}
 
 	l.mu.Lock()
-	ctx := l.ctx
-	if l.reading != nil {
-		ctx = l.reading
-	}
+	reading := l.reading
 	l.mu.Unlock()
 
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	// The batch's context ends a moment before the loader's, which is made of it.
+	if l.ctx.Err() != nil {
+		return context.Cause(l.ctx)
+	}
+	if reading != nil && reading.Err() != nil {
+		return context.Cause(reading)
 	}
 	return err
 }

@@ -65,6 +65,7 @@ type Cache[K comparable, V any] struct {
 	closed      atomic.Bool
 	working     workers
 	apart       apart // callbacks that the bus waits for
+	logging     apart
 }
 
 // New returns a cache for a topic of a bus and subscribes it. It does no I/O. A nil cfg uses the defaults. Several
@@ -98,7 +99,7 @@ func New[K comparable, V any](b bus.Bus, topic string, load Loader[K, V], cfg *C
 		return nil, err
 	}
 
-	c.apart.working, c.audit.apart.working = &c.working, &c.working
+	c.apart.working, c.audit.apart.working, c.logging.working = &c.working, &c.working, &c.working
 	c.refreshAhead = int64(c.cfg.RefreshAhead)
 
 	c.evictions.dropped = func() { c.stats.evictionsDropped.Add(1) }

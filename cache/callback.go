@@ -67,14 +67,27 @@ func (c *Cache[K, V]) notePanic(name string, err error) {
 	c.logOnce(slog.LevelError, "cache: a callback panicked", name, attrs...)
 }
 
-// logOnce logs a message if it is the first about a subject. The logger's handler is the application's, too: what it panics
-// with is lost.
+// logOnce logs a message if it is the first about a subject.
 func (c *Cache[K, V]) logOnce(level slog.Level, message, subject string, attrs ...slog.Attr) {
 	if _, logged := c.logged.LoadOrStore(message+subject, true); logged {
 		return
 	}
-	attrs = append([]slog.Attr{slog.String("topic", c.topic)}, attrs...)
-	_ = protect("Logger", func() { c.cfg.Logger.LogAttrs(context.Background(), level, message, attrs...) })
+	c.log(level, message, append([]slog.Attr{slog.String("topic", c.topic)}, attrs...)...)
+}
+
+// log writes a line, for callers that must neither end nor wait for ever: the bus' goroutine is one of them. While a line is
+// overdue, others are left out.
+func (c *Cache[K, V]) log(level slog.Level, message string, attrs ...slog.Attr) {
+	if c.logging.overdue.Load() > 0 {
+		return
+	}
+
+	ctx, cancel := context.WithTimeout(context.Background(), callbackTimeout)
+	defer cancel()
+	_, _ = callApart(ctx, &c.logging, 0, "Logger", func() (struct{}, error) {
+		c.cfg.Logger.LogAttrs(context.Background(), level, message, attrs...)
+		return struct{}{}, nil
+	})
 }
 
 // callbackTimeout bounds the callbacks that the bus' goroutine has to wait for.
