@@ -126,6 +126,7 @@ func (i insider) Answer(ctx context.Context, reply func(context.Context, string)
 func (p *Postgres) answer(ctx context.Context, id string, reply func(context.Context, string) string) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+
 	var question string
 	err := p.pool.QueryRow(ctx, p.sql.question, id).Scan(&question)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -137,5 +138,6 @@ func (p *Postgres) answer(ctx context.Context, id string, reply func(context.Con
 	if _, err := p.pool.Exec(ctx, p.sql.reply, id, p.ID(), reply(ctx, question)); err != nil {
 		return fmt.Errorf("bus: answer: %w", explain(err))
 	}
+
 	return nil
 }

@@ -70,6 +70,7 @@ func TestAskSlow(t *testing.T) {
 	var wg sync.WaitGroup
 	t.Cleanup(wg.Wait)
 	t.Cleanup(stop)
+
 	asked := make(chan struct{}, 100)
 	wg.Go(func() {
 		correspondent(t, a).Answer(ctx, func(ctx context.Context, _ string) string {
@@ -78,6 +79,7 @@ func TestAskSlow(t *testing.T) {
 			return ""
 		})
 	})
+
 	eventually(t, func() bool {
 		limited, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
@@ -85,6 +87,7 @@ func TestAskSlow(t *testing.T) {
 		require.NoError(t, err)
 		return len(asked) > 0
 	}, "the question arrives")
+
 	publish(t, a, "1")
 	eventually(t, func() bool { return a.has("1") }, "events go on")
 	require.True(t, a.Fresh())

@@ -30,6 +30,7 @@ func BenchmarkCommit(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	before := processTime(b)
+
 	b.RunParallel(func(pb *testing.PB) {
 		key := strconv.FormatInt(1+n.Add(1)%100, 10)
 		for pb.Next() {
@@ -38,17 +39,21 @@ func BenchmarkCommit(b *testing.B) {
 				b.Error(err)
 				return
 			}
+
 			if _, err := tx.Exec(b.Context(), "UPDATE item SET value = value + 1 WHERE id = $1", key); err != nil {
 				b.Error(err)
 				return
 			}
+
 			tx.Invalidate("item", key)
+
 			if err := tx.Commit(b.Context()); err != nil {
 				b.Error(err)
 				return
 			}
 		}
 	})
+
 	b.ReportMetric(float64((processTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/op")
 }
 

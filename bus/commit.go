@@ -23,15 +23,19 @@ func (t *Tx) Commit(ctx context.Context) error {
 	case t.scope.parent != nil:
 		return t.release(ctx)
 	}
+
 	t.scope.adopt()
+
 	if err := t.scope.events.err; err != nil {
 		t.abandon(ctx)
 		return fmt.Errorf("bus: commit: %w", err)
 	}
+
 	status := t.conn.Conn().PgConn().TxStatus()
 	if t.lazy.Begun() && status == 'I' {
 		return t.endedOutside(ctx)
 	}
+
 	if len(t.scope.events.events) == 0 || t.lazy.Begun() && status != 'T' {
 		t.scope.done = true
 		defer t.conn.Release()
@@ -40,6 +44,7 @@ func (t *Tx) Commit(ctx context.Context) error {
 		}
 		return nil
 	}
+
 	return t.pipeline(ctx)
 }
 
@@ -195,23 +200,27 @@ func textArray(items []string) []byte {
 	for _, item := range items {
 		size += 4 + len(item)
 	}
+
 	b := make([]byte, 0, size)
 	dimensions := uint32(1)
 	if len(items) == 0 {
 		dimensions = 0
 	}
+
 	b = binary.BigEndian.AppendUint32(b, dimensions)
 	b = binary.BigEndian.AppendUint32(b, 0) // no nulls
 	b = binary.BigEndian.AppendUint32(b, pgtype.TextOID)
 	if dimensions == 0 {
 		return b
 	}
+
 	b = binary.BigEndian.AppendUint32(b, uint32(len(items)))
 	b = binary.BigEndian.AppendUint32(b, 1) // lower bound
 	for _, item := range items {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(item)))
 		b = append(b, item...)
 	}
+
 	return b
 }
 

@@ -129,6 +129,7 @@ func (c *Config) withDefaults() Config {
 	if d.Logger == nil {
 		d.Logger = slog.Default()
 	}
+
 	d.Schema = cmp.Or(d.Schema, DefaultSchema)
 	d.StaleAfter = cmp.Or(d.StaleAfter, DefaultStaleAfter)
 	d.BeatInterval = cmp.Or(d.BeatInterval, DefaultBeatInterval)
@@ -155,6 +156,7 @@ func (c *Config) validate() error {
 	if len(c.Version) > 200 || naming.CheckText("version", c.Version) != nil {
 		return fmt.Errorf("%w: Version: want at most 200 bytes of UTF-8 without NUL", ErrConfig)
 	}
+
 	for _, d := range []struct {
 		name  string
 		value time.Duration
@@ -172,6 +174,7 @@ func (c *Config) validate() error {
 			return fmt.Errorf("%w: %s: %v is less than a millisecond", ErrConfig, d.name, d.value)
 		}
 	}
+
 	for _, n := range []struct {
 		name  string
 		value int
@@ -180,6 +183,7 @@ func (c *Config) validate() error {
 			return fmt.Errorf("%w: %s: %d is less than 1", ErrConfig, n.name, n.value)
 		}
 	}
+
 	if c.Mode > Poll {
 		return fmt.Errorf("%w: Mode: %s is none", ErrConfig, c.Mode)
 	}
@@ -189,5 +193,6 @@ func (c *Config) validate() error {
 	if c.Retention > 0 && c.Retention < c.StaleAfter {
 		return fmt.Errorf("%w: Retention: %v is less than StaleAfter (%v)", ErrConfig, c.Retention, c.StaleAfter)
 	}
+
 	return nil
 }

@@ -34,10 +34,12 @@ func TestConfig(t *testing.T) {
 		require.ErrorIs(t, err, bus.ErrConfig, field)
 		require.ErrorContains(t, err, field+":")
 	}
+
 	for _, schema := range []string{"1a", "A", "a-b", "pg_x", strings.Repeat("a", 49), "a b", "ä"} {
 		_, err := bus.NewPostgres(pool, &bus.Config{Schema: schema})
 		require.ErrorIs(t, err, bus.ErrConfig, schema)
 	}
+
 	_, err := bus.NewPostgres(nil, nil)
 	require.ErrorIs(t, err, bus.ErrConfig)
 	b, err := bus.NewPostgres(pool, nil)
@@ -84,6 +86,7 @@ func TestStateString(t *testing.T) {
 			require.ErrorContains(t, back.UnmarshalText([]byte(want)), "unknown state")
 			continue
 		}
+
 		require.NoError(t, back.UnmarshalText([]byte(want)))
 		require.Equal(t, state, back)
 	}

@@ -16,6 +16,7 @@ func shortLease(t *testing.T) (cfg func(name string) *bus.Config, pods func(name
 	_, pool := setup(t)
 	_, err := pool.Exec(t.Context(), "UPDATE pgcoherence.setting SET pod_lease = '2 seconds'")
 	require.NoError(t, err)
+
 	cfg = func(name string) *bus.Config {
 		c := quick(name)
 		c.StaleAfter = 1500 * time.Millisecond
@@ -42,10 +43,12 @@ func TestConfirm(t *testing.T) {
 		begin := time.Now()
 		require.NoError(t, pods[(i+i/3)%3].Confirm(ctx, r), "on whatever pod")
 		fastest = min(fastest, time.Since(begin))
+
 		for _, p := range pods {
 			require.True(t, p.has(key), "pod has applied %s when it is confirmed", key)
 		}
 	}
+
 	require.Less(t, fastest, 1500*time.Millisecond, "by positions, not by waiting for the lease")
 }
 
@@ -70,6 +73,7 @@ func TestConfirmRefuses(t *testing.T) {
 		}
 		require.ErrorIs(t, a.Confirm(ctx, parse(text)), bus.ErrUnconfirmed, name)
 	}
+
 	r, err := a.Publish(ctx, bus.Event{Topic: "item", Keys: []string{"1"}})
 	require.NoError(t, err)
 	ended, cancel := context.WithCancel(ctx)

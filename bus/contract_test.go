@@ -42,10 +42,12 @@ func implementations() map[string]func(t *testing.T) implementation {
 				nest: func(ctx context.Context, tx transaction) (transaction, error) {
 					outer, ok := tx.(*bus.Tx)
 					require.True(t, ok)
+
 					inner, err := outer.Begin(ctx)
 					if err != nil {
 						return nil, err
 					}
+
 					savepoint, ok := bus.TxFrom(inner)
 					require.True(t, ok)
 					return savepoint, nil
@@ -279,6 +281,7 @@ func contractPanic(t *testing.T, i implementation) {
 			after.Reset(r)
 		},
 	})()
+
 	_, err := i.bus.Publish(ctx, bus.Event{Topic: "users", Keys: []string{"bad"}})
 	require.NoError(t, err)
 	eventually(t, func() bool { return resets.Load() >= 2 && len(after.reasons()) >= 1 }, "reset, until it does not panic")
@@ -304,14 +307,18 @@ func contractBlocked(t *testing.T, i implementation) {
 		},
 		OnReset: slow.Reset,
 	})()
+
 	defer i.bus.Subscribe("posts", &other)()
+
 	_, err := i.bus.Publish(ctx, bus.Event{Topic: "users", Keys: []string{"first"}})
 	require.NoError(t, err)
 	<-entered
+
 	for range bus.DefaultQueueSize + 10 {
 		_, err := i.bus.Publish(ctx, bus.Event{Topic: "users", Keys: []string{"many"}})
 		require.NoError(t, err, "a blocked subscriber holds up no publisher")
 	}
+
 	_, err = i.bus.Publish(ctx, bus.Event{Topic: "posts", Keys: []string{"1"}})
 	require.NoError(t, err)
 	eventually(t, func() bool { return other.has("1") }, "nor another subscriber")

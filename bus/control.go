@@ -88,12 +88,15 @@ func (c *control) run(ctx context.Context, first *session) {
 		if ctx.Err() != nil {
 			break
 		}
+
 		if c.session != nil {
 			c.session.close()
 			c.session = nil
 		}
+
 		c.dialer.failed(ctx, err)
 	}
+
 	c.shutdown()
 }
 
@@ -116,21 +119,27 @@ func (c *control) ensureSession(ctx context.Context) (err error) {
 // serve works until the connection breaks or ctx ends.
 func (c *control) serve(ctx context.Context) error {
 	c.heartbeat.connected(time.Now())
+
 	for ctx.Err() == nil {
 		wait, err := c.step(ctx)
 		if err != nil {
 			if _, refused := pgerr.As(err); !refused || c.session.conn.IsClosed() {
 				return err
 			}
+
 			// A full queue or disk, a dropped schema: log it and go on.
 			c.dialer.refused(ctx, err)
+
 			if pgerr.IsQueueFull(err) {
 				c.advanceQueue(ctx)
 			}
+
 			continue
 		}
+
 		c.requests.sleepUntilSignalled(ctx, wait)
 	}
+
 	return nil
 }
 

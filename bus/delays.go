@@ -49,6 +49,7 @@ func (d Delays) Quantile(q float64) time.Duration {
 	if total == 0 {
 		return 0
 	}
+
 	rank := min(max(q, 0), 1) * float64(total)
 	var below float64
 	var lower time.Duration
@@ -59,6 +60,7 @@ func (d Delays) Quantile(q float64) time.Duration {
 		}
 		below, lower = below+n, bound
 	}
+
 	return lower
 }
 

@@ -27,14 +27,17 @@ func (r *registry) hint(payload string) bool {
 	if !ok {
 		return false
 	}
+
 	topic, key, ok := strings.Cut(rest, " ")
 	if !ok {
 		return false
 	}
+
 	for _, s := range r.of(topic) {
 		if h, ok := s.subscriber.(hook.Hinted); ok {
 			h.Hint(hook.Token{}, key)
 		}
 	}
+
 	return true
 }

@@ -97,18 +97,22 @@ func (s *subscription) barrier(seq uint64) bool {
 	if s.direct || s.independent {
 		return true
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if !s.busy && len(s.queue) == 0 {
 		s.passed = seq
 		return true
 	}
+
 	s.behind = true
 	if n := len(s.queue); n > 0 && s.queue[n-1].kind == itemBarrier {
 		s.queue[n-1].barrier = seq // the later one says more
 	} else {
 		s.push(item{kind: itemBarrier, barrier: seq})
 	}
+
 	return false
 }
 
@@ -147,9 +151,11 @@ func (s *subscription) work() {
 			s.mu.Unlock()
 			return
 		}
+
 		i := s.queue[0]
 		s.queue = s.queue[1:]
 		s.mu.Unlock()
+
 		switch i.kind {
 		case itemBarrier:
 			s.mu.Lock()
@@ -158,6 +164,7 @@ func (s *subscription) work() {
 			for _, later := range s.queue {
 				s.behind = s.behind || later.kind == itemBarrier
 			}
+
 			s.mu.Unlock()
 			s.registry.onPassed()
 		case itemDelivery:

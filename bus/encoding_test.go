@@ -30,6 +30,7 @@ func inEncoding(t *testing.T, encoding string) *pgxpool.Config {
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	require.NoError(t, err)
 	defer pool.Close()
+
 	require.NoError(t, makeSchema(t.Context(), pool))
 	return config
 }
@@ -122,6 +123,7 @@ func publishers(p *pod, pool *pgxpool.Pool, db *sql.DB) map[string]func(context.
 			if err == nil {
 				staged.Committed()
 			}
+
 			return err
 		},
 		"InSQL": func(ctx context.Context, e bus.Event) error {

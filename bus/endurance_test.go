@@ -107,7 +107,9 @@ func (e *enduring) terminate(ctx context.Context, t *testing.T, db *pgtest.DB) {
 		t.Errorf("connect: %v", err)
 		return
 	}
+
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+
 	for ctx.Err() == nil {
 		var n int64
 		err := conn.QueryRow(ctx, `SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity
@@ -140,10 +142,12 @@ func (e *enduring) inSavepoint(ctx context.Context, p *pod, _ *pgxpool.Pool, key
 		}); err != nil {
 			return err
 		}
+
 		undone, err := tx.Begin(ctx)
 		if err != nil {
 			return err
 		}
+
 		savepoint, _ := bus.TxFrom(undone)
 		savepoint.Invalidate("item", "undone")
 		return undone.Rollback(ctx)

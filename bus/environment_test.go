@@ -51,15 +51,19 @@ func TestEnvironments(t *testing.T) {
 				_, err := admin.Exec(t.Context(), fmt.Sprintf("ALTER DATABASE %q SET %s", db.Name, setting))
 				require.NoError(t, err)
 			}
+
 			for _, mode := range execModes {
 				t.Run(mode.String(), func(t *testing.T) {
 					t.Parallel()
+
 					if mode == pgx.QueryExecModeSimpleProtocol && name == "encoding" {
 						t.Skip("\n*** NOT TESTED: pgx refuses this mode itself unless client_encoding is UTF8")
 					}
+
 					config, err := pgxpool.ParseConfig(db.DSN)
 					require.NoError(t, err)
 					config.ConnConfig.DefaultQueryExecMode = mode
+
 					// What the settings make of the pool's idle connections is no matter of the bus.
 					config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return true }
 					checkWorks(t, config, name != "read only")
@@ -78,6 +82,7 @@ func TestFormatsBehindPgBouncer(t *testing.T) {
 		_, err := admin.Exec(t.Context(), fmt.Sprintf("ALTER DATABASE %q SET %s", db.Name, setting))
 		require.NoError(t, err)
 	}
+
 	through := pgbouncer(t, db)
 	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
 		config, err := pgxpool.ParseConfig(through)

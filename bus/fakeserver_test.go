@@ -49,13 +49,16 @@ func (s *fakeServer) connect(ctx context.Context) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	config.LookupFunc = func(context.Context, string) ([]string, error) { return []string{"127.0.0.1"}, nil }
 	config.DialFunc = func(context.Context, string, string) (net.Conn, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+
 		if s.refuse {
 			return nil, errors.New("connection refused")
 		}
+
 		client, server := net.Pipe()
 		c := &fakeConn{server: s, net: server, backend: pgproto3.NewBackend(server, server), out: make(chan []pgproto3.BackendMessage, 1024)}
 		go c.write()
@@ -90,25 +93,31 @@ func (c *fakeConn) serve() {
 		close(c.out)
 		_ = c.net.Close()
 	}()
+
 	if _, err := c.backend.ReceiveStartupMessage(); err != nil {
 		return
 	}
+
 	c.send(&pgproto3.AuthenticationOk{}, &pgproto3.ParameterStatus{Name: "client_encoding", Value: "UTF8"},
 		&pgproto3.ParameterStatus{Name: "standard_conforming_strings", Value: "on"},
 		&pgproto3.BackendKeyData{ProcessID: 7, SecretKey: []byte{0, 0, 0, 1}}, &pgproto3.ReadyForQuery{TxStatus: 'I'})
+
 	for {
 		m, err := c.backend.Receive()
 		if err != nil {
 			return
 		}
+
 		if q, ok := m.(*pgproto3.Query); ok {
 			c.server.mu.Lock()
 			latency := c.server.latency
 			c.server.mu.Unlock()
 			time.Sleep(latency)
+
 			if strings.Contains(q.String, firstOfDifference) && c.server.slowReads.Add(-1) >= 0 {
 				time.Sleep(slowRead)
 			}
+
 			c.send(append(c.answer(q.String), &pgproto3.ReadyForQuery{TxStatus: 'I'})...)
 		}
 	}
@@ -160,6 +169,7 @@ func (c *fakeConn) answer(sql string) []pgproto3.BackendMessage {
 	s := c.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	now := time.Now().UnixMicro()
 	done := func(tag string) []pgproto3.BackendMessage {
 		return []pgproto3.BackendMessage{&pgproto3.CommandComplete{CommandTag: []byte(tag)}}
@@ -210,6 +220,7 @@ func (c *fakeConn) answer(sql string) []pgproto3.BackendMessage {
 		}
 		return append(answer, done)
 	}
+
 	return done("DO 0") // deregister, prune
 }
 
@@ -224,6 +235,7 @@ func (s *fakeServer) deliver(sql string) int {
 		if start < 0 {
 			return n
 		}
+
 		rest = rest[start+1:]
 		var payload strings.Builder
 		for i := 0; i < len(rest); i++ {
@@ -235,10 +247,13 @@ func (s *fakeServer) deliver(sql string) int {
 			}
 			payload.WriteByte(rest[i])
 		}
+
 		n++
+
 		if s.deaf || s.swallow {
 			continue
 		}
+
 		s.broadcast(payload.String())
 	}
 }

@@ -103,6 +103,7 @@ func TestHistoryAfterPruning(t *testing.T) {
 	eventually(t, func() bool { return a.Stats().Pruned > 0 }, "pruned")
 	b, h := prepare(t, pool, quick("b")), &historian{limit: 100}
 	defer b.Subscribe("item", h)()
+
 	b.run(t)
 	eventually(t, func() bool { return h.times() > 0 }, "told")
 	require.NotContains(t, h.keys(), "old")

@@ -104,6 +104,7 @@ func TestForgedTransactions(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	_, pool := setup(t)
+
 	short := func(name string) *bus.Config {
 		cfg := quick(name)
 		cfg.Retention = 4 * time.Second
@@ -112,6 +113,7 @@ func TestForgedTransactions(t *testing.T) {
 	a, b := start(t, pool, short("a")), start(t, pool, short("b"))
 	publisher, err := bus.NewPostgres(pool, quick("publisher")) // announces nothing
 	require.NoError(t, err)
+
 	real := 0
 	deliver := func(forge string, args ...any) {
 		t.Helper()
@@ -127,6 +129,7 @@ func TestForgedTransactions(t *testing.T) {
 		require.NoError(t, tx.Commit(ctx))
 		_, err = pool.Exec(ctx, forge, append([]any{xid}, args...)...)
 		require.NoError(t, err)
+
 		for _, p := range []*pod{a, b} {
 			eventually(t, func() bool { return p.has(key) }, "%s is delivered", key)
 		}
@@ -139,16 +142,19 @@ func TestForgedTransactions(t *testing.T) {
 		deliver("INSERT INTO pgcoherence.event (xid, n, topic, keys) SELECT '18446744073709551615', n, 'item', '{x}' FROM generate_series(0, 9) AS n WHERE $1::xid8 > '0'")
 		deliver("INSERT INTO pgcoherence.event (xid, n, topic, keys) SELECT '3', n, 'item', '{x}' FROM generate_series(0, 9) AS n WHERE $1::xid8 > '0'")
 	}
+
 	eventually(t, func() bool {
 		publish(t, a, "more")
 		var forged int
 		err := pool.QueryRow(ctx, "SELECT count(*) FROM pgcoherence.event WHERE xid >= pg_snapshot_xmax(pg_current_snapshot()) OR xid = '3'").Scan(&forged)
 		return err == nil && forged == 0
 	}, "they are deleted")
+
 	for _, p := range []*pod{a, b} {
 		require.Equal(t, []bus.Reason{bus.ReasonStart}, p.reasons())
 		require.Zero(t, p.Stats().Reconnects, p.Stats().LastError)
 	}
+
 	require.Positive(t, a.Stats().Unreadable+b.Stats().Unreadable, "and counted")
 }
 
@@ -187,9 +193,11 @@ func TestEveryTableCanBeRead(t *testing.T) {
 		_, err = a.Pods(ctx)
 		require.NoError(t, err, statement)
 	}
+
 	for _, p := range []*pod{a, b} {
 		require.Zero(t, p.Stats().Reconnects, p.Stats().LastError)
 	}
+
 	start(t, pool, quick("late")) // and one can start
 }
 

@@ -62,9 +62,11 @@ func runners(t *testing.T, pool *pgxpool.Pool) (*pod, map[string]runner) {
 			case sql.LevelRepeatableRead:
 				cfg.Options.IsoLevel = pgx.RepeatableRead
 			}
+
 			if readOnly {
 				cfg.Options.AccessMode = pgx.ReadOnly
 			}
+
 			return p.InTxWith(ctx, cfg, func(tx *bus.Tx) error { return fn(pgxStatements{tx}) })
 		},
 		"InSQLWith": func(ctx context.Context, level sql.IsolationLevel, readOnly bool, attempts int, fn func(statements) error) (bus.Receipt, error) {
@@ -223,6 +225,7 @@ func TestTracerSeesCommit(t *testing.T) {
 		see := func(want []string, events ...string) {
 			t.Helper()
 			s.done = nil
+
 			_, err := p.InTx(t.Context(), func(tx *bus.Tx) error {
 				tx.Invalidate("item", events...)
 				if len(want) > 2 {

@@ -160,6 +160,7 @@ func TestEndBesidePublishers(t *testing.T) {
 				}
 			})
 		}
+
 		_ = p.Run(ctx)
 		cancel()
 		wg.Wait()

@@ -124,11 +124,14 @@ func (t *LocalTx) Commit(ctx context.Context) error {
 	if t.scope.closed() {
 		return pgx.ErrTxClosed
 	}
+
 	t.scope.adopt()
+
 	if t.scope.parent != nil {
 		t.scope.release()
 		return nil
 	}
+
 	t.scope.done = true
 	if err := t.scope.events.err; err != nil {
 		return err
@@ -139,6 +142,7 @@ func (t *LocalTx) Commit(ctx context.Context) error {
 	if events := t.scope.events.events; len(events) > 0 {
 		t.receipt = t.bus.committed(events)
 	}
+
 	return nil
 }
 

@@ -19,11 +19,13 @@ func TestMetricsLint(t *testing.T) {
 	b, err := bus.NewPostgres(lazyPool(t), &bus.Config{Name: "a", Logger: quiet})
 	require.NoError(t, err)
 	defer b.Subscribe("users", bus.SubscriberFuncs{})()
+
 	for _, c := range []prometheus.Collector{b, bus.NewLocal()} {
 		problems, err := testutil.CollectAndLint(c)
 		require.NoError(t, err)
 		require.Empty(t, problems)
 	}
+
 	families := gatherMetrics(t, b)
 	require.Contains(t, families, "pgcoherence_bus_delivery_seconds")
 	require.Len(t, families["pgcoherence_bus_delivery_seconds"].Metric[0].Histogram.Bucket, 15)
@@ -117,10 +119,12 @@ func TestTopicsQueue(t *testing.T) {
 	busy, free := make(chan struct{}), make(chan struct{})
 	stop := b.Subscribe("slow", bus.SubscriberFuncs{OnInvalidate: func(bus.Delivery) { busy <- struct{}{}; <-free }})
 	defer b.Subscribe("other", bus.SubscriberFuncs{})()
+
 	for range 3 {
 		_, err := b.Publish(t.Context(), bus.Event{Topic: "slow", All: true})
 		require.NoError(t, err)
 	}
+
 	<-busy
 	require.Equal(t, []bus.TopicStats{{Topic: "other", Subscribers: 1}, {Topic: "slow", Events: 3, Subscribers: 1, Queued: 2}}, b.Topics())
 	stop()

@@ -121,6 +121,7 @@ func TestWatchState(t *testing.T) {
 	states, stop := p.WatchState()
 	require.Equal(t, bus.Starting, <-states)
 	p.run(t)
+
 	until := func(want bus.State) {
 		t.Helper()
 		deadline := time.After(patience)
@@ -147,9 +148,11 @@ func TestWatchState(t *testing.T) {
 	stop()
 	_, again := p.WatchState()
 	again()
+
 	// Nobody receives: nobody waits for that.
 	idle, done := p.WatchState()
 	defer done()
+
 	require.Equal(t, bus.Closed, <-idle)
 }
 

@@ -126,6 +126,7 @@ func TestPruningNeedsNoLongLife(t *testing.T) {
 	cfg.Retention = 12 * time.Second
 	_, err := pool.Exec(ctx, "SELECT pgcoherence.invalidate('item', 'old')")
 	require.NoError(t, err)
+
 	pruned := int64(0)
 	eventually(t, func() bool {
 		p := prepare(t, pool, cfg)

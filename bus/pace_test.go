@@ -71,6 +71,7 @@ func TestPaceBusy(t *testing.T) {
 		turn := p.turn()
 		now := p.flow(paceStart, 1000, turn/4)
 		require.Positive(t, p.hold(now), pods)
+
 		for range 1000 { // the sweeper carries the same flow
 			now = now.Add(turn)
 			p.mark(now)
@@ -78,6 +79,7 @@ func TestPaceBusy(t *testing.T) {
 			require.Positive(t, p.hold(now.Add(turn-1)), pods)
 			require.Equal(t, turn, p.sweepEvery(now.Add(turn-1), now, time.Time{}), pods)
 		}
+
 		require.Equal(t, turn, p.sweepEvery(now.Add(idleTurns*turn-1), now, time.Time{}), pods)
 		now = now.Add(time.Second + idleTurns*turn)
 		require.Zero(t, p.hold(now), "%d pods: quiet again", pods)
@@ -92,6 +94,7 @@ func TestPaceThins(t *testing.T) {
 	p := crowd(50)
 	now := p.flow(paceStart, 1000, time.Millisecond)
 	require.Positive(t, p.hold(now))
+
 	held := 0
 	for range 100 {
 		now = now.Add(p.turn())
@@ -101,6 +104,7 @@ func TestPaceThins(t *testing.T) {
 			held++
 		}
 	}
+
 	require.Zero(t, p.hold(now))
 	require.Less(t, held, 40, "within a second")
 }
@@ -112,6 +116,7 @@ func TestPacePatience(t *testing.T) {
 	p := crowd(50)
 	turn := p.turn()
 	require.Equal(t, 4*turn, p.maxHold(), "no mark was heard yet")
+
 	now := paceStart
 	marks := func(n int, every time.Duration) {
 		for range n {

@@ -47,11 +47,13 @@ func FuzzNotification(f *testing.F) {
 	for _, seed := range []string{"", "1", "1 x y z", `1 0123456789abcdef {"e":[{"t":"item","all":true}]} AAAAAAAAAAAAAAAA`, "2 anything", "0 hint item k", "0 hint item"} {
 		f.Add(seed)
 	}
+
 	b, err := bus.NewPostgres(lazyPool(f), &bus.Config{Logger: quiet})
 	require.NoError(f, err)
 	seen := &recorder{}
 	f.Cleanup(b.Subscribe("item", seen))
 	f.Cleanup(b.Subscribe("item", &hints{})) // takes any
+
 	f.Fuzz(func(t *testing.T, payload string) {
 		b.Notification(payload)
 		if seen.total() > 0 || len(seen.reasons()) > 0 {

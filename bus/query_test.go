@@ -60,6 +60,7 @@ func TestPlansStayOnIndex(t *testing.T) {
 	require.NoError(t, conn.QueryRow(ctx, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text").Scan(&xmax))
 	var epoch string
 	require.NoError(t, conn.QueryRow(ctx, "SELECT id FROM pgcoherence.epoch").Scan(&epoch))
+
 	for name, args := range map[string][]any{
 		"difference":        {xmax, []string{"3", "5"}, 10001, 1 << 24},
 		"difference_names":  {xmax, []string{"3", "5"}, 160001},
@@ -71,12 +72,15 @@ func TestPlansStayOnIndex(t *testing.T) {
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
 			_, err := conn.Exec(ctx, "SET plan_cache_mode = "+mode)
 			require.NoError(t, err)
+
 			_, err = conn.Prepare(ctx, name+mode, "EXPLAIN (FORMAT JSON) "+queries[name])
 			if err != nil { // EXPLAIN takes no parameters of its own: write them in
 				require.NoError(t, err)
 			}
+
 			var plan []byte
 			require.NoError(t, conn.QueryRow(ctx, name+mode, args...).Scan(&plan), name)
+
 			for _, node := range scans(t, plan) {
 				if node.relation == "event" {
 					require.Contains(t, []string{"Index Scan", "Index Only Scan", "Tid Scan"}, node.kind, "%s %s: %s", name, mode, plan)
@@ -93,6 +97,7 @@ func scans(t *testing.T, plan []byte) (found []scan) {
 	t.Helper()
 	var tree any
 	require.NoError(t, json.Unmarshal(plan, &tree))
+
 	var walk func(any)
 	walk = func(v any) {
 		switch v := v.(type) {
@@ -106,6 +111,7 @@ func scans(t *testing.T, plan []byte) (found []scan) {
 			if relation != "" && strings.HasSuffix(kind, "Scan") {
 				found = append(found, scan{kind, relation})
 			}
+
 			for _, e := range v {
 				walk(e)
 			}
@@ -152,6 +158,7 @@ func TestDifferenceIsExact(t *testing.T) {
 		case i%3 != 2 || len(open) == 0:
 			tx, err := pool.Begin(ctx)
 			require.NoError(t, err)
+
 			key := fmt.Sprint(i)
 			if i%4 == 0 {
 				sp, err := tx.Begin(ctx)
@@ -163,16 +170,19 @@ func TestDifferenceIsExact(t *testing.T) {
 				_, err = p.Stage(ctx, tx, bus.Event{Topic: "item", Keys: []string{key}})
 				require.NoError(t, err)
 			}
+
 			open[key] = tx
 		default:
 			for key, tx := range open {
 				delete(open, key)
+
 				if i%5 == 0 {
 					require.NoError(t, tx.Rollback(ctx))
 				} else {
 					require.NoError(t, tx.Commit(ctx))
 					committed = append(committed, key)
 				}
+
 				if len(open) < 3 {
 					break
 				}
@@ -191,10 +201,12 @@ func TestDifferenceIsExact(t *testing.T) {
 			got, base = append(got, keys...), current
 		}
 	}
+
 	for key, tx := range open {
 		require.NoError(t, tx.Commit(ctx))
 		committed = append(committed, key)
 	}
+
 	keys, _, err := p.Difference(ctx, reader, base)
 	require.NoError(t, err)
 	got = append(got, keys...)

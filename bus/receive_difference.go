@@ -134,6 +134,7 @@ func (d *difference) scanHead(rows pgx.Rows) error {
 	if identity == nil {
 		return errNoEpoch
 	}
+
 	d.identity, d.head.Epoch, d.now = *identity, epochID(*identity), time.UnixMicro(now)
 	var err error
 	if secret != nil {
@@ -141,6 +142,7 @@ func (d *difference) scanHead(rows pgx.Rows) error {
 			return fmt.Errorf("bus: read difference: secret: %w", err)
 		}
 	}
+
 	return setSnapshots(&d.head, current, pruned)
 }
 

@@ -86,6 +86,7 @@ func (r *historyReader) read(ctx context.Context, topic string, limit int) (*his
 	if err != nil {
 		return nil, fmt.Errorf("bus: read history: %w", explain(err))
 	}
+
 	h := &history{}
 	var identity, pruned *string
 	var xid *uint64
@@ -104,10 +105,12 @@ func (r *historyReader) read(ctx context.Context, topic string, limit int) (*his
 		case identity == nil:
 			return errNoEpoch
 		}
+
 		h.epoch = epochID(*identity)
 		if pruned != nil {
 			h.from, err = position.ParseSnapshot(*pruned)
 		}
+
 		return err
 	})
 	switch {
@@ -116,8 +119,10 @@ func (r *historyReader) read(ctx context.Context, topic string, limit int) (*his
 	case err != nil:
 		return nil, fmt.Errorf("bus: read history: %w", explain(err))
 	}
+
 	if n := len(h.events); n == limit && n > 0 {
 		h.floor = h.events[n-1].XID // others of this transaction may be missing, and all before it
 	}
+
 	return h, nil
 }

@@ -52,11 +52,13 @@ func (l *listener) connect(ctx context.Context) (*pgx.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+
 	s, err := l.dialer.dial(ctx)
 	if err != nil {
 		l.dialer.failed(ctx, err)
 		return nil, errHandled
 	}
+
 	// LISTEN and the backlog have no deadline of their own. HandleBacklog lifts it.
 	_ = s.net.SetDeadline(time.Now().Add(l.statementTimeout()))
 	l.mu.Lock()
@@ -73,9 +75,11 @@ var errHandled = errors.New("bus: handled")
 // it for lost.
 func (l *listener) lost(ctx context.Context, err error) {
 	ended := l.forget()
+
 	if ctx.Err() != nil || errors.Is(err, errHandled) {
 		return
 	}
+
 	if l.requests.listening.Swap(0) != 0 {
 		l.log.InfoContext(ctx, "listening connection lost", slog.Any("error", err))
 		l.requests.signal()
@@ -85,6 +89,7 @@ func (l *listener) lost(ctx context.Context, err error) {
 			return
 		}
 	}
+
 	l.dialer.failed(ctx, err)
 }
 
@@ -158,8 +163,10 @@ func (l *listener) HandleNotification(_ context.Context, n *pgconn.Notification,
 	if l.registry.hint(n.Payload) {
 		return nil
 	}
+
 	todo := receiver{l.applier}.receive(n.Payload)
 	l.checkProof()
+
 	if todo.read {
 		l.requests.set(&l.requests.read)
 	}
@@ -169,5 +176,6 @@ func (l *listener) HandleNotification(_ context.Context, n *pgconn.Notification,
 	if todo.wakeSweeper {
 		l.requests.signal()
 	}
+
 	return nil
 }

@@ -63,16 +63,19 @@ func (r receiver) receive(payload string) action {
 func (r receiver) applyMark(mark wire.Mark, now time.Time) bool {
 	r.heard.mark, r.heard.own = now, r.track.IsSent(mark.To)
 	r.heard.pace.mark(now)
+
 	if mark.Pods > 0 {
 		r.heard.pace.pods = mark.Pods
 		r.pods.Store(mark.Pods)
 	}
+
 	if r.guards.MarkWithoutFrom {
 		mark.From = position.Stamp{}
 	}
 	if r.track.Mark(r.codec.Epoch(), mark.From, mark.To) != position.Advance {
 		return false
 	}
+
 	r.barrier()
 	return true
 }

@@ -70,7 +70,9 @@ func terminated(t *testing.T, pool *pgxpool.Pool, purpose string, pods []*pod, f
 			return err == nil && ended > 0
 		}, "%s has a connection to end", p.name)
 	}
+
 	f()
+
 	for i, p := range pods {
 		eventually(t, func() bool { return p.Stats().Reconnects > before[i] }, "%s connects again", p.name)
 	}
@@ -96,6 +98,7 @@ func TestConnectionTerminated(t *testing.T) {
 					}
 				})
 			}
+
 			for _, p := range []*pod{a, b} {
 				eventually(t, func() bool { return p.State() == bus.Live && p.Fresh() }, "%s is live", p.name)
 				require.Equal(t, []bus.Reason{bus.ReasonStart}, p.reasons())
@@ -281,12 +284,14 @@ func TestPrunedWhileAway(t *testing.T) {
 	for i := range 30 {
 		publish(t, a, fmt.Sprint(i))
 	}
+
 	eventually(t, func() bool {
 		publish(t, a, "more")
 		var n int
 		require.NoError(t, pool.QueryRow(ctx, "SELECT count(*) FROM pgcoherence.event WHERE '1' = ANY (keys)").Scan(&n))
 		return n == 0 && a.Stats().Pruned >= 30
 	}, "old events are deleted")
+
 	var pruned bool
 	require.NoError(t, pool.QueryRow(ctx, "SELECT pruned_to IS NOT NULL FROM pgcoherence.epoch").Scan(&pruned))
 	require.True(t, pruned)
@@ -321,9 +326,11 @@ func TestWrongPassword(t *testing.T) {
 	db, _ := setup(t)
 	config, err := pgxpool.ParseConfig(db.DSN)
 	require.NoError(t, err)
+
 	if config.ConnConfig.Password == "" {
 		t.Skip("*** NOT TESTED: this server asks for no password")
 	}
+
 	config.ConnConfig.Password = "not-the-password"
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	require.NoError(t, err)

@@ -136,9 +136,11 @@ func pgxTransaction(db PgxExecer) inTransaction {
 	default:
 		return transactionUnknown
 	}
+
 	if conn.PgConn().TxStatus() == 'I' {
 		return transactionNo
 	}
+
 	return transactionYes
 }
 

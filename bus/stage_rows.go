@@ -28,12 +28,15 @@ func stagedJSON(events []Event, first int32) (string, error) {
 		if !allKeys(e.Keys, isASCII) {
 			row.Keys, row.KeysHex = splitKeys(e.Keys)
 		}
+
 		rows[i] = row
 	}
+
 	text, err := json.Marshal(rows)
 	if err != nil {
 		return "", fmt.Errorf("encode events: %w", err)
 	}
+
 	return string(text), nil
 }
 

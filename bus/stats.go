@@ -88,12 +88,14 @@ func (c *counters) snapshot() Stats {
 			s.LogOldest = 0
 		}
 	}
+
 	if r := c.lastReset.Load(); r != nil {
 		s.LastReset = *r
 	}
 	if e := c.lastError.Load(); e != nil {
 		s.LastError = *e
 	}
+
 	return s
 }
 

@@ -31,6 +31,7 @@ func onFakeOf(
 		if change != nil {
 			change(cfg)
 		}
+
 		b, err := bus.NewPostgres(pool, cfg)
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -50,12 +51,14 @@ func TestHourIdle(t *testing.T) {
 	onFake(t, nil, func(t *testing.T, s *fakeServer, b *bus.Postgres, log *logBuffer) {
 		<-b.Ready()
 		before := b.Stats()
+
 		for range 3600 {
 			time.Sleep(time.Second)
 			require.True(t, b.Fresh())
 			require.Equal(t, bus.Live, b.State())
 			require.Less(t, b.Stats().FreshAge, 1500*time.Millisecond, "a beat and the mark that proves it")
 		}
+
 		after := b.Stats()
 		require.InDelta(t, 3600, after.Beats-before.Beats, 5)
 		require.InDelta(t, 36000, after.Sweeps-before.Sweeps, 2000)
@@ -77,10 +80,12 @@ func TestDeafListener(t *testing.T) {
 		time.Sleep(bus.DefaultBeatInterval + bus.DefaultProbeTimeout + 500*time.Millisecond)
 		require.Equal(t, bus.Polling, b.State())
 		dials := s.dials.Load()
+
 		for range 900 {
 			time.Sleep(time.Second)
 			require.True(t, b.Fresh())
 		}
+
 		require.Equal(t, 1, log.count("notifications not received"))
 		attempts := s.dials.Load() - dials
 		require.Greater(t, attempts, int64(250), "it goes on trying to listen")
@@ -106,10 +111,12 @@ func TestDeafListenerHearsAgain(t *testing.T) {
 					time.Sleep(time.Minute)
 					require.NotEqual(t, bus.Live, b.State())
 					s.set(func() { s.deaf = false })
+
 					begin := time.Now()
 					for b.State() != bus.Live && time.Since(begin) < 2*time.Minute {
 						time.Sleep(time.Millisecond)
 					}
+
 					require.LessOrEqual(t, time.Since(begin), 4*probe+3*time.Second, "%v, %v", mode, probe)
 				}
 			})
@@ -129,6 +136,7 @@ func TestSlowServer(t *testing.T) {
 			<-b.Ready()
 			s.set(func() { s.latency = 250 * time.Millisecond })
 			time.Sleep(5 * time.Second)
+
 			for range 120 {
 				notifies, beats := s.notifies.Load(), s.beats.Load()
 				time.Sleep(5 * time.Second)
@@ -148,24 +156,30 @@ func TestBlackHole(t *testing.T) {
 	t.Parallel()
 	onFake(t, nil, func(t *testing.T, s *fakeServer, b *bus.Postgres, log *logBuffer) {
 		<-b.Ready()
+
 		for range 5 {
 			time.Sleep(7 * time.Second)
 			s.set(func() { s.swallow = true })
 			begin := time.Now()
+
 			for b.Fresh() {
 				time.Sleep(time.Millisecond)
 			}
+
 			require.LessOrEqual(t, time.Since(begin), bus.DefaultStaleAfter+time.Millisecond)
 			time.Sleep(10 * time.Minute)
 			require.False(t, b.Fresh())
 			require.Equal(t, bus.Stale, b.State())
 			s.set(func() { s.swallow = false })
+
 			begin = time.Now()
 			for b.State() != bus.Live && time.Since(begin) < time.Minute {
 				time.Sleep(time.Millisecond)
 			}
+
 			require.LessOrEqual(t, time.Since(begin), 10*time.Second)
 		}
+
 		require.Less(t, s.dials.Load(), int64(5*10*60*2*2), "patience grows with every attempt that hangs")
 	})
 }
@@ -176,22 +190,26 @@ func TestRefused(t *testing.T) {
 	t.Parallel()
 	onFake(t, nil, func(t *testing.T, s *fakeServer, b *bus.Postgres, log *logBuffer) {
 		<-b.Ready()
+
 		s.set(func() {
 			s.refuse, s.swallow = true, true
 			for l := range s.listeners {
 				_ = l.net.Close()
 			}
 		})
+
 		time.Sleep(2 * time.Hour)
 		require.Less(t, log.count("\n"), 2*2*60*3, "about one line a minute for each connection")
 		attempts := s.dials.Load()
 		require.Less(t, attempts, int64(2*2*3600*4))
 		require.Greater(t, attempts, int64(2*3600), "but it never gives up")
 		s.set(func() { s.refuse, s.swallow = false, false })
+
 		begin := time.Now()
 		for (b.State() != bus.Live || !b.Fresh()) && time.Since(begin) < time.Minute {
 			time.Sleep(time.Millisecond)
 		}
+
 		require.LessOrEqual(t, time.Since(begin), bus.DefaultMaxBackoff+time.Second, "after one pause, once the server accepts connections again")
 	})
 }
@@ -279,10 +297,12 @@ func TestManyPodsDeaf(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		require.Equal(t, bus.Polling, b.State())
 		before := b.Stats()
+
 		for xid := range 1000 {
 			b.Committed(uint64(xid), bus.Event{Topic: "item", Keys: []string{"1"}})
 			time.Sleep(5 * time.Millisecond)
 		}
+
 		after := b.Stats()
 		require.InDelta(t, 5*time.Second/bus.DefaultSweepInterval, after.Notifies-before.Notifies, 5)
 		require.InDelta(t, 1000, after.Announced-before.Announced, 30, "all but the last few")
@@ -311,11 +331,13 @@ func TestSlowSweeps(t *testing.T) {
 	onFake(t, nil, func(t *testing.T, s *fakeServer, b *bus.Postgres, _ *logBuffer) {
 		<-b.Ready()
 		time.Sleep(10 * time.Second)
+
 		count := func(d time.Duration) int64 {
 			before := b.Stats().Sweeps
 			time.Sleep(d)
 			return b.Stats().Sweeps - before
 		}
+
 		s.slowReads.Store(1)
 		require.InDelta(t, 18, count(2*time.Second), 2, "one slow read")
 		s.slowReads.Store(1_000_000)

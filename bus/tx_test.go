@@ -123,6 +123,7 @@ func TestTxFails(t *testing.T) {
 	db, other := setup(t)
 	_, err := other.Exec(t.Context(), `CREATE TABLE child (item text REFERENCES item (id) DEFERRABLE INITIALLY DEFERRED)`)
 	require.NoError(t, err)
+
 	for name, test := range map[string]struct {
 		options pgx.TxOptions
 		do      func(ctx context.Context, tx *bus.Tx) error
@@ -179,16 +180,20 @@ func TestTxFails(t *testing.T) {
 			tx, err := p.BeginTx(t.Context(), test.options)
 			require.NoError(t, err)
 			tx.Invalidate("item", name)
+
 			if test.do != nil {
 				require.NoError(t, test.do(t.Context(), tx))
 			}
+
 			ctx := t.Context()
 			if test.ctx != nil {
 				ctx = test.ctx(ctx)
 			}
+
 			err = tx.Commit(ctx)
 			test.want(t, err)
 			require.ErrorIs(t, tx.Rollback(t.Context()), pgx.ErrTxClosed)
+
 			if name == "rolled back outside" {
 				require.Equal(t, 1, events(t, other, name), "what the transaction did is not known, so its events go out")
 				require.True(t, p.has(name) || len(p.all()) == 0)
@@ -197,6 +202,7 @@ func TestTxFails(t *testing.T) {
 				require.True(t, tx.Receipt().IsZero())
 				require.False(t, p.has(name))
 			}
+
 			usable(t, p.Postgres)
 		})
 	}
@@ -286,11 +292,13 @@ func TestTxOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	db, other := setup(t)
+
 	// A deferred trigger that sleeps makes COMMIT take long enough to be interrupted.
 	_, err := other.Exec(ctx, `
 		CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); RETURN NULL; END $$;
 		CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON item DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow()`)
 	require.NoError(t, err)
+
 	for name, interrupt := range map[string]func(tx *bus.Tx, cancel context.CancelFunc){
 		"backend terminated": func(tx *bus.Tx, _ context.CancelFunc) {
 			_, err := other.Exec(ctx, "SELECT pg_terminate_backend($1)", tx.Conn().PgConn().PID())
@@ -308,12 +316,14 @@ func TestTxOutcomeUnknown(t *testing.T) {
 		commit, cancel := context.WithCancel(ctx)
 		result := make(chan error, 1)
 		go func() { result <- tx.Commit(commit) }()
+
 		eventually(t, func() bool {
 			var sleeping bool
 			require.NoError(t, other.QueryRow(ctx, `SELECT coalesce(wait_event = 'PgSleep', false) FROM pg_stat_activity
 				WHERE pid = $1 UNION ALL SELECT false LIMIT 1`, pid).Scan(&sleeping))
 			return sleeping
 		}, "commit is under way")
+
 		interrupt(tx, cancel)
 		err = <-result
 		cancel()
@@ -346,6 +356,7 @@ func TestTxLargeObjectsAfterCommit(t *testing.T) {
 	conn, err := pool.Acquire(ctx)
 	require.NoError(t, err)
 	defer conn.Release()
+
 	require.Equal(t, before, conn.Conn().PgConn().PID(), "the connection stayed in the pool")
 	require.False(t, conn.Conn().IsClosed())
 }
@@ -405,12 +416,14 @@ func TestInTx(t *testing.T) {
 	})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.True(t, receipt.IsZero())
+
 	require.Panics(t, func() {
 		_, _ = p.InTx(ctx, func(tx *bus.Tx) error {
 			tx.Invalidate("item", "no")
 			panic("caller's")
 		})
 	})
+
 	require.Zero(t, events(t, other, "no"))
 	usable(t, p.Postgres)
 }

@@ -25,6 +25,7 @@ func audited(t *testing.T, rows cache.Loader[string, int], change func(*cache.Co
 	if change != nil {
 		change(cfg)
 	}
+
 	b := newFake()
 	c := open(t, b, rows, cfg)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -134,10 +135,12 @@ func TestAudit_LoaderThatFails(t *testing.T) {
 			return 1, nil
 		}), nil)
 		get(t, c, "a")
+
 		for _, m := range []int32{1, 2} {
 			mode.Store(m)
 			time.Sleep(5 * time.Second)
 		}
+
 		synctest.Wait()
 		require.Empty(t, *findings)
 		require.Positive(t, c.Stats().Audit.Skipped)

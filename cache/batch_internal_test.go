@@ -30,6 +30,7 @@ func TestBatch_CauseIsThatOfWhatEndedFirst(t *testing.T) {
 		if test.reading != nil {
 			end(test.reading)
 		}
+
 		require.Equal(t, test.want, l.cause(errEnded), name)
 		require.ErrorIs(t, l.cause(ErrNotFound), ErrNotFound, name)
 		l.cancel(nil)

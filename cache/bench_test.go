@@ -53,11 +53,13 @@ func BenchmarkHit(b *testing.B) {
 		keys := benchKeys(n)
 		raw, err := simplelru.NewLRU[string, payload](2*n, nil)
 		require.NoError(b, err)
+
 		ttl := expirableLRU(2 * n)
 		for _, k := range keys {
 			raw.Add(k, payload{1, 2})
 			ttl.Add(k, payload{1, 2})
 		}
+
 		ours := benchCache(b, keys)
 		keys = shuffled(keys)
 		var mu sync.Mutex
@@ -73,6 +75,7 @@ func BenchmarkHit(b *testing.B) {
 				b.Run(who.name+"/keys="+strconv.Itoa(n)+"/goroutines="+strconv.Itoa(goroutines), func(b *testing.B) {
 					b.ReportAllocs()
 					b.SetParallelism(max(goroutines/runtime.GOMAXPROCS(0), 1))
+
 					if goroutines == 1 {
 						for i := 0; b.Loop(); i++ {
 							if !who.get(keys[i%n]) {
@@ -81,6 +84,7 @@ func BenchmarkHit(b *testing.B) {
 						}
 						return
 					}
+
 					b.RunParallel(func(pb *testing.PB) {
 						for i := rand.IntN(n); pb.Next(); i++ {
 							if !who.get(keys[i%n]) {

@@ -131,6 +131,7 @@ func TestCallbacks_ParseKeyThatBlocks(t *testing.T) {
 		}
 		return s, nil
 	}
+
 	b, rows := newFake(), newTable()
 	rows.set("a", 1)
 	c := open(t, b, rows, cfg)
@@ -150,10 +151,12 @@ func TestKeys_ThatGoCannotHold(t *testing.T) {
 	c := open(t, newFake(), cache.Func(func(context.Context, any) (int, error) { return 1, nil }), &cache.Config[any, int]{
 		Logger: quiet, KeyString: func(k any) string { return fmt.Sprint(k) },
 	})
+
 	type pair struct {
 		n int
 		v any
 	}
+
 	for name, key := range map[string]any{
 		"slice": []int{1}, "map": map[int]int{}, "func": func() {}, "nested": pair{1, []string{"a"}},
 		"NaN": math.NaN(), "NaN inside": pair{1, math.NaN()}, "array": [2]any{1, []int{}},
@@ -176,6 +179,7 @@ func TestKeys_ThatGoCannotHold(t *testing.T) {
 			require.Zero(t, c.Stats().Loading)
 		})
 	}
+
 	floats := open(t, newFake(), cache.Func(func(context.Context, float64) (int, error) { return 1, nil }),
 		&cache.Config[float64, int]{Logger: quiet, KeyString: func(k float64) string { return fmt.Sprint(k) }})
 	_, err := floats.Get(t.Context(), math.NaN())

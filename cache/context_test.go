@@ -35,6 +35,7 @@ func repository(pool *pgxpool.Pool) cache.Loader[string, int] {
 		case *pgx.Conn:
 			db = tx
 		}
+
 		err = db.QueryRow(ctx, "SELECT value FROM item WHERE id = $1", key).Scan(&v)
 		return v, err
 	})
@@ -88,6 +89,7 @@ func TestContext_LoadContextChooses(t *testing.T) {
 		require.True(t, limited, "LoadTimeout holds all the same")
 		return 1, nil
 	}), cfg)
+
 	ctx := context.WithValue(context.WithValue(t.Context(), tenant{}, "acme"), trace{}, "span")
 	_, err := c.Get(ctx, "a")
 	require.NoError(t, err)

@@ -32,18 +32,22 @@ func FuzzEnvelope(f *testing.F) {
 	for n := range good {
 		f.Add(good[:n])
 	}
+
 	f.Add(good)
 	f.Add([]byte{envelopeVersion, 0, 0, 0, 0, 0, 0, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+
 	f.Fuzz(func(t *testing.T, data []byte) {
 		e, err := parseEnvelope(data)
 		if err != nil {
 			require.Nil(t, e)
 			return
 		}
+
 		// What was read is sound, and written again it reads the same.
 		if _, err := position.ParseSnapshot(e.at.String()); err != nil {
 			t.Fatalf("snapshot %s: %v", e.at, err)
 		}
+
 		again, err := parseEnvelope(e.bytes())
 		require.NoError(t, err)
 		require.Equal(t, e, again)

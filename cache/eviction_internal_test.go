@@ -79,13 +79,16 @@ func TestQueue_KeepsToItsSize(t *testing.T) {
 					w.get(k)
 					require.True(t, w.get(k), "%v of %d: what was just added is held", how, size)
 				}
+
 				require.Equal(t, len(w.held), w.len())
 				require.LessOrEqual(t, w.len(), size)
 				require.True(t, w.target >= w.leastTarget && w.target <= w.mostTarget)
 			}
+
 			for range size {
 				w.evictOne(nil)
 			}
+
 			require.Empty(t, w.held)
 			require.Zero(t, w.len())
 		}
@@ -105,9 +108,11 @@ func TestQueue_LRU(t *testing.T) {
 				break
 			}
 		}
+
 		if order = append(order, k); len(order) > 50 {
 			order = order[1:]
 		}
+
 		w.get(k)
 		require.Len(t, w.held, len(order))
 		require.Contains(t, w.held, order[0])
@@ -122,18 +127,22 @@ func TestQueue_ScanResistance(t *testing.T) {
 	for i := range hot {
 		hot[i] = i
 	}
+
 	scan := make([]int, 20*size)
 	for i := range scan {
 		scan[i] = 1_000_000 + i
 	}
+
 	for how, least := range map[Eviction]int{EvictAdaptive: len(hot) * 95 / 100, EvictLRU: 0} {
 		w := newQueued(t, size, how)
 		for range 3 {
 			w.hits(hot)
 		}
+
 		w.hits(scan)
 		hits := w.hits(hot)
 		require.GreaterOrEqual(t, hits, least, how)
+
 		if how == EvictLRU {
 			require.Zero(t, hits)
 		}
@@ -164,12 +173,14 @@ func TestQueue_FollowsAChange(t *testing.T) {
 		for range 10 * size {
 			w.get(phase*size + r.IntN(size*8/10))
 		}
+
 		hits := 0
 		for range size {
 			if w.get(phase*size + r.IntN(size*8/10)) {
 				hits++
 			}
 		}
+
 		require.Greater(t, hits, size*97/100, "phase %d", phase)
 	}
 }
@@ -200,12 +211,15 @@ func TestQueue_InvalidatedWhileInUse(t *testing.T) {
 		w.get(-1)
 		w.get(i)
 	}
+
 	w.remove(w.held[-1])
 	delete(w.held, -1)
 	w.get(-1)
+
 	for i := range size / 2 {
 		w.get(10*size + i)
 	}
+
 	require.Contains(t, w.held, -1)
 }
 
@@ -219,12 +233,15 @@ func TestQueue_DeadEntriesGo(t *testing.T) {
 			w.get(k)
 		}
 	}
+
 	for k := range size {
 		w.dead[k] = true
 	}
+
 	for k := range size {
 		w.get(1000 + k)
 	}
+
 	for k := range size {
 		require.NotContains(t, w.held, k)
 	}

@@ -108,6 +108,7 @@ func ExampleConfig_loadContext() {
 		panic(err)
 	}
 	defer documents.Close()
+
 	text, _ := documents.Get(ctx, "a")
 	fmt.Println(text)
 	// Output: document a, read within trace 4bf92f35

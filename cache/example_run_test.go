@@ -35,6 +35,7 @@ func TestExamples_Repositories(t *testing.T) { //nolint:paralleltest // examples
 	require.NoError(t, err)
 	db := stdlib.OpenDBFromPool(pool)
 	defer db.Close()
+
 	b := pod(t, pool)
 	for name, example := range map[string]func(){
 		"pgxpool": ExampleNew_pgxpool, "database/sql": ExampleNew_databaseSQL,

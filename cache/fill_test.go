@@ -134,13 +134,16 @@ func TestFill_TagsOfStoredEntries(t *testing.T) {
 	rows.set("a", 1, "x", "y")
 	rows.set("b", 1, "y", "y")
 	rows.set("c", 1)
+
 	c := open(t, newFake(), rows, config())
 	for _, k := range []string{"a", "b", "c"} {
 		get(t, c, k)
 	}
+
 	for _, k := range []string{"a", "b", "c"} {
 		rows.set(k, 2, "y")
 	}
+
 	_, err := c.InvalidateTags(t.Context(), "x", "nobody's")
 	require.NoError(t, err)
 	require.Equal(t, []int{2, 1, 1}, []int{get(t, c, "a"), get(t, c, "b"), get(t, c, "c")})
@@ -187,10 +190,12 @@ func TestFill_ForgottenTags(t *testing.T) {
 	plain := ask(func() (int, error) { return c.Get(context.Background(), "b") })
 	receive(t, rows.began)
 	b.deliver(bus.Delivery{Event: bus.Event{Keys: []string{cache.TagKey("x")}}, XIDs: []uint64{200}})
+
 	keys := make([]string, 10_000)
 	for i := range keys {
 		keys[i] = cache.TagKey("other" + string(rune('a'+i%26)) + string(rune(0x4e00+i)))
 	}
+
 	b.deliver(bus.Delivery{Event: bus.Event{Keys: keys}, XIDs: []uint64{201}})
 	rows.release <- struct{}{}
 	rows.release <- struct{}{}
@@ -213,10 +218,12 @@ func TestFill_HeldBackWhileACommitIsUncertain(t *testing.T) {
 	get(t, c, "a")
 	b.set(func(f *fake) { f.proven = f.proven.AddDate(-1, 0, 0) })
 	b.deliver(uncertain("a"))
+
 	for range 3 {
 		require.Equal(t, 1, get(t, c, "a"))
 		require.Equal(t, 1, get(t, c, "b"))
 	}
+
 	require.EqualValues(t, 1+3+1, rows.loads.Load())
 	require.EqualValues(t, 3, c.Stats().RefusedFills["uncertain"])
 	b.set(func(f *fake) { f.proven = f.proven.AddDate(1, 0, 0) })

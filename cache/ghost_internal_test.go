@@ -60,9 +60,11 @@ func TestGhosts_Ago(t *testing.T) {
 	_, ok = g.take(1)
 	require.False(t, ok, "it was taken")
 	g.add(1<<30, 90)
+
 	for i := range 20 {
 		g.add(uint64(i+5)<<40, 0)
 	}
+
 	_, ok = g.take(1 << 30)
 	require.False(t, ok)
 }

@@ -23,6 +23,7 @@ func (c *Cache[K, V]) sizes() map[string]int {
 	}
 	c.tags.mu.Lock()
 	defer c.tags.mu.Unlock()
+
 	sizes := map[string]int{
 		"tags": c.tags.marks.len(), "tags, peak": c.tags.marks.peak, "invalidated tags": len(c.tags.last), "loads' begins": len(c.tags.begins),
 		"history": c.history.Len(), "failures": c.failures.keys.Len(), "logged": count(&c.logged), "refreshing": count(&c.refreshing),
@@ -34,6 +35,7 @@ func (c *Cache[K, V]) sizes() map[string]int {
 		sizes["index"], sizes["index, peak"] = x.byKey.len(), x.byKey.peak
 		sizes["names"], sizes["names, peak"] = x.byName.len(), x.byName.peak
 	}
+
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
@@ -44,6 +46,7 @@ func (c *Cache[K, V]) sizes() map[string]int {
 		sizes["ghosts"] += len(s.values.fromProbation.slots) + len(s.values.outMain.slots)
 		s.mu.Unlock()
 	}
+
 	return sizes
 }
 

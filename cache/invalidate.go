@@ -118,6 +118,7 @@ func (c *Cache[K, V]) note(tx any) func(bus.Event, error) error {
 		default:
 			t.Invalidate(e.Topic, e.Keys...)
 		}
+
 		return nil
 	}
 }

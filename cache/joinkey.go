@@ -38,5 +38,6 @@ func SplitKey(text string) (parts []string, err error) {
 			part.WriteByte(text[i])
 		}
 	}
+
 	return append(parts, part.String()), nil
 }

@@ -30,6 +30,7 @@ func travels[K comparable](t *testing.T, cfg *cache.Config[K, int], wire string,
 	e, err := c.Event([]K{key})
 	require.NoError(t, err)
 	require.Equal(t, bus.Event{Topic: "item", Keys: []string{wire}}, e)
+
 	for i, said := range append([]string{wire}, foreign...) {
 		first, err := c.Get(t.Context(), key)
 		require.NoError(t, err)
@@ -45,6 +46,7 @@ func travels[K comparable](t *testing.T, cfg *cache.Config[K, int], wire string,
 		require.NoError(t, err)
 		require.Greater(t, again, first)
 	}
+
 	b.key(300, "not a key of this type", "-1", "99999999999999999999999", "", "~", "~#", "~=", "~=~", "~~~")
 }
 
@@ -63,15 +65,18 @@ func TestKeys(t *testing.T) {
 	travels(t, nil, "01ff", [2]byte{1, 255}, [2]byte{}, "01FF")
 	format := func(p pair) string { return strconv.Itoa(p.a) + "/" + strconv.Itoa(p.b) }
 	travels(t, &cache.Config[pair, int]{KeyString: format}, "1/2", pair{1, 2}, pair{2, 1})
+
 	travels(t, &cache.Config[pair, int]{KeyString: format, ParseKey: func(s string) (p pair, err error) {
 		a, b, ok := strings.Cut(s, "/")
 		if !ok {
 			return p, errors.New("no slash")
 		}
+
 		p.a, err = strconv.Atoi(a)
 		if err == nil {
 			p.b, err = strconv.Atoi(b)
 		}
+
 		return p, err
 	}}, "1/2", pair{1, 2}, pair{2, 1}, "01/02")
 }
@@ -100,6 +105,7 @@ func TestKeys_ThatCannotTravel(t *testing.T) {
 		_, err = c.Invalidate(t.Context(), "fine", key)
 		require.ErrorIs(t, err, cache.ErrKey)
 	}
+
 	_, err := c.Get(t.Context(), strings.Repeat("k", 1025))
 	require.ErrorContains(t, err, "1025 bytes, at most 1024")
 	_, err = c.InvalidateTags(t.Context(), strings.Repeat("t", 1023))
@@ -112,6 +118,7 @@ func TestKeys_ThatCannotTravel(t *testing.T) {
 func TestKeys_ParseKeyPanics(t *testing.T) {
 	t.Parallel()
 	b := newFake()
+
 	cfg := &cache.Config[string, int]{KeyString: strings.Clone, Logger: quiet, ParseKey: func(s string) (string, error) {
 		if s == "bad" {
 			panic("no")
@@ -160,6 +167,7 @@ func TestNew_RefusesWhatCannotWork(t *testing.T) {
 		require.ErrorIs(t, err, cache.ErrConfig, want)
 		require.ErrorContains(t, err, want)
 	}
+
 	for field, cfg := range map[string]cache.Config[string, int]{
 		"Size:": {Size: -1}, "NegativeSize:": {NegativeSize: -1}, "TTL:": {TTL: -1}, "NegativeTTL:": {NegativeTTL: -1},
 		"Jitter:": {Jitter: 1.5}, "MaxCost:": {MaxCost: -1}, "MaxCost needs": {MaxCost: 1},
@@ -210,15 +218,18 @@ func TestTwoCachesOnOneTopic(t *testing.T) {
 	for _, rows := range []*table{one, two} {
 		rows.set("a", 1)
 	}
+
 	c1, c2 := open(t, b, one, config()), open(t, b, two, config())
 	get(t, c1, "a")
 	get(t, c2, "a")
 	r, err := c1.Invalidate(t.Context(), "a")
 	require.NoError(t, err)
+
 	for _, c := range []*cache.Cache[string, int]{c1, c2} {
 		_, ok := peek(c, "a")
 		require.False(t, ok)
 	}
+
 	v, err := c2.GetAfter(t.Context(), "a", r)
 	require.NoError(t, err)
 	require.Equal(t, 1, v)

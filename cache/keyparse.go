@@ -138,5 +138,6 @@ func unescapeBytea(s string) ([]byte, bool) {
 			return nil, false
 		}
 	}
+
 	return data, true
 }

@@ -122,6 +122,7 @@ func TestKeyTypes_ForeignKeysAreCounted(t *testing.T) {
 
 func TestKeyTypes_ColumnsThatCannotWork(t *testing.T) {
 	t.Parallel()
+
 	check := func(column string, ok bool, open func(string) error) {
 		t.Helper()
 		if err := open(column); ok {
@@ -134,16 +135,20 @@ func TestKeyTypes_ColumnsThatCannotWork(t *testing.T) {
 	for column, ok := range map[string]bool{"bigint": true, "text": true, "uuid": false, "bytea": false, "boolean": false, "bigserial": false} {
 		check(column, ok, opens[int64])
 	}
+
 	for column, ok := range map[string]bool{"uuid": true, "bytea": true, "text": true, "bigint": false, "inet": false} {
 		check(column, ok, opens[[16]byte])
 		check(column, ok, opens[uuid.UUID])
 	}
+
 	for column, ok := range map[string]bool{"bytea": true, "uuid": false} {
 		check(column, ok, opens[[32]byte])
 	}
+
 	for column, ok := range map[string]bool{"numeric(20,2)": true, "numeric()": false, "numeric(x)": false, "character(4": false, "character(-1)": false} {
 		check(column, ok, opens[int64])
 	}
+
 	for _, column := range []string{"uuid", "bytea", "bigint", "timestamptz", "character(4)", "varchar(10)"} {
 		check(column, true, opens[string])
 	}

@@ -27,12 +27,15 @@ func TestLoad_ReadersOfOneKeyShareOne(t *testing.T) {
 	for range 10 {
 		answers = append(answers, ask(func() (int, error) { return c.Get(context.Background(), "a") }))
 	}
+
 	receive(t, rows.began)
 	eventually(t, func() bool { return c.Stats().Joined == 9 }, "all wait")
 	rows.release <- struct{}{}
+
 	for _, a := range answers {
 		require.Equal(t, answer{1, nil}, receive(t, a))
 	}
+
 	require.EqualValues(t, 1, rows.loads.Load())
 }
 
@@ -48,6 +51,7 @@ func TestLoad_ReadersLeaveAtTheirOwnDeadline(t *testing.T) {
 			ended <- context.Cause(ctx)
 			return 0, ctx.Err()
 		}), cfg)
+
 		begun := time.Now()
 		for _, d := range []time.Duration{time.Second, 2 * time.Second} {
 			go func() {
@@ -60,6 +64,7 @@ func TestLoad_ReadersLeaveAtTheirOwnDeadline(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
+
 		err := <-ended
 		require.Equal(t, 2*time.Second, time.Since(begun))
 		require.ErrorContains(t, err, "no reader waits")
@@ -73,6 +78,7 @@ type ctxKey struct{}
 
 func TestLoad_ContextHasTheValuesButNotTheDeadlineOfTheFirstCaller(t *testing.T) {
 	t.Parallel()
+
 	c := open(t, newFake(), cache.Func(func(ctx context.Context, _ string) (int, error) {
 		deadline, ok := ctx.Deadline()
 		if !ok || time.Until(deadline) < cache.DefaultLoadTimeout/2 {
@@ -81,8 +87,10 @@ func TestLoad_ContextHasTheValuesButNotTheDeadlineOfTheFirstCaller(t *testing.T)
 		v, _ := ctx.Value(ctxKey{}).(int)
 		return v, nil
 	}), config())
+
 	ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), ctxKey{}, 7), time.Second*4)
 	defer cancel()
+
 	v, err := c.Get(ctx, "a")
 	require.NoError(t, err)
 	require.Equal(t, 7, v)
@@ -103,7 +111,9 @@ func TestLoad_ThatNeverReturns(t *testing.T) {
 			}
 			return 1, nil
 		}), cfg)
+
 		b.reset(bus.ReasonCatchUp) // from now on one load at a time
+
 		for i := range 3 {
 			begun := time.Now()
 			_, err := c.Get(t.Context(), string(rune('a'+i)))
@@ -113,6 +123,7 @@ func TestLoad_ThatNeverReturns(t *testing.T) {
 			synctest.Wait()
 			require.Zero(t, c.Stats().Loading)
 		}
+
 		stuck = false
 		require.Equal(t, 1, get(t, c, "d"), "the permit came back")
 		close(forever)
@@ -130,12 +141,15 @@ func TestLoad_PanicIsAnErrorForAll(t *testing.T) {
 		}
 		panic(cause)
 	}), config())
+
 	var answers []<-chan answer
 	for range 3 {
 		answers = append(answers, ask(func() (int, error) { return c.Get(context.Background(), "a") }))
 	}
+
 	eventually(t, func() bool { return c.Stats().Joined == 2 }, "all wait")
 	close(gate)
+
 	for _, a := range answers {
 		var panicked *cache.PanicError
 		err := receive(t, a).err
@@ -144,6 +158,7 @@ func TestLoad_PanicIsAnErrorForAll(t *testing.T) {
 		require.Contains(t, string(panicked.Stack), "load_test.go")
 		require.NotContains(t, err.Error(), "load_test.go")
 	}
+
 	require.EqualValues(t, 1, c.Stats().LoadPanics)
 	_, err := c.Get(t.Context(), "exit")
 	require.ErrorIs(t, err, cache.ErrLoaderExit)
@@ -153,6 +168,7 @@ func TestLoad_PanicIsAnErrorForAll(t *testing.T) {
 // Only so many loads run at once, whatever they are for; loads within loads need no permit.
 func TestLoad_Bounded(t *testing.T) {
 	t.Parallel()
+
 	storms := map[string]func(c *cache.Cache[string, int], key string) error{
 		"get": func(c *cache.Cache[string, int], key string) error {
 			_, err := c.Get(context.Background(), key)
@@ -181,22 +197,27 @@ func TestLoad_Bounded(t *testing.T) {
 						load := func(ctx context.Context, keys []string) (map[string]cache.Loaded[int], error) {
 							most.Store(max(most.Load(), running.Add(1)))
 							defer running.Add(-1)
+
 							time.Sleep(time.Second)
 							values, err := inner.GetMany(ctx, keys)
 							found := make(map[string]cache.Loaded[int])
 							for k, v := range values {
 								found[k] = cache.Loaded[int]{Value: v}
 							}
+
 							return found, err
 						}
 						var loader cache.Loader[string, int] = cache.BatchFunc[string, int](load)
 						if !batches {
 							loader = struct{ cache.Loader[string, int] }{loader}
 						}
+
 						c := open(t, b, loader, cfg)
+
 						if !fresh {
 							stale(b, time.Hour)
 						}
+
 						var wg sync.WaitGroup
 						for i := range 10 {
 							wg.Go(func() {
@@ -205,6 +226,7 @@ func TestLoad_Bounded(t *testing.T) {
 								}
 							})
 						}
+
 						wg.Wait()
 						require.EqualValues(t, 2, most.Load())
 					})
@@ -244,6 +266,7 @@ func TestClose_EndsLoadsAndRefusesReaders(t *testing.T) {
 	require.NoError(t, c.Close())
 	require.NoError(t, c.Close())
 	require.ErrorIs(t, receive(t, waiting).err, cache.ErrClosed)
+
 	for _, key := range []string{"a", "b"} {
 		_, err = c.Get(t.Context(), key)
 		require.ErrorIs(t, err, cache.ErrClosed)
@@ -252,6 +275,7 @@ func TestClose_EndsLoadsAndRefusesReaders(t *testing.T) {
 		_, ok := peek(c, key)
 		require.False(t, ok)
 	}
+
 	_, err = c.GetMany(t.Context(), []string{"a"})
 	require.ErrorIs(t, err, cache.ErrClosed)
 	require.Empty(t, b.subscribers)

@@ -24,12 +24,14 @@ func TestLRU_LeastRecentlyUsedGoesFirst(t *testing.T) {
 	for i := range 5 {
 		rows.set(strconv.Itoa(i), i)
 	}
+
 	cfg := config()
 	cfg.Size, cfg.Eviction = 3, cache.EvictLRU
 	c := open(t, newFake(), rows, cfg)
 	for _, k := range []string{"0", "1", "2", "0", "3"} {
 		get(t, c, k)
 	}
+
 	_, ok := peek(c, "1")
 	require.False(t, ok)
 	_, ok = peek(c, "0")
@@ -59,6 +61,7 @@ func TestLRU_Cost(t *testing.T) {
 	for _, v := range []int{40, 50, 60, 101} {
 		rows.set(strconv.Itoa(v), v)
 	}
+
 	cfg.Size = 10
 	c := open(t, newFake(), rows, cfg)
 	get(t, c, "40")
@@ -94,9 +97,11 @@ func TestLRU_TTL(t *testing.T) {
 			}
 			return held
 		}
+
 		for _, k := range keys {
 			get(t, c, k)
 		}
+
 		require.Equal(t, []string{"default", "own", "longer", "never"}, held())
 		time.Sleep(time.Second - time.Nanosecond)
 		require.Contains(t, held(), "own")
@@ -120,6 +125,7 @@ func TestLRU_JitterOnlyShortens(t *testing.T) {
 			_, err := c.Get(t.Context(), i)
 			require.NoError(t, err)
 		}
+
 		left := func() (n int) {
 			for i := range 200 {
 				if _, ok := peek(c, i); ok {
@@ -128,6 +134,7 @@ func TestLRU_JitterOnlyShortens(t *testing.T) {
 			}
 			return n
 		}
+
 		time.Sleep(30*time.Second - 1)
 		require.Equal(t, 200, left())
 		time.Sleep(15 * time.Second)
@@ -204,6 +211,7 @@ func TestLRU_AbsentKeyWithTags(t *testing.T) {
 		require.ErrorIs(t, err, cache.ErrNotFound)
 		require.EqualError(t, err, "no such item: cache: not found")
 	}
+
 	require.Equal(t, 1, loads)
 	_, err := c.InvalidateTags(t.Context(), "x")
 	require.NoError(t, err)
@@ -363,6 +371,7 @@ func TestConcurrency(t *testing.T) {
 		}
 		return cache.Loaded[int]{Value: versions[k], Tags: []string{"all"}}, nil
 	}), cfg)
+
 	floors := make([]int, keys) // what was invalidated and is over
 	var wg sync.WaitGroup
 	for w := range 4 {
@@ -372,6 +381,7 @@ func TestConcurrency(t *testing.T) {
 				mu.Lock()
 				floor := floors[k]
 				mu.Unlock()
+
 				v, err := c.Get(t.Context(), k)
 				if err == nil && v < floor || err != nil && !errors.Is(err, cache.ErrNotFound) {
 					t.Errorf("key %d: %d, %v; was at least %d", k, v, err, floor)
@@ -379,6 +389,7 @@ func TestConcurrency(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Go(func() {
 		for i := range 300 {
 			k := i % keys
@@ -386,6 +397,7 @@ func TestConcurrency(t *testing.T) {
 			versions[k]++
 			v := versions[k]
 			mu.Unlock()
+
 			var err error
 			switch i % 5 {
 			case 0:
@@ -395,9 +407,11 @@ func TestConcurrency(t *testing.T) {
 			default:
 				_, err = c.Invalidate(t.Context(), k)
 			}
+
 			if err != nil {
 				t.Error(err)
 			}
+
 			mu.Lock()
 			floors[k] = v
 			mu.Unlock()
@@ -405,5 +419,6 @@ func TestConcurrency(t *testing.T) {
 			_, _ = c.GetMany(t.Context(), []int{1, 2, 3, k})
 		}
 	})
+
 	wg.Wait()
 }

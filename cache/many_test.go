@@ -28,6 +28,7 @@ type batches struct {
 func (b *batches) load(ctx context.Context, keys []string) (map[string]cache.Loaded[int], error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	sorted := slices.Sorted(slices.Values(keys))
 	b.list = append(b.list, sorted)
 	found := map[string]cache.Loaded[int]{}
@@ -40,9 +41,11 @@ func (b *batches) load(ctx context.Context, keys []string) (map[string]cache.Loa
 			found[k] = l
 		}
 	}
+
 	if b.hook != nil {
 		b.hook()
 	}
+
 	return found, b.err
 }
 

@@ -224,14 +224,17 @@ func TestCallbacks_EveryMisdeedHasAnOutcome(t *testing.T) {
 		"panics": "panic", "exits": "gone", "blocks": "stuck", "uses the cache": "value", "drops everything": "value",
 		"wants its own key": "value", "closes": "value",
 	}
+
 	with := func(base map[string]string, changes ...string) map[string]string {
 		changed := map[string]string{}
 		for misdeed, outcome := range base {
 			changed[misdeed] = outcome
 		}
+
 		for i := 0; i < len(changes); i += 2 {
 			changed[changes[i]] = changes[i+1]
 		}
+
 		return changed
 	}
 	for target, want := range map[string]map[string]string{
@@ -419,6 +422,7 @@ func TestCallbacks_OfTheAuditor(t *testing.T) {
 					require.NoError(t, <-done)
 					s := c.Stats().Audit
 					require.Greater(t, s.Checks+s.Skipped, int64(60), "it goes on")
+
 					if misdeed != "drops everything" && misdeed != "wants its own key" { // then the entry is another one
 						require.Positive(t, findings.Load())
 					}
@@ -441,14 +445,17 @@ func TestCallbacks_ParseKeyThatNeverReturns(t *testing.T) {
 			<-release
 			return s, nil
 		}
+
 		b, rows := newFake(), newTable()
 		c := open(t, b, rows, cfg)
 		begun := time.Now()
+
 		for i := range 100 {
 			rows.set("a", i)
 			b.key(uint64(200+i), "a")
 			require.Equal(t, i, get(t, c, "a"), "all is dropped")
 		}
+
 		require.EqualValues(t, 1, calls.Load())
 		require.LessOrEqual(t, time.Since(begun), time.Second)
 		close(release)
@@ -469,6 +476,7 @@ func TestCallbacks_TierThatNeverReturns(t *testing.T) {
 			require.Equal(t, i, get(t, c, fmt.Sprint(i)))
 			time.Sleep(time.Second)
 		}
+
 		tier.mu.Lock()
 		require.LessOrEqual(t, tier.calls, 10)
 		tier.mu.Unlock()
@@ -542,6 +550,7 @@ func TestLoader_ReturnsWhatItShouldNot(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+
 			c := open(t, newFake(), cache.BatchFunc[string, int](
 				func(_ context.Context, keys []string) (map[string]cache.Loaded[int], error) {
 					if test.loaded.Value != 0 {
@@ -562,10 +571,12 @@ func TestLoader_ReturnsWhatItShouldNot(t *testing.T) {
 				}
 				test.want(t, many["a"], err)
 			}
+
 			if test.refused != "" {
 				require.Positive(t, c.Stats().RefusedFills[test.refused])
 				require.Zero(t, c.Len())
 			}
+
 			require.Zero(t, c.Stats().Loading)
 		})
 	}
@@ -585,6 +596,7 @@ func TestLoader_PanicsWithNotFound(t *testing.T) {
 			require.ErrorAs(t, err, &panicked)
 			require.Contains(t, err.Error(), "loader panicked")
 		}
+
 		s := c.Stats()
 		require.EqualValues(t, 6, s.LoadPanics)
 		require.Zero(t, s.LoadsNotFound+int64(s.Absent))
@@ -624,6 +636,7 @@ func TestAudit_NoRowsIsADifference(t *testing.T) {
 		gone = true
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
+
 		require.NoError(t, c.RunAudit(ctx))
 		require.Positive(t, c.Stats().Audit.Stale[time.Second])
 	})

@@ -32,11 +32,13 @@ func TestModel_NeverAnOldValueAfterAnInvalidation(t *testing.T) {
 			rapid.Check(struct{ rapid.TB }{t}, func(rt *rapid.T) { // a bubble has no deadline to be asked for
 				w := newWorld(rt)
 				defer w.close()
+
 				for range rapid.IntRange(5, 80).Draw(rt, "steps") {
 					w.step(rt)
 					synctest.Wait()
 					w.check(rt)
 				}
+
 				w.drain(rt)
 				w.check(rt)
 			})
@@ -188,6 +190,7 @@ func newWorld(rt *rapid.T) *world {
 		if tiered {
 			cfg.Tier = w.tier
 		}
+
 		var err error
 		p.cache, err = cache.New(p.bus, "item", cache.LoaderFunc[string, int](func(ctx context.Context, key string) (cache.Loaded[int], error) {
 			return w.load(ctx, key, replicas)
@@ -195,6 +198,7 @@ func newWorld(rt *rapid.T) *world {
 		require.NoError(rt, err)
 		w.pods = append(w.pods, p)
 	}
+
 	return w
 }
 
@@ -231,6 +235,7 @@ func (w *world) step(rt *rapid.T) {
 		default:
 			e.Keys = []string{modelKeys[n%3]}
 		}
+
 		w.open = append(w.open, transaction{w.next, e})
 		w.next++
 	case "commit":
@@ -266,7 +271,9 @@ func (w *world) ask(p *modelPod, key, what string) {
 	if what == "fresh" {
 		r.floor = w.commits[len(w.commits)-1].versions[key]
 	}
+
 	w.readers = append(w.readers, r)
+
 	go func() {
 		get := p.cache.Get
 		if what == "fresh" {
@@ -314,14 +321,17 @@ func (p *modelPod) loadFromLog(skip int) {
 		if skip--; skip >= 0 {
 			continue
 		}
+
 		c := p.w.commits[i]
 		p.told[i] = true
 		p.bus.deliver(bus.Delivery{Event: c.event, XIDs: []uint64{c.xid}})
+
 		for _, key := range modelKeys {
 			if covers(c.event, key) {
 				p.floor[key] = max(p.floor[key], c.versions[key])
 			}
 		}
+
 		return
 	}
 }
@@ -361,12 +371,15 @@ func (p *modelPod) history(rt *rapid.T) {
 			events = append(events, hook.Past{XID: c.xid, Keys: c.event.Keys, All: c.event.All})
 		}
 	}
+
 	slices.SortFunc(events, func(a, b hook.Past) int { return cmp.Compare(b.XID, a.XID) })
+
 	var floor uint64
 	if limit := rapid.IntRange(1, 5).Draw(rt, "limit"); len(events) >= limit {
 		events = events[:limit]
 		floor = events[limit-1].XID
 	}
+
 	p.bus.each(func(s bus.Subscriber) {
 		if h, ok := s.(hook.Historian); ok {
 			h.History(hook.Token{}, events, from, floor)
@@ -380,12 +393,14 @@ func (w *world) check(rt *rapid.T) {
 		select {
 		case a := <-r.done:
 			r.cancel()
+
 			if a.err == nil && a.value < r.floor {
 				rt.Fatalf("%s %q: got version %d, %d was known when it asked", r.what, r.key, a.value, r.floor)
 			}
 			if a.err != nil && !strings.Contains(a.err.Error(), "canceled") {
 				rt.Fatalf("%s %q: %v", r.what, r.key, a.err)
 			}
+
 			return true
 		default:
 			return false

@@ -21,6 +21,7 @@ func TestPolicy_BypassServesNothingAndSharesLoads(t *testing.T) {
 	rows.set("a", 1)
 	c := open(t, b, rows, config())
 	get(t, c, "a")
+
 	for _, age := range []time.Duration{bus.DefaultStaleAfter, time.Hour, -1} {
 		stale(b, age)
 		rows.set("a", 2) // nobody knows
@@ -28,6 +29,7 @@ func TestPolicy_BypassServesNothingAndSharesLoads(t *testing.T) {
 		_, ok := peek(c, "a")
 		require.False(t, ok)
 	}
+
 	require.EqualValues(t, 3, c.Stats().Bypassed)
 	rows.hold()
 	one := ask(func() (int, error) { return c.Get(context.Background(), "a") })
@@ -79,6 +81,7 @@ func TestPolicy_Clear(t *testing.T) {
 	cfg.WhenStale = cache.Clear()
 	c := open(t, b, rows, cfg)
 	get(t, c, "a")
+
 	for range 2 {
 		get(t, c, "b")
 		stale(b, time.Hour)
@@ -90,6 +93,7 @@ func TestPolicy_Clear(t *testing.T) {
 		get(t, c, "a")
 		require.Equal(t, loads+1, rows.loads.Load())
 	}
+
 	require.EqualValues(t, 2, c.Stats().Cleared)
 }
 
@@ -138,10 +142,12 @@ func TestStaleOnError(t *testing.T) {
 					}
 					return cache.Loaded[int]{Value: 1, Tags: []string{"x"}}, nil
 				}), cfg)
+
 				require.Equal(t, window, b.extended)
 				get(t, c, "a")
 				failing = true
 				test.change(b, c)
+
 				v, err := c.Get(t.Context(), "a")
 				if test.served {
 					require.NoError(t, err)
@@ -150,6 +156,7 @@ func TestStaleOnError(t *testing.T) {
 				} else {
 					require.ErrorIs(t, err, broken)
 				}
+
 				_, err = c.GetFresh(t.Context(), "a")
 				require.ErrorIs(t, err, broken, "fresh is fresh")
 			})

@@ -64,10 +64,12 @@ func TestReplica_StoredOnlyIfItSeesWhatWasInvalidated(t *testing.T) {
 			r := &replica{at: snapshot(t, test.snapshot, !test.primary), old: 1, new: 2, tags: []string{"x"}}
 			c := open(t, b, r, config())
 			b.deliver(test.deliver)
+
 			want := 1
 			if test.refused {
 				want = 2
 			}
+
 			require.Equal(t, want, get(t, c, "a"))
 			require.Equal(t, want, get(t, c, "a"))
 			require.Equal(t, want-1, r.master)
@@ -164,12 +166,15 @@ func TestReplica_ForgottenInvalidations(t *testing.T) {
 			r := &replica{at: snapshot(t, "199:199:", true), old: 1, new: 2}
 			c := open(t, b, r, cfg)
 			b.key(200, "a")
+
 			if covered {
 				b.set(func(f *fake) { f.at = position.Snapshot{Xmin: 190, Xmax: 1000, Xip: []uint64{190}} })
 			}
+
 			for i := range uint64(200) {
 				b.key(201+i, "other"+string(rune('a'+i)))
 			}
+
 			require.Equal(t, 2, get(t, c, "a"), "behind what was forgotten")
 			b.key(500, "a")
 			r.at = snapshot(t, "600:600:", true)

@@ -90,7 +90,9 @@ func (tb *table) Load(ctx context.Context, key string) (cache.Loaded[int], error
 	if tb.at != nil {
 		l.Snapshot = tb.at(key)
 	}
+
 	tb.mu.Unlock()
+
 	if tb.began != nil {
 		select {
 		case tb.began <- key:
@@ -103,9 +105,11 @@ func (tb *table) Load(ctx context.Context, key string) (cache.Loaded[int], error
 			return cache.Loaded[int]{}, ctx.Err()
 		}
 	}
+
 	if !ok {
 		return l, cache.ErrNotFound
 	}
+
 	return l, nil
 }
 

@@ -131,6 +131,7 @@ func FuzzTierOpen(f *testing.F) {
 	key := [2]string{"a", "b"}
 	p, err := proof(key)
 	require.NoError(f, err)
+
 	good := func(change func(*envelope)) []byte {
 		e := &envelope{
 			topic: "t", name: "a:b", proof: p, program: tr.names.program, epoch: "e",
@@ -143,6 +144,7 @@ func FuzzTierOpen(f *testing.F) {
 		return e.bytes()
 	}
 	require.NotNil(f, tr.open(key, "a:b", "e", good(func(*envelope) {}), time.Now()).envelope)
+
 	for _, change := range []func(*envelope){
 		func(e *envelope) { e.topic = "T" }, func(e *envelope) { e.name = "a" }, func(e *envelope) { e.proof = "" },
 		func(e *envelope) { e.program = "" }, func(e *envelope) { e.epoch = "" }, func(e *envelope) { e.expires = 1 },
@@ -151,8 +153,10 @@ func FuzzTierOpen(f *testing.F) {
 		require.Nil(f, tr.open(key, "a:b", "e", good(change), time.Now()).envelope)
 		f.Add(good(change))
 	}
+
 	f.Add(good(func(*envelope) {}))
 	f.Add(good(func(e *envelope) { e.absent = true }))
+
 	f.Fuzz(func(t *testing.T, data []byte) {
 		found := tr.open(key, "a:b", "e", data, time.Now())
 		if e := found.envelope; e != nil {

@@ -102,6 +102,7 @@ func TestStorm_FreshReadersShare(t *testing.T) {
 			time.Sleep(time.Second)
 			return 1, nil
 		}), config())
+
 		var wg sync.WaitGroup
 		for range 500 {
 			wg.Go(func() {
@@ -110,6 +111,7 @@ func TestStorm_FreshReadersShare(t *testing.T) {
 				}
 			})
 		}
+
 		wg.Wait()
 		require.LessOrEqual(t, loads.most.Load(), int64(2))
 		require.LessOrEqual(t, loads.total.Load(), int64(3))
@@ -135,6 +137,7 @@ func TestStorm_NestedLoadsNeverWaitForEachOthersPermits(t *testing.T) {
 						if err != nil || n == 0 {
 							return 0, err
 						}
+
 						parent := strconv.Itoa(n - 1)
 						switch shape {
 						case "get":
@@ -148,16 +151,20 @@ func TestStorm_NestedLoadsNeverWaitForEachOthersPermits(t *testing.T) {
 							v, err := c.Get(ctx, parent)
 							return v + 1, err
 						}
+
 						v, err := c.GetMany(ctx, []string{parent, strconv.Itoa(n / 2)})
 						return v[parent] + 1, err
 					}), cfg)
+
 					keys := make([]string, 110)
 					for i := range keys {
 						keys[i] = strconv.Itoa(len(keys) - 1 - i)
 					}
+
 					got, err := c.GetMany(t.Context(), keys)
 					require.NoError(t, err)
 					require.Len(t, got, len(keys))
+
 					for key, v := range got {
 						require.Equal(t, key, strconv.Itoa(v))
 					}
@@ -174,6 +181,7 @@ func TestStorm_CachesThatReadEachOther(t *testing.T) {
 		cfg := config()
 		cfg.LoadConcurrency = 1
 		var left, right *cache.Cache[string, int]
+
 		descend := func(other **cache.Cache[string, int]) cache.Loader[string, int] {
 			return cache.Func(func(ctx context.Context, key string) (int, error) {
 				time.Sleep(time.Millisecond)
@@ -197,6 +205,7 @@ func TestStorm_CachesThatReadEachOther(t *testing.T) {
 				})
 			}
 		}
+
 		wg.Wait()
 	})
 }
@@ -220,6 +229,7 @@ func TestAbandoned_LoadsFillTheCache(t *testing.T) {
 						return 0, ctx.Err()
 					}
 				}), cfg)
+
 				answered := 0
 				for range 20 {
 					ctx, stop := context.WithTimeout(t.Context(), 200*time.Millisecond)
@@ -229,12 +239,14 @@ func TestAbandoned_LoadsFillTheCache(t *testing.T) {
 					stop()
 					time.Sleep(100 * time.Millisecond)
 				}
+
 				if cancel {
 					require.Zero(t, answered)
 					require.EqualValues(t, 20, loads.total.Load())
 					require.EqualValues(t, 20, c.Stats().LoadsCanceled)
 					return
 				}
+
 				require.Equal(t, 19, answered)
 				require.EqualValues(t, 1, loads.total.Load())
 			})
@@ -258,6 +270,7 @@ func TestAbandoned_BeforeItBegan(t *testing.T) {
 		synctest.Wait()
 		ctx, stop := context.WithTimeout(t.Context(), time.Millisecond)
 		defer stop()
+
 		_, err := c.GetMany(ctx, []string{"b", "c"})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, answer{1, nil}, <-first)
@@ -383,6 +396,7 @@ func TestStorm_ALoadThatInvalidatesItself(t *testing.T) {
 			}
 			return c.Get(ctx, key)
 		}), config())
+
 		begun := time.Now()
 		v, err := c.Get(t.Context(), "a")
 		require.NoError(t, err)

@@ -55,7 +55,9 @@ func TestTable_IsAMap(t *testing.T) {
 					require.Same(t, model[e.key], e)
 					n++
 				}
+
 				require.Equal(t, len(model), n)
+
 				for range 50 {
 					k := keys.Draw(t, "found")
 					require.Equal(t, model[k], table.find(table.hash(k), k))
@@ -74,20 +76,26 @@ func TestTable_Shrinks(t *testing.T) {
 		table.insert(table.hash(k), e)
 		return e
 	}
+
 	var held []*entry[int, int]
 	for k := range 20_000 {
 		held = append(held, add(k))
 	}
+
 	full := len(*table.groups.Load())
 	require.Less(t, full*groupSize, 32_000)
+
 	for k := range 60_000 {
 		require.True(t, table.remove(table.hash(held[0].key), held[0]))
 		held = append(held[1:], add(20_000+k))
 	}
+
 	require.Less(t, len(*table.groups.Load())*groupSize, 32_000)
+
 	for _, e := range held {
 		require.True(t, table.remove(table.hash(e.key), e))
 	}
+
 	require.Less(t, len(*table.groups.Load()), 10)
 }
 

@@ -198,6 +198,7 @@ func TestTier_InvalidatedDuringTheGet(t *testing.T) {
 			get(t, ca, "a")
 			stored(t, ca, 1)
 			rows.set("a", 2, "x")
+
 			// No snapshot could tell: the transaction is below every xmin. Only that the load was recorded helps.
 			tier.before = func(_ context.Context, op string) error {
 				if op == "get" {
@@ -205,6 +206,7 @@ func TestTier_InvalidatedDuringTheGet(t *testing.T) {
 				}
 				return nil
 			}
+
 			require.Equal(t, 2, get(t, cb, "a"))
 			v, ok := peek(cb, "a")
 			require.True(t, ok, "the database was read after the invalidation")
@@ -319,6 +321,7 @@ func TestTier_RefusesValuesAndIsNotLeftAlone(t *testing.T) {
 			require.Equal(t, 1, get(t, c, k))
 			synctest.Wait()
 		}
+
 		s := c.Stats()
 		require.EqualValues(t, len(keys), s.TierErrors)
 		require.Zero(t, s.TierSkipped)
@@ -346,9 +349,11 @@ func TestTier_ForeignValuesAreMisses(t *testing.T) {
 		require.Equal(t, 2, get(t, c, "b"), name)
 		stored(t, c, 1)
 	}
+
 	other, err := cache.New(newFake(), "other", rows, tiered(tier))
 	require.NoError(t, err)
 	defer other.Close()
+
 	tier.data[strings.Replace(at, ":item:", ":other:", 1)] = good
 	rows.set("a", 7)
 	require.Equal(t, 7, get(t, other, "a"), "of another topic")
@@ -365,9 +370,11 @@ func TestTier_DeletesAndHashesKeys(t *testing.T) {
 	get(t, c, long)
 	get(t, c, "~a")
 	stored(t, c, 2)
+
 	for _, k := range tier.keys() {
 		require.Less(t, len(k), 100)
 	}
+
 	_, err := c.Invalidate(t.Context(), long, "~a")
 	require.NoError(t, err)
 	eventually(t, func() bool { return len(tier.keys()) == 0 }, "deleted")

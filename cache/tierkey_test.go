@@ -30,9 +30,11 @@ func sharing[A, B any](t *testing.T, cfgA *cache.Config[string, A], cfgB *cache.
 	_, err = cb.Get(t.Context(), "k")
 	require.NoError(t, err)
 	eventually(t, func() bool { return !loaded || cb.Stats().TierSets == 1 }, "stored")
+
 	if loaded {
 		require.Equal(t, 2, tier.Len(), "neither overwrites the other's")
 	}
+
 	return !loaded
 }
 
@@ -316,11 +318,13 @@ func FuzzCompressed(f *testing.F) {
 		f.Add(data)
 		f.Add(append([]byte{1}, v...))
 	}
+
 	f.Fuzz(func(t *testing.T, data []byte) {
 		v, err := codec.Unmarshal(data)
 		if err != nil {
 			return
 		}
+
 		again, err := codec.Marshal(v)
 		require.NoError(t, err)
 		got, err := codec.Unmarshal(again)

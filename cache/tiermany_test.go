@@ -260,6 +260,7 @@ func (c exitCodec) Unmarshal(data []byte) (int, error) {
 // Whatever a method of a tier or a codec does, readers get their values, and Close returns.
 func TestTier_HostileMethods(t *testing.T) {
 	t.Parallel()
+
 	loads := map[string]cache.Loader[int, int]{
 		"each": cache.Func(func(_ context.Context, k int) (int, error) { return k, nil }),
 		"batch": cache.BatchFunc[int, int](func(_ context.Context, keys []int) (map[int]cache.Loaded[int], error) {
@@ -287,6 +288,7 @@ func TestTier_HostileMethods(t *testing.T) {
 							require.NoError(t, err)
 							require.Equal(t, k, v)
 						}
+
 						values, err := c.GetMany(t.Context(), intKeys(300))
 						require.NoError(t, err)
 						require.Len(t, values, 300)
@@ -311,6 +313,7 @@ func TestTier_ManyInPart(t *testing.T) {
 	_, err := first.GetMany(t.Context(), intKeys(10))
 	require.NoError(t, err)
 	eventually(t, func() bool { return full.Len() == 10 }, "written back")
+
 	for name, part := range map[string]func([][]byte) ([][]byte, error){
 		"less":    func(v [][]byte) ([][]byte, error) { return v[:3], nil },
 		"nothing": func([][]byte) ([][]byte, error) { return nil, nil },

@@ -74,10 +74,12 @@ func TestInvalidate_EveryWay(t *testing.T) {
 	c := open(t, b, rows, config())
 	db := stdlib.OpenDBFromPool(pool)
 	defer db.Close()
+
 	inSQL := func(note func(*bus.Staging) error) error {
 		_, err := b.InSQL(t.Context(), db, func(_ *sql.Tx, s *bus.Staging) error { return note(s) })
 		return err
 	}
+
 	staged := func(stage func(pgx.Tx) (*bus.Staged, error)) (err error) {
 		var s *bus.Staged
 		err = pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
@@ -87,6 +89,7 @@ func TestInvalidate_EveryWay(t *testing.T) {
 		s.Committed()
 		return err
 	}
+
 	stagedSQL := func(stage func(*sql.Tx) (*bus.Staged, error)) error {
 		tx, err := db.BeginTx(t.Context(), nil)
 		require.NoError(t, err)
@@ -96,6 +99,7 @@ func TestInvalidate_EveryWay(t *testing.T) {
 		s.Committed()
 		return nil
 	}
+
 	ctx := t.Context()
 	for name, invalidate := range map[string]func() error{
 		"Stage":     func() error { return staged(func(tx pgx.Tx) (*bus.Staged, error) { return c.Stage(ctx, tx, "a") }) },
@@ -127,6 +131,7 @@ func TestInvalidate_EveryWay(t *testing.T) {
 		_, err := c.Peek("a")
 		require.ErrorIs(t, err, cache.ErrNotCached, name)
 	}
+
 	require.ErrorIs(t, c.InvalidateSQL(nil, "a"), cache.ErrForeignTx)
 	require.ErrorIs(t, c.Forget("\xff"), cache.ErrKey)
 }
@@ -140,14 +145,18 @@ func TestForget_AsksForASweep(t *testing.T) {
 		b.set(func(f *fake) { n = f.sweeps })
 		return n
 	}
+
 	for _, key := range []string{"a", "b"} {
 		get(t, c, key)
 	}
+
 	require.ErrorIs(t, c.Forget("a", "\xff", "b"), cache.ErrKey)
+
 	for _, key := range []string{"a", "b"} {
 		_, err := c.Peek(key)
 		require.ErrorIs(t, err, cache.ErrNotCached, key)
 	}
+
 	require.Equal(t, 1, sweeps())
 	require.NoError(t, c.Forget("a"))
 	require.Equal(t, 2, sweeps())
@@ -207,17 +216,21 @@ func TestKeys_ListsWhatMayBeServed(t *testing.T) {
 	for _, key := range []string{"a", "b", "c", "d"} {
 		rows.set(key, 1, "tag "+key)
 	}
+
 	c := open(t, b, rows, config())
 	for _, key := range []string{"a", "b", "c", "d", "absent"} {
 		_, _ = c.Get(t.Context(), key)
 	}
+
 	require.Equal(t, 4, c.Len())
 	b.key(200, "b", cache.TagKey("tag c"))
 	require.Equal(t, []string{"a", "d"}, slices.Sorted(c.Keys()))
+
 	for key := range c.Keys() {
 		get(t, c, key) // nothing is locked
 		break
 	}
+
 	stale(b, time.Hour)
 	require.Empty(t, slices.Sorted(c.Keys()))
 }

@@ -39,6 +39,7 @@ func BenchmarkAcquireRelease(b *testing.B) {
 	_, err := pool.Exec(b.Context(), `CREATE TABLE bare (LIKE pgcoherence.lease INCLUDING DEFAULTS, PRIMARY KEY (key)) WITH (fillfactor = 50);
 		CREATE SEQUENCE bare_token`)
 	require.NoError(b, err)
+
 	l, _ := start(b, bus.NewLocal(), pool, config("bench"))
 	ours := func(ctx context.Context, key string) error {
 		lease, err := l.TryAcquire(ctx, key)
@@ -47,6 +48,7 @@ func BenchmarkAcquireRelease(b *testing.B) {
 		}
 		return lease.Release(ctx)
 	}
+
 	bare := func(ctx context.Context, key string) error {
 		var token int64
 		if err := pool.QueryRow(ctx, `INSERT INTO bare AS b (key, token, grant_id, owner, expires_at)
@@ -56,6 +58,7 @@ func BenchmarkAcquireRelease(b *testing.B) {
 			WHERE b.expires_at <= clock_timestamp() RETURNING token`, key, "bench", 15000, uuid.NewString()).Scan(&token); err != nil {
 			return err
 		}
+
 		_, err := pool.Exec(ctx, `UPDATE bare SET expires_at = '-infinity' WHERE key = $1 AND token = $2`, key, token)
 		return err
 	}
@@ -63,9 +66,11 @@ func BenchmarkAcquireRelease(b *testing.B) {
 		b.Run("workers="+strconv.Itoa(workers), func(b *testing.B) {
 			sides := []func(context.Context, string) error{ours, bare}
 			var rates [2][]float64
+
 			for _, pair := range sides { // makes the rows and prepares the statements
 				require.NoError(b, inParallel(b, workers, slot, pair, new(float64)))
 			}
+
 			for b.Loop() {
 				var rate [2]float64
 				for _, i := range rand.Perm(2) {
@@ -73,9 +78,11 @@ func BenchmarkAcquireRelease(b *testing.B) {
 				}
 				rates[0], rates[1] = append(rates[0], rate[0]/rate[1]), append(rates[1], rate[1])
 			}
+
 			for i := range rates {
 				slices.Sort(rates[i])
 			}
+
 			b.ReportMetric(rates[0][len(rates[0])/2], "ratio")
 			b.ReportMetric(rates[1][len(rates[1])/2], "bare-pairs/s")
 		})
@@ -100,6 +107,7 @@ func inParallel(b *testing.B, workers int, d time.Duration, pair func(context.Co
 			}
 		})
 	}
+
 	wg.Wait()
 	*rate = float64(n.Load()) / time.Since(begun).Seconds()
 	close(errs)
@@ -119,12 +127,14 @@ func BenchmarkHandOff(b *testing.B) {
 				l, _ := start(b, startBus(b, own), own, config("bench"))
 				lockers = append(lockers, l)
 			}
+
 			ctx := b.Context()
 			var released time.Time // guarded by the lease itself
 			var gaps []time.Duration
 			var wg sync.WaitGroup
 			var n atomic.Int64
 			b.ResetTimer()
+
 			for i := range contenders {
 				wg.Go(func() {
 					for n.Add(1) <= int64(b.N) {
@@ -133,27 +143,34 @@ func BenchmarkHandOff(b *testing.B) {
 							b.Error(err)
 							return
 						}
+
 						if !released.IsZero() {
 							gaps = append(gaps, time.Since(released))
 						}
+
 						time.Sleep(2 * time.Millisecond) // the work
 						released = time.Now()
+
 						if err := lease.Release(ctx); err != nil {
 							b.Error(err)
 						}
 					}
 				})
 			}
+
 			wg.Wait()
 			slices.Sort(gaps)
+
 			if len(gaps) > 0 {
 				b.ReportMetric(float64(gaps[len(gaps)/2].Microseconds())/1000, "p50-ms")
 				b.ReportMetric(float64(gaps[len(gaps)*99/100].Microseconds())/1000, "p99-ms")
 			}
+
 			var tries int64
 			for _, l := range lockers {
 				tries += l.Stats().Claims
 			}
+
 			b.ReportMetric(float64(tries)/float64(b.N), "claims/grant")
 		})
 	}

@@ -40,6 +40,7 @@ func callbacks(t *testing.T, pool *pgxpool.Pool, owner string) (e *lock.Election
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+
 		err := e.RunCallbacks(ctx, lock.LeaderCallbacks{
 			OnStartedLeading: func(context.Context, lock.Term) { terms.add("started") }, // and returns at once
 			OnStoppedLeading: func() { terms.add("stopped") },
@@ -52,6 +53,7 @@ func callbacks(t *testing.T, pool *pgxpool.Pool, owner string) (e *lock.Election
 			t.Error(err)
 		}
 	}()
+
 	stop = func() { cancel(); <-done }
 	t.Cleanup(stop)
 	return e, terms, leaders, stop
@@ -109,6 +111,7 @@ func TestIsLeaderAsksTheDatabase(t *testing.T) {
 			return nil
 		})
 	}()
+
 	<-leads
 	_, err = pool.Exec(ctx, "UPDATE pgcoherence.lease SET token = token + 1")
 	require.NoError(t, err)

@@ -39,15 +39,19 @@ func (c *lateConn) Write(p []byte) (int, error) {
 		packet := bytes.Clone(p)
 		c.mu.Lock()
 		close(c.late.held)
+
 		go func() {
 			defer c.mu.Unlock()
 			<-c.late.goOn
 			_, _ = c.Conn.Write(packet) // what was written arrives
 		}()
+
 		return len(p), nil
 	}
+
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	return c.Conn.Write(p)
 }
 
@@ -200,12 +204,14 @@ func TestContextBoundsCalls(t *testing.T) {
 			require.NoError(t, err)
 			_, err = tx.Exec(ctx, "LOCK TABLE pgcoherence.lease IN ACCESS EXCLUSIVE MODE")
 			require.NoError(t, err)
+
 			stuck := func() (n int) {
 				err := pool.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
 					AND wait_event_type = 'Lock' AND application_name NOT LIKE 'pgcoherence%'`).Scan(&n)
 				require.NoError(t, err)
 				return n
 			}
+
 			hurried, cancel := context.WithCancel(ctx)
 			failed := make(chan error, 1)
 			go func() { failed <- call(hurried, l, lease) }()
@@ -216,6 +222,7 @@ func TestContextBoundsCalls(t *testing.T) {
 			require.NoError(t, tx.Rollback(ctx))
 			eventually(t, func() bool { return l.Leaving() == 0 && stuck() == 0 }, "it ends")
 			_ = lease.Release(ctx) // unless that was done
+
 			for _, key := range []string{"k", "a", "held"} {
 				again, err := l.Acquire(ctx, key)
 				require.NoError(t, err)
@@ -248,6 +255,7 @@ func TestGivingUpKeepsConnections(t *testing.T) {
 			}
 		})
 	}
+
 	all.Wait()
 	require.LessOrEqual(t, contended.Stat().NewConnsCount(), int64(3))
 	eventually(t, func() bool {
@@ -278,13 +286,16 @@ func TestEndlessTrouble(t *testing.T) {
 	for range 2 {
 		go func() { _, err := l.Acquire(hurried, "k"); failed <- err }()
 	}
+
 	eventually(t, func() bool { return log.count("leases cannot be acquired") == 1 }, "it is logged")
 	cancel()
+
 	for range 2 {
 		err = <-failed
 		require.ErrorIs(t, err, context.Canceled)
 		require.ErrorContains(t, err, "read-only")
 	}
+
 	require.Equal(t, 1, log.count("leases cannot be acquired"))
 }
 

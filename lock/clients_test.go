@@ -125,6 +125,7 @@ func TestPsql(t *testing.T) {
 	ctx := within(t)
 	db, pool := setup(t)
 	l, _ := start(t, nil, pool, config("go"))
+
 	shell := func() string {
 		out, err := exec.CommandContext(ctx, psql, db.DSN, "-X", "-v", "ON_ERROR_STOP=1", "-v", "key=report", "-v", "owner=cron", "-f", "clients/lease.psql").CombinedOutput()
 		require.NoError(t, err, "%s", out)
@@ -251,11 +252,13 @@ func startClient(t *testing.T, cmd *exec.Cmd) *client {
 		}
 		_ = cmd.Wait()
 	}()
+
 	t.Cleanup(func() {
 		_ = in.Close()
 		_ = cmd.Process.Kill()
 		<-done
 	})
+
 	return p
 }
 

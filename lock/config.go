@@ -127,6 +127,7 @@ func (c *Config) withDefaults() Config {
 	if d.Logger == nil {
 		d.Logger = slog.Default()
 	}
+
 	d.Schema = cmp.Or(d.Schema, DefaultSchema)
 	d.Name = cmp.Or(d.Name, DefaultName)
 	d.ClaimTTL = cmp.Or(d.ClaimTTL, DefaultClaimTTL)

@@ -60,6 +60,7 @@ func (e *Election) Run(ctx context.Context, lead func(ctx context.Context, term 
 			}
 			return err
 		}
+
 		byItself, err := e.serve(ctx, lease, lead)
 		switch {
 		case byItself:

@@ -42,6 +42,7 @@ func campaign(t *testing.T, l *lock.Locker, name string) *candidate {
 			}
 		})
 	}()
+
 	t.Cleanup(func() { cancel(); <-done })
 	return c
 }

@@ -77,10 +77,13 @@ func (g *gather[T]) sendWaiting() {
 		if n == 0 {
 			g.sending--
 		}
+
 		g.mu.Unlock()
+
 		if n == 0 {
 			return
 		}
+
 		g.send(batch)
 	}
 }

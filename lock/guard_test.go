@@ -220,12 +220,15 @@ func TestGuardUnderOldSnapshot(t *testing.T) {
 					stale, err := pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: level})
 					require.NoError(t, err)
 					defer func() { _ = stale.Rollback(context.Background()) }()
+
 					var one int
 					require.NoError(t, stale.QueryRow(ctx, "SELECT 1 FROM account WHERE id = 1").Scan(&one), "it has its snapshot")
+
 					var waiting <-chan outcome
 					if take == nil {
 						waiting = queue(t, ctx, next, "k", 1)
 					}
+
 					if guarded {
 						tx, err := pool.Begin(ctx)
 						require.NoError(t, err)
@@ -235,7 +238,9 @@ func TestGuardUnderOldSnapshot(t *testing.T) {
 						require.NoError(t, err)
 						require.NoError(t, tx.Commit(ctx))
 					}
+
 					require.NoError(t, old.Forget(lease).Release(ctx))
+
 					var successor *lock.Lease
 					if take == nil {
 						o := <-waiting
@@ -243,6 +248,7 @@ func TestGuardUnderOldSnapshot(t *testing.T) {
 					} else {
 						successor, err = take(ctx, next)
 					}
+
 					require.NoError(t, err)
 					require.Greater(t, successor.Token(), lease.Token())
 					err = lease.Guard(ctx, stale)
@@ -268,6 +274,7 @@ func TestGuardAfterRelease(t *testing.T) {
 	tx, err := pool.Begin(ctx)
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback(ctx) }()
+
 	require.ErrorIs(t, lease.Guard(ctx, tx), lock.ErrNotGuarded)
 	require.ErrorIs(t, lease.Guard(ctx, nil), lock.ErrNotGuarded)
 	require.ErrorIs(t, lease.GuardSQL(ctx, nil), lock.ErrNotGuarded)
@@ -318,6 +325,7 @@ func TestGuardSQL(t *testing.T) {
 	_, pool := setup(t)
 	db := stdlib.OpenDBFromPool(pool)
 	t.Cleanup(func() { _ = db.Close() })
+
 	l := make1(t, nil, pool, config("a"))
 	for _, level := range []sql.IsolationLevel{sql.LevelReadCommitted, sql.LevelRepeatableRead, sql.LevelSerializable} {
 		lease, err := l.TryAcquire(ctx, "k")
@@ -358,6 +366,7 @@ func TestGuardDoesNotDelayHeartbeat(t *testing.T) {
 			tx, err := pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: level})
 			require.NoError(t, err)
 			defer func() { _ = tx.Rollback(context.Background()) }()
+
 			require.NoError(t, lease.Guard(ctx, tx))
 			outlive(t, pool, l, "k")
 			require.NoError(t, lease.Err())

@@ -37,6 +37,7 @@ func TestHandOverWhileHintsAreRefused(t *testing.T) {
 	t.Parallel()
 	alone := func(ctx context.Context, l *lock.Locker) (*lock.Lease, error) { return l.Acquire(ctx, "k") }
 	shared := func(ctx context.Context, l *lock.Locker) (*lock.Lease, error) { return l.AcquireShared(ctx, "k") }
+
 	place := func(ctx context.Context, l *lock.Locker) (*lock.Lease, error) {
 		s, err := l.Semaphore("k", 1)
 		if err != nil {
@@ -44,6 +45,7 @@ func TestHandOverWhileHintsAreRefused(t *testing.T) {
 		}
 		return s.Acquire(ctx)
 	}
+
 	release := func(ctx context.Context, _ *lock.Locker, lease *lock.Lease, _ func() error) error {
 		return lease.Release(ctx)
 	}

@@ -24,16 +24,20 @@ func TestReleaseAtOnce(t *testing.T) {
 	for _, waited := range []bool{false, true} {
 		lease, err := l.TryAcquire(ctx, "k")
 		require.NoError(t, err)
+
 		var next <-chan outcome
 		if waited {
 			next = queue(t, ctx, l, "k", 1)
 		}
+
 		errs := make([]error, 8)
 		var all sync.WaitGroup
 		for i := range errs {
 			all.Go(func() { errs[i] = lease.Release(ctx) })
 		}
+
 		all.Wait()
+
 		succeeded := 0
 		for _, err := range errs {
 			if err == nil {
@@ -43,7 +47,9 @@ func TestReleaseAtOnce(t *testing.T) {
 			require.ErrorIs(t, err, lock.ErrReleased)
 			require.NotErrorIs(t, err, lock.ErrLost)
 		}
+
 		require.Equal(t, 1, succeeded)
+
 		if waited {
 			o := <-next
 			require.NoError(t, o.err)
@@ -139,16 +145,19 @@ func TestGuardInSavepoint(t *testing.T) {
 	cfg := config("a")
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	l, _ := start(t, bus.NewLocal(), pool, cfg)
+
 	guarded := func() bool {
 		var n int
 		err := pool.QueryRow(ctx, "SELECT 1 FROM pgcoherence.lease WHERE key = 'k' FOR UPDATE SKIP LOCKED").Scan(&n)
 		return err != nil
 	}
+
 	lease, err := l.TryAcquire(ctx, "k")
 	require.NoError(t, err)
 	tx, err := pool.Begin(ctx)
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback(ctx) }()
+
 	inSavepoint := func(end func(pgx.Tx) error) {
 		nested, err := tx.Begin(ctx)
 		require.NoError(t, err)
@@ -194,6 +203,7 @@ func TestElectionRunTwice(t *testing.T) {
 			}
 		})
 	}
+
 	last := int64(0)
 	for range 6 {
 		token := <-terms
@@ -202,6 +212,7 @@ func TestElectionRunTwice(t *testing.T) {
 		eventually(t, e.Leads, "it leads")
 		require.NoError(t, e.Resign(ctx))
 	}
+
 	cancel()
 	all.Wait()
 	require.Equal(t, int32(1), most.Load())

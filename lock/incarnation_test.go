@@ -58,6 +58,7 @@ func TestTokenWentBack(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, lease.Release(ctx))
 	}
+
 	last := l.Stats().Token
 	_, err := pool.Exec(ctx, "ALTER SEQUENCE pgcoherence.lease_token RESTART")
 	require.NoError(t, err)
@@ -221,6 +222,7 @@ func TestTokensGrowOverRestoredCopies(t *testing.T) {
 		_, err := pool.Exec(ctx, fmt.Sprintf(`CREATE OR REPLACE FUNCTION pgcoherence.lease_minutes() RETURNS bigint LANGUAGE sql VOLATILE AS $$ SELECT %d::bigint $$`, clock))
 		require.NoError(t, err)
 	}
+
 	anotherServer := func() {
 		_, err := pool.Exec(ctx, "UPDATE pgcoherence.incarnation SET server = '-infinity'")
 		require.NoError(t, err)
@@ -234,9 +236,11 @@ func TestTokensGrowOverRestoredCopies(t *testing.T) {
 		last = lease.Token()
 		require.NoError(t, lease.Release(ctx))
 	}
+
 	var copies []copyOf
 	tick()
 	anotherServer()
+
 	for range 4 {
 		take("before")
 		copies = append(copies, backup(t, pool))
@@ -244,6 +248,7 @@ func TestTokensGrowOverRestoredCopies(t *testing.T) {
 		anotherServer() // it restarts, and the copy does not know
 		take("restarted")
 	}
+
 	for _, order := range permutations(len(copies)) {
 		for _, i := range order {
 			c := copies[i]
@@ -298,6 +303,7 @@ func TestTokensGrowBesideThePreviousVersion(t *testing.T) {
 				var n int
 				require.NoError(t, pool.QueryRow(ctx, previousRaise, true, "the version before").Scan(&n))
 			}
+
 			lease, err := make1(t, nil, pool, config("b")).TryAcquire(ctx, "k")
 			require.NoError(t, err)
 			require.Greater(t, lease.Token(), last, "step %d of %06b", step, schedule)

@@ -177,13 +177,17 @@ func (l *Lease) lose(reason Reason) {
 	if reason != ReasonClosed { // what is closed is renewed until it is released
 		c.remove(l)
 	}
+
 	c.metrics.lose(reason, elapsed.Between(l.granted, time.Now()))
 	l.cancel(err)
+
 	if reason == ReasonClosed { // Run is ending
 		c.log.Info("lease still held as Run ends", slog.Int64("token", l.token))
 		return
 	}
+
 	c.log.Warn("lease lost", slog.String("reason", string(reason)), slog.Int64("token", l.token))
+
 	if f := l.locker.options.OnLost; f != nil {
 		go func() { // as documented: it may take its time, and may be the end of the process
 			defer func() {

@@ -65,10 +65,13 @@ func (l *leaves) send() {
 			l.senders--
 			l.waiting = nil
 		}
+
 		l.mu.Unlock()
+
 		if n == 0 {
 			return
 		}
+
 		l.c.leave(batch)
 		time.Sleep(leaveGather)
 	}

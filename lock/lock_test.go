@@ -97,12 +97,14 @@ func TestFailedTryWritesNothing(t *testing.T) {
 		return id
 	}
 	was, before := version(), nextID()
+
 	for range 5 {
 		_, err := l.TryAcquire(ctx, "k")
 		require.ErrorIs(t, err, lock.ErrHeld)
 		_, err = l.TryAcquireMany(ctx, "k")
 		require.ErrorIs(t, err, lock.ErrHeld)
 	}
+
 	require.Equal(t, was, version())
 	require.Equal(t, before, nextID())
 	_, err = pool.Exec(ctx, "SELECT FROM pgcoherence.lease FOR KEY SHARE")
@@ -129,10 +131,12 @@ func TestBadKeys(t *testing.T) {
 		_, err = l.Election(key)
 		require.ErrorIs(t, err, lock.ErrKey, name)
 		require.ErrorIs(t, l.Do(ctx, key, nil), lock.ErrKey, name)
+
 		for _, err := range l.Watch(ctx, key) {
 			require.ErrorIs(t, err, lock.ErrKey, name)
 		}
 	}
+
 	_, err := l.TryAcquireMany(ctx)
 	require.ErrorIs(t, err, lock.ErrKey)
 	_, err = l.TryAcquireMany(ctx, "a", "b", "a")
@@ -152,6 +156,7 @@ func TestQueueIsFair(t *testing.T) {
 		l, _ := start(t, startBus(t, pool), pool, config("p"))
 		lockers = append(lockers, l)
 	}
+
 	first, err := lockers[0].TryAcquire(ctx, "k")
 	require.NoError(t, err)
 	const contenders = 64
@@ -167,17 +172,22 @@ func TestQueueIsFair(t *testing.T) {
 				t.Errorf("contender %d: %v", i, err)
 				return
 			}
+
 			if n := inside.Add(1); n != 1 {
 				t.Errorf("%d at once", n)
 			}
+
 			mu.Lock()
 			order = append(order, i)
+
 			if lease.Token() <= last {
 				t.Errorf("token %d after %d", lease.Token(), last)
 			}
+
 			last = lease.Token()
 			mu.Unlock()
 			inside.Add(-1)
+
 			if err := lease.Release(ctx); err != nil {
 				t.Errorf("release: %v", err)
 			}
@@ -188,13 +198,16 @@ func TestQueueIsFair(t *testing.T) {
 			return err == nil && info.Waiters == i+1
 		}, "contender %d queues", i)
 	}
+
 	before := lockers[0].Stats().Claims + lockers[1].Stats().Claims
 	require.NoError(t, first.Release(ctx))
 	wg.Wait()
 	require.Len(t, order, contenders)
+
 	for i, who := range order {
 		require.Equal(t, i, who, "%v", order)
 	}
+
 	claims := lockers[0].Stats().Claims + lockers[1].Stats().Claims - before
 	require.LessOrEqual(t, claims, int64(contenders+contenders/4), "woken one by one, not all at once")
 	info, err := lockers[0].Inspect(ctx, "k")
@@ -230,6 +243,7 @@ func TestQueueUnderContention(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
 	require.Equal(t, 80, total)
 	require.Zero(t, l.Stats().Waiting)

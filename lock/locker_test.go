@@ -27,6 +27,7 @@ func TestConfig(t *testing.T) {
 	require.NoError(t, err)
 	_, err = lock.New(nil, nil, nil)
 	require.ErrorIs(t, err, lock.ErrConfig)
+
 	for field, cfg := range map[string]*lock.Config{
 		"Schema":        {Schema: "Bad"},
 		"Owner":         {Owner: "a\x00"},
@@ -43,10 +44,12 @@ func TestConfig(t *testing.T) {
 		require.ErrorIs(t, err, lock.ErrConfig, field)
 		require.ErrorContains(t, err, field)
 	}
+
 	for _, o := range []lock.Options{{TTL: time.Millisecond}, {TTL: -1}, {MinHold: time.Hour}, {Metadata: map[string]string{"\x00": ""}}} {
 		_, err := l.With(o)
 		require.ErrorIs(t, err, lock.ErrConfig)
 	}
+
 	meta := map[string]string{"a": "b"}
 	with, err := l.With(lock.Options{Metadata: meta, TTL: time.Minute})
 	require.NoError(t, err)
@@ -184,6 +187,7 @@ func TestOtherDefaultIsolation(t *testing.T) {
 					}
 				})
 			}
+
 			wg.Wait()
 			require.Equal(t, 24, total)
 		})
@@ -261,10 +265,12 @@ func TestInspectAndList(t *testing.T) {
 	info, err := l.Inspect(ctx, "never")
 	require.NoError(t, err)
 	require.Equal(t, lock.Info{Key: "never"}, info)
+
 	for i := range 5 {
 		_, err := l.TryAcquire(ctx, fmt.Sprintf("job/%d", i))
 		require.NoError(t, err)
 	}
+
 	_, err = l.TryAcquire(ctx, "other")
 	require.NoError(t, err)
 	queue(t, ctx, l, "job/3", 1)
@@ -298,11 +304,13 @@ func TestSteal(t *testing.T) {
 	stolen, err := thief.Steal(ctx, "k")
 	require.NoError(t, err)
 	require.Greater(t, stolen.Token(), lease.Token())
+
 	select {
 	case <-lease.Done():
 	case <-ctx.Done():
 		t.Fatal("not noticed")
 	}
+
 	require.ErrorIs(t, lease.Err(), lock.ErrLost)
 	require.ErrorIs(t, lease.Release(ctx), lock.ErrLost)
 	require.NoError(t, stolen.Err(), "and that released nothing of the thief's")
@@ -334,6 +342,7 @@ func TestWatch(t *testing.T) {
 			}
 		}
 	}()
+
 	require.False(t, (<-seen).Held)
 	lease, err := l.TryAcquire(ctx, "k")
 	require.NoError(t, err)
@@ -358,6 +367,7 @@ func TestMetrics(t *testing.T) {
 	problems, err := testutil.CollectAndLint(l)
 	require.NoError(t, err)
 	require.Empty(t, problems)
+
 	require.NoError(t, testutil.CollectAndCompare(l, strings.NewReader(`
 # HELP pgcoherence_lock_acquired_total Attempts to take a lease by result.
 # TYPE pgcoherence_lock_acquired_total counter
@@ -369,9 +379,11 @@ pgcoherence_lock_acquired_total{locker="lock",result="held"} 1
 # TYPE pgcoherence_lock_held gauge
 pgcoherence_lock_held{locker="lock"} 1
 `), "pgcoherence_lock_acquired_total", "pgcoherence_lock_held"))
+
 	_, err = pool.Exec(ctx, "UPDATE pgcoherence.lease SET expires_at = '-infinity'")
 	require.NoError(t, err)
 	<-lease.Done()
+
 	require.NoError(t, testutil.CollectAndCompare(l, strings.NewReader(`
 # HELP pgcoherence_lock_lost_total Leases lost by reason.
 # TYPE pgcoherence_lock_lost_total counter

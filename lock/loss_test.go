@@ -47,11 +47,13 @@ func TestLocalDeadline(t *testing.T) {
 	l := make1(t, nil, pool, cfg).Hasty(500 * time.Millisecond)
 	lease, err := l.TryAcquire(ctx, "k")
 	require.NoError(t, err)
+
 	select {
 	case <-lease.Done():
 	case <-ctx.Done():
 		t.Fatal("not lost")
 	}
+
 	var gone *lock.LostError
 	require.ErrorAs(t, context.Cause(lease.Context()), &gone)
 	require.Equal(t, lock.LostError{Key: "k", Token: lease.Token(), Reason: lock.ReasonExpired}, *gone)
@@ -109,6 +111,7 @@ func TestRenewal(t *testing.T) {
 	renewed := writers()
 	require.NotEqual(t, granted, renewed)
 	require.Len(t, renewed, 1, "one transaction for all")
+
 	for _, lease := range leases {
 		require.NoError(t, lease.Err())
 		require.NoError(t, lease.Release(ctx))
@@ -126,13 +129,16 @@ func TestLockedRowDelaysOnlyItself(t *testing.T) {
 	tx, err := pool.Begin(ctx)
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback(context.Background()) }()
+
 	_, err = tx.Exec(ctx, "SELECT FROM pgcoherence.lease WHERE key = 'locked' FOR UPDATE")
 	require.NoError(t, err)
+
 	select {
 	case <-leases[0].Done(): // at its deadline
 	case <-ctx.Done():
 		t.Fatal("never lost")
 	}
+
 	require.ErrorIs(t, leases[0].Err(), lock.ErrLost)
 	require.NoError(t, leases[1].Err())
 	require.NoError(t, tx.Rollback(ctx))
@@ -149,6 +155,7 @@ func TestKilledBackend(t *testing.T) {
 	l, _ := start(t, bus.NewLocal(), pool, cfg)
 	lease, err := l.TryAcquire(ctx, "k")
 	require.NoError(t, err)
+
 	killed := 0
 	eventually(t, func() bool {
 		var n int
@@ -159,6 +166,7 @@ func TestKilledBackend(t *testing.T) {
 		time.Sleep(100 * time.Millisecond) // not waited for, only spaced out
 		return killed > 3
 	}, "killed whenever it is there")
+
 	outlive(t, pool, l, "k")
 	require.NoError(t, lease.Err())
 	require.NoError(t, lease.Release(ctx))
@@ -218,11 +226,13 @@ func TestTakenFromTheOutside(t *testing.T) {
 			require.NoError(t, err)
 			_, err = pool.Exec(ctx, change)
 			require.NoError(t, err)
+
 			select {
 			case <-lease.Done():
 			case <-ctx.Done():
 				t.Fatal("not noticed")
 			}
+
 			var lost *lock.LostError
 			require.ErrorAs(t, lease.Err(), &lost)
 			require.Equal(t, lock.ReasonTaken, lost.Reason)

@@ -37,16 +37,19 @@ func (c *core) purge(ctx context.Context) error {
 	if err := c.purgeByID(ctx, c.sql.purgeShares); err != nil || c.cfg.Retention < 0 {
 		return err
 	}
+
 	keep := c.cfg.Retention.Milliseconds()
 	return c.purgePages(ctx, "", func(ctx context.Context, after string) (last *string, err error) {
 		if _, err := c.pool.Exec(ctx, c.sql.unqueue, after, purgePage, keep); err != nil {
 			return nil, err
 		}
+
 		var deleted int64
 		err = c.row(ctx, c.sql.purge, []any{after, purgePage, keep}, &last, &deleted)
 		if errors.Is(err, pgx.ErrNoRows) { // another process is at it
 			return nil, nil //nolint:nilnil // as if there were no more
 		}
+
 		return last, err
 	})
 }

@@ -17,11 +17,13 @@ func TestPurge(t *testing.T) {
 	l := make1(t, nil, pool, config("a"))
 	old, err := l.TryAcquire(ctx, "old")
 	require.NoError(t, err)
+
 	for _, key := range []string{"guarded", "awaited", "forsaken", "fresh"} {
 		lease, err := l.TryAcquire(ctx, key)
 		require.NoError(t, err)
 		require.NoError(t, lease.Release(ctx))
 	}
+
 	require.NoError(t, old.Release(ctx))
 	_, err = l.TryAcquire(ctx, "held")
 	require.NoError(t, err)

@@ -64,10 +64,12 @@ func (c *core) startSession(ctx context.Context) (end func(), err error) {
 	if c.sessions == nil {
 		return func() {}, nil
 	}
+
 	conn, one, err := c.sessions.open(ctx)
 	if errors.Is(err, ErrConfig) {
 		return nil, fmt.Errorf("lock: start: %w", err)
 	}
+
 	keeping, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var kept sync.WaitGroup
 	kept.Go(func() { c.sessions.run(keeping, conn, one) })

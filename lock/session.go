@@ -68,20 +68,24 @@ var errPooled = fmt.Errorf("%w: TakeoverAfter takes a direct connection to the s
 func (s *sessions) open(ctx context.Context) (*ownconn.Conn, *session, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*dialTimeout)
 	defer cancel()
+
 	conn, err := s.dialer.Dial(ctx, "pgcoherence lock session "+s.c.cfg.Owner, dialTimeout)
 	if err != nil {
 		return nil, nil, err
 	}
+
 	if conn.Pooled {
 		conn.Close()
 		return nil, nil, errPooled
 	}
+
 	one := &session{id: s.last.Add(1), trust: trust(s.c.cfg.TakeoverAfter)}
 	sent, got := time.Now(), false
 	if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", one.id).Scan(&got); err != nil || !got {
 		conn.Close()
 		return nil, nil, errors.Join(err, fmt.Errorf("lock: session: advisory lock taken: %t", got))
 	}
+
 	one.timer = time.AfterFunc(one.trust, s.c.expire)
 	one.prove(sent)
 	return conn, one, nil
@@ -153,15 +157,18 @@ func (s *sessions) binding() (one *session, id, grace *int64) {
 	if s == nil {
 		return nil, nil, nil
 	}
+
 	after := s.c.cfg.TakeoverAfter.Milliseconds()
 	grace = &after
 	if one = s.current.Load(); one != nil && one.left(time.Now()) > 0 {
 		return one, &one.id, grace
 	}
+
 	if one != nil { // its end is about to be noticed
 		ending := -one.id - 1
 		return nil, &ending, grace
 	}
+
 	without := -s.last.Load()
 	return nil, &without, grace
 }

@@ -96,6 +96,7 @@ func run(t testing.TB, l *lock.Locker) (stop func() error) {
 		defer close(done)
 		err = l.Run(ctx)
 	}()
+
 	stop = func() error {
 		cancel()
 		<-done

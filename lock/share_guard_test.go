@@ -77,12 +77,14 @@ func TestShareGuardUnderOldSnapshot(t *testing.T) {
 			_, err = tx.Exec(ctx, "SELECT FROM account")
 			require.NoError(t, err)
 			require.NoError(t, lease.Release(ctx))
+
 			var next *lock.Lease
 			if name == "holder" {
 				next, err = semaphore(t, l, 1).TryAcquire(ctx)
 			} else {
 				next, err = l.TryAcquire(ctx, "k")
 			}
+
 			require.NoError(t, err)
 			require.Error(t, l.Forget(lease).Guard(ctx, tx), "%s %s", isolation, name)
 			require.NoError(t, tx.Rollback(ctx))

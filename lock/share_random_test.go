@@ -78,6 +78,7 @@ func takeGo(ctx context.Context, l *lock.Locker, m mode, wait bool) (h had, err 
 	if err != nil {
 		return h, err
 	}
+
 	by := map[mode][2]func(context.Context) (*lock.Lease, error){
 		asWriter: {func(ctx context.Context) (*lock.Lease, error) { return l.TryAcquire(ctx, "k") }, func(ctx context.Context) (*lock.Lease, error) { return l.Acquire(ctx, "k") }},
 		asReader: {func(ctx context.Context) (*lock.Lease, error) { return l.TryAcquireShared(ctx, "k") }, func(ctx context.Context) (*lock.Lease, error) { return l.AcquireShared(ctx, "k") }},
@@ -87,10 +88,12 @@ func takeGo(ctx context.Context, l *lock.Locker, m mode, wait bool) (h had, err 
 	if wait {
 		take = by[1]
 	}
+
 	lease, err := take(ctx)
 	if err != nil {
 		return h, err
 	}
+
 	return had{lease.Token(), lease.Guard, lease.Release}, nil
 }
 
@@ -101,6 +104,7 @@ func takeSQL(ctx context.Context, pool *pgxpool.Pool, m mode, wait bool) (had, e
 	if wait {
 		waiter = &id
 	}
+
 	call := map[mode]string{
 		asWriter: "pgcoherence.lease_acquire('k', 'sql', '15 s', $1::text::uuid)",
 		asReader: "pgcoherence.lease_acquire_shared('k', 'sql', '15 s', $1::text::uuid)",
@@ -111,6 +115,7 @@ func takeSQL(ctx context.Context, pool *pgxpool.Pool, m mode, wait bool) (had, e
 		if err := pool.QueryRow(context.WithoutCancel(ctx), "SELECT token FROM "+call, waiter).Scan(&token); err != nil {
 			return had{}, err
 		}
+
 		switch {
 		case token != nil:
 			return had{
@@ -130,6 +135,7 @@ func takeSQL(ctx context.Context, pool *pgxpool.Pool, m mode, wait bool) (had, e
 			_, err := pool.Exec(context.WithoutCancel(ctx), "SELECT pgcoherence.lease_leave('k', $1::text::uuid)", id)
 			return had{}, errors.Join(ctx.Err(), err)
 		}
+
 		time.Sleep(rand.N(10 * time.Millisecond))
 	}
 }
@@ -143,6 +149,7 @@ func takePrevious(ctx context.Context, p *previous) (had, error) {
 	if token == 0 {
 		return had{}, lock.ErrHeld
 	}
+
 	return had{
 		token: token,
 		guard: func(context.Context, pgx.Tx) error { return nil }, // what it does is not looked at
@@ -158,6 +165,7 @@ func dieWith(ctx context.Context, l *lock.Locker, m mode, oracle *shareOracle) e
 	var lease *lock.Lease
 	var err error
 	before := oracle.seen()
+
 	switch m {
 	case asReader:
 		lease, err = l.TryAcquireShared(ctx, "k")
@@ -170,16 +178,19 @@ func dieWith(ctx context.Context, l *lock.Locker, m mode, oracle *shareOracle) e
 	default:
 		lease, err = l.TryAcquire(ctx, "k")
 	}
+
 	if err != nil {
 		if errors.Is(err, lock.ErrHeld) || ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
+
 	if lease.ValidFor() > lock.MinTTL/2 { // else the test was slow
 		oracle.enter(m, lease.Token(), before)
 		oracle.leave(m)
 	}
+
 	return nil
 }
 

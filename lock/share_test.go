@@ -181,6 +181,7 @@ func TestShareGuards(t *testing.T) {
 				enter = func(ctx context.Context, _ string) (*lock.Lease, error) { return s.TryAcquire(ctx) }
 				next = enter
 			}
+
 			guarded, err := enter(ctx, "k")
 			require.NoError(t, err)
 			beside, err := enter(ctx, "k")
@@ -188,11 +189,14 @@ func TestShareGuards(t *testing.T) {
 			tx, err := pool.Begin(ctx)
 			require.NoError(t, err)
 			defer func() { _ = tx.Rollback(ctx) }()
+
 			require.NoError(t, guarded.Guard(ctx, tx))
 			require.NoError(t, guarded.Release(ctx), "a release waits for no guard")
+
 			if semaphore == 0 {
 				require.NoError(t, beside.Release(ctx))
 			}
+
 			_, err = next(ctx, "k")
 			var held *lock.HeldError
 			require.ErrorAs(t, err, &held)
@@ -285,11 +289,13 @@ func TestStealFromSharers(t *testing.T) {
 	require.NoError(t, err)
 	stolen, err := l.Steal(ctx, "k")
 	require.NoError(t, err)
+
 	for _, lease := range []*lock.Lease{first, second} {
 		<-lease.Done()
 		require.ErrorIs(t, lease.Err(), lock.ErrLost)
 		require.ErrorIs(t, lease.Release(ctx), lock.ErrLost)
 	}
+
 	outlive(t, pool, l, "k")
 	require.NoError(t, stolen.Err())
 	require.NoError(t, stolen.Release(ctx))
@@ -309,6 +315,7 @@ func TestSharingModel(t *testing.T) {
 		l, _ := start(t, startBus(t, pool), pool, config(fmt.Sprint("pod ", i)))
 		lockers = append(lockers, l)
 	}
+
 	const n = 3
 	var rooms [2]sharing
 	var granted, gaveUp atomic.Int32
@@ -325,6 +332,7 @@ func TestSharingModel(t *testing.T) {
 				if rng.IntN(4) == 0 {
 					wait, cancel = context.WithTimeout(ctx, time.Duration(1+rng.IntN(40))*time.Millisecond)
 				}
+
 				s, err := l.Semaphore(key, n)
 				require.NoError(t, err)
 				var lease *lock.Lease
@@ -339,7 +347,9 @@ func TestSharingModel(t *testing.T) {
 					lease, err = l.AcquireShared(wait, key)
 					count = &r.readers
 				}
+
 				cancel()
+
 				if err != nil {
 					if !errors.Is(err, context.DeadlineExceeded) {
 						t.Errorf("acquire: %v", err)
@@ -347,41 +357,51 @@ func TestSharingModel(t *testing.T) {
 					gaveUp.Add(1)
 					continue
 				}
+
 				granted.Add(1)
 				count.Add(1)
+
 				readers, writers, holders := r.readers.Load(), r.writers.Load(), r.holders.Load()
 				if writers > 1 || holders > n || min(readers, 1)+min(writers, 1)+min(holders, 1) > 1 {
 					t.Errorf("together: %d readers, %d writers, %d holders", readers, writers, holders)
 				}
+
 				tx, err := pool.Begin(ctx)
 				if err == nil {
 					err = lease.Guard(ctx, tx)
 				}
+
 				if err == nil && kind == 0 { // a writer's token is larger than all before
 					var tag int64
 					err = tx.QueryRow(ctx, "UPDATE account SET writer = $2 WHERE id = $1 AND writer < $2 RETURNING id", room+1, lease.Token()).Scan(&tag)
 				}
+
 				if err == nil {
 					err = tx.Commit(ctx)
 				}
 				if err != nil {
 					t.Errorf("guarded write: %v", err)
 				}
+
 				count.Add(-1)
+
 				if err := lease.Release(ctx); err != nil {
 					t.Errorf("release: %v", err)
 				}
 			}
 		})
 	}
+
 	all.Wait()
 	require.Positive(t, granted.Load())
+
 	eventually(t, func() bool {
 		var left int
 		err := pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM pgcoherence.lease_share WHERE expires_at > clock_timestamp())
 			+ (SELECT count(*) FROM pgcoherence.lease_waiter) + (SELECT count(*) FROM pgcoherence.lease WHERE expires_at > clock_timestamp())`).Scan(&left)
 		return err == nil && left == 0
 	}, "nothing is left")
+
 	t.Logf("%d granted, %d gave up", granted.Load(), gaveUp.Load())
 }
 
@@ -416,6 +436,7 @@ func TestSharingAtOtherIsolation(t *testing.T) {
 				}
 			})
 		}
+
 		all.Wait()
 	}
 }

@@ -57,6 +57,7 @@ func TestHoldUntilKilled(t *testing.T) {
 	if !ok {
 		t.Skip("not called by another test")
 	}
+
 	pool, err := pgxpool.New(t.Context(), dsn)
 	require.NoError(t, err)
 	l, _ := start(t, nil, pool, long("killed", time.Second))
@@ -68,6 +69,7 @@ func TestHoldUntilKilled(t *testing.T) {
 			return err == nil && n == 1 && l.HasSession()
 		}, "has a session")
 	}
+
 	switch how {
 	case "alone":
 		_, err = l.Acquire(t.Context(), "k")
@@ -78,10 +80,13 @@ func TestHoldUntilKilled(t *testing.T) {
 	case "many":
 		_, err = l.TryAcquireMany(t.Context(), "k", strconv.Itoa(os.Getpid()))
 	}
+
 	require.NoError(t, err)
+
 	if now != "" {
 		os.Exit(3) // in the very moment in which it was granted
 	}
+
 	select {}
 }
 
@@ -100,6 +105,7 @@ func TestTakeoverOfAProcessThatDiesAtOnce(t *testing.T) {
 					require.NoError(t, err)
 					require.NoError(t, lease.Release(ctx))
 				}
+
 				cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestHoldUntilKilled$")
 				cmd.Env = append(os.Environ(), holdEnv+"="+db.DSN+" "+how+" now")
 				var exit *exec.ExitError
@@ -193,6 +199,7 @@ func TestSessionIsReplaced(t *testing.T) {
 		require.NoError(t, shared.Err())
 		require.Empty(t, waiting)
 	}
+
 	tx, err := pool.Begin(ctx)
 	require.NoError(t, err)
 	require.NoError(t, lease.Guard(ctx, tx))
@@ -223,11 +230,13 @@ func TestCutOffFromTheDatabase(t *testing.T) {
 	cut()
 	o := <-waiting
 	require.NoError(t, o.err)
+
 	select {
 	case <-lease.Done():
 	default:
 		t.Fatal("taken over while its owner trusted it")
 	}
+
 	require.Equal(t, lock.ReasonDisconnected, <-lost)
 	require.Greater(t, o.lease.Token(), lease.Token())
 	tx, err := pool.Begin(ctx)
@@ -313,15 +322,19 @@ func newSwitch(t testing.TB, cfg *pgxpool.Config) (cut func()) {
 	cfg.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		mu.Lock()
 		defer mu.Unlock()
+
 		if off {
 			return nil, errors.New("cut off")
 		}
+
 		conn, err := dial(ctx, network, addr)
 		if err == nil {
 			conns = append(conns, conn)
 		}
+
 		return conn, err
 	}
+
 	return func() {
 		mu.Lock()
 		defer mu.Unlock()

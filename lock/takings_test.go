@@ -144,6 +144,7 @@ func TestTakenTogetherBesideALockedRow(t *testing.T) {
 				if errs[i] = err; err == nil {
 					errs[i] = lease.Release(ctx)
 				}
+
 				_, err = l.TryAcquire(ctx, "locked")
 				if !errors.Is(err, lock.ErrHeld) {
 					errs[i] = errors.Join(errs[i], fmt.Errorf("locked: %w", err))
@@ -151,6 +152,7 @@ func TestTakenTogetherBesideALockedRow(t *testing.T) {
 			}
 		})
 	}
+
 	all.Wait()
 	require.NoError(t, errors.Join(errs...))
 	require.NoError(t, ctx.Err())

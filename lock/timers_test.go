@@ -63,6 +63,7 @@ func TestHeartbeatTimer(t *testing.T) {
 			require.Equal(t, want, n)
 			require.Equal(t, after, at.Sub(begun))
 		}
+
 		l.Grant("a", 1)
 		due(0, 10*time.Second)
 		time.Sleep(4 * time.Second)

@@ -122,6 +122,7 @@ func TestEndedContext(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	expired, cancel := context.WithDeadline(context.Background(), time.Now().Add(-time.Second)) // a negative wait
 	defer cancel()
+
 	_, err = l.Acquire(expired, "k")
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	info, err := l.Inspect(context.Background(), "k")
@@ -156,6 +157,7 @@ func TestWaiterDies(t *testing.T) {
 	l, _ := start(t, bus.NewLocal(), pool, cfg)
 	lease, err := l.TryAcquire(ctx, "k")
 	require.NoError(t, err)
+
 	// A process that died a moment ago left this row.
 	_, err = pool.Exec(ctx, `INSERT INTO pgcoherence.lease_waiter (id, key) VALUES (gen_random_uuid(), 'k');
 		UPDATE pgcoherence.lease SET queued = true`)
@@ -177,6 +179,7 @@ func TestWaiterDies(t *testing.T) {
 	_, err = l.TryAcquire(ctx, "k")
 	require.ErrorAs(t, err, &held)
 	require.True(t, held.Queued, "nobody has it, and somebody comes first")
+
 	// Meanwhile the next one knows when its turn is: at the deadline, and not a beat later.
 	queries, err := lock.Queries(lock.DefaultSchema)
 	require.NoError(t, err)
@@ -243,6 +246,7 @@ func TestTakeoverAfterExpiry(t *testing.T) {
 // Without a bus, with one that is not running, and with Run not called: waiters look for themselves.
 func TestWaitWithoutEvents(t *testing.T) {
 	t.Parallel()
+
 	idle := func(t *testing.T, pool *pgxpool.Pool) bus.Bus {
 		t.Helper()
 		b, err := bus.NewPostgres(pool, nil)
@@ -267,6 +271,7 @@ func TestWaitWithoutEvents(t *testing.T) {
 			if tc.run {
 				run(t, l)
 			}
+
 			lease, err := holder.TryAcquire(ctx, "k")
 			require.NoError(t, err)
 			first, second := queue(t, ctx, l, "k", 1), queue(t, ctx, l, "k", 2)
@@ -297,6 +302,7 @@ func TestTouchWaitsForNobody(t *testing.T) {
 	require.NoError(t, lease.Release(ctx))
 	queries, err := lock.Queries(lock.DefaultSchema)
 	require.NoError(t, err)
+
 	touch := func() (found string, until, seen time.Time) {
 		require.NoError(t, pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 			_, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '100ms'") // of a wait that does not come about
@@ -317,6 +323,7 @@ func TestTouchWaitsForNobody(t *testing.T) {
 		require.Equal(t, until, again, "it changes too, and is left for the next time")
 		require.NoError(t, claim.Rollback(ctx))
 	}
+
 	found, untilNow, seenNow := touch()
 	require.Equal(t, id, found)
 	require.True(t, untilNow.After(until), "what it was handed stays its")
@@ -391,6 +398,7 @@ func TestMinHold(t *testing.T) {
 	require.NoError(t, err)
 	lease, err := short.TryAcquire(ctx, "k")
 	require.NoError(t, err)
+
 	times := func() (since, until time.Time) {
 		require.NoError(t, pool.QueryRow(ctx, `SELECT since, CASE WHEN isfinite(expires_at) THEN expires_at ELSE 'epoch' END
 			FROM pgcoherence.lease`).Scan(&since, &until))
@@ -399,9 +407,11 @@ func TestMinHold(t *testing.T) {
 	first, _ := times()
 	waiting := queue(t, ctx, l, "k", 1)
 	require.NoError(t, lease.Release(ctx))
+
 	if _, until := times(); until.After(first) { // else the minimum had passed when it was released
 		require.Equal(t, first.Add(hold), until, "it ends when the minimum has passed, by the database's clock")
 	}
+
 	o := <-waiting
 	require.NoError(t, o.err)
 	second, _ := times()

@@ -15,8 +15,10 @@ func (l *Locker) Watch(ctx context.Context, key string) iter.Seq2[Info, error] {
 			yield(Info{}, err)
 			return
 		}
+
 		changed := l.c.watch(hashOf(key))
 		defer l.c.unwatch(hashOf(key), changed)
+
 		var last Info
 		for first := true; ctx.Err() == nil && l.c.open() == nil; first = false {
 			info, err := l.Inspect(ctx, key)
@@ -33,6 +35,7 @@ func (l *Locker) Watch(ctx context.Context, key string) iter.Seq2[Info, error] {
 				}
 				last = info
 			}
+
 			timer := time.NewTimer(jitter(l.c.cfg.WatchInterval))
 			select {
 			case <-ctx.Done():
@@ -40,6 +43,7 @@ func (l *Locker) Watch(ctx context.Context, key string) iter.Seq2[Info, error] {
 			case <-timer.C:
 			case <-l.c.closed:
 			}
+
 			timer.Stop()
 		}
 	}

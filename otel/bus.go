@@ -56,6 +56,7 @@ func describe(events []bus.Event) []attribute.KeyValue {
 			keys += len(e.Keys)
 		}
 	}
+
 	return []attribute.KeyValue{
 		attribute.StringSlice("pgcoherence.topics", topics), attribute.Int("pgcoherence.keys", keys),
 		attribute.Int("pgcoherence.whole_topics", whole),

@@ -97,6 +97,7 @@ func TestCacheOnWrappedBus(t *testing.T) {
 		cancel()
 		require.NoError(t, <-ended)
 	}()
+
 	<-inner.Ready()
 	load := cache.Func(func(_ context.Context, key string) (string, error) { return key, nil })
 	users, err := cache.New(tracer.Bus(inner), "users", pgotel.Loader(tracer, "users", load), &cache.Config[string, string]{
@@ -104,6 +105,7 @@ func TestCacheOnWrappedBus(t *testing.T) {
 	})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, users.Close()) }()
+
 	_, err = users.Get(t.Context(), secret)
 	require.NoError(t, err)
 	last(t, spans, "load")

@@ -135,6 +135,7 @@ func (a *adapter[T]) Renewal(ctx context.Context, id uuid.UUID) (r door.Renewal[
 	if r.Login.user == "" {
 		r.Login = Login{}
 	}
+
 	r.Remaining = micros(remaining)
 	return r, nil
 }

@@ -91,6 +91,7 @@ func TestEach(t *testing.T) {
 	_, err = p.RevokeUser(t.Context(), "eve")
 	require.NoError(t, err)
 	login(t, sealing, "dan", nil)
+
 	seen := 0
 	require.NoError(t, p.Adapter(hook.Token{}).Each(t.Context(), func(got *session) error {
 		seen++
@@ -100,6 +101,7 @@ func TestEach(t *testing.T) {
 		require.InDelta(t, time.Hour, got.UntilDeadline(), float64(time.Minute))
 		return nil
 	}))
+
 	require.Equal(t, 1, seen)
 	mine := errors.New("enough")
 	require.ErrorIs(t, p.Adapter(hook.Token{}).Each(t.Context(), func(*session) error { return mine }), mine)

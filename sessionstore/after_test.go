@@ -42,11 +42,14 @@ func TestGetAfterAsksOnce(t *testing.T) {
 		_, err := p.GetAfter(ctx, token, made.Version)
 		require.NoError(t, err)
 	}
+
 	before := p.Stats().Lookups
+
 	for range 5 {
 		_, err := p.GetAfter(ctx, token, 1000)
 		require.NoError(t, err)
 	}
+
 	require.LessOrEqual(t, p.Stats().Lookups, before+1)
 }
 
@@ -59,6 +62,7 @@ func TestUnchangedIsWhatTheDatabaseSays(t *testing.T) {
 	token, _ := login(t, a, "ann", nil)
 	_, err := a.Update(ctx, token, func(c *cart) error { c.Note = "light"; return nil })
 	require.NoError(t, err)
+
 	for i := range 100 {
 		got, err := b.GetFresh(ctx, token)
 		require.NoError(t, err)
@@ -142,10 +146,12 @@ func TestLoginInGrace(t *testing.T) {
 	third, got, err := p.Rotate(ctx, first, &sessionstore.RotateOptions{Login: l})
 	require.NoError(t, err)
 	require.Equal(t, 1, got.Data.Items["tea"])
+
 	for _, token := range []string{first, second} {
 		_, err = p.GetFresh(ctx, token)
 		require.ErrorIs(t, err, sessionstore.ErrNotFound)
 	}
+
 	_, err = p.Get(ctx, third)
 	require.NoError(t, err)
 }

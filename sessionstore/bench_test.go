@@ -26,6 +26,7 @@ func BenchmarkGet(b *testing.B) {
 	require.NoError(b, err)
 	storetest.Background(b, theBus.Run)
 	<-theBus.Ready()
+
 	for name, cfg := range map[string]*sessionstore.Config[flat]{
 		"plain":     {},
 		"encrypted": {Encrypt: true},
@@ -38,6 +39,7 @@ func BenchmarkGet(b *testing.B) {
 			b.Cleanup(func() { require.NoError(b, s.Close()) })
 			token := benchLogin(b, s)
 			b.ReportAllocs()
+
 			for b.Loop() {
 				if _, err := s.Get(b.Context(), token); err != nil {
 					b.Fatal(err)
@@ -50,6 +52,7 @@ func BenchmarkGet(b *testing.B) {
 			b.Cleanup(func() { require.NoError(b, s.Close()) })
 			token := benchLogin(b, s)
 			b.ReportAllocs()
+
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					if _, err := s.Get(b.Context(), token); err != nil {

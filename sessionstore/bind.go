@@ -45,9 +45,11 @@ func (s *Store[T]) runStreams(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer s.streams.close()
+
 	wg.Go(func() { s.runGrace(ctx) })
 	tick := time.NewTicker(streamTick)
 	defer tick.Stop()
+
 	for {
 		select {
 		case <-ctx.Done():
@@ -55,6 +57,7 @@ func (s *Store[T]) runStreams(ctx context.Context) {
 		case <-s.streams.wake:
 		case <-tick.C:
 		}
+
 		fresh := s.bus.Fresh()
 		if fresh {
 			s.streams.fresh()

@@ -85,9 +85,11 @@ func (s *Store[T]) create(ctx context.Context, n *newcomer[T]) (token string, go
 			s.emit(ctx, c.events, false)
 		}
 	}
+
 	if err != nil {
 		return "", nil, explain("create", err)
 	}
+
 	s.stats.created.Add(1)
 	return s.sealer.format(&n.secret), got, nil
 }

@@ -99,8 +99,10 @@ func ExampleStore_Bind() {
 		if err != nil {
 			return err
 		}
+
 		ctx, cancel := store.Bind(ctx, session)
 		defer cancel()
+
 		for {
 			select {
 			case <-ctx.Done():
@@ -120,6 +122,7 @@ func ExampleStore_RevokeUserExceptTx() {
 		if err != nil {
 			return err
 		}
+
 		receipt, err := b.InTx(ctx, func(tx *bus.Tx) error {
 			if _, err := tx.Exec(ctx, "UPDATE users SET password = $1 WHERE id = $2", hash, session.User); err != nil {
 				return err
@@ -129,6 +132,7 @@ func ExampleStore_RevokeUserExceptTx() {
 		if err != nil {
 			return err
 		}
+
 		return b.Confirm(ctx, receipt)
 	}
 	_ = change

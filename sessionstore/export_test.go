@@ -109,18 +109,22 @@ func TierRoundTrip[T any](ctx context.Context, from, to *Store[T], token string)
 	if err != nil {
 		return 0, err
 	}
+
 	r, _, err := from.find(ctx, &p)
 	if err != nil {
 		return 0, err
 	}
+
 	data, err := rowCodec[T]{from}.Marshal(r)
 	if err != nil {
 		return 0, err
 	}
+
 	other, err := rowCodec[T]{to}.Unmarshal(data)
 	if err != nil {
 		return 0, err
 	}
+
 	return other.remaining(other.elapsed()), nil
 }
 

@@ -41,6 +41,7 @@ func TestStatementsOfALogin(t *testing.T) {
 	s, err := sessionstore.New[cart](bus.NewLocal(), pool, &sessionstore.Config[cart]{Logger: quiet})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
+
 	for i := range 3 {
 		for range 2 {
 			before := sent.Load()
@@ -113,6 +114,7 @@ func TestRevokeAllMeetsLoginsUnderWay(t *testing.T) {
 	ctx := t.Context()
 	_, p := one(t, nil)
 	login(t, p, "known", nil)
+
 	for _, user := range []string{"forgotten", "forgotten before"} {
 		login(t, p, user, nil)
 		_, err := p.ForgetUser(ctx, user)
@@ -122,14 +124,17 @@ func TestRevokeAllMeetsLoginsUnderWay(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
+
 	var all []sessionstore.Login
 	for _, user := range []string{"known", "unknown", "forgotten", "forgotten before"} {
 		l, err := p.BeginLogin(ctx, user)
 		require.NoError(t, err)
 		all = append(all, l)
 	}
+
 	_, err := p.RevokeAll(ctx)
 	require.NoError(t, err)
+
 	for _, l := range all {
 		_, _, err := p.Create(ctx, l, cart{}, nil)
 		require.ErrorIs(t, err, sessionstore.ErrLoginEnded, l.User())

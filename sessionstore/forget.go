@@ -87,6 +87,7 @@ func (s *Store[T]) revokeAll(ctx context.Context) func(pgx.Tx, *changes) (int, e
 		if _, err := tx.Exec(ctx, s.sql.revokeAllOthers, string(ReasonAll), actorOf(ctx)); err != nil {
 			return 0, explain("revoke all", err)
 		}
+
 		c.all = true
 		c.event(Event{Kind: EventRevoked, Reason: ReasonAll})
 		return 1, nil

@@ -18,6 +18,7 @@ func FuzzToken(f *testing.F) {
 	for _, seed := range []string{good, good[:42] + "\n", sessionstore.FormatToken(bytes.Repeat([]byte{7}, 32), key), strings.Repeat("_", 43), ""} {
 		f.Add(seed)
 	}
+
 	f.Fuzz(func(t *testing.T, token string) {
 		for _, keys := range [][][]byte{nil, {key}, {[]byte("another key of 16"), key}} {
 			secret, err := sessionstore.ParseToken(token, keys...)
@@ -27,6 +28,7 @@ func FuzzToken(f *testing.F) {
 				}
 				continue
 			}
+
 			signer := keys
 			if len(keys) > 1 {
 				signer = keys[1:] // whichever has signed it
@@ -34,6 +36,7 @@ func FuzzToken(f *testing.F) {
 					signer = keys[:1]
 				}
 			}
+
 			if keys == nil && len(token) > 43 {
 				token = token[:43] // a seal that another pod can check
 			}
@@ -51,6 +54,7 @@ func FuzzEnvelope(f *testing.F) {
 	f.Add(sessionstore.Pack(key, id, 1, 1, []byte("{}")), int64(1))
 	f.Add([]byte{2, 0, 0}, int64(0))
 	f.Add([]byte{}, int64(0))
+
 	f.Fuzz(func(t *testing.T, data []byte, version int64) {
 		for _, k := range [][]byte{nil, key} {
 			codec, encoded, err := sessionstore.Unpack(k, data, id, version)
@@ -60,6 +64,7 @@ func FuzzEnvelope(f *testing.F) {
 				}
 				continue
 			}
+
 			sealed := sessionstore.Pack(key, id, version, codec, encoded)
 			c, e, err := sessionstore.Unpack(key, sealed, id, version)
 			if err != nil || c != codec || !bytes.Equal(e, encoded) {
@@ -85,6 +90,7 @@ func FuzzLogin(f *testing.F) {
 			}
 			return
 		}
+
 		written, err := l.MarshalText()
 		if err != nil {
 			t.Fatal(err)

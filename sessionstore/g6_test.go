@@ -59,25 +59,31 @@ func TestRevokeUserOverlapsCreate(t *testing.T) {
 			require.NoError(t, err)
 			revoke, err := b.bus.BeginTx(ctx, pgx.TxOptions{IsoLevel: level})
 			require.NoError(t, err)
+
 			for _, tx := range []pgx.Tx{create, revoke} { // both have their snapshots
 				_, err = tx.Exec(ctx, "SELECT count(*) FROM pgcoherence.session")
 				require.NoError(t, err)
 			}
+
 			l, err := a.BeginLogin(ctx, user)
 			require.NoError(t, err)
 			token, _, err := a.CreateTx(ctx, create, l, cart{}, nil)
 			require.NoError(t, err)
 			require.NoError(t, b.RevokeUserTx(ctx, revoke, user))
+
 			order := []interface{ commit() error }{committer{t, create}, committer{t, revoke}}
 			if first == "revoke" {
 				order[0], order[1] = order[1], order[0]
 			}
+
 			require.NoError(t, order[0].commit())
+
 			if err = order[1].commit(); err != nil { // Serializable may refuse the second
 				require.Equal(t, pgx.Serializable, level, err)
 				_, err = b.RevokeUser(ctx, user)
 				require.NoError(t, err)
 			}
+
 			for _, p := range pods {
 				_, err = p.GetFresh(ctx, token)
 				require.ErrorIs(t, err, sessionstore.ErrNoSession, "%s first, %s", first, level)
@@ -101,10 +107,12 @@ func TestFixation(t *testing.T) {
 	a, b := pods[0], pods[1]
 	planted, before, err := a.CreateAnonymous(ctx, cart{Note: "basket"}, nil)
 	require.NoError(t, err)
+
 	for _, p := range pods {
 		_, err = p.Get(ctx, planted) // both have it cached
 		require.NoError(t, err)
 	}
+
 	l, err := b.BeginLogin(ctx, "victim")
 	require.NoError(t, err)
 	token, after, err := b.Rotate(ctx, planted, &sessionstore.RotateOptions{Login: l, Policy: sessionstore.Policy{Absolute: time.Hour}})
@@ -125,6 +133,7 @@ func TestFixation(t *testing.T) {
 	}, "and on the other")
 	_, err = a.Get(ctx, token)
 	require.NoError(t, err)
+
 	// The session is one of the user's from now on.
 	_, err = a.RevokeUser(ctx, "victim")
 	require.NoError(t, err)

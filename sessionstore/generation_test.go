@@ -36,15 +36,18 @@ func TestRevokeOthersBesideLogin(t *testing.T) {
 		wg.Go(func() { token, _, rotateErr = a.Rotate(ctx, planted, &sessionstore.RotateOptions{Login: l}) })
 		wg.Go(func() { _, _ = b.RevokeUserExcept(ctx, planted) })
 		wg.Wait()
+
 		if rotateErr != nil {
 			continue
 		}
+
 		before, _ := a.GetFresh(ctx, token)
 		_, err = a.RevokeUser(ctx, bob)
 		require.NoError(t, err)
 		_, err = a.GetFresh(ctx, token)
 		require.ErrorIs(t, err, sessionstore.ErrRevoked, "valid before: %v", before != nil)
 	}
+
 	requireOwnGenerations(t, a.pool)
 }
 
@@ -147,17 +150,22 @@ func TestForgetBesideFirstLogin(t *testing.T) {
 		if i%2 == 0 {
 			end = func(ctx context.Context, _ string) (bus.Receipt, error) { return b.RevokeAll(ctx) }
 		}
+
 		wg.Go(func() { token, _, err = a.Create(ctx, l, cart{}, nil) })
+
 		wg.Go(func() {
 			if _, err := end(ctx, user); err != nil {
 				t.Error(err)
 			}
 		})
+
 		wg.Wait()
+
 		if err != nil {
 			require.ErrorIs(t, err, sessionstore.ErrLoginEnded)
 			continue
 		}
+
 		_, err = a.GetFresh(ctx, token)
 		require.ErrorIs(t, err, sessionstore.ErrNoSession)
 	}
@@ -222,10 +230,12 @@ func createV1(t *testing.T, p *pod, user string) (token string, created bool) {
 	ctx := t.Context()
 	var gen int64
 	require.NoError(t, p.pool.QueryRow(ctx, v1(t, "generation"), user).Scan(&gen))
+
 	if gen == 0 {
 		_, err := p.pool.Exec(ctx, v1(t, "enter_user"), user)
 		require.NoError(t, err)
 	}
+
 	token = ownToken()
 	_, first, second := sessionstore.KeyOf(token)
 	tag, err := p.pool.Exec(ctx, v1(t, "create"), first, second, uuid.NewString(), user, gen, uuid.NewString(),

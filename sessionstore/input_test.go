@@ -148,6 +148,7 @@ func TestDevice(t *testing.T) {
 	for i := range 50 {
 		extra[string(rune('a'+i))+strings.Repeat("k", 200)] = strings.Repeat("v", 1000)
 	}
+
 	_, made := login(t, p, "ann", &sessionstore.CreateOptions{Device: &sessionstore.Device{
 		UserAgent: "bro\x00wser\xff " + strings.Repeat("x", 1000), Label: "it's \"mine\" 手机", Extra: extra,
 	}})
@@ -204,6 +205,7 @@ func TestConfig(t *testing.T) {
 	pool, err := pgxpool.New(t.Context(), "postgres://localhost/none") // it connects when it is used
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
+
 	for field, cfg := range map[string]*config{
 		"Schema":        {Schema: "No;"},
 		"Name":          {Name: strings.Repeat("x", 201)},
@@ -227,6 +229,7 @@ func TestConfig(t *testing.T) {
 		require.ErrorIs(t, err, sessionstore.ErrConfig)
 		require.ErrorContains(t, err, field)
 	}
+
 	// What somebody writes for "never": refused, and not the past.
 	const never = time.Duration(math.MaxInt64)
 	for field, cfg := range map[string]*config{
@@ -242,6 +245,7 @@ func TestConfig(t *testing.T) {
 		require.ErrorIs(t, err, sessionstore.ErrConfig)
 		require.ErrorContains(t, err, field)
 	}
+
 	_, err = sessionstore.New[cart](nil, pool, nil)
 	require.ErrorIs(t, err, sessionstore.ErrConfig)
 	_, err = sessionstore.New[cart](b, nil, nil)
@@ -256,6 +260,7 @@ func TestDataIsACopy(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	db := pgtest.New(t, template)
+
 	clone := func(c cart) cart {
 		var d cart
 		text, _ := json.Marshal(c)
@@ -277,6 +282,7 @@ func TestDataIsACopy(t *testing.T) {
 			require.Error(t, err)
 		}
 	}
+
 	shared := newPod(t, db, "shared", &config{ShareData: true})
 	token, _ := login(t, shared, "ann", nil)
 	one, err := shared.Get(ctx, token)

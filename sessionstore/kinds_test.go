@@ -55,6 +55,7 @@ func TestTwoStoresOverTheSameTables(t *testing.T) {
 // A flood of tokens that nobody was given leaves connections to those who have one, whatever method it goes to.
 func TestUnknownTokensAreBounded(t *testing.T) {
 	t.Parallel()
+
 	methods := map[string]func(ctx context.Context, p *pod, token string) error{
 		"Get":      func(ctx context.Context, p *pod, token string) error { _, err := p.Get(ctx, token); return err },
 		"GetFresh": func(ctx context.Context, p *pod, token string) error { _, err := p.GetFresh(ctx, token); return err },
@@ -95,11 +96,14 @@ func TestUnknownTokensAreBounded(t *testing.T) {
 			return err
 		},
 	}
+
 	_, p := one(t, &config{MaxLookups: 2, MaxWaiting: 4, LookupTimeout: time.Second})
+
 	// Statements on sessions and one-time values wait, so whatever takes a connection keeps it.
 	tx := begin(t, p.pool)
 	_, err := tx.Exec(t.Context(), "LOCK TABLE pgcoherence.session, pgcoherence.one_time IN ACCESS EXCLUSIVE MODE")
 	require.NoError(t, err)
+
 	before := p.pool.Stat().AcquiredConns()
 	for name, call := range methods {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -117,11 +121,13 @@ func TestUnknownTokensAreBounded(t *testing.T) {
 				}
 			})
 		}
+
 		storetest.Eventually(t, func() bool {
 			mu.Lock()
 			defer mu.Unlock()
 			return busy >= 24
 		}, name+": all but those at once and waiting are refused")
+
 		require.LessOrEqual(t, p.pool.Stat().AcquiredConns()-before, int32(2), name)
 		cancel()
 		wg.Wait()
@@ -155,16 +161,19 @@ func TestEvents(t *testing.T) {
 	require.NoError(t, err)
 	_, err = p.pool.Exec(ctx, "UPDATE pgcoherence.session SET prev_until = clock_timestamp(), prev_grace = NULL")
 	require.NoError(t, err)
+
 	for range 3 {
 		_, err = p.Get(ctx, token)
 		require.ErrorIs(t, err, sessionstore.ErrRotated)
 	}
+
 	_, err = p.Revoke(ctx, next)
 	require.NoError(t, err)
 	_, err = p.RevokeUser(ctx, "ann")
 	require.NoError(t, err)
 	mu.Lock()
 	defer mu.Unlock()
+
 	require.Equal(t, []string{
 		"created ann  admin:7 192.0.2.7", "rotated ann  admin:7 192.0.2.7", "changed ann  admin:7 192.0.2.7",
 		"reused ann  admin:7 192.0.2.7", "revoked ann logout admin:7 192.0.2.7", "revoked ann user admin:7 192.0.2.7",

@@ -25,11 +25,14 @@ func TestMaxPerUser(t *testing.T) {
 	third, _ := login(t, b, "ann", nil)
 	_, err = b.Get(ctx, first)
 	require.ErrorIs(t, err, sessionstore.ErrRevoked)
+
 	for _, token := range []string{second, third} {
 		_, err = a.Get(ctx, token)
 		require.NoError(t, err)
 	}
+
 	require.EqualValues(t, 1, b.Stats().Revoked[sessionstore.ReasonLimit])
+
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
@@ -43,10 +46,12 @@ func TestMaxPerUser(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
 	n, err := a.Count(ctx, "new")
 	require.NoError(t, err)
 	require.Equal(t, 2, n)
+
 	// An anonymous session that becomes ann's counts as well.
 	token, _, err := a.CreateAnonymous(ctx, cart{}, nil)
 	require.NoError(t, err)

@@ -85,14 +85,17 @@ func (s *Store[T]) Export(ctx context.Context, w io.Writer) error {
 		if err != nil {
 			return explain("export", err)
 		}
+
 		for _, e := range page {
 			if err := enc.Encode(e); err != nil {
 				return fmt.Errorf("sessionstore: export: %w", err)
 			}
 		}
+
 		if len(page) < exportPage {
 			return nil
 		}
+
 		after, key = page[len(page)-1].ID, last
 	}
 }

@@ -113,11 +113,13 @@ func (s *LocalStore[T]) RevokeAll(ctx context.Context) (bus.Receipt, error) {
 				s.raiseUser(w, user, time.Time{})
 			}
 		}
+
 		for id := range s.byUser[""] {
 			if rec := s.sessions[id]; rec.Revoked.IsZero() {
 				s.endRecord(w, rec, now, ReasonAll)
 			}
 		}
+
 		w.keys = append(w.keys, userKey(""))
 		w.events = []Event{{Kind: EventRevoked, Reason: ReasonAll}}
 		return nil

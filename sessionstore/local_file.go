@@ -147,6 +147,7 @@ func (s *LocalStore[T]) flushUses(ctx context.Context) {
 	if s.db == nil {
 		return
 	}
+
 	var taken []*lastUse
 	_, err := s.write(ctx, func(_ time.Time, w *localWrite) error {
 		for id, rec := range s.sessions {

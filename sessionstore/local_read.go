@@ -93,10 +93,12 @@ func (s *LocalStore[T]) firstUse(ctx context.Context, p *present) {
 		if err != nil || !r.current || rec.Before == nil || rec.Before.Grace == 0 {
 			return err
 		}
+
 		next := rec.copy()
 		if until := now.Add(next.Before.Grace); until.Before(next.Before.Until) {
 			next.Before.Until = until
 		}
+
 		next.Before.Grace = 0
 		s.putRecord(w, next)
 		return nil

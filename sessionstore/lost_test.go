@@ -140,6 +140,7 @@ func TestExecModes(t *testing.T) {
 				})
 				require.NoError(t, err)
 			}
+
 			got, err := s.Get(ctx, token)
 			require.NoError(t, err)
 			require.Equal(t, "x", got.Data.Note)

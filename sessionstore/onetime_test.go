@@ -37,6 +37,7 @@ func TestOneTimeOnce(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
 	require.EqualValues(t, 1, got.Load())
 	require.EqualValues(t, 99, missed.Load())

@@ -131,12 +131,14 @@ func TestExport(t *testing.T) {
 	require.NoError(t, err)
 	var text bytes.Buffer
 	require.NoError(t, p.Export(ctx, &text))
+
 	var all []sessionstore.Exported
 	for dec := json.NewDecoder(&text); dec.More(); {
 		var e sessionstore.Exported
 		require.NoError(t, dec.Decode(&e))
 		all = append(all, e)
 	}
+
 	require.Len(t, all, 3)
 	require.Equal(t, first.ID, all[0].ID)
 	require.Equal(t, "192.0.2.1", all[0].Device.IP)
@@ -161,6 +163,7 @@ func TestExportPages(t *testing.T) {
 	require.NoError(t, err)
 	var text bytes.Buffer
 	require.NoError(t, p.Export(ctx, &text))
+
 	users, last := map[string]bool{}, ""
 	for dec := json.NewDecoder(&text); dec.More(); {
 		var e sessionstore.Exported
@@ -168,6 +171,7 @@ func TestExportPages(t *testing.T) {
 		require.LessOrEqual(t, last, e.ID.String())
 		users[e.User], last = true, e.ID.String()
 	}
+
 	require.Len(t, users, 1500)
 }
 
@@ -185,6 +189,7 @@ func TestMetrics(t *testing.T) {
 	problems, err := testutil.CollectAndLint(p.store)
 	require.NoError(t, err)
 	require.Empty(t, problems)
+
 	require.NoError(t, testutil.CollectAndCompare(p.store, strings.NewReader(`
 # HELP pgcoherence_session_gets_total Sessions asked for by token, by result.
 # TYPE pgcoherence_session_gets_total counter

@@ -79,10 +79,13 @@ func operations() []operation {
 			if err != nil {
 				return err
 			}
+
 			_ = add(name)(&got.Data)
+
 			if err = p.Save(t.Context(), token, got); err == nil {
 				s.wrote(name)
 			}
+
 			return err
 		}},
 		{"rotate with grace", func(t *testing.T, p *pod, s *subject, _ string) error {
@@ -104,10 +107,12 @@ func operations() []operation {
 			if err != nil {
 				return err
 			}
+
 			token, _, err := p.Rotate(t.Context(), s.any(), &sessionstore.RotateOptions{Login: l})
 			if err == nil {
 				s.rotated(token, true)
 			}
+
 			return err
 		}},
 		{"touch", func(t *testing.T, p *pod, s *subject, _ string) error {
@@ -141,6 +146,7 @@ func operations() []operation {
 			if err != nil {
 				return err
 			}
+
 			_, err = p.Adapter(hook.Token{}).Commit(t.Context(), s.any(), cart{}, &commitOptions{
 				MustExist: true, Login: l, Authenticated: true,
 				Merge: func(now cart) (cart, error) {
@@ -151,6 +157,7 @@ func operations() []operation {
 			if err == nil {
 				s.wrote(name)
 			}
+
 			return err
 		}},
 		{"import", func(t *testing.T, p *pod, s *subject, name string) error {
@@ -163,6 +170,7 @@ func operations() []operation {
 			if err == nil {
 				s.wrote(name)
 			}
+
 			return err
 		}},
 		{"set policy", func(t *testing.T, p *pod, s *subject, _ string) error {
@@ -195,10 +203,12 @@ func TestPairs(t *testing.T) {
 							s.token, _, err = maker.Rotate(t.Context(), s.old, sessionstore.Periodic(0))
 							require.NoError(t, err)
 						}
+
 						for _, p := range []*pod{a, b} {
 							_, err := p.Get(t.Context(), s.any())
 							require.NoError(t, err)
 						}
+
 						errs := make([]error, 2)
 						var wg sync.WaitGroup
 						wg.Go(func() { errs[0] = one.do(t, a, s, "one") })
@@ -214,11 +224,13 @@ func TestPairs(t *testing.T) {
 
 func (s *subject) check(t *testing.T, p *pod, what string, errs []error) {
 	t.Helper()
+
 	for _, err := range errs {
 		if err != nil && !errors.Is(err, sessionstore.ErrConflict) && !errors.Is(err, sessionstore.ErrNoSession) && !errors.Is(err, sessionstore.ErrLoginEnded) {
 			t.Fatalf("%s: %v", what, err)
 		}
 	}
+
 	works := 0
 	for _, token := range append([]string{s.token}, s.tokens...) {
 		got, err := p.GetFresh(t.Context(), token)
@@ -226,21 +238,27 @@ func (s *subject) check(t *testing.T, p *pod, what string, errs []error) {
 			require.ErrorIs(t, err, sessionstore.ErrNoSession, what)
 			continue
 		}
+
 		works++
 		require.False(t, s.revoked, "%s: alive after its end", what)
 		require.Equal(t, 1, got.Data.Items["tea"], what)
+
 		for _, name := range s.written {
 			require.Equal(t, 1, got.Data.Items[name], "%s: a write is lost", what)
 		}
 	}
+
 	if s.revoked {
 		return
 	}
+
 	require.Positive(t, works, "%s: no token works", what)
+
 	if !s.killed {
 		_, err := p.GetFresh(t.Context(), s.token)
 		require.NoError(t, err, what)
 	}
+
 	if len(s.tokens) == 1 {
 		_, err := p.GetFresh(t.Context(), s.tokens[0])
 		require.NoError(t, err, "%s: the token that was given out", what)

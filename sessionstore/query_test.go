@@ -22,6 +22,7 @@ func TestQueriesPrepare(t *testing.T) {
 	n, err := sessionstore.QueryFiles()
 	require.NoError(t, err)
 	require.Len(t, queries, n, "a file without a use, or the reverse")
+
 	for name, sql := range queries {
 		require.NotContains(t, sql, "/*schema*/", name)
 		_, err := conn.Prepare(t.Context(), name, sql)

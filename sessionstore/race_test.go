@@ -41,6 +41,7 @@ func TestRevokeRaces(t *testing.T) {
 				}
 			})
 		}
+
 		wg.Go(func() {
 			var err error
 			switch round % 3 {
@@ -55,17 +56,21 @@ func TestRevokeRaces(t *testing.T) {
 				_, err = pods[1].RevokeUser(ctx, got.User)
 				both.Wait()
 			}
+
 			if err != nil {
 				t.Error(err)
 			}
 		})
+
 		wg.Wait()
+
 		for _, p := range pods {
 			for _, tok := range []string{token, latest.get()} {
 				_, err := p.GetFresh(ctx, tok)
 				require.ErrorIs(t, err, sessionstore.ErrNoSession, "round %d", round)
 			}
 		}
+
 		n, err := pods[0].Count(ctx, got.User)
 		require.NoError(t, err)
 		require.Zero(t, n)

@@ -61,10 +61,12 @@ func (s *Store[T]) revoke(ctx context.Context, p *present) func(pgx.Tx, *changes
 		if err := s.sealer.check(&p.secret, p.sealed); err != nil {
 			return 0, err
 		}
+
 		n, err := s.endRows(ctx, tx, c, ReasonLogout, s.sql.revoke, p.key[:], p.proof[:], string(ReasonLogout), actorOf(ctx))
 		if err != nil || n > 0 {
 			return n, err
 		}
+
 		// Over already: published again, so that the receipt covers it.
 		r, err := s.read(ctx, tx, p.key)
 		if err != nil {
@@ -73,6 +75,7 @@ func (s *Store[T]) revoke(ctx context.Context, p *present) func(pgx.Tx, *changes
 		if !p.proof.equal(r.proof) {
 			return 0, ErrNotFound
 		}
+
 		c.session(r.keys()...)
 		c.end(r.info.ID.String())
 		return 0, nil
@@ -96,6 +99,7 @@ func (s *Store[T]) revokeByID(ctx context.Context, user string, id uuid.UUID) fu
 		if err := checkOwner(user); err != nil {
 			return 0, err
 		}
+
 		args := []any{id.String(), user, string(ReasonDevice), string(ReasonLogout), actorOf(ctx)}
 		n, err := s.endRows(ctx, tx, c, ReasonDevice, s.sql.revokeID, args...)
 		if err != nil {
@@ -104,6 +108,7 @@ func (s *Store[T]) revokeByID(ctx context.Context, user string, id uuid.UUID) fu
 		if n == 0 {
 			return 0, ErrNotFound
 		}
+
 		// Once more, and seeing what the first has waited for: a framework may have renewed the session meanwhile.
 		_, err = s.endRows(ctx, tx, c, ReasonDevice, s.sql.revokeID, args...)
 		return n, err
@@ -168,6 +173,7 @@ func (s *Store[T]) revokeOthers(ctx context.Context, p *present) func(pgx.Tx, *c
 		if err == nil {
 			c.user(tag)
 		}
+
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 			if r, err := s.readValid(ctx, tx, p); err != nil {
@@ -181,6 +187,7 @@ func (s *Store[T]) revokeOthers(ctx context.Context, p *present) func(pgx.Tx, *c
 		case !moved:
 			return 0, ErrRevoked
 		}
+
 		c.event(Event{Kind: EventRevoked, User: user, Reason: ReasonOthers})
 		return 1, nil
 	}
@@ -211,6 +218,7 @@ func (s *Store[T]) revokeBySID(ctx context.Context, issuer, sid string) func(pgx
 		if _, err := tx.Exec(ctx, s.sql.logoutSID, issuer, sid); err != nil {
 			return 0, explain("revoke by sid", err)
 		}
+
 		return s.endRows(ctx, tx, c, ReasonSID, s.sql.revokeSID, issuer, sid, string(ReasonSID), actorOf(ctx))
 	}
 }

@@ -288,8 +288,10 @@ func (s *Store[T]) firstUse(ctx context.Context, p *present, r *row[T], elapsed 
 	if tried != 0 && int64(elapsed)-tried < again || !r.confirmed.CompareAndSwap(tried, max(int64(elapsed), 1)) {
 		return
 	}
+
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), inlineTouch)
 	defer cancel()
+
 	_, err := s.inTx(ctx, func(tx pgx.Tx, c *changes) error {
 		_, err := s.changeRows(ctx, tx, c, Event{}, s.sql.firstUse, p.key[:], p.proof[:])
 		return err

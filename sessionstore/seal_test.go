@@ -107,10 +107,12 @@ func TestKeysAreAcceptedBeforeTheySign(t *testing.T) {
 		{SealKeys: second, AcceptKeys: first, AcceptUnsealed: true},
 		{SealKeys: second, AcceptUnsealed: true},
 	}
+
 	var pods []*pod
 	for i, cfg := range steps {
 		pods = append(pods, newPod(t, db, fmt.Sprint(i), cfg))
 	}
+
 	for i := range len(pods) - 1 {
 		for _, way := range [][2]*pod{{pods[i], pods[i+1]}, {pods[i+1], pods[i]}} {
 			token, _ := login(t, way[0], "ann", nil)
@@ -118,6 +120,7 @@ func TestKeysAreAcceptedBeforeTheySign(t *testing.T) {
 			require.NoError(t, err, "step %d", i)
 		}
 	}
+
 	// A pod that has only been given the key to accept does not sign with it, and refuses what nobody has signed.
 	accepting := newPod(t, db, "accepting", &config{AcceptKeys: first})
 	token, _ := login(t, accepting, "ann", nil)
@@ -140,16 +143,19 @@ func TestBindGraceOfMany(t *testing.T) {
 		if i == 0 {
 			one = *got
 		}
+
 		ctx, cancel := p.Bind(t.Context(), &one)
 		t.Cleanup(cancel)
 		all[i] = ctx
 	}
+
 	// All connections are taken: every question to the database waits for its time-out.
 	for range p.pool.Config().MaxConns {
 		conn, err := p.pool.Acquire(t.Context())
 		require.NoError(t, err)
 		t.Cleanup(conn.Release)
 	}
+
 	p.halt()
 	storetest.Eventually(t, func() bool { return all[0].Err() != nil }, "the one that is valid ends")
 	require.ErrorIs(t, context.Cause(all[0]), sessionstore.ErrUnavailable)

@@ -49,6 +49,7 @@ func (o *overheard) listen(t *testing.T, dsn string) {
 	require.NoError(t, err)
 	_, err = conn.Exec(t.Context(), `LISTEN "pgcoherence:pgcoherence"`)
 	require.NoError(t, err)
+
 	storetest.Background(t, func(ctx context.Context) error {
 		defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 		for {

@@ -87,6 +87,7 @@ func idlePod(t testing.TB, db *pgtest.DB, name string, cfg *config) *pod {
 	if c.SweepInterval == 0 {
 		c.SweepInterval = -1 // tests sweep when they mean to
 	}
+
 	s, err := sessionstore.New(b, pool, &c)
 	require.NoError(t, err)
 	p := &pod{store: s, bus: b, pool: pool, stop: func() {}}

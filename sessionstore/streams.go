@@ -213,6 +213,7 @@ func (m *streams) keepDoubt(ids []string) {
 func (m *streams) endUnknown(grace time.Duration) {
 	var over []*stream
 	m.mu.Lock()
+
 	now := m.now()
 	for _, same := range m.byID {
 		for b := range same {
@@ -221,7 +222,9 @@ func (m *streams) endUnknown(grace time.Duration) {
 			}
 		}
 	}
+
 	m.mu.Unlock()
+
 	for _, b := range over {
 		b.cancel(ErrUnavailable)
 	}

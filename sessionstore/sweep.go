@@ -77,6 +77,7 @@ func (s *Store[T]) sweepInTurn(ctx context.Context) error {
 	if !due {
 		return nil
 	}
+
 	return s.sweep(ctx, restFactor, &walk{share: float64(micros(ago)) / float64(walkPeriod)})
 }
 

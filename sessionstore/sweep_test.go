@@ -21,6 +21,7 @@ func TestSweep(t *testing.T) {
 		login(t, p, "idle", nil)
 		login(t, p, "valid", &sessionstore.CreateOptions{Policy: sessionstore.Policy{Idle: sessionstore.NoIdle}})
 	}
+
 	revoked, _ := login(t, p, "revoked", nil)
 	_, err := p.Revoke(ctx, revoked)
 	require.NoError(t, err)
@@ -33,12 +34,15 @@ func TestSweep(t *testing.T) {
 	ended, _ := login(t, p, "ended", nil)
 	_, err = p.RevokeUser(ctx, "ended")
 	require.NoError(t, err)
+
 	for range 5 {
 		_, err = p.PutOneTime(ctx, "k", nil, &sessionstore.OneTimeOptions{TTL: time.Millisecond})
 		require.NoError(t, err)
 	}
+
 	_, err = p.RevokeBySID(ctx, "idp", "1")
 	require.NoError(t, err)
+
 	_, err = p.pool.Exec(ctx, `
 		UPDATE pgcoherence.session SET expires_at = clock_timestamp() - interval '61 minutes' WHERE user_id IN ('expired', 'old');
 		UPDATE pgcoherence.session SET last_seen = clock_timestamp() - interval '91 minutes' WHERE user_id IN ('idle', 'revoked', 'gone');

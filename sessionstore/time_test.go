@@ -25,6 +25,7 @@ func TestSkewedClocks(t *testing.T) {
 	behind, ahead := newPod(t, db, "behind", skewed(-72*time.Hour)), newPod(t, db, "ahead", skewed(72*time.Hour))
 	token, got := login(t, ahead, "ann", &sessionstore.CreateOptions{Policy: sessionstore.Policy{Idle: sessionstore.NoIdle, Absolute: 2 * time.Second}})
 	require.Equal(t, 2*time.Second, got.ExpiresAt.Sub(got.CreatedAt))
+
 	long, _ := login(t, behind, "ann", nil)
 	for _, p := range []*pod{behind, ahead} {
 		for _, tok := range []string{token, long} {
@@ -34,6 +35,7 @@ func TestSkewedClocks(t *testing.T) {
 			require.LessOrEqual(t, got.Remaining, sessionstore.DefaultIdle)
 		}
 	}
+
 	for _, p := range []*pod{behind, ahead} {
 		storetest.Eventually(t, func() bool {
 			_, err := p.Get(ctx, token)

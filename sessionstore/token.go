@@ -89,10 +89,12 @@ func (l *sealer) parse(token string) (s secret, sealed string, err error) {
 	default:
 		return s, "", ErrMalformed
 	}
+
 	// Decode skips line breaks, which then leave too few bytes.
 	if n, err := encoding.Decode(s[:], []byte(token[:tokenLen])); err != nil || n != tokenBytes {
 		return secret{}, "", ErrMalformed
 	}
+
 	return s, sealed, nil
 }
 

@@ -153,12 +153,14 @@ func (s *Store[T]) runTouches(ctx context.Context) {
 			t := time.NewTimer(max(due.Sub(s.cfg.now()), time.Millisecond))
 			timer, stop = t.C, t.Stop
 		}
+
 		select {
 		case <-ctx.Done():
 		case <-s.touches.wake:
 		case <-timer:
 			s.flush(ctx)
 		}
+
 		stop()
 	}
 }

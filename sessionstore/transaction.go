@@ -73,9 +73,11 @@ func (s *Store[T]) inTx(ctx context.Context, do work) (receipt bus.Receipt, err 
 		// A bus of one process: its caches hear of it after the commit.
 		receipt, err = s.bus.Publish(context.WithoutCancel(ctx), c.busEvents()...)
 	}
+
 	if err != nil {
 		return receipt, err
 	}
+
 	s.emit(ctx, c.events, false)
 	return receipt, nil
 }

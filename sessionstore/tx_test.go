@@ -86,12 +86,14 @@ func TestRevokeUserExcept(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
+
 	l, err := b.BeginLogin(ctx, "ann")
 	require.NoError(t, err)
 	r, err := a.RevokeUserExcept(ctx, kept)
 	confirmed(t, a, r, err)
 	_, _, err = b.Create(ctx, l, cart{}, nil)
 	require.ErrorIs(t, err, sessionstore.ErrLoginEnded)
+
 	for _, p := range pods {
 		_, err = p.Get(ctx, kept)
 		require.NoError(t, err)
@@ -100,6 +102,7 @@ func TestRevokeUserExcept(t *testing.T) {
 		_, err = p.Get(ctx, other)
 		require.ErrorIs(t, err, sessionstore.ErrRevoked)
 	}
+
 	n, err := b.Count(ctx, "ann")
 	require.NoError(t, err)
 	require.Equal(t, 1, n)

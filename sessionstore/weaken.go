@@ -49,6 +49,7 @@ func (s *Store[T]) countGenerations() {
 	count(&q.revokeAllUsers, next, "gen + 1")
 	q.forgetAbsent = "SELECT $1::text"
 	count(&q.forgetSessions, "revoked_at IS NULL", "false")
+
 	for _, sweep := range []*string{&q.sweepEnded, &q.sweepOrphans, &q.sweepWalk} {
 		count(sweep, "l.gen <> t.gen", "l.gen < t.gen", "s.gen IS DISTINCT FROM (", "s.gen < (")
 	}

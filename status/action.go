@@ -108,6 +108,7 @@ func (h *Handler) check(f actionForm) string {
 	default:
 		return "There is no such action."
 	}
+
 	switch {
 	case f.Subject == "" && f.Kind != ActionInvalidateTopic:
 		return "Say whom or what it is about."
@@ -118,6 +119,7 @@ func (h *Handler) check(f actionForm) string {
 	case len(f.Subject) > maxFindText || len(f.Topic) > 200:
 		return "This is longer than it can be."
 	}
+
 	return ""
 }
 
@@ -163,6 +165,7 @@ func (h *Handler) describe(ctx context.Context, f actionForm) string {
 		case !info.Held:
 			return fmt.Sprintf("The lease %q is free just now. If somebody takes it before you confirm, it is taken away again.", f.Subject)
 		}
+
 		return fmt.Sprintf("The lease %q is taken from %s, who has it since %s, and released; %d wait for it. Work that its holder does outside of the database goes on until it notices.",
 			f.Subject, info.Owner, info.Since.Round(time.Second), info.Waiters)
 	}
@@ -173,6 +176,7 @@ func (h *Handler) describe(ctx context.Context, f actionForm) string {
 func (h *Handler) act(ctx context.Context, f actionForm) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
+
 	var receipt bus.Receipt
 	var err error
 	switch f.Kind {
@@ -193,9 +197,11 @@ func (h *Handler) act(ctx context.Context, f actionForm) (string, error) {
 	default:
 		return "", errors.New("there is no such action")
 	}
+
 	if err != nil {
 		return "", err
 	}
+
 	return h.confirmed(ctx, receipt), nil
 }
 
@@ -228,7 +234,9 @@ func (h *Handler) audit(r *http.Request, f actionForm, err error) {
 	if err != nil {
 		result = "failed"
 	}
+
 	h.actions.WithLabelValues(string(f.Kind), result).Inc()
+
 	attributes := []any{
 		slog.String("action", string(f.Kind)), slog.String("topic", f.Topic), slog.String("by", f.By), slog.String("remote", r.RemoteAddr),
 		slog.String("result", result),
@@ -239,7 +247,9 @@ func (h *Handler) audit(r *http.Request, f actionForm, err error) {
 	if err != nil {
 		attributes = append(attributes, slog.String("error", strings.ReplaceAll(err.Error(), f.Subject, "…")))
 	}
+
 	h.cfg.Logger.WarnContext(r.Context(), "status: action", attributes...)
+
 	if h.cfg.OnAction == nil {
 		return
 	}
@@ -248,6 +258,7 @@ func (h *Handler) audit(r *http.Request, f actionForm, err error) {
 			h.cfg.Logger.ErrorContext(r.Context(), "status: OnAction panicked", slog.String("panic", fmt.Sprint(v)))
 		}
 	}()
+
 	h.cfg.OnAction(r.Context(), Action{
 		Kind: f.Kind, Topic: f.Topic, Subject: f.Subject, By: f.By, Remote: r.RemoteAddr, At: time.Now(), Err: err,
 	})

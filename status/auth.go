@@ -41,6 +41,7 @@ func (g *gate) admit(r *http.Request) error {
 	if !g.open() {
 		return errClosed
 	}
+
 	if g.hasToken {
 		token, given := bearer(r)
 		if given && g.rightToken(token) {
@@ -53,13 +54,16 @@ func (g *gate) admit(r *http.Request) error {
 			return errWrongToken
 		}
 	}
+
 	if g.authorize == nil {
 		return errNoToken
 	}
+
 	if err := g.authorize(r); err != nil {
 		g.log.WarnContext(r.Context(), "status: request refused", slog.Any("error", err))
 		return errNotAllowed
 	}
+
 	return nil
 }
 
@@ -101,17 +105,21 @@ func (g *gate) sign(value []byte) []byte {
 // login takes the token from the form and gives the cookie.
 func (h *Handler) login(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+
 	if !h.gate.hasToken {
 		refuse(w, http.StatusForbidden, errClosed)
 		return
 	}
+
 	if !h.gate.rightToken(strings.TrimSpace(r.PostFormValue("token"))) {
 		h.refusals.WithLabelValues("wrong token").Inc()
 		h.cfg.Logger.WarnContext(r.Context(), "status: login with a wrong token", slog.String("remote", r.RemoteAddr))
 		h.askToken(w, true)
 		return
 	}
+
 	until := h.gate.now().Add(cookieLife)
+
 	// Without a path it is the login's own directory, wherever the handler is mounted and whatever a proxy makes of it.
 	http.SetCookie(w, &http.Cookie{
 		Name: cookieName, Value: h.gate.cookie(until), MaxAge: int(cookieLife / time.Second), HttpOnly: true,

@@ -44,25 +44,30 @@ func TestToken(t *testing.T) {
 			if name == "in the address" {
 				at += "?token=" + url.QueryEscape(token) + "&access_token=" + url.QueryEscape(token)
 			}
+
 			code, body, head := get(t, h, at, headers...)
 			require.Equal(t, http.StatusUnauthorized, code, "%s %s", path, name)
 			require.NotContains(t, body, "web-1")
 			require.NotContains(t, body, token)
+
 			if path != "/" {
 				require.Contains(t, head.Get("WWW-Authenticate"), "Bearer")
 			}
 		}
 	}
+
 	for _, path := range []string{"/", "/status", "/metrics"} {
 		code, _, _ := get(t, h, path, bearer(token)...)
 		require.Equal(t, http.StatusOK, code, path)
 	}
+
 	code, _, _ := get(t, newHandler(t, newFakeBus(), &status.Config{PublicMetrics: true}), "/metrics")
 	require.Equal(t, http.StatusOK, code)
 }
 
 func TestAuthorize(t *testing.T) {
 	t.Parallel()
+
 	h := newHandler(t, newFakeBus(), &status.Config{Token: token, Authorize: func(r *http.Request) error {
 		if r.Header.Get("X-User") != "root" {
 			return errors.New("secret reason")

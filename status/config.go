@@ -163,6 +163,7 @@ func (c *Config) withDefaults() Config {
 	if d.Registry == nil {
 		d.Registry = prometheus.NewRegistry()
 	}
+
 	d.Caches, d.Lockers, d.Sessions = slices.Clone(d.Caches), slices.Clone(d.Lockers), slices.Clone(d.Sessions)
 	d.Tiers = maps.Clone(d.Tiers)
 	d.Checks, d.Collectors = slices.Clone(d.Checks), slices.Clone(d.Collectors)
@@ -208,20 +209,24 @@ func (c *Config) validateParts() error {
 		}
 		topics[one.Topic()] = true
 	}
+
 	for i, s := range c.Sessions {
 		if s == nil {
 			return fmt.Errorf("%w: Sessions: number %d is nil", ErrConfig, i)
 		}
 		topics[s.Stats().Cache.Topic] = true
 	}
+
 	for topic, tier := range c.Tiers {
 		if tier == nil || !topics[topic] {
 			return fmt.Errorf("%w: Tiers: %q is nil or not the topic of one of the Caches or Sessions", ErrConfig, topic)
 		}
 	}
+
 	if slices.Contains(c.Lockers, nil) || slices.Contains(c.Collectors, nil) {
 		return fmt.Errorf("%w: Lockers, Collectors: one is nil", ErrConfig)
 	}
+
 	return c.validateChecks()
 }
 

@@ -42,6 +42,7 @@ func TestConfigRefused(t *testing.T) {
 		require.ErrorIs(t, err, status.ErrConfig, field)
 		require.ErrorContains(t, err, field)
 	}
+
 	_, err := status.New(nil, nil)
 	require.ErrorIs(t, err, status.ErrConfig)
 	_, err = status.New(b, nil)

@@ -33,11 +33,13 @@ func newCounters() counters {
 	for _, reason := range refusalReasons {
 		c.refusals.WithLabelValues(reason)
 	}
+
 	for _, kind := range actionKinds {
 		for _, result := range []string{"done", "failed"} {
 			c.actions.WithLabelValues(string(kind), result)
 		}
 	}
+
 	return c
 }
 

@@ -261,11 +261,13 @@ func TestDoctorEncoding(t *testing.T) {
 			require.NoError(t, err)
 			pool, err := pgxpool.New(t.Context(), db.Server.DSN(name))
 			require.NoError(t, err)
+
 			t.Cleanup(func() {
 				pool.Close()
 				_, err := admin.Exec(context.Background(), "DROP DATABASE "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
 				require.NoError(t, err)
 			})
+
 			require.NoError(t, bus.Migrate(t.Context(), pool, &bus.MigrateConfig{Logger: quiet}))
 			f := finding(t, status.Doctor(t.Context(), pool, nil), "encoding")
 			require.Equal(t, status.LevelWarn, f.Level)

@@ -35,8 +35,10 @@ func (d *doctor) schemas(ctx context.Context) (whole bool) {
 			d.ok("schema", "The tables of %s are there.", c)
 			continue
 		}
+
 		whole = whole && c != ComponentBus
 	}
+
 	return whole
 }
 

@@ -165,6 +165,7 @@ func remedyOf(err error) string {
 	if !errors.As(err, &pgErr) {
 		return "Check the address, the network and whether the server runs."
 	}
+
 	switch pgErr.Code {
 	case "28P01", "28000":
 		return "Check user, password and pg_hba.conf."
@@ -183,6 +184,7 @@ func remedyOf(err error) string {
 	case "55P03":
 		return "A lock was not to be had in time: raise lock_timeout for this role, and look for who holds the lock."
 	}
+
 	return "Look at the server's log for this message."
 }
 

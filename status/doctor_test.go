@@ -41,14 +41,17 @@ func TestDoctorQueriesPrepare(t *testing.T) {
 		if err != nil || d.IsDir() {
 			return err
 		}
+
 		n++
 		conn, err := pool.Acquire(t.Context())
 		require.NoError(t, err)
 		defer conn.Release()
+
 		_, err = conn.Conn().Prepare(t.Context(), path, sqltext.Load(status.Queries(), path, bus.DefaultSchema))
 		require.NoError(t, err, path)
 		return nil
 	}))
+
 	require.Equal(t, 11, n)
 }
 
@@ -58,12 +61,14 @@ func TestDoctorWell(t *testing.T) {
 	quiet := quiet
 	require.NoError(t, lock.Migrate(t.Context(), pool, &lock.MigrateConfig{Logger: quiet}))
 	require.NoError(t, sessionstore.Migrate(t.Context(), pool, &sessionstore.MigrateConfig{Logger: quiet}))
+
 	d := status.Doctor(t.Context(), pool, &status.DoctorConfig{
 		Components: []string{status.ComponentBus, status.ComponentLock, status.ComponentSessionstore},
 	})
 	for _, check := range []string{"reachable", "primary", "version", "clock", "encoding", "settings", "commit", "schema", "tables", "grants", "pooler", "listen", "queue", "snapshots", "retention", "lease"} {
 		require.Equal(t, status.LevelOK, finding(t, d, check).Level, "%+v", d)
 	}
+
 	var b strings.Builder
 	_, err := d.WriteTo(&b)
 	require.NoError(t, err)
@@ -182,6 +187,7 @@ func TestDoctorQueue(t *testing.T) {
 	holder, err := pgx.Connect(t.Context(), db.DSN)
 	require.NoError(t, err)
 	defer func() { _ = holder.Close(context.Background()) }()
+
 	_, err = holder.Exec(t.Context(), "LISTEN anything")
 	require.NoError(t, err)
 	_, err = holder.Exec(t.Context(), "BEGIN; SELECT 1")

@@ -66,6 +66,7 @@ func History(b Bus, readings int) (hour, day []float64) {
 		r.Bus.FreshAgeSeconds, r.Bus.Topics, r.Bus.Resets = &age, []TopicReport{{Topic: "users", Events: int64(5 * i)}}, int64(i/600)
 		t.next(r, b.Delays())
 	}
+
 	past := t.history()
 	for i, line := range [][]sample{past.Hour, past.Day} {
 		for _, s := range line {
@@ -79,6 +80,7 @@ func History(b Bus, readings int) (hour, day []float64) {
 			}
 		}
 	}
+
 	return hour, day
 }
 

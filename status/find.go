@@ -99,6 +99,7 @@ func (h *Handler) find(ctx context.Context, t target) (found holding) {
 		}
 		h.findSession(ctx, id, &found)
 	}
+
 	return found
 }
 
@@ -108,6 +109,7 @@ func (h *Handler) findSession(ctx context.Context, id uuid.UUID, found *holding)
 		if !ok {
 			continue
 		}
+
 		found.Known = true
 		i, err := inspector.Inspect(ctx, id)
 		switch {
@@ -117,6 +119,7 @@ func (h *Handler) findSession(ctx context.Context, id uuid.UUID, found *holding)
 			found.Error = err.Error()
 			continue
 		}
+
 		found.Entries = append(found.Entries, h.entries(i.Held)...)
 		found.Session = &sessionFact{i.User, i.Valid, i.CreatedAt, i.LastSeen, i.ExpiresAt, i.RevokedAt, string(i.Reason)}
 	}
@@ -263,19 +266,23 @@ func (h *Handler) findEverywhere(ctx context.Context, t target, pods []Pod, f *f
 			others = append(others, p.ID)
 		}
 	}
+
 	if len(others) == 0 {
 		return found
 	}
+
 	replies, err := h.ask(ctx, question{Want: wantFind, Find: &t}, others)
 	if err != nil {
 		f.Error = "The other pods could not be asked: " + err.Error()
 	}
+
 	for id, r := range replies {
 		if r.Find == nil {
 			r.Find = &holding{Error: cmp.Or(r.Error, "the reply cannot be read")}
 		}
 		found[id] = r.Find
 	}
+
 	return found
 }
 
@@ -289,16 +296,20 @@ func says(h *holding, f *finding) (words []string, tone Tone) {
 	case !h.Known:
 		return []string{"has no such cache or store"}, ToneWarn
 	}
+
 	if h.Session != nil {
 		f.Session = h.Session
 	}
 	if len(h.Entries) == 0 {
 		return []string{"does not hold it"}, ToneWarn
 	}
+
 	f.Held++
+
 	for _, e := range h.Entries {
 		words = append(words, e.String())
 	}
+
 	return words, ToneOK
 }
 
@@ -307,23 +318,28 @@ func (e heldEntry) String() string {
 	if e.Loading && e.Age == 0 && e.Expires == 0 && !e.Served {
 		return "is loading it"
 	}
+
 	text := "holds a value"
 	if e.Absent {
 		text = "holds that it does not exist"
 	}
+
 	text += ", stored " + e.Age.String() + " ago"
 	if e.Snapshot != "" {
 		text += " with all transactions before " + e.Snapshot + " applied"
 	}
+
 	switch {
 	case !e.Served:
 		text += "; it is not served any more"
 	case e.Expires < cache.Forever:
 		text += "; it expires in " + e.Expires.Truncate(time.Second).String()
 	}
+
 	if e.Loading {
 		text += "; a load is under way"
 	}
+
 	return text
 }
 
@@ -334,11 +350,13 @@ func (h *Handler) findLease(ctx context.Context, key string, f *finding) {
 		if !ok {
 			continue
 		}
+
 		info, err := inspector.Inspect(ctx, key)
 		if err != nil {
 			f.Error = err.Error()
 			return
 		}
+
 		if f.Lease == nil || info.Held {
 			f.Lease = &info
 		}

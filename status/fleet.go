@@ -83,6 +83,7 @@ func (f fleet) registered(p bus.Pod) Pod {
 	default:
 		pod.Condition = ConditionDegraded
 	}
+
 	return pod
 }
 

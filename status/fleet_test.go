@@ -36,10 +36,12 @@ func TestDepartedPods(t *testing.T) {
 	pod := func(id string, up, age time.Duration) bus.Pod {
 		return bus.Pod{ID: id, Name: "web-" + id, State: "live", Synced: true, Up: up, Age: age}
 	}
+
 	type shown struct {
 		condition status.Condition
 		by        string
 	}
+
 	for name, tc := range map[string]struct {
 		cluster bus.Cluster
 		want    map[string]shown
@@ -90,6 +92,7 @@ func TestDepartedPods(t *testing.T) {
 				gone := slices.ContainsFunc(tc.cluster.Departed, func(d bus.DepartedPod) bool { return d.ID == p.ID })
 				require.Equal(t, i >= len(tc.cluster.Pods), gone, "those gone come last")
 			}
+
 			require.Equal(t, tc.want, found)
 			require.LessOrEqual(t, selves, 1)
 		})

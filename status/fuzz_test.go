@@ -23,6 +23,7 @@ func FuzzForm(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+
 	paths := []string{"/actions/do", "/actions/confirm", "/find", "/login", "/logout", "/"}
 	for _, form := range []string{
 		"", "kind=invalidate-key&topic=users&subject=1&by=me", "kind=revoke-user&subject=%00&by=", "kind=%ff&token=x&action_token=y",
@@ -32,15 +33,18 @@ func FuzzForm(f *testing.F) {
 			f.Add(uint8(i), form)
 		}
 	}
+
 	f.Fuzz(func(t *testing.T, which uint8, form string) {
 		if strings.Contains(form, url.QueryEscape(actionToken)) {
 			return
 		}
+
 		r := httptest.NewRequest(http.MethodPost, "https://example.com"+paths[int(which)%len(paths)], strings.NewReader(form))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Authorization", "Bearer "+token)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
+
 		switch {
 		case w.Code >= http.StatusInternalServerError && w.Code != http.StatusServiceUnavailable:
 			t.Fatalf("%q: %d %s", form, w.Code, w.Body)
@@ -58,12 +62,14 @@ func FuzzQuestion(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+
 	for _, seed := range []string{
 		"", "{}", `{"want":"update"}`, `{"want":"history"}`, `{"want":"find"}`, `{"want":"find","find":{"kind":"key","topic":"users","key":"1"}}`,
 		`{"want":1}`, `[[[[`, `{"want":"find","find":{}}`,
 	} {
 		f.Add(seed)
 	}
+
 	f.Fuzz(func(t *testing.T, text string) {
 		if reply := status.Answer(h, text); !json.Valid([]byte(reply)) {
 			t.Fatalf("%q is replied to with %q", text, reply)

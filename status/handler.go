@@ -46,18 +46,21 @@ var _ http.Handler = (*Handler)(nil)
 // [ErrConfig] and names the field, or it is an error of the registry.
 func New(b Bus, cfg *Config) (*Handler, error) {
 	c := cfg.withDefaults()
+
 	if b == nil {
 		return nil, fmt.Errorf("%w: bus is nil", ErrConfig)
 	}
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
+
 	h := &Handler{cfg: c, bus: b, gate: newGate(&c), begin: time.Now(), tracker: newTracker(c.Interval), counters: newCounters()}
 	h.probe = newProbe(b, &h.cfg)
 	h.stream = newStream(h)
 	if err := h.register(); err != nil {
 		return nil, err
 	}
+
 	h.metrics = promhttp.HandlerFor(c.Registry, promhttp.HandlerOpts{Registry: c.Registry, EnableOpenMetrics: true})
 	h.serve = http.NewCrossOriginProtection().Handler(h.routes())
 	return h, nil
@@ -110,15 +113,19 @@ func (h *Handler) parts() []part {
 	for _, c := range []prometheus.Collector{h.stream, h.refusals, h.actions, h.searches} {
 		all = append(all, part{"the live page", c, true})
 	}
+
 	for i, c := range h.cfg.Caches {
 		all = append(all, part{fmt.Sprintf("Caches[%d]", i), c, false})
 	}
+
 	for i, l := range h.cfg.Lockers {
 		all = append(all, part{fmt.Sprintf("Lockers[%d]", i), l, false})
 	}
+
 	for i, s := range h.cfg.Sessions {
 		all = append(all, part{fmt.Sprintf("Sessions[%d]", i), s, false})
 	}
+
 	return all
 }
 
@@ -164,17 +171,21 @@ func (h *Handler) routes() http.Handler {
 	mux.HandleFunc("GET /actions", h.private(h.actionsPage))
 	mux.HandleFunc("POST /actions/confirm", h.private(h.confirmAction))
 	mux.HandleFunc("POST /actions/do", h.private(h.doAction))
+
 	for _, path := range []string{"GET /actions/confirm", "GET /actions/do"} { // a reload of what was sent
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { redirect(w, "../actions") })
 	}
+
 	mux.HandleFunc("GET /metrics", h.scrape)
 	mux.HandleFunc("GET /{$}", h.page)
 	mux.HandleFunc("POST /login", h.login)
 	mux.HandleFunc("GET /login", func(w http.ResponseWriter, _ *http.Request) { redirect(w, "./") }) // a reload after a wrong token
 	mux.HandleFunc("POST /logout", h.logout)
+
 	for _, name := range []string{"style.css", "app.js", "icon.svg"} {
 		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, _ *http.Request) { h.asset(w, name) })
 	}
+
 	return mux
 }
 
@@ -185,11 +196,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+
 	if rest == "" { // the page's own links are relative and need the slash
 		seen, _, _ := strings.Cut(r.RequestURI, "?")
 		redirect(w, "./"+path.Base(seen)+"/")
 		return
 	}
+
 	if rest != r.URL.Path {
 		// As http.StripPrefix does, but keeping the router's pattern values.
 		r2, u := *r, *r.URL
@@ -197,6 +210,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r2.URL = &u
 		r = &r2
 	}
+
 	h.serve.ServeHTTP(w, r)
 }
 

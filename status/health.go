@@ -50,15 +50,18 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
 		worst = max(worst, v.state)
 		fmt.Fprintf(&lines, "[%s]%s %s\n", [...]string{good: "+", degraded: "!", failed: "-"}[v.state], v.name, v.says)
 	}
+
 	word := [...]string{good: "ok", degraded: "degraded", failed: "not ready"}[worst]
 	code := http.StatusOK
 	if worst == failed {
 		code = http.StatusServiceUnavailable
 	}
+
 	if query.Has("verbose") {
 		plainText(w, code, lines.String()+word+"\n")
 		return
 	}
+
 	plainText(w, code, word+"\n")
 }
 
@@ -67,6 +70,7 @@ func (h *Handler) verdicts(ctx context.Context, exclude []string) []verdict {
 	all := []verdict{h.started(), h.drained(), h.coherent()}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
+
 	answers := make([]chan error, len(h.cfg.Checks))
 	for i, check := range h.cfg.Checks {
 		if !slices.Contains(exclude, check.Name) {
@@ -74,10 +78,12 @@ func (h *Handler) verdicts(ctx context.Context, exclude []string) []verdict {
 			go func() { answers[i] <- check.Func(ctx) }() // ends with ctx, as its contract says
 		}
 	}
+
 	for i, check := range h.cfg.Checks {
 		if answers[i] == nil {
 			continue
 		}
+
 		v := verdict{name: check.Name, says: "ok"}
 		select {
 		case err := <-answers[i]:
@@ -87,11 +93,14 @@ func (h *Handler) verdicts(ctx context.Context, exclude []string) []verdict {
 		case <-ctx.Done():
 			v.state, v.says = degraded, "timed out"
 		}
+
 		if v.state != good && check.Required {
 			v.state = failed
 		}
+
 		all = append(all, v)
 	}
+
 	return slices.DeleteFunc(all, func(v verdict) bool { return slices.Contains(exclude, v.name) })
 }
 

@@ -171,6 +171,7 @@ func countedCrowd(t *testing.T, cfg *status.Config) (*status.Handler, *queryCoun
 	for i := range crowdCaches {
 		cfg.Caches = append(cfg.Caches, newCache(t, b, fmt.Sprint("topic", i)))
 	}
+
 	return newHandler(t, b, cfg), count
 }
 
@@ -179,11 +180,13 @@ func TestQueries(t *testing.T) {
 	t.Parallel()
 	h, count := countedCrowd(t, &status.Config{Token: token})
 	before := count.n.Load()
+
 	for range 3 {
 		code, body, _ := get(t, h, "/metrics", bearer(token)...)
 		require.Equal(t, http.StatusOK, code)
 		require.Contains(t, body, `pgcoherence_cache_entries{cache="topic19"} 0`)
 	}
+
 	require.Zero(t, count.n.Load()-before)
 	r, _ := report(t, h)
 	require.EqualValues(t, 1, count.n.Load()-before)
@@ -207,12 +210,14 @@ func TestStreamQueries(t *testing.T) {
 	for range 20 {
 		all = append(all, watch(t, server))
 	}
+
 	for range 20 {
 		for _, w := range all {
 			name, _ := w.next(t)
 			require.NotEmpty(t, name)
 		}
 	}
+
 	asked := count.n.Load() - before
 	_, body, _ := get(t, h, "/metrics", bearer(token)...)
 	reads, err := strconv.Atoi(regexp.MustCompile(`(?m)^pgcoherence_status_reads_total (\d+)$`).FindStringSubmatch(body)[1])
@@ -253,12 +258,14 @@ func twin(t testing.TB, from *prometheus.Registry) *prometheus.Registry {
 	t.Helper()
 	families, err := from.Gather()
 	require.NoError(t, err)
+
 	registry := prometheus.NewRegistry()
 	for _, f := range families {
 		var names []string
 		for _, l := range f.Metric[0].Label {
 			names = append(names, l.GetName())
 		}
+
 		with := func(m *dto.Metric) (values []string) {
 			for _, l := range m.Label {
 				values = append(values, l.GetValue())
@@ -277,10 +284,12 @@ func twin(t testing.TB, from *prometheus.Registry) *prometheus.Registry {
 			for _, bucket := range f.Metric[0].Histogram.Bucket {
 				bounds = append(bounds, bucket.GetUpperBound())
 			}
+
 			v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: f.GetName(), Help: f.GetHelp(), Buckets: bounds}, names)
 			for _, m := range f.Metric {
 				v.WithLabelValues(with(m)...)
 			}
+
 			require.NoError(t, registry.Register(v))
 		default:
 			v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: f.GetName(), Help: f.GetHelp()}, names)
@@ -290,6 +299,7 @@ func twin(t testing.TB, from *prometheus.Registry) *prometheus.Registry {
 			require.NoError(t, registry.Register(v))
 		}
 	}
+
 	return registry
 }
 

@@ -25,6 +25,7 @@ func TestPage(t *testing.T) {
 		require.Equal(t, "nosniff", head.Get("X-Content-Type-Options"))
 		require.Equal(t, "no-store", head.Get("Cache-Control"))
 		require.NotEmpty(t, body)
+
 		if path == "/" {
 			policy := head.Get("Content-Security-Policy")
 			require.Contains(t, policy, "default-src 'none'")
@@ -33,6 +34,7 @@ func TestPage(t *testing.T) {
 			require.NotContains(t, policy, "http")
 		}
 	}
+
 	for _, path := range []string{"/nothing", "/page/index.html", "/login", "/../handler.go"} {
 		code, _, _ := get(t, h, path, bearer(token)...)
 		require.NotEqual(t, http.StatusOK, code, path)
@@ -48,16 +50,20 @@ func TestPageFiles(t *testing.T) {
 		if err != nil || d.IsDir() {
 			return err
 		}
+
 		n++
 		text, err := os.ReadFile("page/" + path)
 		require.NoError(t, err)
 		require.Empty(t, forbidden.FindAllString(string(text), -1), path)
+
 		for _, a := range address.FindAllString(string(text), -1) {
 			require.Equal(t, "http://www.w3.org/2000/svg", a, path) // a name, not a place
 		}
+
 		require.NotContains(t, string(text), `href="/`, "%s: links are relative, for any prefix", path)
 		return nil
 	}))
+
 	require.Equal(t, 9, n)
 }
 
@@ -70,14 +76,17 @@ func TestMounted(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.Handle("/ops/pg/", own)
 	mux.Handle("/ops/pg", own)
+
 	for name, h := range map[string]http.Handler{"prefix": own, "stripped": stripped, "mux": mux} {
 		for _, path := range []string{"/ops/pg/", "/ops/pg/status", "/ops/pg/metrics", "/ops/pg/livez", "/ops/pg/style.css"} {
 			code, _, _ := get(t, h, path, bearer(token)...)
 			require.Equal(t, http.StatusOK, code, "%s %s", name, path)
 		}
+
 		code, _, head := get(t, h, "/ops/pg?x=1")
 		require.Equal(t, http.StatusSeeOther, code, name)
 		require.Equal(t, "./pg/", head.Get("Location"), name)
+
 		for _, path := range []string{"/status", "/ops/pgstatus", "/"} {
 			code, _, _ := get(t, h, path, bearer(token)...)
 			require.Equal(t, http.StatusNotFound, code, "%s %s", name, path)

@@ -69,6 +69,7 @@ func (p *probe) look(ctx context.Context) sight {
 			p.mu.Unlock()
 			return seen
 		}
+
 		under := p.reading
 		if under == nil {
 			under = make(chan struct{})
@@ -76,7 +77,9 @@ func (p *probe) look(ctx context.Context) sight {
 			p.mu.Unlock()
 			return p.read(ctx, under)
 		}
+
 		p.mu.Unlock()
+
 		select {
 		case <-under:
 		case <-ctx.Done():
@@ -89,6 +92,7 @@ func (p *probe) look(ctx context.Context) sight {
 func (p *probe) read(ctx context.Context, done chan struct{}) sight {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
 	defer cancel()
+
 	tiers := p.pingAll(ctx)
 	var cluster bus.Cluster
 	var err error
@@ -98,9 +102,11 @@ func (p *probe) read(ctx context.Context, done chan struct{}) sight {
 	if err != nil {
 		p.log.WarnContext(ctx, "status: pods could not be read", slog.Any("error", err))
 	}
+
 	found := tiers()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	now := time.Now()
 	seen := sight{err: err, tiers: found}
 	if err == nil {
@@ -111,6 +117,7 @@ func (p *probe) read(ctx context.Context, done chan struct{}) sight {
 			seen.pods[i].BeatAgeSeconds += now.Sub(p.at).Seconds()
 		}
 	}
+
 	p.at, p.last, p.reading = now, seen, nil
 	close(done)
 	return seen
@@ -137,6 +144,7 @@ func (p *probe) pingAll(ctx context.Context) (wait func() map[string]ping) {
 			pings[topic] = ping{asked: true, err: err, took: time.Since(begin)}
 		})
 	}
+
 	return func() map[string]ping {
 		wg.Wait()
 		return pings

@@ -46,10 +46,12 @@ func (h *Handler) replyTo(ctx context.Context, text string) (r reply) {
 			r = reply{Error: fmt.Sprintf("the pod could not reply: %v", v)}
 		}
 	}()
+
 	var q question
 	if err := json.Unmarshal([]byte(text), &q); err != nil {
 		return reply{Error: "the pod does not understand the question; it may be of another version"}
 	}
+
 	switch q.Want {
 	case wantUpdate:
 		u := h.tracker.next(h.report(h.probe.tiersOnly(ctx)), h.bus.Delays())
@@ -63,6 +65,7 @@ func (h *Handler) replyTo(ctx context.Context, text string) (r reply) {
 			return reply{Find: &found}
 		}
 	}
+
 	return reply{Error: "the pod does not know this question; it may be of another version"}
 }
 
@@ -72,10 +75,12 @@ func (h *Handler) ask(ctx context.Context, q question, pods []string) (map[strin
 	if others == nil {
 		return nil, errAlone
 	}
+
 	text, err := json.Marshal(q)
 	if err != nil {
 		return nil, err
 	}
+
 	texts, err := others.Ask(ctx, string(text), pods)
 	replies := make(map[string]reply, len(texts))
 	for pod, text := range texts {
@@ -85,5 +90,6 @@ func (h *Handler) ask(ctx context.Context, q question, pods []string) (map[strin
 		}
 		replies[pod] = r
 	}
+
 	return replies, err
 }

@@ -161,6 +161,7 @@ func TestOpenPodShared(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
 	asked := a.bus.Stats().Published - before
 	require.LessOrEqual(t, asked, int64(time.Since(begin)/(45*time.Millisecond))+2)

@@ -150,10 +150,12 @@ func (h *Handler) report(seen sight) Report {
 	if seen.err != nil {
 		r.PodsError = seen.err.Error()
 	}
+
 	queued := make(map[string]int)
 	for _, t := range r.Bus.Topics {
 		queued[t.Topic] = t.Queued
 	}
+
 	sessions := h.sessionStats()
 	for _, s := range h.cacheStats(sessions) {
 		name := s.Topic
@@ -162,6 +164,7 @@ func (h *Handler) report(seen sight) Report {
 		}
 		r.Caches[name] = h.cacheReport(s, queued[s.Topic]+r.Bus.Pending, r.PodID, seen)
 	}
+
 	r.Locks, r.Sessions = h.lockReport(), sessionReports(sessions)
 	r.Verdict = judge(&r)
 	return r
@@ -199,19 +202,23 @@ func (h *Handler) busReport() BusReport {
 	if source := hook.SourceOf(h.bus); source != nil {
 		b.StaleAfter = source.StaleAfter().Seconds()
 	}
+
 	if s.FreshAge >= 0 {
 		age := s.FreshAge.Seconds()
 		b.FreshAgeSeconds = &age
 	}
+
 	for _, r := range h.bus.Resets() {
 		b.LastResets = append(b.LastResets, ResetReport{r.At.UTC(), r.Reason})
 	}
+
 	for _, t := range h.bus.Topics() {
 		if t.Topic == hook.TopicQuestion {
 			continue // of the pages themselves
 		}
 		b.Topics = append(b.Topics, TopicReport{t.Topic, t.Events, t.Queued})
 	}
+
 	return b
 }
 
@@ -246,6 +253,7 @@ func (h *Handler) cacheReport(s cache.Stats, queued int, podID string, seen sigh
 	if !ok {
 		return r
 	}
+
 	r.Type = "hybrid"
 	r.TierHitRatio = ratio(s.TierHits, s.TierMisses+s.TierRefused)
 	if ping := seen.tiers[s.Topic]; ping.err == nil && ping.asked {
@@ -253,10 +261,12 @@ func (h *Handler) cacheReport(s cache.Stats, queued int, podID string, seen sigh
 		millis := float64(ping.took.Microseconds()) / 1000
 		r.TierPingMillis = &millis
 	}
+
 	if t, ok := tier.(sizer); ok {
 		size := t.Size()
 		r.RedisSize, r.Size = &size, size
 	}
+
 	return r
 }
 
@@ -273,6 +283,7 @@ func (h *Handler) lockReport() *LockReport {
 	if len(h.cfg.Lockers) == 0 {
 		return nil
 	}
+
 	r := &LockReport{}
 	for _, l := range h.cfg.Lockers {
 		s := l.Stats()
@@ -287,6 +298,7 @@ func (h *Handler) lockReport() *LockReport {
 		r.Stolen += s.Stolen
 		r.Incarnation = max(r.Incarnation, s.Incarnation)
 	}
+
 	return r
 }
 
@@ -300,14 +312,18 @@ func sessionReports(stores []sessionstore.Stats) []SessionReport {
 		if s.Active >= 0 {
 			r.Active = &s.Active
 		}
+
 		for _, n := range s.Revoked {
 			r.Revoked += n
 		}
+
 		for _, n := range s.Gets {
 			r.Gets += n
 		}
+
 		all = append(all, r)
 	}
+
 	return all
 }
 

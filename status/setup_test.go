@@ -166,10 +166,12 @@ func startBus(t testing.TB, pool *pgxpool.Pool, cfg *bus.Config) *bus.Postgres {
 		cancel()
 		require.NoError(t, <-ended)
 	})
+
 	select {
 	case <-b.Ready():
 	case <-time.After(patience):
 		require.Fail(t, "bus is not ready", "%+v", b.Stats())
 	}
+
 	return b
 }

@@ -61,12 +61,14 @@ func (s *stream) Collect(ch chan<- prometheus.Metric) {
 func (s *stream) join() (messages chan []byte, first []byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.closed {
 		return nil, nil, errShuttingDown
 	}
 	if len(s.watchers) >= s.h.cfg.MaxWatchers {
 		return nil, nil, errTooMany
 	}
+
 	messages = make(chan []byte, 1)
 	if time.Since(s.toldAt) < 2*s.h.cfg.Interval {
 		messages <- s.newest
@@ -74,14 +76,17 @@ func (s *stream) join() (messages chan []byte, first []byte, err error) {
 	if first, err = message("history", s.history); err != nil {
 		return nil, nil, err
 	}
+
 	s.watchers[messages] = struct{}{}
 	s.left.Add(1)
+
 	if s.stop == nil {
 		ctx, cancel := context.WithCancel(context.Background())
 		before, done := s.done, make(chan struct{})
 		s.stop, s.done = cancel, done
 		go s.run(ctx, before, done)
 	}
+
 	return messages, first, nil
 }
 
@@ -124,11 +129,14 @@ func (s *stream) ended() bool {
 // way out.
 func (s *stream) run(ctx context.Context, before, done chan struct{}) {
 	defer close(done)
+
 	if before != nil {
 		<-before
 	}
+
 	t := time.NewTicker(s.h.cfg.Interval)
 	defer t.Stop()
+
 	for {
 		s.tell(ctx)
 		select {
@@ -142,17 +150,21 @@ func (s *stream) run(ctx context.Context, before, done chan struct{}) {
 // tell reads and hands the message to all who watch; one that has not taken the last one gets this one instead.
 func (s *stream) tell(ctx context.Context) {
 	seen := s.h.probe.look(ctx)
+
 	if ctx.Err() != nil {
 		return
 	}
+
 	u := s.h.tracker.next(s.h.report(seen), s.h.bus.Delays())
 	text, err := message("status", u)
 	if err != nil {
 		s.h.cfg.Logger.ErrorContext(ctx, "status: message could not be made", slog.Any("error", err))
 		return
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	s.reads++
 	s.history, s.newest, s.toldAt = s.h.tracker.samples(), text, time.Now()
 	for w := range s.watchers {
@@ -186,11 +198,14 @@ func (s *stream) serve(w http.ResponseWriter, r *http.Request) {
 			code = http.StatusTooManyRequests // the page tells the two apart
 			s.h.refusals.WithLabelValues("too many").Inc()
 		}
+
 		w.Header().Set("Retry-After", "5")
 		refuse(w, code, err)
 		return
 	}
+
 	defer s.leave(messages)
+
 	head := w.Header()
 	head.Set("Content-Type", "text/event-stream")
 	head.Set("Cache-Control", "no-store")
@@ -198,6 +213,7 @@ func (s *stream) serve(w http.ResponseWriter, r *http.Request) {
 	head.Set("X-Content-Type-Options", "nosniff")
 	out := http.NewResponseController(w)
 	_ = out.SetReadDeadline(time.Time{}) // the request is read: a server's ReadTimeout would end the stream
+
 	send := func(text []byte) bool {
 		_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // a server that knows none is one of a test
 		if _, err := w.Write(text); err != nil {
@@ -208,8 +224,10 @@ func (s *stream) serve(w http.ResponseWriter, r *http.Request) {
 	if !send(append([]byte("retry: 1000\n"), first...)) {
 		return
 	}
+
 	again := time.NewTicker(admitAgain)
 	defer again.Stop()
+
 	for {
 		select {
 		case <-r.Context().Done():

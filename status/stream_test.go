@@ -78,6 +78,7 @@ func TestStream(t *testing.T) {
 	require.Equal(t, "null", data)
 	_, err := users.Get(t.Context(), "a")
 	require.NoError(t, err)
+
 	sawEvents, sawReads, sawHistory := false, false, false
 	for !sawEvents || !sawReads {
 		_, err := b.Publish(t.Context(), bus.Event{Topic: "users", Keys: []string{"x"}})
@@ -86,6 +87,7 @@ func TestStream(t *testing.T) {
 		require.NoError(t, err)
 		name, data = w.next(t)
 		require.Equal(t, "status", name)
+
 		var u struct {
 			status.Report
 			Sample struct {
@@ -99,6 +101,7 @@ func TestStream(t *testing.T) {
 		sawEvents = sawEvents || u.Rates["users"] > 0 && u.Sample.Events > 0
 		sawReads = sawReads || u.Reads["users"] > 0
 	}
+
 	second := watch(t, serve(t, h))
 	_, data = second.next(t)
 	sawHistory = strings.Contains(data, "events_per_second")
@@ -170,6 +173,7 @@ func TestDrainEndsStreams(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, c.answer.StatusCode, "two are enough")
 	a.next(t)
 	h.Drain()
+
 	for _, w := range []*watcher{a, b} {
 		last := ""
 		for name, _ := w.next(t); name != ""; name, _ = w.next(t) {
@@ -177,6 +181,7 @@ func TestDrainEndsStreams(t *testing.T) {
 		}
 		require.Equal(t, "end", last)
 	}
+
 	late := watch(t, server)
 	text, err := io.ReadAll(late.answer.Body)
 	require.NoError(t, err)

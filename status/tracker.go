@@ -103,6 +103,7 @@ func (t *tracker) compare(before []point, r Report, now point) update {
 	if last, ok := back(before, 1); ok {
 		u.Sample = between(last, now)
 	}
+
 	if first, ok := back(before, shortSpan); ok {
 		seconds := now.at.Sub(first.at).Seconds()
 		for topic, n := range now.events {
@@ -112,14 +113,17 @@ func (t *tracker) compare(before []point, r Report, now point) update {
 			u.Reads[name] = rate(n[0]+n[1]-first.reads[name][0]-first.reads[name][1], seconds)
 		}
 	}
+
 	if first, ok := back(before, longSpan); ok {
 		for name, n := range now.reads {
 			u.HitNow[name] = ratio(n[0]-first.reads[name][0], n[1]-first.reads[name][1])
 		}
 	}
+
 	if first, ok := back(before, keptPoints); ok {
 		u.LagMinute = lagReport(now.delays.Since(first.delays))
 	}
+
 	return u
 }
 
@@ -144,15 +148,18 @@ func between(a, b point) sample {
 	for topic, n := range b.events {
 		events += max(n-a.events[topic], 0) // a topic that was dropped and subscribed to again counts from 0
 	}
+
 	for name, n := range b.reads {
 		hits += max(n[0]-a.reads[name][0], 0)
 		others += max(n[1]-a.reads[name][1], 0)
 	}
+
 	s.Events, s.Hits = rate(events, b.at.Sub(a.at).Seconds()), ratio(hits, others)
 	if d := b.delays.Since(a.delays); d.Count() > 0 {
 		p50, p99 := d.Quantile(0.5).Seconds(), d.Quantile(0.99).Seconds()
 		s.P50, s.P99 = &p50, &p99
 	}
+
 	return s
 }
 

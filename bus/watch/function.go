@@ -68,12 +68,14 @@ func (d *definition) source(schema string) string {
 	topic := literal(d.Topic)
 	var b strings.Builder
 	b.WriteString(d.header())
+
 	b.WriteString(`DECLARE
     touched   boolean := true;
     found     text[] := '{}';
     all_of_it boolean := true;
 BEGIN
 `)
+
 	if d.All {
 		b.WriteString(`    IF TG_OP = 'DELETE' THEN
         touched := EXISTS (SELECT FROM old_rows);
@@ -96,6 +98,7 @@ BEGIN
     END;
 `)
 	}
+
 	b.WriteString(`    IF NOT touched THEN
         RETURN NULL;
     END IF;
@@ -103,12 +106,14 @@ BEGIN
 	b.WriteString(`    INSERT INTO ` + sqltext.Quote(schema) + `.event (topic, keys, whole)
     VALUES (` + topic + `, CASE WHEN all_of_it THEN '{}' ELSE found END, all_of_it);
 `)
+
 	if d.Announce == InTransaction {
 		// No version of a payload is called 0, so every pod, of whatever version, reads the difference. All these of one
 		// transaction are one notification.
 		b.WriteString(`    PERFORM pg_notify(` + literal(naming.Channel(schema)) + `, '0 watch');
 `)
 	}
+
 	b.WriteString(`    RETURN NULL;
 END`)
 	return b.String()

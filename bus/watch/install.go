@@ -52,15 +52,19 @@ func (i *Installer) uninstall(ctx context.Context, tx pgx.Tx, t tree, topic stri
 			if _, ok := table.triggers[name]; !ok {
 				continue
 			}
+
 			found = true
+
 			if _, err := tx.Exec(ctx, fmt.Sprintf("DROP TRIGGER %s ON %s", sqltext.Quote(name), table.quoted)); err != nil {
 				return fmt.Errorf("table %q: %w", table.name, err)
 			}
 		}
 	}
+
 	if !found {
 		return nil
 	}
+
 	return i.dropOrphans(ctx, tx)
 }
 
@@ -70,14 +74,17 @@ func (i *Installer) dropOrphans(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return err
 	}
+
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return err
 	}
+
 	for _, name := range names {
 		if _, err := tx.Exec(ctx, "DROP FUNCTION "+sqltext.Quote(i.schema)+"."+sqltext.Quote(name)+"()"); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }

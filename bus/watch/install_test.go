@@ -76,10 +76,12 @@ func TestWatchExecModes(t *testing.T) {
 		t.Cleanup(pool.Close)
 		b, err := watch.New(pool, nil)
 		require.NoError(t, err)
+
 		spec := watch.Watch{Table: "public.item", Topic: `it's \n`, Key: []string{"id", "value"}, MaxKeys: 5, Announce: watch.InTransaction}
 		for range 2 {
 			require.NoError(t, install(ctx, b, spec), mode)
 		}
+
 		all, err := b.List(ctx)
 		require.NoError(t, err, mode)
 		require.Equal(t, []watch.Watch{spec}, all)

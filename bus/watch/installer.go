@@ -109,10 +109,12 @@ func (i *Installer) Uninstall(ctx context.Context, table, topic string) error {
 		if err := i.lock(ctx, tx); err != nil {
 			return err
 		}
+
 		tree, err := i.readTree(ctx, tx, t.oid)
 		if err != nil {
 			return err
 		}
+
 		return i.uninstall(ctx, tx, tree, topic)
 	})
 }

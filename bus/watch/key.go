@@ -45,16 +45,19 @@ func ParseKey(key string, columns int) ([]string, error) {
 	if columns == 1 {
 		return []string{key}, nil
 	}
+
 	values := strings.Split(key, ",")
 	if len(values) != columns {
 		return nil, invalid("key of %d values, want %d", len(values), columns)
 	}
+
 	for i, v := range values {
 		values[i] = keyUnescaper.Replace(v)
 		if again := KeyOf(values[i], ""); again != v+"," {
 			return nil, invalid("key with a %% that begins neither %%25 nor %%2C")
 		}
 	}
+
 	return values, nil
 }
 

@@ -61,14 +61,17 @@ func TestKeyOfIsWhatTriggersCompute(t *testing.T) {
 	conn, err := w.pool.Acquire(ctx)
 	require.NoError(t, err)
 	defer conn.Release()
+
 	_, err = conn.Exec(ctx, `SET standard_conforming_strings = off; SET escape_string_warning = off`)
 	require.NoError(t, err)
+
 	one := func(t *rapid.T) (key string) {
 		if err := conn.QueryRow(ctx, "DELETE FROM pgcoherence.event RETURNING keys[1]").Scan(&key); err != nil {
 			t.Fatal(err)
 		}
 		return key
 	}
+
 	text := rapid.OneOf(rapid.StringOf(rapid.SampledFrom([]rune(`a2%C5,\'" é$`))), rapid.StringN(0, 20, 60)).
 		Filter(func(s string) bool { return !strings.Contains(s, "\x00") })
 	rapid.Check(t, func(t *rapid.T) {
@@ -76,7 +79,9 @@ func TestKeyOfIsWhatTriggersCompute(t *testing.T) {
 		if _, err := conn.Exec(ctx, "INSERT INTO pair VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", a, b, c); err != nil {
 			t.Fatal(err)
 		}
+
 		_, _ = conn.Exec(ctx, "DELETE FROM pgcoherence.event")
+
 		if _, err := conn.Exec(ctx, "DELETE FROM pair"); err != nil {
 			t.Fatal(err)
 		}
@@ -89,6 +94,7 @@ func TestKeyOfIsWhatTriggersCompute(t *testing.T) {
 		if key := one(t); key != watch.KeyOf(a) {
 			t.Fatalf("computed %q, KeyOf %q", key, watch.KeyOf(a))
 		}
+
 		_, _ = conn.Exec(ctx, "DELETE FROM single; DELETE FROM pgcoherence.event")
 	})
 }

@@ -15,10 +15,12 @@ func TestQueriesPrepare(t *testing.T) {
 	conn, err := pool.Acquire(t.Context())
 	require.NoError(t, err)
 	defer conn.Release()
+
 	queries := watch.Queries(watch.DefaultSchema)
 	n, err := watch.QueryFiles()
 	require.NoError(t, err)
 	require.Equal(t, n, len(queries), "a file without a use, or the reverse") //nolint:testifylint // Len would print them all
+
 	for name, sql := range queries {
 		require.NotContains(t, sql, "/*schema*/", name)
 		_, err := conn.Conn().Prepare(t.Context(), name, sql)

@@ -38,6 +38,7 @@ func (i *Installer) findTable(ctx context.Context, tx pgx.Tx, name, topic string
 	if err != nil {
 		return nil, err
 	}
+
 	oids, err := pgx.CollectRows(rows, pgx.RowTo[uint32])
 	switch {
 	case err != nil:
@@ -48,10 +49,12 @@ func (i *Installer) findTable(ctx context.Context, tx pgx.Tx, name, topic string
 	case len(oids) > 1:
 		return nil, invalid("table %q: the name can mean %d tables", name, len(oids))
 	}
+
 	t, err := i.readTable(ctx, tx, oids[0], topic)
 	if err == nil {
 		err = t.suits()
 	}
+
 	return t, err
 }
 
@@ -77,6 +80,7 @@ func (t *watchedTable) suits() error {
 	case "f":
 		return invalid("%v is a foreign table: its rows change elsewhere", t)
 	}
+
 	switch {
 	case t.temporary:
 		return invalid("%v is a temporary table", t)
@@ -87,6 +91,7 @@ func (t *watchedTable) suits() error {
 	case t.partOf != nil:
 		return invalid("%v is a part of %q, which is watched for this topic", t, *t.partOf)
 	}
+
 	return nil
 }
 
@@ -96,6 +101,7 @@ func (t *watchedTable) define(w Watch) (*definition, error) {
 	if w.All {
 		return d, nil
 	}
+
 	d.Key, d.MaxKeys = slices.Clone(w.Key), w.MaxKeys
 	if d.MaxKeys == 0 {
 		d.MaxKeys = DefaultMaxKeys
@@ -109,6 +115,7 @@ func (t *watchedTable) define(w Watch) (*definition, error) {
 	if missing := t.missing(d); len(missing) > 0 {
 		return nil, invalid("%v: %s (its columns are %s)", t, strings.Join(missing, ", "), strings.Join(t.columns, ", "))
 	}
+
 	return d, nil
 }
 

@@ -129,6 +129,7 @@ func TestWatchNames(t *testing.T) {
 		require.Equal(t, []string{topic + " a%2Cb,1,2"}, w.log())
 		require.NoError(t, w.Uninstall(ctx, spec.Table, topic))
 	}
+
 	require.Equal(t, "0", w.text("SELECT count(*)::text FROM pg_trigger WHERE tgname LIKE 'pgcoherence%'"))
 }
 

@@ -25,6 +25,7 @@ func (i *Installer) readTree(ctx context.Context, tx pgx.Tx, oid uint32) (tree, 
 	if err != nil {
 		return nil, err
 	}
+
 	var all tree
 	var schema, name string
 	var trigger, enabled, function, source *string
@@ -36,6 +37,7 @@ func (i *Installer) readTree(ctx context.Context, tx pgx.Tx, oid uint32) (tree, 
 		if trigger != nil {
 			all[len(all)-1].triggers[*trigger] = treeTrigger{*enabled, *function, *source}
 		}
+
 		return nil
 	})
 	return all, err

@@ -19,6 +19,7 @@ func TestWatchStatements(t *testing.T) {
 	t.Parallel()
 	w := setupWatch(t, userTable)
 	w.watch(watch.Watch{Table: "users", Topic: "user"})
+
 	for _, test := range []struct {
 		name, sql string
 		want      []string
@@ -55,12 +56,15 @@ func TestWatchStatements(t *testing.T) {
 		}
 		require.Equal(t, test.want, got, test.name)
 	}
+
 	_, err := w.pool.CopyFrom(t.Context(), pgx.Identifier{"users"}, []string{"id"}, pgx.CopyFromRows([][]any{{int64(20)}, {int64(21)}}))
 	require.NoError(t, err)
 	require.Equal(t, []string{"user 20 21"}, w.log(), "copy")
+
 	if w.before(15) {
 		return
 	}
+
 	w.do(`MERGE INTO users AS u USING (VALUES (20), (21), (22)) AS s (id) ON u.id = s.id
 		WHEN MATCHED AND u.id = 20 THEN DELETE WHEN MATCHED THEN UPDATE SET name = 'm' WHEN NOT MATCHED THEN INSERT VALUES (s.id)`)
 	got := w.log()
@@ -74,6 +78,7 @@ func TestWatchCollapses(t *testing.T) {
 	w := setupWatch(t, `CREATE TABLE post (id bigint PRIMARY KEY, author text); CREATE TABLE flag (id bigint)`)
 	w.watch(watch.Watch{Table: "post", Topic: "posts", Key: []string{"author"}, MaxKeys: 3})
 	w.watch(watch.Watch{Table: "flag", Topic: "flags", All: true})
+
 	for _, test := range []struct {
 		name, sql string
 		want      []string

@@ -221,10 +221,12 @@ func TestForeignSubscribers(t *testing.T) {
 		},
 		OnReset: func(r bus.Reason) { told <- string(r) },
 	})
+
 	for _, key := range []string{"1", "panic"} {
 		_, err := b.Publish(t.Context(), keys(key))
 		require.NoError(t, err)
 	}
+
 	got := map[string]bool{<-told: true, <-told: true, <-told: true}
 	require.Equal(t, map[string]bool{"1": true, "panic": true, "from within": true}, got)
 	unsubscribe()

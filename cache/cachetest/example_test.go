@@ -96,8 +96,10 @@ func ExampleMemoryTier() {
 			fmt.Println(err)
 			return
 		}
+
 		value, err := c.Get(ctx, "1")
 		fmt.Println(value, err, loads)
+
 		if err := c.Close(); err != nil {
 			fmt.Println(err)
 		}

@@ -60,6 +60,7 @@ func TestBadConfigs(t *testing.T) {
 			require.NotContains(t, err.Error(), secret)
 		})
 	}
+
 	_, err := redistier.New(nil)
 	require.ErrorIs(t, err, redistier.ErrNoURL)
 }
@@ -135,13 +136,16 @@ func TestBadEnvironment(t *testing.T) {
 			t.Setenv("PGCOHERENCE_REDIS_"+name, "")
 		}
 	}
+
 	for name, values := range bad { // all at once, and all are told
 		t.Setenv("PGCOHERENCE_REDIS_"+name, values[0])
 	}
+
 	_, err := redistier.ConfigFromEnv("")
 	for name := range bad {
 		require.ErrorContains(t, err, name)
 	}
+
 	var many interface{ Unwrap() []error }
 	require.ErrorAs(t, err, &many)
 }

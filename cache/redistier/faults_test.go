@@ -119,6 +119,7 @@ func TestRestartedEmpty(t *testing.T) {
 			server := redistest.New(t, cfg)
 			tier := open(t, redistier.Config{URL: server.URL(), PoolSize: 3})
 			require.NoError(t, tier.Set(t.Context(), "k", []byte("v"), time.Hour))
+
 			for range 3 {
 				require.NoError(t, server.Restart(t.Context()))
 				recovers(t, tier)
@@ -227,6 +228,7 @@ func TestJunk(t *testing.T) {
 						}
 					}
 				}
+
 				tier.Close()
 			}
 		})
@@ -262,11 +264,13 @@ func TestLateAnswers(t *testing.T) {
 	_, err = tier.Get(within(t, 20*time.Millisecond), "late")
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	close(release)
+
 	for i := range 10 {
 		key := fmt.Sprint(i)
 		value, err := tier.Get(t.Context(), key)
 		require.NoError(t, err)
 		require.Equal(t, "p:"+key, string(value))
 	}
+
 	require.Equal(t, 1, server.accepted(), "the connection was kept")
 }

@@ -24,6 +24,7 @@ var seeds = []string{
 
 func TestFrames(t *testing.T) {
 	t.Parallel()
+
 	for text, want := range map[string]int{
 		"+OK\r\n": 1, "+OK\r\n:1\r\n": 2, "$5\r\nhel": 0, "$5\r\nhello\r\n": 1, "$2\r\n\r\n\r\n": 1, "$-1\r\n*-1\r\n_\r\n": 3,
 		hello: 1, "*0\r\n%0\r\n": 2, "*2\r\n*2\r\n:1\r\n:2\r\n$-1\r\n+next\r\n": 2, strings.Repeat("*1\r\n", 16) + "+x\r\n": 1,
@@ -32,6 +33,7 @@ func TestFrames(t *testing.T) {
 		require.NoError(t, err, text)
 		require.Equal(t, want, n, text)
 	}
+
 	for _, text := range []string{
 		"$-2\r\n", "$1001\r\n", "$\r\n", "$x\r\n", "$1x\r\n", "*-2\r\n", "%-1\r\n", ">1\r\n", "|1\r\n", "$?\r\n", "*?\r\n", ".\r\n", ";1\r\n",
 		"#tt\r\n", "#\r\n", "_x\r\n", "x\r\n", "\r\n", "+\n", "+a\n", "*65537\r\n", strings.Repeat("*1\r\n", 17), "+" + strings.Repeat("x", 70_000),
@@ -58,10 +60,12 @@ func FuzzFrames(f *testing.F) {
 			complete, err = pieces.Feed(rest[:n])
 			got, rest = got+complete, rest[n:]
 		}
+
 		if wantErr == nil || err == nil {
 			require.NoError(t, wantErr)
 			require.NoError(t, err)
 		}
+
 		require.Equal(t, want, got)
 	})
 }
@@ -71,6 +75,7 @@ func FuzzAnswers(f *testing.F) {
 	for _, seed := range seeds {
 		f.Add([]byte(seed))
 	}
+
 	var answer atomic.Pointer[[]byte]
 	server := newPeer(f, func(conn net.Conn) {
 		answering(func([]string) string { return string(*answer.Load()) })(conn)
@@ -81,6 +86,7 @@ func FuzzAnswers(f *testing.F) {
 		tier, err := redistier.New(&redistier.Config{URL: server.url(), Logger: quiet, PoolSize: 1})
 		require.NoError(t, err)
 		defer tier.Close()
+
 		for range 2 {
 			for name, call := range calls(tier) {
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)

@@ -42,6 +42,7 @@ func (p *peer) accept() {
 		if err != nil {
 			return
 		}
+
 		p.mu.Lock()
 		p.conns = append(p.conns, conn)
 		p.total++
@@ -83,6 +84,7 @@ func answering(answer func(words []string) string) func(net.Conn) {
 			if err != nil {
 				return
 			}
+
 			text := ""
 			switch strings.ToUpper(words[0]) {
 			case "HELLO":
@@ -94,6 +96,7 @@ func answering(answer func(words []string) string) func(net.Conn) {
 			default:
 				text = answer(words)
 			}
+
 			if _, err := io.WriteString(conn, text); err != nil {
 				return
 			}
@@ -106,18 +109,22 @@ func readCommand(r *bufio.Reader) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	words := make([]string, n)
 	for i := range words {
 		size, err := readLength(r)
 		if err != nil {
 			return nil, err
 		}
+
 		text := make([]byte, size+2)
 		if _, err := io.ReadFull(r, text); err != nil {
 			return nil, err
 		}
+
 		words[i] = string(text[:size])
 	}
+
 	return words, nil
 }
 

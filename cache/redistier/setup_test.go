@@ -66,11 +66,13 @@ func within(t testing.TB, d time.Duration) context.Context {
 // recovers waits until a tier works, as callers with short deadlines would.
 func recovers(t testing.TB, tier *redistier.Tier) {
 	t.Helper()
+
 	require.Eventually(t, func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		return tier.Set(ctx, "recovered", []byte("yes"), time.Hour) == nil
 	}, patience, 5*time.Millisecond)
+
 	require.Eventually(t, func() bool { // on every connection, not only that of the key
 		for i := range 8 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)

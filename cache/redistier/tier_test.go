@@ -103,6 +103,7 @@ func TestPoolSize(t *testing.T) {
 	server := redistest.New(t, nil)
 	tier := open(t, redistier.Config{URL: server.URL(), PoolSize: 3})
 	require.NoError(t, tier.Ping(t.Context()))
+
 	var all sync.WaitGroup
 	for i := range 64 {
 		all.Go(func() {
@@ -111,6 +112,7 @@ func TestPoolSize(t *testing.T) {
 			}
 		})
 	}
+
 	all.Wait()
 	info, err := server.Lines(t.Context(), "INFO", "clients")
 	require.NoError(t, err)

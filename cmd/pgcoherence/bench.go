@@ -216,10 +216,13 @@ func (b *bench) rate(ctx context.Context, write func(context.Context, int) error
 			}
 		})
 	}
+
 	wg.Wait()
+
 	if err := first.Load(); err != nil {
 		return 0, *err
 	}
+
 	return float64(n.Load()) / time.Since(begin).Seconds(), nil
 }
 
@@ -227,13 +230,17 @@ func (b *bench) rate(ctx context.Context, write func(context.Context, int) error
 func (b *bench) delay(ctx context.Context, from, to *bus.Postgres, r *benchResult) error {
 	arrived := make(chan time.Time, 16)
 	defer to.Subscribe("bench-delay", bus.SubscriberFuncs{OnInvalidate: func(bus.Delivery) { arrived <- time.Now() }})()
+
 	var delays, commits []float64
 	for begin := time.Now(); time.Since(begin) < b.time; {
 		sent := time.Now()
+
 		if _, err := from.Publish(ctx, bus.Event{Topic: "bench-delay", Keys: []string{"1"}}); err != nil {
 			return err
 		}
+
 		commits = append(commits, milliseconds(time.Since(sent)))
+
 		select {
 		case at := <-arrived:
 			delays = append(delays, milliseconds(at.Sub(sent)))
@@ -242,8 +249,10 @@ func (b *bench) delay(ctx context.Context, from, to *bus.Postgres, r *benchResul
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+
 		time.Sleep(5 * time.Millisecond)
 	}
+
 	_ = b.bar.Add(1)
 	r.DelayP50, r.DelayP99, r.CommitP50 = quantile(delays, 0.5), quantile(delays, 0.99), quantile(commits, 0.5)
 	return nil
@@ -282,6 +291,7 @@ func (a *app) printBench(r benchResult) error {
 	if a.json {
 		return a.printJSON(r)
 	}
+
 	part := func(rate float64) string { return fmt.Sprintf("%.2f", rate/r.Bare) }
 	rows := [][]string{
 		{"update", fmt.Sprintf("%.0f", r.Bare), "1.00"},
@@ -291,6 +301,7 @@ func (a *app) printBench(r benchResult) error {
 	if err := a.table(fmt.Sprintf("%d WRITERS, POSTGRES %s\tCOMMITS/S\tRATIO", r.Writers, r.Server), rows); err != nil {
 		return err
 	}
+
 	a.printf("\nto another pod: %.1f ms at the median, %.1f ms at the 99th percentile, of which %.1f ms are the commit\n", r.DelayP50, r.DelayP99, r.CommitP50)
 	a.printf("%s\n", r.Verdict)
 	return nil

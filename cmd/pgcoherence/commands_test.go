@@ -16,12 +16,14 @@ import (
 // leaves are all commands that do something, by their path, with arguments that make sense.
 func leaves(t *testing.T) map[string][]string {
 	t.Helper()
+
 	arguments := map[string][]string{
 		"invalidate": {"users", "1"}, "lock": {"report", "--", "true"}, "locks inspect": {"report"}, "locks steal": {"report", "--yes"},
 		"watch-table add": {"users", "users"}, "watch-table remove": {"users", "users", "--yes"}, "sessions list": {"alice"},
 		"sessions show": {"alice", uuid.NewString()}, "sessions revoke": {"alice", uuid.NewString(), "--yes"}, "sessions revoke-user": {"alice", "--yes"},
 		"sessions revoke-all": {"--yes"}, "sessions forget-user": {"alice", "--yes"}, "bench": {"--yes", "--time", "100ms", "--writers", "1"},
 	}
+
 	found := make(map[string][]string)
 	var walk func(*cobra.Command, string)
 	walk = func(c *cobra.Command, path string) {

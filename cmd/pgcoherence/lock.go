@@ -141,6 +141,7 @@ func (r *runner) acquire(ctx context.Context, locker *lock.Locker) (*lock.Lease,
 		}
 		return lease, err
 	}
+
 	return locker.Acquire(ctx, r.key)
 }
 

@@ -76,9 +76,11 @@ func (a *app) locksList() *cobra.Command {
 					if len(page) == 0 {
 						return a.printLeases(lines)
 					}
+
 					for _, i := range page {
 						lines = append(lines, lineOf(i))
 					}
+
 					after = page[len(page)-1].Key
 				}
 			})
@@ -92,16 +94,19 @@ func (a *app) printLeases(lines []leaseLine) error {
 	if a.json {
 		return a.printJSON(lines)
 	}
+
 	if len(lines) == 0 {
 		a.printf("no lease is held\n")
 		return nil
 	}
+
 	var rows [][]string
 	for _, l := range lines {
 		rows = append(rows, []string{
 			printable(l.Key), l.holder(), span(seconds(l.Since)), span(seconds(l.Remaining)), plural(l.Waiters, "waits", "wait"),
 		})
 	}
+
 	return a.table("KEY\tHOLDER\tSINCE\tEXPIRES IN\tQUEUE", rows)
 }
 
@@ -116,14 +121,17 @@ func (a *app) locksInspect() *cobra.Command {
 				if err != nil {
 					return err
 				}
+
 				line := lineOf(info)
 				if a.json {
 					return a.printJSON(line)
 				}
+
 				if !line.Held {
 					a.printf("%s is free, %s\n", printable(line.Key), plural(line.Waiters, "waits", "wait"))
 					return nil
 				}
+
 				a.printf("%s is held by %s since %s, token %d, expires in %s unless renewed, %s\n", printable(line.Key), line.holder(),
 					span(seconds(line.Since)), line.Token, span(seconds(line.Remaining)), plural(line.Waiters, "waits", "wait"))
 				return nil

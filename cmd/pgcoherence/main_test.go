@@ -119,6 +119,7 @@ func (f *fixture) startPod(ts *testscript.TestScript, _ bool, args []string) {
 		stop()
 		ts.Check(<-ended)
 	})
+
 	select {
 	case <-b.Ready():
 	case <-time.After(time.Minute):

@@ -115,6 +115,7 @@ func (a *app) migrate(ctx context.Context, pool *pgxpool.Pool, chosen []migratio
 		Component string `json:"component"`
 		SQL       string `json:"sql"` // what was pending
 	}
+
 	var results []result
 	for _, m := range chosen {
 		var pending strings.Builder
@@ -123,7 +124,9 @@ func (a *app) migrate(ctx context.Context, pool *pgxpool.Pool, chosen []migratio
 		if err := m.run(ctx, pool, dry); err != nil {
 			return err
 		}
+
 		results = append(results, result{m.name, pending.String()})
+
 		switch {
 		case dryRun && !a.json:
 			a.printf("%s", pending.String())
@@ -136,9 +139,11 @@ func (a *app) migrate(ctx context.Context, pool *pgxpool.Pool, chosen []migratio
 			}
 		}
 	}
+
 	if a.json {
 		return a.printJSON(map[string]any{"dry_run": dryRun, "components": results})
 	}
+
 	return nil
 }
 

@@ -34,9 +34,11 @@ func (a *app) podsCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := a.bounded(cmd)
 			defer cancel()
+
 			if departed < 0 || departed > time.Hour {
 				return usageError("pods: --departed: %v is not between 0 and 1h", departed)
 			}
+
 			return a.withBus(ctx, func(_ *pgxpool.Pool, b *bus.Postgres) error {
 				lines, err := podLines(ctx, b, departed)
 				if err != nil {
@@ -55,6 +57,7 @@ func podLines(ctx context.Context, b *bus.Postgres, departed time.Duration) ([]p
 	if err != nil {
 		return nil, err
 	}
+
 	lines := []podLine{}
 	line := func(p bus.Pod, state string, registered bool) {
 		lines = append(lines, podLine{p.ID, p.Name, p.Version, state, p.Age.Seconds(), p.Up.Seconds(), registered})
@@ -66,6 +69,7 @@ func podLines(ctx context.Context, b *bus.Postgres, departed time.Duration) ([]p
 		}
 		line(p, state, true)
 	}
+
 	for _, d := range cluster.Departed {
 		state := "left"
 		if d.Lost {
@@ -73,6 +77,7 @@ func podLines(ctx context.Context, b *bus.Postgres, departed time.Duration) ([]p
 		}
 		line(d.Pod, state, false)
 	}
+
 	return lines, nil
 }
 
@@ -80,16 +85,19 @@ func (a *app) printPods(lines []podLine) error {
 	if a.json {
 		return a.printJSON(lines)
 	}
+
 	if len(lines) == 0 {
 		a.printf("no pods\n")
 		return nil
 	}
+
 	var rows [][]string
 	for _, l := range lines {
 		rows = append(rows, []string{
 			printable(l.Name), printable(l.Version), printable(l.State), span(seconds(l.BeatAge)), span(seconds(l.UpSeconds)), l.ID,
 		})
 	}
+
 	return a.table("NAME\tVERSION\tSTATE\tLAST BEAT\tUP\tID", rows)
 }
 
@@ -115,6 +123,7 @@ func (a *app) statusCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := a.bounded(cmd)
 			defer cancel()
+
 			return a.withBus(ctx, func(pool *pgxpool.Pool, b *bus.Postgres) error {
 				o, err := a.overview(ctx, pool, b)
 				if err != nil {
@@ -151,6 +160,7 @@ func (a *app) printOverview(o overview) error {
 	if a.json {
 		return a.printJSON(o)
 	}
+
 	running, lost := 0, 0
 	for _, p := range o.Pods {
 		switch {
@@ -160,21 +170,27 @@ func (a *app) printOverview(o overview) error {
 			running++
 		}
 	}
+
 	c := green
 	if lost > 0 {
 		c = red
 	}
+
 	a.printf("pods         %s\n", a.paint(c, plural(running, "running", "running")+", "+plural(lost, "lost", "lost")))
+
 	oldest := "empty"
 	if o.OldestSeconds != nil {
 		oldest = "about " + plural(int(o.LogRows), "event", "events") + ", the oldest " + span(seconds(*o.OldestSeconds)) + " old"
 	}
+
 	a.printf("log          %s\n", oldest)
 	a.printf("queue        %.2f %% full\n", o.QueueUsage*100)
 	a.printf("pod lease    %s\n", span(seconds(o.PodLease)))
+
 	if o.Leases != nil {
 		a.printf("leases       %d held, %d waiting\n", *o.Leases, *o.Waiters)
 	}
+
 	a.printf("server       Postgres %s\n", o.Server)
 	return nil
 }

@@ -68,11 +68,13 @@ func (a *app) sessionsShow() *cobra.Command {
 			if err != nil {
 				return usageError("sessions show: %q is no id", given[1])
 			}
+
 			return a.withSessions(cmd, func(ctx context.Context, s *sessions) error {
 				all, err := s.List(ctx, given[0])
 				if err != nil {
 					return err
 				}
+
 				for _, info := range all {
 					if info.ID == id {
 						if a.json {
@@ -81,6 +83,7 @@ func (a *app) sessionsShow() *cobra.Command {
 						return a.printSessions([]sessionstore.Info{info})
 					}
 				}
+
 				return exitCode{exitFailed, "the user has no such session"}
 			})
 		},
@@ -94,10 +97,12 @@ func (a *app) printSessions(all []sessionstore.Info) error {
 		}
 		return a.printJSON(all)
 	}
+
 	if len(all) == 0 {
 		a.printf("no sessions\n")
 		return nil
 	}
+
 	ago := func(t time.Time) string { return span(time.Since(t)) + " ago" }
 	var rows [][]string
 	for _, s := range all {
@@ -105,6 +110,7 @@ func (a *app) printSessions(all []sessionstore.Info) error {
 			s.ID.String(), ago(s.CreatedAt), ago(s.LastSeen), "in " + span(time.Until(s.ExpiresAt)), printable(cmp.Or(s.Device.Label, s.Device.UserAgent)), printable(cmp.Or(s.LastAddress, s.Device.IP)),
 		})
 	}
+
 	return a.table("ID\tCREATED\tLAST SEEN\tENDS\tDEVICE\tADDRESS", rows)
 }
 
@@ -160,6 +166,7 @@ func (a *app) revoking(
 				if a.json {
 					return a.printJSON(map[string]any{"done": true})
 				}
+
 				a.printf("done; the pods hear of it at once\n")
 				return nil
 			})

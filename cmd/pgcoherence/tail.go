@@ -198,10 +198,12 @@ func (t *tail) show(l eventLine) error {
 		}
 		return a.printJSON(l)
 	}
+
 	at := "            "
 	if l.At != nil {
 		at = l.At.Local().Format("15:04:05.000")
 	}
+
 	what := a.paint(yellow, "everything")
 	if !l.All {
 		keys := l.Keys[:min(len(l.Keys), maxShownKeys)]
@@ -210,10 +212,12 @@ func (t *tail) show(l eventLine) error {
 			what += fmt.Sprintf(" and %d more", more)
 		}
 	}
+
 	origin := ""
 	if l.Origin != "" {
 		origin = a.paint(faint, "  "+printable(l.Origin))
 	}
+
 	a.printf("%s  %s  %s%s\n", a.paint(faint, at), a.paint(blue, printable(l.Topic)), what, origin)
 	return nil
 }

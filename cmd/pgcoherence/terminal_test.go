@@ -197,12 +197,14 @@ func TestTerminal_DestructiveCommandsAsk(t *testing.T) {
 				if tc.intact != nil {
 					require.True(t, tc.intact(t, s), answer.name)
 				}
+
 				m := atTerminal(t, 100, s.dsn, nil, tc.args(s)...)
 				m.await(tc.question)
 				m.await("[y/N] ")
 				m.enter(answer.keys)
 				require.Equal(t, answer.code, m.code(), "%s: %s", answer.name, m.shown())
 			}
+
 			if tc.intact != nil {
 				require.False(t, tc.intact(t, s))
 			}

@@ -40,6 +40,7 @@ func (a *app) watchAdd() *cobra.Command {
 			if inTransaction {
 				w.Announce = watch.InTransaction
 			}
+
 			return a.withInstaller(cmd, func(ctx context.Context, i *watch.Installer) error {
 				changed, err := i.Install(ctx, w)
 				if err != nil {
@@ -48,6 +49,7 @@ func (a *app) watchAdd() *cobra.Command {
 				if a.json {
 					return a.printJSON(map[string]any{"table": w.Table, "topic": w.Topic, "changed": changed})
 				}
+
 				a.printf("%s\n", map[bool]string{true: "watched", false: "watched already; nothing was changed"}[changed])
 				return nil
 			})
@@ -77,6 +79,7 @@ func (a *app) watchRemove() *cobra.Command {
 				if a.json {
 					return a.printJSON(map[string]any{"table": given[0], "topic": given[1]})
 				}
+
 				a.printf("not watched any more\n")
 				return nil
 			})

@@ -45,6 +45,7 @@ func (r *Bun) Deposit(ctx context.Context, id, amount int64) error {
 	if err != nil {
 		return err
 	}
+
 	staged.Committed()
 	return nil
 }

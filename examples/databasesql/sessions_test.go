@@ -25,6 +25,7 @@ func sessionsIn(t *testing.T, file string, cfg *sessionstore.Config[cart]) (s *s
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
 	<-s.Ready()
+
 	done := false
 	end = func() {
 		if !done {

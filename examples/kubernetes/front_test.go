@@ -40,43 +40,52 @@ func newFront(t *testing.T, n *node, port int32) *front {
 			http.Error(w, "front: "+err.Error(), http.StatusBadGateway)
 		},
 	})
+
 	ended, done := make(chan struct{}), make(chan struct{})
 	go f.follow(ended, done)
+
 	t.Cleanup(func() {
 		f.Close()
 		close(ended)
 		<-done
 		transport.CloseIdleConnections()
 	})
+
 	return f
 }
 
 // follow gives the proxies what was true a lag ago.
 func (f *front) follow(ended <-chan struct{}, done chan<- struct{}) {
 	defer close(done)
+
 	type state struct {
 		at  time.Time
 		ips []string
 	}
+
 	var past []state
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+
 	for {
 		select {
 		case <-ended:
 			return
 		case <-tick.C:
 		}
+
 		now := state{at: time.Now()}
 		for _, p := range f.node.list() {
 			if p.ready.Load() && !p.terminating.Load() {
 				now.ips = append(now.ips, p.ip)
 			}
 		}
+
 		past = append(past, now)
 		for len(past) > 1 && time.Since(past[1].at) >= lag {
 			past = past[1:]
 		}
+
 		if time.Since(past[0].at) >= lag {
 			f.mu.Lock()
 			f.endpoints = past[0].ips

@@ -79,6 +79,7 @@ func (n *node) environment(c *corev1.Container, name, ip string) []string {
 			values[key] = value
 		}
 	}
+
 	for _, e := range c.Env {
 		value := reference.ReplaceAllStringFunc(e.Value, func(r string) string { return values[r[2:len(r)-1]] })
 		switch from := e.ValueFrom; {
@@ -91,12 +92,15 @@ func (n *node) environment(c *corev1.Container, name, ip string) []string {
 			optional := from.SecretKeyRef.Optional != nil && *from.SecretKeyRef.Optional
 			require.True(n.t, ok || optional, "secret %s has %s", from.SecretKeyRef.Name, from.SecretKeyRef.Key)
 		}
+
 		values[e.Name] = value
 	}
+
 	env := []string{"PATH=" + os.Getenv("PATH")}
 	for key, value := range values {
 		env = append(env, key+"="+value)
 	}
+
 	return env
 }
 
@@ -156,9 +160,11 @@ func (p *process) runProbes(c *corev1.Container) {
 		p.started.Store(ok)
 		return ok
 	})
+
 	if !p.started.Load() {
 		return
 	}
+
 	var both sync.WaitGroup
 	both.Go(func() {
 		p.repeat(c, c.ReadinessProbe, func(ok bool, failures int32) bool {
@@ -168,6 +174,7 @@ func (p *process) runProbes(c *corev1.Container) {
 			return false
 		})
 	})
+
 	both.Go(func() {
 		p.repeat(c, c.LivenessProbe, func(_ bool, failures int32) bool {
 			if failures >= c.LivenessProbe.FailureThreshold {
@@ -177,6 +184,7 @@ func (p *process) runProbes(c *corev1.Container) {
 			return false
 		})
 	})
+
 	both.Wait()
 }
 
@@ -188,6 +196,7 @@ func (p *process) repeat(c *corev1.Container, probe *corev1.Probe, done func(ok 
 			port = int(named.ContainerPort)
 		}
 	}
+
 	url := fmt.Sprintf("http://%s:%d%s", p.ip, port, probe.HTTPGet.Path)
 	var failures int32
 	for {
@@ -200,13 +209,16 @@ func (p *process) repeat(c *corev1.Container, probe *corev1.Probe, done func(ok 
 				_ = response.Body.Close()
 			}
 		}
+
 		cancel()
+
 		if failures++; ok {
 			failures = 0
 		}
 		if p.probe.Err() != nil || done(ok, failures) {
 			return
 		}
+
 		select {
 		case <-p.probe.Done():
 			return

@@ -83,6 +83,7 @@ func (u *user) send(ctx context.Context, path string, form url.Values) (int, str
 	if form != nil {
 		method, body = http.MethodPost, strings.NewReader(form.Encode())
 	}
+
 	r, err := http.NewRequestWithContext(ctx, method, u.l.front.URL+path, body)
 	if err != nil {
 		return 0, "", err
@@ -90,19 +91,23 @@ func (u *user) send(ctx context.Context, path string, form url.Values) (int, str
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
+
 	for name, value := range u.cookies {
 		r.AddCookie(&http.Cookie{Name: name, Value: value}) //nolint:gosec // a request's cookie
 	}
+
 	response, err := u.client.Do(r)
 	if err != nil {
 		return 0, "", err
 	}
 	defer response.Body.Close()
+
 	for _, c := range response.Cookies() {
 		if u.cookies[c.Name] = c.Value; c.MaxAge < 0 {
 			delete(u.cookies, c.Name)
 		}
 	}
+
 	text, err := io.ReadAll(response.Body)
 	return response.StatusCode, string(text), err
 }
@@ -153,6 +158,7 @@ func (u *user) read() {
 	if !u.outcome(planned, "read", http.StatusOK, code, body, err) {
 		return
 	}
+
 	var me struct {
 		User, Pod string
 		Changes   int64
@@ -161,9 +167,11 @@ func (u *user) read() {
 		u.l.note(&u.l.lost, "read of %s is of somebody else: %s", u.name, body)
 		return
 	}
+
 	for len(u.confirmed) > 1 && begin.Sub(u.confirmed[1].at) > bound {
 		u.confirmed = u.confirmed[1:]
 	}
+
 	if len(u.confirmed) > 0 && begin.Sub(u.confirmed[0].at) > bound && me.Changes < u.confirmed[0].changes {
 		u.l.note(&u.l.stale, "%s read %d changes on %s, %d were committed %v before", u.name, me.Changes, me.Pod,
 			u.confirmed[0].changes, begin.Sub(u.confirmed[0].at))

@@ -66,6 +66,7 @@ func render(t *testing.T, folder string) manifest {
 	t.Helper()
 	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), folder)
 	require.NoError(t, err)
+
 	m := manifest{map[string]any{}}
 	for _, r := range resources.Resources() {
 		text, err := r.AsYAML()
@@ -76,6 +77,7 @@ func render(t *testing.T, folder string) manifest {
 		require.NoError(t, yaml.UnmarshalStrict(text, object), "%s", text)
 		m.objects[r.GetKind()+"/"+r.GetName()] = object
 	}
+
 	return m
 }
 

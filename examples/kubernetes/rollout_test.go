@@ -108,6 +108,7 @@ func build(t *testing.T, tree, name string) string {
 // then the update is from this version to itself, and the result says so.
 func buildPrevious(t *testing.T) (binary, version string) {
 	t.Helper()
+
 	git := func(args ...string) (string, error) {
 		c := exec.CommandContext(t.Context(), "git", append([]string{"-c", "safe.directory=*", "-C", "../.."}, args...)...)
 		out, err := c.Output()
@@ -117,10 +118,12 @@ func buildPrevious(t *testing.T) (binary, version string) {
 	if err == nil {
 		_, err = git("cat-file", "-e", commit+":examples/notes/main.go")
 	}
+
 	if err != nil {
 		t.Log("WARNING: no previous commit with the application; updating from this version to itself")
 		return build(t, "../..", "previous"), "none"
 	}
+
 	tree := t.TempDir()
 	archive := filepath.Join(tree, "tree.tar")
 	_, err = git("archive", "--output="+archive, commit)

@@ -46,20 +46,25 @@ func (b *browser) open(method, path, pod string, form url.Values, change func(*h
 	require.NoError(b.t, err)
 	r.Header.Set("User-Agent", b.name)
 	r.Header.Set(podHeader, pod)
+
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Origin", b.site.url)
 	}
+
 	if change != nil {
 		change(r)
 	}
+
 	response, err := b.http.Do(r)
 	require.NoError(b.t, err)
+
 	for _, c := range response.Cookies() {
 		if strings.HasPrefix(c.Name, "session-") && c.MaxAge >= 0 {
 			b.last = c
 		}
 	}
+
 	return response
 }
 
@@ -97,12 +102,14 @@ func (b *browser) stream(pod string) (requireOver func()) {
 	require.Equal(b.t, "event: time", lines.Text())
 	return func() {
 		defer response.Body.Close()
+
 		last := ""
 		for lines.Scan() {
 			if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
 				last = data
 			}
 		}
+
 		require.NoError(b.t, lines.Err())
 		require.Equal(b.t, "ended", last)
 	}

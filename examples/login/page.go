@@ -137,5 +137,6 @@ func (d device) Name() string {
 	if browser == "" || system == "" {
 		return agent
 	}
+
 	return browser + " on " + system
 }

@@ -111,11 +111,13 @@ func TestAlertsAreWhole(t *testing.T) {
 		require.Contains(t, runbook, "\n## "+r.Alert+"\n", r.Alert)
 		require.Contains(t, cases, "name: fire_"+r.Alert+"\n", r.Alert)
 		require.Contains(t, cases, "name: quiet_"+r.Alert+"\n", r.Alert)
+
 		entry := strings.SplitN(strings.SplitN(runbook, "\n## "+r.Alert+"\n", 2)[1], "\n## ", 2)[0]
 		for _, part := range []string{"**Means.**", "**Look at.**", "**Do.**"} {
 			require.Contains(t, entry, part, r.Alert)
 		}
 	}
+
 	for _, heading := range regexp.MustCompile(`(?m)^## (Pgcoherence\w+)$`).FindAllStringSubmatch(runbook, -1) {
 		require.True(t, slices.ContainsFunc(rules(t), func(r rule) bool { return r.Alert == heading[1] }), "%s is no alert", heading[1])
 	}
@@ -133,9 +135,11 @@ func requireExported(t *testing.T, all map[string]*dto.MetricFamily, expr, where
 	t.Helper()
 	names := metricName.FindAllString(expr, -1)
 	require.NotEmpty(t, names, where)
+
 	for _, name := range names {
 		require.NotNil(t, family(all, name), "%s: %s is not exported", where, name)
 	}
+
 	for _, s := range selector.FindAllStringSubmatch(expr, -1) {
 		for _, m := range matcher.FindAllStringSubmatch(s[2], -1) {
 			if m[1] == "job" || m[1] == "instance" { // Prometheus' own
@@ -184,6 +188,7 @@ func TestAlertsNameMetrics(t *testing.T) {
 func TestDashboard(t *testing.T) {
 	t.Parallel()
 	all := exported(t)
+
 	var dashboard struct {
 		UID        string `json:"uid"`
 		Templating struct {
@@ -203,19 +208,23 @@ func TestDashboard(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal([]byte(read(t, "dashboard.json")), &dashboard))
 	require.Equal(t, "pgcoherence", dashboard.UID)
+
 	for _, v := range dashboard.Templating.List {
 		if v.Definition != "" {
 			requireExported(t, all, v.Definition, "variable")
 		}
 	}
+
 	var asRules strings.Builder
 	asRules.WriteString("groups:\n  - name: panels\n    rules:\n")
+
 	ids, queries := map[int]bool{}, 0
 	for _, p := range dashboard.Panels {
 		require.False(t, ids[p.ID], "%s: its id is another's", p.Title)
 		ids[p.ID] = true
 		require.LessOrEqual(t, p.GridPos.X+p.GridPos.W, 24, p.Title)
 		require.True(t, p.Type == "row" || len(p.Targets) > 0, p.Title)
+
 		for _, target := range p.Targets {
 			requireExported(t, all, target.Expr, p.Title)
 			expr := strings.NewReplacer("$__rate_interval", "5m", "$__interval", "5m", "$job", ".+", "$instance", ".+").Replace(target.Expr)
@@ -223,6 +232,7 @@ func TestDashboard(t *testing.T) {
 			queries++
 		}
 	}
+
 	require.Greater(t, queries, 30)
 	file := filepath.Join(t.TempDir(), "panels.yml")
 	require.NoError(t, os.WriteFile(file, []byte(asRules.String()), 0o600))
@@ -242,32 +252,40 @@ func TestMetricsTable(t *testing.T) {
 			}
 		}
 	}
+
 	var b strings.Builder
 	b.WriteString("# Metrics\n\nEverything that pgcoherence exports. `go test ./examples/monitoring -update` writes this page from the " +
 		"collectors themselves.\nWhich pod it is, the scrape's target says (`instance`). Counters count since the start of the process.\n" +
 		"`pgcoherence_cache_audit_nines` is there once the auditor has compared entries, `pgcoherence_session_active` once a sweep has counted.\n")
+
 	names := make([]string, 0, len(all))
 	for name := range all {
 		names = append(names, name)
 	}
+
 	slices.Sort(names)
+
 	section := ""
 	for _, name := range names {
 		if part := strings.SplitN(name, "_", 3)[1]; part != section {
 			section = part
 			fmt.Fprintf(&b, "\n## %s\n\n| metric | type | unit | labels | meaning | alerts |\n|---|---|---|---|---|---|\n", section)
 		}
+
 		f := all[name]
 		var links []string
 		for _, a := range alerts[name] {
 			links = append(links, fmt.Sprintf("[%s](runbook.md#%s)", strings.TrimPrefix(a, "Pgcoherence"), strings.ToLower(a)))
 		}
+
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", name, strings.ToLower(f.GetType().String()), unit(f),
 			strings.Join(labels(f), ", "), f.GetHelp(), strings.Join(links, ", "))
 	}
+
 	if *update {
 		require.NoError(t, os.WriteFile("metrics.md", []byte(b.String()), 0o644))
 	}
+
 	require.Equal(t, b.String(), read(t, "metrics.md"), "run: go test ./examples/monitoring -update")
 }
 
@@ -301,7 +319,9 @@ func labels(f *dto.MetricFamily) []string {
 			}
 		}
 	}
+
 	slices.Sort(order)
+
 	var out []string
 	for _, name := range order {
 		if slices.Contains([]string{"cache", "topic", "store", "locker", "name", "version"}, name) {
@@ -311,6 +331,7 @@ func labels(f *dto.MetricFamily) []string {
 		slices.Sort(values[name])
 		out = append(out, fmt.Sprintf("`%s` (%s)", name, strings.Join(values[name], ", ")))
 	}
+
 	return out
 }
 

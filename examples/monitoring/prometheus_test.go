@@ -74,15 +74,18 @@ func (p *prometheusServer) get(ctx context.Context, path string, query url.Value
 	if err != nil {
 		return nil, err
 	}
+
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return nil, err
 	}
 	defer answer.Body.Close()
+
 	body, err := io.ReadAll(answer.Body)
 	if err == nil && answer.StatusCode != http.StatusOK {
 		err = fmt.Errorf("%s: %s", answer.Status, body)
 	}
+
 	return body, err
 }
 
@@ -93,12 +96,14 @@ func (p *prometheusServer) series(t *testing.T, expr string, from time.Time) (al
 		"query": {expr}, "start": {stamp(from)}, "end": {stamp(time.Now())}, "step": {"1"},
 	})
 	require.NoError(t, err, expr)
+
 	var got struct {
 		Data struct {
 			Result []struct{ Values [][2]any }
 		}
 	}
 	require.NoError(t, json.Unmarshal(body, &got))
+
 	for _, r := range got.Data.Result {
 		var values []float64
 		for _, v := range r.Values {
@@ -109,10 +114,12 @@ func (p *prometheusServer) series(t *testing.T, expr string, from time.Time) (al
 				values = append(values, n)
 			}
 		}
+
 		if len(values) > 0 {
 			all = append(all, values)
 		}
 	}
+
 	return all
 }
 
@@ -168,10 +175,12 @@ func traffic(ctx context.Context, b *bus.Postgres, users *cache.Cache[string, st
 		brief, cancel := context.WithTimeout(ctx, time.Second)
 		key := strconv.Itoa(i % 7)
 		_, _ = users.Get(brief, key)
+
 		if i%10 == 0 {
 			_, _ = b.Publish(brief, bus.Event{Topic: "users", Keys: []string{key}})
 			_ = locker.Do(brief, "job", func(context.Context, *lock.Lease) error { return nil })
 		}
+
 		if i%20 == 0 {
 			if login, err := sessions.BeginLogin(brief, name); err == nil {
 				if token, _, err := sessions.Create(brief, login, "", nil); err == nil {
@@ -180,7 +189,9 @@ func traffic(ctx context.Context, b *bus.Postgres, users *cache.Cache[string, st
 				}
 			}
 		}
+
 		cancel()
+
 		select {
 		case <-ctx.Done():
 		case <-time.After(10 * time.Millisecond):
@@ -256,6 +267,7 @@ type drawnPanel struct {
 // panels are those of the dashboard that draw something.
 func panels(t *testing.T) (all []drawnPanel) {
 	t.Helper()
+
 	var dashboard struct {
 		Panels []struct {
 			Title   string
@@ -263,6 +275,7 @@ func panels(t *testing.T) (all []drawnPanel) {
 		}
 	}
 	require.NoError(t, json.Unmarshal([]byte(read(t, "dashboard.json")), &dashboard))
+
 	for _, p := range dashboard.Panels {
 		one := drawnPanel{title: p.Title}
 		for _, target := range p.Targets {
@@ -272,5 +285,6 @@ func panels(t *testing.T) (all []drawnPanel) {
 			all = append(all, one)
 		}
 	}
+
 	return all
 }

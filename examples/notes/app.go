@@ -180,10 +180,12 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	found, err := a.store.accounts.Get(r.Context(), name)
 	if err != nil && !errors.Is(err, cache.ErrNotFound) {
 		return err
 	}
+
 	hash := []byte(found.Password)
 	if len(hash) == 0 {
 		hash = a.nobody // as much work for a name that is not there
@@ -191,6 +193,7 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) error {
 	if bcrypt.CompareHashAndPassword(hash, []byte(r.FormValue("password"))) != nil || found.Password == "" {
 		return &problem{http.StatusUnauthorized, "wrong name or password"}
 	}
+
 	_, err = a.sessions.Login(w, r, login, visit{Notice: "Welcome back."}, &httpsession.LoginOptions{Persist: true})
 	return err
 }
@@ -200,14 +203,17 @@ func (a *app) signup(w http.ResponseWriter, r *http.Request) error {
 	if name == "" || len(name) > 60 || len(password) < 8 || len(password) > 70 || strings.HasPrefix(name, ssoPrefix) {
 		return &problem{http.StatusBadRequest, "a name has up to 60 characters, a password 8 to 70"}
 	}
+
 	login, err := a.backend.sessions.BeginLogin(r.Context(), name)
 	if err != nil {
 		return err
 	}
+
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcryptCost)
 	if err != nil {
 		return err
 	}
+
 	added, err := a.store.addAccount(r.Context(), account{name, string(hash)})
 	switch {
 	case err != nil:
@@ -215,6 +221,7 @@ func (a *app) signup(w http.ResponseWriter, r *http.Request) error {
 	case !added:
 		return &problem{http.StatusConflict, "this name is taken"}
 	}
+
 	_, err = a.sessions.Login(w, r, login, visit{Notice: "Welcome."}, &httpsession.LoginOptions{Persist: true})
 	return err
 }
@@ -229,6 +236,7 @@ func (a *app) finishSSO(w http.ResponseWriter, r *http.Request) error {
 		code, message := oidclogin.Describe(err)
 		return &problem{code, message}
 	}
+
 	sum := sha256.Sum256([]byte(id.Issuer + "\x00" + id.Subject))
 	name := ssoPrefix + hex.EncodeToString(sum[:8])
 	login, err := a.backend.sessions.BeginLogin(r.Context(), name)
@@ -238,6 +246,7 @@ func (a *app) finishSSO(w http.ResponseWriter, r *http.Request) error {
 	if _, err := a.store.addAccount(r.Context(), account{Name: name}); err != nil {
 		return err
 	}
+
 	_, err = a.sessions.Login(w, r, login, visit{Notice: "Welcome."}, &httpsession.LoginOptions{CreateOptions: id.CreateOptions()})
 	return err
 }
@@ -262,10 +271,12 @@ func (a *app) notes(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/login", http.StatusSeeOther)
 		return
 	}
+
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
+
 	a.page("notes.html", func(r *http.Request) (any, error) {
 		chosen, err := a.store.settings.Get(r.Context(), session.User)
 		if err != nil {
@@ -283,11 +294,13 @@ func (a *app) me(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
+
 	chosen, err := a.store.settings.Get(r.Context(), session.User)
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
+
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"user": session.User, "theme": chosen.Theme, "changes": chosen.Changes, "pod": a.settings.bus.Config.Name,
@@ -302,11 +315,14 @@ func (a *app) events(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
+
 	defer cancel()
+
 	w.Header().Set("Content-Type", "text/event-stream")
 	fmt.Fprint(w, "event: hello\ndata: {}\n\n")
 	tick := time.NewTicker(15 * time.Second)
 	defer tick.Stop()
+
 	for {
 		if err := http.NewResponseController(w).Flush(); err != nil {
 			return
@@ -357,15 +373,18 @@ func (a *app) attach(_ http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	file, header, err := r.FormFile("file")
 	if err != nil {
 		return &problem{http.StatusBadRequest, "choose a file of at most a megabyte"}
 	}
 	defer file.Close()
+
 	data, err := io.ReadAll(io.LimitReader(file, 1<<20+1))
 	if err != nil || len(data) > 1<<20 {
 		return &problem{http.StatusRequestEntityTooLarge, "an attachment has at most a megabyte"}
 	}
+
 	return a.store.attach(r.Context(), user, r.PathValue("id"), header.Filename, data)
 }
 

@@ -91,16 +91,19 @@ func openLocal(ctx context.Context, s *settings) (*backend, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	db.SetMaxOpenConns(1) // SQLite has one writer, and a database in memory lives as long as a connection
 	l := bus.NewLocal()
 	b := &backend{bus: l, db: db, closers: []func() error{db.Close}}
 	if err := makeTables(ctx, db); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
+
 	store, err := sessionstore.OpenLocal(ctx, l, db, s.sessionConfig())
 	if err != nil {
 		return nil, errors.Join(err, b.close())
 	}
+
 	b.sessions = store
 	b.closers = append(b.closers, store.Close)
 	b.running = []func(context.Context) error{store.Run}
@@ -149,11 +152,13 @@ func migrateDatabase(ctx context.Context, s *settings) error {
 	if s.bus.DSN == "" {
 		return nil // a single process makes its tables itself
 	}
+
 	pool, err := pgxpool.New(ctx, s.bus.DSN)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
+
 	schema := s.bus.Config.Schema
 	if err := bus.Migrate(ctx, pool, &bus.MigrateConfig{Schema: schema, AppRole: s.appRole}); err != nil {
 		return err
@@ -164,7 +169,9 @@ func migrateDatabase(ctx context.Context, s *settings) error {
 	if err := lock.Migrate(ctx, pool, &lock.MigrateConfig{Schema: schema, AppRole: s.appRole}); err != nil {
 		return err
 	}
+
 	db := stdlib.OpenDBFromPool(pool)
 	defer db.Close()
+
 	return makeTables(ctx, db)
 }

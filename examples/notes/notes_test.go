@@ -68,6 +68,7 @@ func start(t *testing.T, env ...string) *pod {
 	require.NoError(t, l.Close())
 	p := &pod{command(t, append(env, "NOTES_ADDR="+address)), "http://" + address}
 	require.NoError(t, p.cmd.Start())
+
 	require.Eventually(t, func() bool {
 		r, err := http.Get(p.url + "/_status/readyz") //nolint:noctx // until it listens
 		if err != nil {
@@ -76,6 +77,7 @@ func start(t *testing.T, env ...string) *pod {
 		_ = r.Body.Close()
 		return r.StatusCode == http.StatusOK
 	}, patience, 10*time.Millisecond)
+
 	return p
 }
 

@@ -31,6 +31,7 @@ func settingsFromEnv() (*settings, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	s := &settings{
 		addr: text("NOTES_ADDR", ":8080"), adminToken: os.Getenv("NOTES_ADMIN_TOKEN"), sealKey: os.Getenv("NOTES_SEAL_KEY"),
 		sqlite: text("NOTES_SQLITE", "file:notes?mode=memory&cache=shared"), appRole: os.Getenv("NOTES_APP_ROLE"),
@@ -38,6 +39,7 @@ func settingsFromEnv() (*settings, error) {
 		oidcSecret: os.Getenv("NOTES_OIDC_CLIENT_SECRET"), oidcRedirect: os.Getenv("NOTES_OIDC_REDIRECT_URL"),
 		bus: env,
 	}
+
 	var errs []error
 	s.insecure, err = strconv.ParseBool(text("NOTES_INSECURE_COOKIES", "false"))
 	errs = append(errs, named("NOTES_INSECURE_COOKIES", err))

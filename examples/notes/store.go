@@ -111,6 +111,7 @@ func (s *store) notes(ctx context.Context, owner string) (list []note, err error
 		return nil, err
 	}
 	defer rows.Close()
+
 	for rows.Next() {
 		var n note
 		var created int64
@@ -118,15 +119,18 @@ func (s *store) notes(ctx context.Context, owner string) (list []note, err error
 		if err := rows.Scan(&n.ID, &n.Body, &created, &attachment); err != nil {
 			return nil, err
 		}
+
 		if len(list) == 0 || list[len(list)-1].ID != n.ID {
 			n.Created = time.Unix(created, 0).UTC()
 			list = append(list, n)
 		}
+
 		if attachment != "" {
 			last := &list[len(list)-1]
 			last.Attachments = append(last.Attachments, attachment)
 		}
 	}
+
 	return list, rows.Err()
 }
 
@@ -157,6 +161,7 @@ func (s *store) attach(ctx context.Context, owner, id, name string, data []byte)
 			if err := guard(tx); err != nil {
 				return err
 			}
+
 			var found, n int
 			err := tx.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM note WHERE id = $1 AND owner = $2),
 				(SELECT count(*) FROM attachment WHERE note = $1)`, id, owner).Scan(&found, &n)
@@ -168,6 +173,7 @@ func (s *store) attach(ctx context.Context, owner, id, name string, data []byte)
 			case n >= 10:
 				return errTooMany
 			}
+
 			_, err = tx.ExecContext(ctx, `INSERT INTO attachment (note, name, data) VALUES ($1, $2, $3)
 				ON CONFLICT (note, name) DO UPDATE SET data = excluded.data`, id, name, data)
 			return err

@@ -33,15 +33,18 @@ func (s *story) chapters() []chapter {
 		{"listening connections killed", outage{}, s.killListeners},
 		{"a pod killed after commit", outage{pods: true}, s.killPod},
 	}
+
 	anything := outage{pods: true, front: true} // a frozen pod does not respond, nor does one without proof and without database
 	if demo.CanFreeze {
 		all = append(all, chapter{"a pod frozen and woken", anything, s.freezePod})
 	}
+
 	if s.db.noCrash == "" {
 		all = append(all,
 			chapter{"database crashed, back at once", anything, s.crashBriefly},
 			chapter{"database crashed, away for long", anything, s.crashForLong})
 	}
+
 	return all
 }
 
@@ -50,6 +53,7 @@ func (s *story) writeOnOnePod(ctx context.Context, t *tally) error {
 	writer := pods[0]
 	s.say("All pods have %s in their caches. A deposit on %s commits the balance and the invalidation together; then", probeAccount, writer.name)
 	s.say("every pod is read without a pause until it serves the new balance.")
+
 	d := delays{}
 	for range podWrites {
 		if err := s.probe(ctx, t, pods, s.writeOn(writer), d); err != nil {
@@ -59,6 +63,7 @@ func (s *story) writeOnOnePod(ctx context.Context, t *tally) error {
 			return err
 		}
 	}
+
 	s.say("From Commit's return until a pod served the new version, median of %d:", podWrites)
 	s.say("%s", d)
 	return nil
@@ -84,12 +89,15 @@ func (s *story) writeInSQL(ctx context.Context, t *tally) error {
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+
 	if err := s.db.trigger(ctx, true); err != nil {
 		return err
 	}
+
 	const update = "UPDATE account SET balance = balance - 1 WHERE id = $1 RETURNING version"
 	s.say("A plain connection runs: UPDATE account SET balance = balance - 1 WHERE id = '%s'", probeAccount)
 	s.say("A trigger on the table writes the event into the log. The sweep, every 100 ms, finds and announces it.")
+
 	d := delays{}
 	for range sqlWrites {
 		err := s.probe(ctx, t, s.pods.alive(), func(ctx context.Context) (time.Time, error) {
@@ -100,12 +108,14 @@ func (s *story) writeInSQL(ctx context.Context, t *tally) error {
 			if err == nil {
 				s.oracle.committed(probeAccount, version, now)
 			}
+
 			return now, err
 		}, d)
 		if err != nil {
 			return err
 		}
 	}
+
 	s.say("From the UPDATE's return until a pod served the new version, median of %d:", sqlWrites)
 	s.say("%s", d)
 	s.say("The trigger is switched off again: from here on the pods publish for themselves.")
@@ -115,34 +125,43 @@ func (s *story) writeInSQL(ctx context.Context, t *tally) error {
 func (s *story) killListeners(ctx context.Context, t *tally) error {
 	stop := s.startWriters(ctx)
 	defer stop()
+
 	victim := s.pods.alive()[1]
 	before, err := s.client.state(ctx, victim)
 	if err != nil {
 		return err
 	}
+
 	s.say("Every pod writes all the time. The backend on which %s listens is terminated %d times.", victim.name, terminations)
+
 	var longest time.Duration
 	for range terminations {
 		took, err := s.killListener(ctx, victim)
 		if err != nil {
 			return err
 		}
+
 		longest = max(longest, took)
+
 		if err := sleep(ctx, betweenKills); err != nil {
 			return err
 		}
 	}
+
 	after, err := s.client.state(ctx, victim)
 	if err != nil {
 		return err
 	}
+
 	confirmed := stop()
 	s.say("It was listening again, and had read what it missed, %s later at most.", ms(longest))
 	s.say("%d writes in that time; %s found %d events in the log that it had not received, and reset %d times.",
 		confirmed, victim.name, after.Stats.CaughtUp-before.Stats.CaughtUp, after.Stats.Resets-before.Stats.Resets)
+
 	if confirmed == 0 {
 		t.fail("no write was confirmed")
 	}
+
 	return nil
 }
 
@@ -228,5 +247,6 @@ func (s *story) sweeping(ctx context.Context) (target, error) {
 	if err == nil && !ok {
 		err = fmt.Errorf("no pod sweeps")
 	}
+
 	return found, err
 }

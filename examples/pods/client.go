@@ -53,11 +53,13 @@ func (c *client) do(ctx context.Context, method, url string, into any) error {
 	if err != nil {
 		return err
 	}
+
 	response, err := c.http.Do(req)
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
+
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if err != nil {
 		return err
@@ -65,6 +67,7 @@ func (c *client) do(ctx context.Context, method, url string, into any) error {
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s: %s", response.Status, body)
 	}
+
 	return json.Unmarshal(body, into)
 }
 

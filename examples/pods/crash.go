@@ -13,22 +13,28 @@ import (
 func (s *story) crashBriefly(ctx context.Context, t *tally) error {
 	stop := s.startWriters(ctx)
 	defer stop()
+
 	resets, err := s.resets(ctx)
 	if err != nil {
 		return err
 	}
+
 	s.say("Every pod writes all the time. All processes of the server are killed, and it is started again.")
 	crashed := time.Now()
+
 	if err := s.db.crash(ctx); err != nil {
 		return err
 	}
 	if err := s.db.restart(ctx); err != nil {
 		return err
 	}
+
 	s.say("It accepted connections again %s after the crash. The log of events is gone, so every pod resets.", ms(time.Since(crashed)))
+
 	if err := s.waitReset(ctx, t, resets, crashed, "crash"); err != nil {
 		return err
 	}
+
 	confirmed := stop()
 	s.say("%d writes were confirmed, before and after; of those running in the crash, both outcomes are possible.", confirmed)
 	return s.afterwards(ctx, t)
@@ -40,10 +46,13 @@ func (s *story) crashForLong(ctx context.Context, t *tally) error {
 	if err != nil {
 		return err
 	}
+
 	s.say("All processes of the server are killed. It stays away until no pod trusts its cache any more.")
+
 	if err := s.db.crash(ctx); err != nil {
 		return err
 	}
+
 	crashed := time.Now() // no beat returned after this
 	if err := s.waitDistrust(ctx, t, crashed); err != nil {
 		return err
@@ -51,10 +60,13 @@ func (s *story) crashForLong(ctx context.Context, t *tally) error {
 	if err := s.db.restart(ctx); err != nil {
 		return err
 	}
+
 	s.say("The server accepted connections again %s after the crash.", ms(time.Since(crashed)))
+
 	if err := s.waitReset(ctx, t, resets, time.Now(), "server's return"); err != nil {
 		return err
 	}
+
 	return s.afterwards(ctx, t)
 }
 
@@ -67,12 +79,15 @@ func (s *story) waitDistrust(ctx context.Context, t *tally, crashed time.Time) e
 			t.fail("pod %s still trusts its cache %s after the crash", p.name, ms(late))
 			return true
 		}
+
 		if err != nil || st.Fresh {
 			return false
 		}
+
 		times = append(times, fmt.Sprintf("%s %s", p.name, ms(time.Since(crashed))))
 		return true
 	})
+
 	s.say("Until then they served from their caches; after that they refuse reads. From the crash: %s.", strings.Join(times, ", "))
 	return err
 }
@@ -126,20 +141,24 @@ func (s *story) writeAgain(on target) write {
 		if err != nil {
 			return time.Time{}, err
 		}
+
 		once := s.writeOn(on)
 		done, stopped := every(ctx, time.Millisecond, readyTimeout, func() bool {
 			if committed, err = once(ctx); err == nil {
 				return true
 			}
+
 			now, failed := s.truth(ctx, probeAccount)
 			if committed = time.Now(); failed == nil && now > before {
 				err = nil // it was committed: only the response was lost
 			}
+
 			return err == nil
 		})
 		if stopped == nil && !done {
 			return committed, fmt.Errorf("pod %s takes no writes: %w", on.name, err)
 		}
+
 		return committed, stopped
 	}
 }

@@ -31,6 +31,7 @@ func openDatabase(ctx context.Context) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	d := &database{noCrash: noCrash, ownedDSN: server.Kind() != pgtest.KindDSN}
 	d.Database, err = demo.OpenDatabase(ctx, server, "pods", func(config *pgxpool.Config) {
 		config.MaxConns = 4
@@ -42,6 +43,7 @@ func openDatabase(ctx context.Context) (*database, error) {
 	if err := d.fill(ctx); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
+
 	return d, nil
 }
 

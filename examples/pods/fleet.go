@@ -55,6 +55,7 @@ func (f *fleet) start(ctx context.Context, name string) error {
 	if old := f.get(name); old != nil {
 		addr = old.Addr
 	}
+
 	p, err := demo.StartListening(ctx, demo.Child{
 		Name: "pod " + name, Variable: podVariable, Log: f.log,
 		Config: podConfig{Name: name, DSN: f.dsn, Addr: addr, Token: f.token},
@@ -62,8 +63,10 @@ func (f *fleet) start(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("start pod %s: %w", name, err)
 	}
+
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	f.members[name] = p
 	return nil
 }

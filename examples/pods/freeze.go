@@ -25,20 +25,25 @@ func (s *story) freezePod(ctx context.Context, t *tally) error {
 			return err
 		}
 	}
+
 	s.say("%s is stopped for %s with all accounts in its cache; they are changed on %s at once.", victim.name, ms(frozenFor), writer.name)
+
 	process := s.pods.get(victim.name)
 	if err := process.Freeze(); err != nil {
 		return err
 	}
 	defer func() { _ = process.Thaw() }() // a stopped process cannot end in order
+
 	for _, id := range accountIDs {
 		if _, err := s.deposit(ctx, writer, id); err != nil {
 			return err
 		}
 	}
+
 	if err := sleep(ctx, frozenFor); err != nil {
 		return err
 	}
+
 	var wg sync.WaitGroup
 	var cached, answered atomic.Int64
 	for _, id := range accountIDs {
@@ -47,16 +52,20 @@ func (s *story) freezePod(ctx context.Context, t *tally) error {
 			if err != nil {
 				return
 			}
+
 			answered.Add(1)
+
 			if r.Cached {
 				cached.Add(1)
 			}
 		})
 	}
+
 	waiting := sleep(ctx, 50*time.Millisecond) // the requests wait in its sockets
 	woken := time.Now()
 	err := errors.Join(waiting, process.Thaw())
 	wg.Wait()
+
 	if err != nil {
 		return err
 	}
@@ -66,6 +75,7 @@ func (s *story) freezePod(ctx context.Context, t *tally) error {
 	if err := s.waitLive(ctx, []target{victim}); err != nil {
 		return err
 	}
+
 	s.say("Of %d reads that waited for it, it served %d from the database and %d from its cache. It was in sync %s after it woke.",
 		len(accountIDs), answered.Load()-cached.Load(), cached.Load(), ms(time.Since(woken)))
 	return nil

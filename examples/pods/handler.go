@@ -54,18 +54,22 @@ func (p *pod) postAccount(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
+
 	id := r.PathValue("id")
 	write := p.deposit
 	if r.FormValue("die") == "1" {
 		write = p.depositAndDie
 	}
+
 	a, err := write(ctx, id, amount)
 	if err != nil {
 		writeError(w, err)
 		return
 	}
+
 	now := time.Now()
 	writeJSON(w, http.StatusOK, reply{
 		account: a, Pod: p.name, Fresh: p.bus.Fresh(), State: p.bus.State().String(), CommittedAt: &now,
@@ -92,10 +96,12 @@ func (p *pod) depositAndDie(ctx context.Context, id string, amount int64) (accou
 		return account{}, err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // a no-op after Commit
+
 	a, err := updateAccount(ctx, tx, id, amount)
 	if err != nil {
 		return a, err
 	}
+
 	staged, err := p.accounts.Stage(ctx, tx, id)
 	if err != nil {
 		return a, err
@@ -103,6 +109,7 @@ func (p *pod) depositAndDie(ctx context.Context, id string, amount int64) (accou
 	if err := tx.Commit(ctx); err != nil {
 		return a, err
 	}
+
 	self, err := os.FindProcess(os.Getpid())
 	if err != nil {
 		return a, err
@@ -110,6 +117,7 @@ func (p *pod) depositAndDie(ctx context.Context, id string, amount int64) (accou
 	if err := self.Kill(); err != nil {
 		return a, err
 	}
+
 	time.Sleep(requestTimeout) // until the signal arrives
 	staged.Committed()         // never reached: the pod dies before it
 	return a, nil

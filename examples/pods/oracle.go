@@ -80,18 +80,22 @@ func (o *oracle) saw(id string, version int64, at time.Time) {
 func (o *oracle) read(id string, version int64, sent, answered time.Time) (v verdict, age time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
 	h := o.accounts[id]
 	if version < h.first || version > h.newest()+h.possible {
 		return impossible, 0
 	}
+
 	superseded, known := h.supersededAt(version)
 	h.learn(version, answered)
+
 	if !known || !superseded.Before(sent) {
 		return current, 0
 	}
 	if age = sent.Sub(superseded); age > o.bound {
 		return violation, age
 	}
+
 	return stale, age
 }
 

@@ -42,9 +42,11 @@ func TestOracle_CanFail(t *testing.T) {
 			o.begin("alice")
 			o.committed("alice", 2, at(10))
 			o.begin("alice")
+
 			if !tc.unwritten {
 				o.committed("alice", 3, at(20))
 			}
+
 			v, age := o.read("alice", tc.version, at(tc.sent), at(tc.sent+1))
 			require.Equal(t, tc.verdict, v)
 			require.Equal(t, tc.age, age)

@@ -62,6 +62,7 @@ func runPod(ctx context.Context, cfg podConfig) error {
 	if err != nil {
 		return err
 	}
+
 	poolConfig.MaxConns = 6
 	poolConfig.ConnConfig.ConnectTimeout = time.Second
 	poolConfig.ConnConfig.RuntimeParams["pods.publish"] = "on" // the trigger in account.sql leaves its writes out
@@ -70,6 +71,7 @@ func runPod(ctx context.Context, cfg podConfig) error {
 		return err
 	}
 	defer pool.Close()
+
 	b, err := bus.NewPostgres(pool, &bus.Config{
 		Name:   cfg.Name,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
@@ -77,14 +79,17 @@ func runPod(ctx context.Context, cfg podConfig) error {
 	if err != nil {
 		return err
 	}
+
 	p := &pod{name: cfg.Name, pool: pool, bus: b}
 	if p.accounts, err = newAccounts(b, pool); err != nil {
 		return err
 	}
+
 	p.pages, err = status.New(b, &status.Config{Name: cfg.Name, Token: cfg.Token, Caches: []status.Cache{p.accounts}})
 	if err != nil {
 		return errors.Join(err, p.accounts.Close())
 	}
+
 	return errors.Join(p.serve(ctx, cfg.Addr), p.accounts.Close())
 }
 
@@ -94,10 +99,12 @@ func (p *pod) serve(ctx context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
+
 	fmt.Println(listener.Addr()) // the parent waits for this line
 	server := &http.Server{Handler: p.routes(), ReadHeaderTimeout: 5 * time.Second}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+
 	var wg sync.WaitGroup
 	var busErr, pagesErr, serveErr error
 	wg.Go(func() {
@@ -107,19 +114,23 @@ func (p *pod) serve(ctx context.Context, addr string) error {
 	wg.Go(func() {
 		pagesErr = p.pages.Run(ctx) // collects history, and replies to the pages of other pods
 	})
+
 	wg.Go(func() {
 		defer cancel()
 		if serveErr = server.Serve(listener); errors.Is(serveErr, http.ErrServerClosed) {
 			serveErr = nil
 		}
 	})
+
 	<-ctx.Done()
 	p.pages.Drain() // open live pages would delay the shutdown
 	grace, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer done()
+
 	if server.Shutdown(grace) != nil {
 		_ = server.Close() // a request takes longer than the grace
 	}
+
 	wg.Wait()
 	return errors.Join(busErr, pagesErr, serveErr)
 }

@@ -25,37 +25,45 @@ func (s *story) probe(ctx context.Context, t *tally, pods []target, do write, in
 	if err != nil {
 		return err
 	}
+
 	for _, p := range pods {
 		if err := s.warm(ctx, t, p, probeAccount, before); err != nil {
 			return err
 		}
 	}
+
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+
 	seen := make([]time.Time, len(pods))
 	var wg sync.WaitGroup
 	for i, p := range pods {
 		wg.Go(func() { seen[i] = s.firstSeen(ctx, t, p, probeAccount, before+1) })
 	}
+
 	committed, err := do(ctx)
 	if err != nil {
 		cancel()
 		wg.Wait()
 		return err
 	}
+
 	late := time.AfterFunc(bound+time.Second, cancel)
 	wg.Wait()
 	late.Stop()
+
 	for i, p := range pods {
 		if seen[i].IsZero() {
 			t.fail("pod %s did not serve version %d of %s within %s", p.name, before+1, probeAccount, ms(bound+time.Second))
 			continue
 		}
+
 		// A pod may serve the version before the writer's commit returns.
 		delay := max(0, seen[i].Sub(committed))
 		into[p.name] = append(into[p.name], delay)
 		t.behind(p.name, delay)
 	}
+
 	return nil
 }
 
@@ -89,7 +97,9 @@ func (d delays) String() string {
 	for name := range d {
 		names = append(names, name)
 	}
+
 	slices.Sort(names)
+
 	parts := make([]string, 0, len(d))
 	for _, name := range names {
 		sorted := slices.Sorted(slices.Values(d[name]))
@@ -99,6 +109,7 @@ func (d delays) String() string {
 		}
 		parts = append(parts, fmt.Sprintf("%s %s (longest %s)", name, ms(sorted[len(sorted)/2]), ms(sorted[len(sorted)-1])))
 	}
+
 	return strings.Join(parts, ", ")
 }
 

@@ -27,6 +27,7 @@ func startFront(pods *fleet) (*front, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	rr := &roundRobin{pods: pods, transport: newTransport()}
 	f := &front{target: target{name: "round robin", addr: listener.Addr().String()}, pods: rr}
 	f.server = &http.Server{
@@ -70,6 +71,7 @@ func (r *roundRobin) RoundTrip(req *http.Request) (*http.Response, error) {
 		if !alive {
 			continue
 		}
+
 		attempt := req.Clone(req.Context())
 		attempt.URL.Host = pod.addr
 		response, err := r.transport.RoundTrip(attempt)
@@ -80,6 +82,7 @@ func (r *roundRobin) RoundTrip(req *http.Request) (*http.Response, error) {
 			break
 		}
 	}
+
 	return nil, lastErr
 }
 

@@ -20,8 +20,10 @@ func TestStatusPages(t *testing.T) {
 	a, err := newAccounts(b, nil)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, a.Close()) }()
+
 	pages, err := status.New(b, &status.Config{Token: token, Caches: []status.Cache{a}})
 	require.NoError(t, err)
+
 	p := &pod{name: "A", accounts: a, pages: pages}
 	get := func(path, token string) (int, string) {
 		r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, path, http.NoBody)
@@ -39,6 +41,7 @@ func TestStatusPages(t *testing.T) {
 		code, _ = get(statusPath+page, token)
 		require.Equal(t, http.StatusOK, code, page)
 	}
+
 	_, metrics := get(statusPath+"metrics", token)
 	require.Contains(t, metrics, `pgcoherence_cache_entries{cache="`+topic+`"}`)
 	code, _ := get(statusPath+"readyz", "")

@@ -56,18 +56,22 @@ func (s *story) play(ctx context.Context) error {
 func (s *story) introduce(ctx context.Context) error {
 	fmt.Fprintf(s.out, "%d pods, one Postgres, and the faults that they have to survive\n\n", len(s.pods.names))
 	s.say("Postgres %s, kind: %s", s.db.Version(), s.db.Server.Kind())
+
 	if s.db.noCrash != "" {
 		s.say("")
 		s.say("*** NOT SHOWN: this server cannot be crashed, so the chapters about a crash are left out.")
 		s.say("*** %s", s.db.noCrash)
 		s.say("")
 	}
+
 	if err := s.waitLive(ctx, s.pods.alive()); err != nil {
 		return err
 	}
+
 	for _, p := range s.pods.alive() {
 		s.say("pod %s: process %d, %s", p.name, s.pods.get(p.name).PID(), p.url())
 	}
+
 	s.say("round robin: %s", s.front.url())
 	s.say("Readers read all of these all the time. No read may be staler than %s (+ %s for measuring).",
 		bound-measuringSlack, measuringSlack)
@@ -78,29 +82,37 @@ func (s *story) introduce(ctx context.Context) error {
 func (s *story) chapter(ctx context.Context, number int, c chapter) error {
 	fmt.Fprintf(s.out, "\n%d. %s\n", number, c.title)
 	t := newTally(fmt.Sprintf("%d. %s", number, c.title), c.allowed)
+
 	if err := s.revive(ctx); err != nil {
 		return err
 	}
+
 	stop := s.startReaders(ctx, t)
 	err := c.play(ctx, t)
 	if errors.Is(err, errGaveUp) {
 		t.fail("%v", err)
 		err = nil
 	}
+
 	if err == nil {
 		err = s.settle(ctx, t)
 	}
+
 	stop()
+
 	if err != nil {
 		return err
 	}
+
 	s.table.rows = append(s.table.rows, t)
 	n := t.snapshot()
 	s.say("Meanwhile %d reads, %d from caches: %d stale within the bound, %d beyond it; %d events lost.",
 		n.reads, n.cached, n.stale, n.beyond+n.impossible, n.lost)
+
 	for _, problem := range t.problems() {
 		s.say("FAILED: %s", problem)
 	}
+
 	return nil
 }
 
@@ -124,12 +136,14 @@ func (s *story) settle(ctx context.Context, t *tally) error {
 	if err := s.waitLive(ctx, pods); err != nil {
 		return err
 	}
+
 	deadline := time.Now().Add(bound)
 	for _, id := range accountIDs {
 		truth, err := s.truth(ctx, id)
 		if err != nil {
 			return err
 		}
+
 		for _, p := range pods {
 			var last reply
 			ok, err := every(ctx, time.Millisecond, max(0, time.Until(deadline)), func() bool {
@@ -144,6 +158,7 @@ func (s *story) settle(ctx context.Context, t *tally) error {
 			}
 		}
 	}
+
 	return nil
 }
 
@@ -185,6 +200,7 @@ func (s *story) waitAll(
 	if err == nil && !ok {
 		err = fmt.Errorf("%w: pod %s is not in the wanted state after %s: %s", errGaveUp, waiting[0].name, limit, last)
 	}
+
 	return err
 }
 
@@ -193,9 +209,11 @@ func (s *story) conclude(took time.Duration) error {
 	fmt.Fprintln(s.out)
 	s.table.write(s.out)
 	fmt.Fprintln(s.out, "ms behind: the longest time after a commit for which a pod served the previous version")
+
 	if s.db.noCrash != "" {
 		fmt.Fprintln(s.out, "NOT SHOWN: a crash of the database")
 	}
+
 	failed := 0
 	for _, row := range s.table.rows {
 		for _, problem := range row.problems() {
@@ -203,9 +221,11 @@ func (s *story) conclude(took time.Duration) error {
 			fmt.Fprintf(s.out, "FAILED: %s: %s\n", row.title, problem)
 		}
 	}
+
 	if failed > 0 {
 		return fmt.Errorf("%w: %d failed", errChecks, failed)
 	}
+
 	fmt.Fprintf(s.out, "\nEvery check held. The story took %.1f s.\n", took.Seconds())
 	return nil
 }

@@ -35,19 +35,24 @@ func (t *table) write(w io.Writer) {
 	for _, row := range t.rows {
 		width = max(width, len(row.title))
 	}
+
 	names, _ := t.columns(counts{})
 	fmt.Fprintf(w, "%-*s  %-*s%8s %8s %8s %8s %8s\n", width, "", 9*len(names), "ms behind", "reads", "from", "stale in", "stale", "events")
 	fmt.Fprintf(w, "%-*s  ", width, "what happened")
+
 	for _, name := range names {
 		fmt.Fprintf(w, "%7s  ", name)
 	}
+
 	fmt.Fprintf(w, "%8s %8s %8s %8s %8s\n", "checked", "caches", "bound", "beyond", "lost")
+
 	sum := counts{behind: map[string]time.Duration{}}
 	for _, row := range t.rows {
 		c := row.snapshot()
 		t.line(w, width, row.title, c)
 		sum.add(c)
 	}
+
 	t.line(w, width, "total", sum)
 }
 

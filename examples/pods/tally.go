@@ -41,10 +41,13 @@ func newTally(title string, allowed outage) *tally {
 func (t *tally) count(pod string, cached bool, v verdict, age time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	t.counts.reads++
+
 	if cached {
 		t.counts.cached++
 	}
+
 	switch v {
 	case current:
 	case stale:
@@ -54,6 +57,7 @@ func (t *tally) count(pod string, cached bool, v verdict, age time.Duration) {
 	case impossible:
 		t.counts.impossible++
 	}
+
 	t.counts.behind[pod] = max(t.counts.behind[pod], age)
 }
 
@@ -102,6 +106,7 @@ func (t *tally) snapshot() counts {
 func (t *tally) problems() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	all := append([]string(nil), t.fails...)
 	c := t.counts
 	for _, check := range []struct {
@@ -118,5 +123,6 @@ func (t *tally) problems() []string {
 			all = append(all, check.text)
 		}
 	}
+
 	return all
 }

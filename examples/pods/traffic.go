@@ -85,5 +85,6 @@ func (s *story) startWriters(ctx context.Context) (stop func() int64) {
 			}
 		})
 	}
+
 	return func() int64 { cancel(); wg.Wait(); return confirmed.Load() }
 }

@@ -29,9 +29,11 @@ type crew struct {
 
 func startCrew(ctx context.Context, db *database, unguarded bool, log io.Writer) (*crew, error) {
 	c := &crew{db: db, unguarded: unguarded}
+
 	if err := db.anew(ctx); err != nil {
 		return nil, err
 	}
+
 	log = demo.Locked(log)
 	for _, name := range names {
 		p, err := demo.Start(demo.Child{
@@ -42,8 +44,10 @@ func startCrew(ctx context.Context, db *database, unguarded bool, log io.Writer)
 			c.stop()
 			return nil, fmt.Errorf("start worker %s: %w", name, err)
 		}
+
 		c.members = append(c.members, p)
 	}
+
 	return c, nil
 }
 
@@ -60,6 +64,7 @@ func (c *crew) await(ctx context.Context, what string, condition func() (bool, e
 		if time.Now().After(end) {
 			return fmt.Errorf("%w: %s does not come about within %v", errGaveUp, what, patience)
 		}
+
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -76,15 +81,18 @@ func (c *crew) everyShardOwned(ctx context.Context) error {
 				return false, fmt.Errorf("worker %s ended: %s", p.Name, why)
 			}
 		}
+
 		owners, err := c.db.owners(ctx)
 		if err != nil || len(owners) < shards {
 			return false, err
 		}
+
 		for _, info := range owners {
 			if !c.member(info.Owner).Alive() {
 				return false, nil
 			}
 		}
+
 		return true, nil
 	})
 }

@@ -50,6 +50,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	f.BoolVar(&o.once, "once", false, "play the story and exit: status 0 only if all came out as it must")
 	f.BoolVar(&o.unguarded, "unguarded", false, "without -once: the workers do without Guard")
 	f.BoolVar(&verbose, "v", false, "show the workers' logs on standard error")
+
 	err := demo.ParseFlags(f, args, stderr)
 	if err == nil && o.once && o.unguarded {
 		err = errors.New("-unguarded is for a run without -once, whose story has both")
@@ -57,6 +58,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	if verbose {
 		o.log = stderr
 	}
+
 	return o, err
 }
 
@@ -73,15 +75,19 @@ func play(ctx context.Context, o options, out io.Writer) (err error) {
 	if !demo.CanFreeze {
 		return errors.New("this needs SIGSTOP, and so a Unix")
 	}
+
 	db, err := openDatabase(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+
 	fmt.Fprintf(out, "%d workers, %d shards of a table of jobs, one Postgres %s (way: %s)\n",
 		len(names), shards, db.Version(), db.Server.Kind())
+
 	if !o.once {
 		return stayUp(ctx, db, o, out)
 	}
+
 	return tell(ctx, db, o, out)
 }

@@ -68,6 +68,7 @@ func (w *worker) turn(ctx context.Context, shard int, lease *lock.Lease) error {
 func (w *worker) finish(ctx context.Context, shard, job int, lease *lock.Lease) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
+
 	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		if !w.unguarded {
 			// If this returns nil and the transaction commits, nobody else was granted the lease before that.
@@ -75,6 +76,7 @@ func (w *worker) finish(ctx context.Context, shard, job int, lease *lock.Lease) 
 				return err
 			}
 		}
+
 		_, err := tx.Exec(ctx, "UPDATE job SET workers = workers || $3::text, tokens = tokens || $4::bigint WHERE shard = $1 AND id = $2",
 			shard, job, w.name, lease.Token())
 		return err
@@ -83,5 +85,6 @@ func (w *worker) finish(ctx context.Context, shard, job int, lease *lock.Lease) 
 		_, noteErr := w.pool.Exec(ctx, "INSERT INTO refusal VALUES ($1, $2, $3, $4)", w.name, shard, job, lease.Token())
 		err = errors.Join(err, noteErr)
 	}
+
 	return err
 }

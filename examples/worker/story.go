@@ -26,25 +26,33 @@ func tell(ctx context.Context, db *database, o options, out io.Writer) error {
 		if unguarded {
 			title = "The same without Guard"
 		}
+
 		fmt.Fprintf(out, "\n%d. %s\n", i+1, title)
+
 		s, err := playRun(ctx, db, unguarded, o.log, out)
 		if err != nil {
 			return fmt.Errorf("%s: %w", strings.ToLower(title), err)
 		}
+
 		fmt.Fprintln(out)
+
 		if err := s.print(out); err != nil {
 			return err
 		}
+
 		verdict, ok := s.verdict(unguarded)
 		if !ok {
 			failed++
 			verdict = "FAILED: " + verdict
 		}
+
 		fmt.Fprintf(out, "\n   %s\n", verdict)
 	}
+
 	if failed > 0 {
 		return errChecks
 	}
+
 	fmt.Fprintf(out, "\nBoth came out as they must, in %.0f s: with Guard no job was written by two owners, without it some were.\n",
 		time.Since(begun).Seconds())
 	return nil
@@ -103,6 +111,7 @@ func (c *crew) pauseOne(ctx context.Context, say func(string, ...any)) (came boo
 	if err := c.everyShardOwned(ctx); err != nil {
 		return false, err
 	}
+
 	p, err := c.busiest(ctx)
 	if err != nil {
 		return false, err
@@ -110,6 +119,7 @@ func (c *crew) pauseOne(ctx context.Context, say func(string, ...any)) (came boo
 	if err := p.Freeze(); err != nil {
 		return false, err
 	}
+
 	owned, err := c.ownedBy(ctx, p.Name)
 	if err == nil {
 		var took time.Duration
@@ -117,16 +127,19 @@ func (c *crew) pauseOne(ctx context.Context, say func(string, ...any)) (came boo
 			say("SIGSTOP %s, which owned %s: others have done the job it was at after %.1f s.", p.Name, list(owned), took.Seconds())
 		}
 	}
+
 	twice, refused, countErr := c.db.outcome(ctx)
 	if err = errors.Join(err, countErr, p.Thaw()); err != nil || len(owned) == 0 {
 		return false, err
 	}
+
 	came, err = c.speaks(ctx, twice+refused)
 	if came && c.unguarded {
 		say("SIGCONT %s: it goes on where it stood, and writes what others have written.", p.Name)
 	} else if came {
 		say("SIGCONT %s: it goes on where it stood, and Guard refuses what it writes.", p.Name)
 	}
+
 	return came, err
 }
 
@@ -164,22 +177,29 @@ func stayUp(ctx context.Context, db *database, o options, out io.Writer) error {
 		return err
 	}
 	defer c.stop()
+
 	fmt.Fprintf(out, "\nTry kill -9, kill -STOP and kill -CONT on the workers; a lease lasts %v. Ctrl-C ends all.\n", leaseTTL)
+
 	for _, p := range c.members {
 		fmt.Fprintf(out, "   worker %s: process %d\n", p.Name, p.PID())
 	}
+
 	fmt.Fprintln(out, "   one in Python beside them: python3 examples/worker/worker.py DSN")
+
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(3 * time.Second):
 		}
+
 		s, err := summarize(ctx, db)
 		if err != nil {
 			return err
 		}
+
 		fmt.Fprintln(out)
+
 		if err := s.print(out); err != nil {
 			return err
 		}

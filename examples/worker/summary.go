@@ -34,6 +34,7 @@ func summarize(ctx context.Context, db *database) (*summary, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	s := &summary{total: shardRow{by: make([]int, len(names))}}
 	s.rows, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (row shardRow, err error) {
 		err = r.Scan(&row.shard, &row.jobs, &row.by, &row.owners, &row.refused, &row.twice)
@@ -42,6 +43,7 @@ func summarize(ctx context.Context, db *database) (*summary, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	for _, row := range s.rows {
 		s.total.jobs += row.jobs
 		s.total.owners += row.owners
@@ -51,6 +53,7 @@ func summarize(ctx context.Context, db *database) (*summary, error) {
 			s.total.by[i] += n
 		}
 	}
+
 	err = db.Pool.QueryRow(ctx, `SELECT coalesce(max(format('job %s of shard %s was written by %s and by %s', id, shard, workers[1], workers[2])), '')
 		FROM job WHERE cardinality(tokens) > 1`).Scan(&s.proof)
 	return s, err
@@ -60,10 +63,13 @@ func summarize(ctx context.Context, db *database) (*summary, error) {
 func (s *summary) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprint(w, "shard\tjobs done\t") // an error comes back from Flush
+
 	for _, name := range names {
 		fmt.Fprintf(w, "by %s\t", name)
 	}
+
 	fmt.Fprintln(w, "owners so far\trefused by Guard\twritten by two owners\t")
+
 	line := func(title string, row shardRow) {
 		fmt.Fprintf(w, "%s\t%d\t", title, row.jobs)
 		for _, n := range row.by {
@@ -74,6 +80,7 @@ func (s *summary) print(out io.Writer) error {
 	for _, row := range s.rows {
 		line(fmt.Sprint(row.shard), row)
 	}
+
 	line("total", s.total)
 	return w.Flush()
 }
@@ -93,6 +100,7 @@ func (s *summary) verdict(unguarded bool) (text string, ok bool) {
 	case t.refused == 0:
 		return "no write was refused: the story shows nothing", false
 	}
+
 	return fmt.Sprintf("With Guard every one of %d jobs was written once; %s refused.", t.jobs, writes(t.refused)), true
 }
 

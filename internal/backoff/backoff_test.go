@@ -25,13 +25,16 @@ func TestNextGrowsToMax(t *testing.T) {
 			longest[i] = max(longest[i], d)
 		}
 	}
+
 	for i, bound := range bounds {
 		require.Greater(t, longest[i], bound*time.Millisecond/2, "jitter is over the whole range")
 	}
+
 	// Without end, and without overflow.
 	for range 200 {
 		require.LessOrEqual(t, b.Next(), 100*time.Millisecond)
 	}
+
 	var zero backoff.Backoff
 	require.Zero(t, zero.Next())
 }

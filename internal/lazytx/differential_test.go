@@ -57,6 +57,7 @@ func newPair(t *testing.T, mode pgx.QueryExecMode, bouncer bool) *pair {
 			p.dsn[i] = pgtest.NewBouncer(t, db, nil).DSN()
 		}
 	}
+
 	p.change = func(c *pgx.ConnConfig) {
 		c.DefaultQueryExecMode = mode
 		c.StatementCacheCapacity, c.DescriptionCacheCapacity = 20, 20 // five for first statements: some are evicted

@@ -64,6 +64,7 @@ func (t *Tx) execFirst(ctx context.Context, sql string, args []any) (tag pgconn.
 	if !ok || len(values) == 0 { // without arguments pgx uses the simple protocol
 		return tag, false, nil
 	}
+
 	f, done, err := t.send(ctx, sql, args, text, values, false, func(int, int) error {
 		return errors.New("mismatched param and argument count")
 	})
@@ -73,6 +74,7 @@ func (t *Tx) execFirst(ctx context.Context, sql string, args []any) (tag pgconn.
 	if f.results.NextResult() {
 		tag, _ = f.results.ResultReader().Close()
 	}
+
 	err = f.end(tag)
 	return tag, true, err
 }
@@ -83,12 +85,14 @@ func (t *Tx) queryFirst(ctx context.Context, sql string, args []any) (rows *firs
 	if !ok {
 		return nil, false, nil
 	}
+
 	f, done, err := t.send(ctx, sql, args, text, values, true, func(want, got int) error {
 		return fmt.Errorf("expected %d arguments, got %d", want, got)
 	})
 	if !done {
 		return nil, false, nil
 	}
+
 	if err != nil {
 		rows = &firstRows{Rows: failedRows{err}, closed: true, err: err}
 		if f != nil {
@@ -96,6 +100,7 @@ func (t *Tx) queryFirst(ctx context.Context, sql string, args []any) (rows *firs
 		}
 		return rows, true, err
 	}
+
 	rows = &firstRows{first: f}
 	if !f.results.NextResult() {
 		rows.closed = true
@@ -103,6 +108,7 @@ func (t *Tx) queryFirst(ctx context.Context, sql string, args []any) (rows *firs
 		rows.Rows = failedRows{rows.err}
 		return rows, true, nil
 	}
+
 	rows.Rows = pgx.RowsFromResultReader(t.conn.TypeMap(), f.results.ResultReader())
 	return rows, true, nil
 }

@@ -102,20 +102,24 @@ type firstRow struct{ rows *firstRows }
 // Scan implements pgx.Row.
 func (r firstRow) Scan(dest ...any) error {
 	defer r.rows.Close()
+
 	if r.rows.Err() != nil {
 		return r.rows.Err()
 	}
+
 	for _, d := range dest {
 		if _, ok := d.(*pgtype.DriverBytes); ok {
 			return errors.New("cannot scan into *pgtype.DriverBytes from QueryRow")
 		}
 	}
+
 	if !r.rows.Next() {
 		if r.rows.Err() == nil {
 			return pgx.ErrNoRows
 		}
 		return r.rows.Err()
 	}
+
 	_ = r.rows.Scan(dest...)
 	r.rows.Close()
 	return r.rows.Err()

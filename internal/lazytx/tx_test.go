@@ -235,6 +235,7 @@ func TestInterrupted(t *testing.T) {
 			}
 		}
 	}()
+
 	tx := begin(t, conn)
 	_, err := tx.Exec(running, "UPDATE item SET value = 900 FROM pg_sleep($1) WHERE id = '1'", 60)
 	require.ErrorIs(t, err, context.Canceled)
@@ -256,12 +257,14 @@ func TestRowsLeftOpen(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, rows.Next())
 		require.Same(t, conn, rows.Conn())
+
 		if commit {
 			require.Error(t, tx.Commit(t.Context()))
 			require.NoError(t, conn.Close(t.Context()))
 		} else {
 			require.Error(t, tx.Rollback(t.Context()))
 		}
+
 		require.True(t, conn.IsClosed())
 		rows.Close()
 		require.False(t, rows.Next())
@@ -357,6 +360,7 @@ func TestStatementsAreBounded(t *testing.T) {
 		require.Error(t, err)
 		require.NoError(t, failing.Rollback(ctx))
 	}
+
 	var prepared int
 	require.NoError(t, conn.QueryRow(ctx, "SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'pgc_first_%'").Scan(&prepared))
 	require.LessOrEqual(t, prepared, 10+16, "those in the cache, and those that wait to be deallocated")
@@ -370,10 +374,12 @@ func TestSchemaChange(t *testing.T) {
 	query := func() (n int, err error) {
 		tx := begin(t, conn)
 		defer func() { _ = tx.Rollback(ctx) }()
+
 		rows, err := tx.Query(ctx, "SELECT * FROM item WHERE id = $1", "1")
 		if err != nil {
 			return 0, err
 		}
+
 		rows.Close()
 		return len(rows.FieldDescriptions()), rows.Err()
 	}
@@ -449,6 +455,7 @@ func TestTracer(t *testing.T) {
 		require.Equal(t, want, r.events)
 		_ = tx.Rollback(ctx)
 	}
+
 	const update = "UPDATE item SET value = value WHERE id = @id"
 	see(func(tx *lazytx.Tx) {
 		_, _ = tx.Exec(ctx, update, pgx.NamedArgs{"id": "1"})

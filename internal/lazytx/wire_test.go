@@ -30,6 +30,7 @@ func (c wireConn) Write(b []byte) (int, error) {
 	send, drop := c.w.onSend, c.w.drop
 	c.w.drop = false
 	c.w.mu.Unlock()
+
 	out := b
 	if send != nil {
 		out = send(bytes.Clone(b))
@@ -37,10 +38,12 @@ func (c wireConn) Write(b []byte) (int, error) {
 	if _, err := c.Conn.Write(out); err != nil {
 		return 0, err
 	}
+
 	if drop {
 		_, _ = c.Read(make([]byte, 1<<16))
 		_ = c.Close()
 	}
+
 	return len(b), nil
 }
 

@@ -109,6 +109,7 @@ func TestScriptsInPsql(t *testing.T) {
 	if err != nil {
 		pgtest.Missing(t, "psql is not on PATH (Debian: apt-get install postgresql-client)")
 	}
+
 	for _, args := range [][]string{{}, {"-1"}} {
 		db := pgtest.New(t, nil)
 		script, err := one().SQL(&migrate.Config{NoTransaction: len(args) > 0})

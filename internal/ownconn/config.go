@@ -72,10 +72,12 @@ func startup(params map[string]string, name string) map[string]string {
 		"timezone":                    "UTC",
 		"standard_conforming_strings": "on",
 	}
+
 	all := maps.Clone(params)
 	if all == nil {
 		all = make(map[string]string)
 	}
+
 	maps.DeleteFunc(all, func(key, _ string) bool {
 		return ours[strings.ToLower(key)] != "" || strings.EqualFold(key, "application_name")
 	})

@@ -93,6 +93,7 @@ func (d *Dialer) dialAddress(ctx context.Context, a address, afterConnect func(c
 			errs = append(errs, err)
 			continue
 		}
+
 		return d.adopt(conn, func(c *Conn) error {
 			if afterConnect != nil {
 				if err := afterConnect(ctx, conn); err != nil {
@@ -102,6 +103,7 @@ func (d *Dialer) dialAddress(ctx context.Context, a address, afterConnect func(c
 			return d.prepare(ctx, c)
 		})
 	}
+
 	return nil, errors.Join(errs...)
 }
 
@@ -123,6 +125,7 @@ func (d *Dialer) dialCustom(ctx context.Context, name string) (*Conn, error) {
 	if conn == nil {
 		return nil, fmt.Errorf("%w: Connect returned no connection", d.ErrConfig)
 	}
+
 	return d.adopt(conn, func(c *Conn) error {
 		if err := d.prepare(ctx, c); err != nil || c.Pooled {
 			return err
@@ -133,6 +136,7 @@ func (d *Dialer) dialCustom(ctx context.Context, name string) (*Conn, error) {
 		if d.Listens {
 			return d.checkNotifications(ctx, c)
 		}
+
 		return nil
 	})
 }

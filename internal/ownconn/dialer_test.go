@@ -89,6 +89,7 @@ func TestHostileHooks(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) }) // after all of the subtests
+
 	for name, misbehave := range map[string]func(context.Context) error{
 		"panic":  func(context.Context) error { panic("of a hook") },
 		"goexit": func(context.Context) error { runtime.Goexit(); return nil },
@@ -202,6 +203,7 @@ func TestNotificationsOfOthersAreDropped(t *testing.T) {
 					return conn, err
 				}
 			}
+
 			conn := dial(t, d)
 			done, cancel := context.WithCancel(t.Context())
 			cancel()

@@ -36,14 +36,17 @@ func TestQuestions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+
 			for _, code := range question.yes {
 				err := &pgconn.PgError{Code: code}
 				require.True(t, question.is(err), code)
 				require.True(t, question.is(fmt.Errorf("doing: %w", errors.Join(err, errors.New("and this")))), code)
 			}
+
 			for _, code := range question.not {
 				require.False(t, question.is(&pgconn.PgError{Code: code}), code)
 			}
+
 			require.False(t, question.is(nil))
 			require.False(t, question.is(errors.New("42501")))
 		})

@@ -30,14 +30,17 @@ func (id *EventID) UnmarshalText(text []byte) error {
 	if !ok {
 		return fmt.Errorf("position: malformed event id %q", text)
 	}
+
 	xid, err := strconv.ParseUint(left, 10, 64)
 	if err != nil {
 		return fmt.Errorf("position: malformed event id %q", text)
 	}
+
 	n, err := strconv.ParseInt(right, 10, 32)
 	if err != nil {
 		return fmt.Errorf("position: malformed event id %q", text)
 	}
+
 	*id = EventID{XID: xid, N: int32(n)}
 	return nil
 }
@@ -71,18 +74,22 @@ func (m *memory) add(id EventID, what Known, covered Snapshot) {
 		m.known = make(map[EventID]Known)
 		m.prune = memoryWalk
 	}
+
 	m.known[id] |= what
 	if len(m.known) < m.prune {
 		return
 	}
+
 	for id := range m.known {
 		if covered.Sees(id.XID) {
 			delete(m.known, id)
 		}
 	}
+
 	if len(m.known) > memoryMax {
 		clear(m.known)
 	}
+
 	m.prune = max(memoryWalk, 2*len(m.known))
 }
 

@@ -246,14 +246,17 @@ func (m *model) applyDifference(p *modelPod, d *modelRead) {
 	if d.head.BaseOf != d.head.Epoch && p.track.Epoch() == d.head.Epoch {
 		return
 	}
+
 	reason := p.track.ResetReason(d.head)
 	if m.weak.ignorePruned && reason == "pruned" {
 		reason = ""
 	}
+
 	if m.weak.ignoreEpoch && reason == "epoch" {
 		p.track.Rename(d.head.Epoch)
 		reason = ""
 	}
+
 	p.weakAt = m.now
 	if reason != "" {
 		p.track.Reset()
@@ -272,6 +275,7 @@ func (m *model) applyDifference(p *modelPod, d *modelRead) {
 		}
 		p.track.CaughtUp(d.head.Current)
 	}
+
 	p.track.Passed(p.track.Barrier())
 }
 
@@ -280,6 +284,7 @@ func (m *model) applyMessage(p *modelPod, msg modelMessage) {
 		p.gap = true
 		return
 	}
+
 	p.weakAt = m.now
 	for _, e := range msg.events {
 		if p.track.Known(e.id) == 0 {
@@ -287,18 +292,23 @@ func (m *model) applyMessage(p *modelPod, msg modelMessage) {
 		}
 		p.track.Remember(e.id, position.Announced|position.Applied)
 	}
+
 	p.ask = p.ask || msg.ask
+
 	if !msg.mark {
 		return
 	}
+
 	p.heardAt = m.now
 	p.sweepAt = m.now + modelSweep + m.r.IntN(40)
+
 	if m.weak.markWithoutFrom {
 		msg.from = position.Stamp{}
 	}
 	if p.track.Mark(msg.epoch, msg.from, msg.to) != position.Advance {
 		p.gap = true
 	}
+
 	p.track.Passed(p.track.Barrier())
 }
 
@@ -310,14 +320,17 @@ func (m *model) stepWriters() {
 			if m.chance(15) {
 				d = 200 + m.r.IntN(1200)
 			}
+
 			w := &modelWrite{pod: m.r.IntN(modelPods+1) - 1, key: key, commitAt: m.now + d, xid: m.begin(), confirm: m.chance(3), epoch: m.epoch()}
 			if m.chance(6) && w.pod >= 0 {
 				w.lostAt = m.now + 1 + m.r.IntN(d+1)
 			}
+
 			m.events = append(m.events, modelEvent{id: position.EventID{XID: w.xid}, key: key, epoch: w.epoch})
 			m.writes = append(m.writes, w)
 		}
 	}
+
 	kept := m.writes[:0]
 	for _, w := range m.writes {
 		// The answer is lost before the commit: nobody knows the outcome, which is still open.
@@ -326,12 +339,15 @@ func (m *model) stepWriters() {
 			m.pods[w.pod].invalidate(w.key)
 			m.pods[w.pod].outbox = append(m.pods[w.pod].outbox, m.eventOf(w.xid))
 		}
+
 		if m.now < w.commitAt {
 			kept = append(kept, w)
 			continue
 		}
+
 		m.commit(w)
 	}
+
 	m.writes = kept
 }
 
@@ -346,9 +362,11 @@ func (m *model) eventOf(xid uint64) modelEvent {
 
 func (m *model) commit(w *modelWrite) {
 	m.end(w.xid)
+
 	for i := range m.events {
 		m.events[i].committed = m.events[i].committed || m.events[i].id.XID == w.xid
 	}
+
 	v := m.versions[w.key]
 	v[len(v)-1].end = m.now
 	m.versions[w.key] = append(v, modelVersion{-1, w.xid})
@@ -356,12 +374,15 @@ func (m *model) commit(w *modelWrite) {
 	if w.pod < 0 || w.told {
 		return
 	}
+
 	p := m.pods[w.pod]
 	p.invalidate(w.key)
+
 	a := modelAnswer{event: m.eventOf(w.xid), noteAt: m.now}
 	if m.chance(20) {
 		a.noteAt += m.r.IntN(500) // the publisher's goroutine has to wait for its turn
 	}
+
 	p.answers = append(p.answers, a)
 	if w.confirm {
 		p.confirms = append(p.confirms, &modelConfirm{key: w.key, version: len(m.versions[w.key]) - 1, xid: w.xid, epoch: m.epoch()})
@@ -371,6 +392,7 @@ func (m *model) commit(w *modelWrite) {
 func (m *model) stepPod(p *modelPod) {
 	m.stepListener(p)
 	m.stepPublishers(p)
+
 	control := m.now >= p.controlDownUntil
 	if control {
 		if !p.registered {
@@ -378,11 +400,13 @@ func (m *model) stepPod(p *modelPod) {
 			m.end(m.begin())
 			p.registered = true
 		}
+
 		m.stepReads(p)
 		m.stepAnnouncer(p)
 		m.stepBeat(p)
 		m.stepSweep(p)
 	}
+
 	m.stepConfirms(p, control)
 	m.stepCache(p)
 }
@@ -432,11 +456,13 @@ func (m *model) stepReads(p *modelPod) {
 		}
 		return
 	}
+
 	deaf := m.now-p.heardAt > modelProbe
 	if p.gap || deaf && m.chance(3) {
 		p.gap = false
 		p.read = m.newRead(p)
 	}
+
 	if deaf && p.conn != nil && m.chance(40) {
 		p.conn.alive = false
 	}
@@ -487,10 +513,12 @@ func (m *model) stepBeat(p *modelPod) {
 		}
 		return
 	}
+
 	b := p.beat
 	if m.now < b.answerAt {
 		return
 	}
+
 	if !b.taken { // the server takes the snapshot somewhere between, and the answer travels
 		b.taken, b.answer, b.epoch = true, m.snapshot(), m.epoch()
 		row := m.rows[p.id]
@@ -498,6 +526,7 @@ func (m *model) stepBeat(p *modelPod) {
 			p.registered, p.beat = false, nil
 			return
 		}
+
 		row.epoch, row.at, row.beats, row.watched = p.track.Epoch(), p.track.Position(), row.beats+1, b.watched
 		if row.epoch != b.watchedOf {
 			row.watched = 0
@@ -505,10 +534,12 @@ func (m *model) stepBeat(p *modelPod) {
 		if m.weak.vouchByUptime {
 			row.watched = m.now
 		}
+
 		m.end(m.begin())
 		b.answerAt = m.now + m.r.IntN(20)
 		return
 	}
+
 	p.beat = nil
 	if !p.track.Beat(b.epoch, b.answer, at(b.sent)) {
 		p.gap = true
@@ -520,37 +551,45 @@ func (m *model) stepSweep(p *modelPod) {
 		if m.now < s.sendAt {
 			return
 		}
+
 		p.sweep = nil
+
 		if s.head.Epoch != m.epoch() || m.chance(60) { // the server is another, or the NOTIFY fails
 			return
 		}
 		if m.weak.markWithoutEvents {
 			s.events = nil
 		}
+
 		p.track.Sent(s.head.Current)
 		m.notify(modelMessage{epoch: m.epoch(), events: s.events, mark: true, from: s.head.Base.Stamp(), to: s.head.Current.Stamp(), ask: s.ask})
 		m.prune()
 		return
 	}
+
 	ask := slices.ContainsFunc(p.confirms, func(c *modelConfirm) bool { return c.begun && !c.asked })
 	if !p.live || !p.fresh(m) || p.track.Epoch() != m.epoch() || !ask && m.now < p.sweepAt {
 		return
 	}
+
 	p.sweepAt = m.now + modelSweep + m.r.IntN(30)
 	base, ok := p.track.SweepBase()
 	if !ok {
 		return
 	}
+
 	head, events := m.readDifference(base, p.track.Epoch(), p.track.Received())
 	if !base.Stamp().AtLeast(head.PrunedTo.Stamp()) {
 		p.gap = true
 		return
 	}
+
 	events = slices.DeleteFunc(events, func(e modelEvent) bool { return p.track.Known(e.id)&position.Announced != 0 })
 	p.sweep = &modelSweepRun{head: head, events: events, sendAt: m.now + m.r.IntN(8), ask: ask}
 	if m.chance(40) {
 		p.sweep.sendAt += m.r.IntN(400) // a slow sweep: others overtake it
 	}
+
 	for _, c := range p.confirms {
 		c.asked = c.asked || c.begun
 	}
@@ -565,14 +604,17 @@ func (m *model) prune() {
 	for i < len(m.kept) && m.kept[i].at < m.now-modelKeep {
 		i++
 	}
+
 	if i == 0 {
 		return
 	}
+
 	to := m.kept[i-1].snap
 	m.kept = m.kept[i:]
 	if !to.Stamp().AtLeast(m.prunedTo.Stamp()) {
 		return
 	}
+
 	m.events = slices.DeleteFunc(m.events, func(e modelEvent) bool { return e.committed && to.Sees(e.id.XID) })
 	m.prunedTo = to
 }
@@ -586,12 +628,15 @@ func (m *model) stepConfirms(p *modelPod, control bool) {
 			if c.epoch != m.epoch() {
 				return true // refused
 			}
+
 			c.begun, c.after, c.since, c.counts = true, m.snapshot().Stamp(), m.now, map[int]int{}
 			for id, row := range m.rows {
 				c.counts[id] = row.beats
 			}
+
 			return false
 		}
+
 		if m.now-c.since >= modelLease {
 			return m.confirm(c)
 		}
@@ -599,6 +644,7 @@ func (m *model) stepConfirms(p *modelPod, control bool) {
 			m.watched(p) < modelLease && !m.weak.confirmWithoutWait {
 			return false
 		}
+
 		for id, row := range m.rows {
 			if m.weak.confirmByCount {
 				if row.beats <= c.counts[id] {
@@ -608,6 +654,7 @@ func (m *model) stepConfirms(p *modelPod, control bool) {
 				return false
 			}
 		}
+
 		return m.confirm(c)
 	})
 }
@@ -645,6 +692,7 @@ func (m *model) stepCache(p *modelPod) {
 	} else if !ok && m.chance(4) && p.track.Epoch() != "" {
 		p.loads = append(p.loads, &modelLoad{key: key, version: len(m.versions[key]) - 1, storeAt: m.now + m.r.IntN(8)})
 	}
+
 	p.loads = slices.DeleteFunc(p.loads, func(l *modelLoad) bool {
 		if !l.detached && m.now >= l.storeAt {
 			p.cache[l.key] = l.version
@@ -667,23 +715,28 @@ func (m *model) stepFaults() {
 	if m.chance(400) {
 		p.controlDownUntil = m.now + m.r.IntN(600)
 	}
+
 	crash, restart := m.chance(2500), m.chance(3000)
 	if !crash && !restart {
 		return
 	}
+
 	for _, c := range m.conns {
 		c.alive = false
 	}
+
 	m.conns = nil
 	for _, w := range m.writes {
 		m.end(w.xid)
 		m.locked[w.key] = false
 		m.events = slices.DeleteFunc(m.events, func(e modelEvent) bool { return e.id.XID == w.xid })
 	}
+
 	m.writes = nil
 	for _, p := range m.pods {
 		p.beat, p.sweep = nil, nil
 	}
+
 	if crash { // the log goes, and with it its epoch; the rows of the pods are logged and stay
 		m.epochs++
 		m.events, m.kept, m.prunedTo = nil, nil, position.Snapshot{}
@@ -707,6 +760,7 @@ func (m *model) loseLatest() {
 		}
 		m.versions[k], m.confirmed[k] = v, min(m.confirmed[k], len(v)-1)
 	}
+
 	for _, p := range m.pods { // what was lost cannot be confirmed: the asynchronous standby's price, not the protocol's
 		for _, c := range p.confirms {
 			c.version = min(c.version, len(m.versions[c.key])-1)
@@ -732,6 +786,7 @@ var seeds = flag.Int("seeds", 250, "how many schedules TestModel runs with all r
 // TestModel: with all rules no schedule violates a guarantee, and with one rule less some schedule does.
 func TestModel(t *testing.T) {
 	t.Parallel()
+
 	t.Run("all rules", func(t *testing.T) {
 		t.Parallel()
 		served, confirms := 0, 0
@@ -741,9 +796,11 @@ func TestModel(t *testing.T) {
 			require.Empty(t, m.violation, "seed %d", seed)
 			served, confirms = served+m.served, confirms+m.confirms
 		}
+
 		require.Greater(t, served, 100**seeds, "the model must serve from its caches, or it shows nothing")
 		require.Greater(t, confirms, *seeds)
 	})
+
 	for name, control := range map[string]struct {
 		weak weakness
 		from uint64 // where to begin the search: shortly before a schedule that needs the rule
@@ -762,6 +819,7 @@ func TestModel(t *testing.T) {
 	} {
 		t.Run("without: "+name, func(t *testing.T) {
 			t.Parallel()
+
 			for seed := control.from; seed < control.from+20_000; seed++ {
 				m := newModel(seed, control.weak)
 				if m.run(); m.violation != "" {
@@ -769,6 +827,7 @@ func TestModel(t *testing.T) {
 					return
 				}
 			}
+
 			t.Fatal("no schedule needs this rule")
 		})
 	}

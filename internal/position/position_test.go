@@ -55,11 +55,13 @@ func FuzzParse(f *testing.F) {
 			again := snap(t, s.String())
 			require.Equal(t, s.Stamp(), again.Stamp())
 		}
+
 		if s, err := position.ParseStamp(text); err == nil {
 			again, err := position.ParseStamp(s.String())
 			require.NoError(t, err)
 			require.Equal(t, s, again)
 		}
+
 		var id position.EventID
 		_ = id.UnmarshalText([]byte(text))
 	})
@@ -106,19 +108,24 @@ func TestStampsOrderSnapshots(t *testing.T) {
 		for range rapid.IntRange(2, 60).Draw(t, "steps") {
 			before := slices.Clone(p.open)
 			p.step(t)
+
 			for _, xid := range before {
 				if !slices.Contains(p.open, xid) {
 					latest = max(latest, xid)
 				}
 			}
+
 			history = append(history, p.snapshot(latest))
 		}
+
 		for i, early := range history {
 			for _, late := range history[i:] {
 				require.True(t, late.Stamp().AtLeast(early.Stamp()))
+
 				if early.Stamp() == late.Stamp() {
 					require.Equal(t, early.String(), late.String(), "equal stamps, equal snapshots")
 				}
+
 				for xid := uint64(90); xid < p.next+3; xid++ {
 					if early.Sees(xid) {
 						require.True(t, late.Sees(xid))
@@ -175,6 +182,7 @@ func TestTrackerFreshness(t *testing.T) {
 	require.Equal(t, "103:104:103", base.String(), "the beat's snapshot is the next base")
 	tr.Passed(tr.Barrier())
 	require.Equal(t, t0, tr.FreshAsOf())
+
 	// Barriers of before a reset say nothing after it.
 	old := tr.Barrier()
 	tr.Reset()
@@ -201,6 +209,7 @@ func TestTrackerResetReasons(t *testing.T) {
 		change(&d)
 		require.Equal(t, want, tr.ResetReason(d))
 	}
+
 	d := good
 	d.PrunedTo = snap(t, "100:100:")
 	require.Empty(t, tr.ResetReason(d), "pruned exactly to where we stand")
@@ -234,12 +243,15 @@ func TestMemory(t *testing.T) {
 	require.Equal(t, position.Applied, tr.Known(id))
 	tr.Remember(id, position.Announced)
 	require.Equal(t, position.Applied|position.Announced, tr.Known(id))
+
 	// Ids that the base sees are asked for no more and are forgotten; a newer one is kept.
 	tr.CaughtUp(snap(t, "5000:5000:"))
 	tr.Remember(position.EventID{XID: 6000}, position.Announced)
+
 	for i := range 5000 {
 		tr.Remember(position.EventID{XID: uint64(200 + i%3000), N: int32(i)}, position.Announced)
 	}
+
 	require.Zero(t, tr.Known(id))
 	require.Equal(t, position.Announced, tr.Known(position.EventID{XID: 6000}))
 	tr.Reset()

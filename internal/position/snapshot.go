@@ -21,10 +21,12 @@ func ParseSnapshot(text string) (Snapshot, error) {
 	if !ok {
 		return Snapshot{}, malformed()
 	}
+
 	high, list, ok := strings.Cut(rest, ":")
 	if !ok {
 		return Snapshot{}, malformed()
 	}
+
 	var s Snapshot
 	var err error
 	if s.Xmin, err = strconv.ParseUint(low, 10, 64); err != nil {
@@ -36,6 +38,7 @@ func ParseSnapshot(text string) (Snapshot, error) {
 	if list == "" {
 		return s, nil
 	}
+
 	s.Xip = make([]uint64, 0, strings.Count(list, ",")+1)
 	for item := range strings.SplitSeq(list, ",") {
 		xid, err := strconv.ParseUint(item, 10, 64)
@@ -45,8 +48,10 @@ func ParseSnapshot(text string) (Snapshot, error) {
 		if n := len(s.Xip); n > 0 && s.Xip[n-1] >= xid {
 			return Snapshot{}, malformed()
 		}
+
 		s.Xip = append(s.Xip, xid)
 	}
+
 	return s, nil
 }
 

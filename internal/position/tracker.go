@@ -214,7 +214,9 @@ func (t *Tracker) advance(to Stamp) {
 	if to.AtLeast(t.received) {
 		t.received = to
 	}
+
 	t.seq++
+
 	if len(t.barriers) == maxBarriers {
 		kept := t.barriers[:0]
 		for i, b := range t.barriers {
@@ -224,6 +226,7 @@ func (t *Tracker) advance(to Stamp) {
 		}
 		t.barriers = kept
 	}
+
 	t.barriers = append(t.barriers, barrier{t.seq, t.received})
 	t.settle()
 	t.prove()

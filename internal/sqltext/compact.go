@@ -105,6 +105,7 @@ func block(sql string) int {
 			}
 		}
 	}
+
 	return len(sql)
 }
 

@@ -222,16 +222,20 @@ func FuzzDecode(f *testing.F) {
 	for _, p := range c.Pack([]wire.Event{{Topic: "users", Keys: []string{"1"}, HasID: true}}, &wire.Mark{}, true, 10) {
 		f.Add(p, "")
 	}
+
 	f.Add("", `{"e":[{"t":"a","all":true}]}`)
 	f.Add("2 x", `{"m":{"from":"1.1","to":"1.0"}}`)
+
 	f.Fuzz(func(t *testing.T, payload, body string) {
 		if _, err := c.Decode(payload); err != nil && !strings.HasPrefix(err.Error(), "wire: ") {
 			t.Fatalf("unexpected error %v", err)
 		}
+
 		// A body with a good code reaches the parser: junk from a pod that knows the secret must not panic either.
 		signed := fmt.Sprintf("1 %s %s", epoch, body)
 		h := hmac.New(sha256.New, []byte("secret"))
 		h.Write([]byte(signed))
+
 		m, err := c.Decode(signed + " " + base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:12]))
 		if err == nil && m == nil {
 			t.Fatal("neither message nor error")

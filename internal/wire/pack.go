@@ -67,32 +67,39 @@ type packer struct {
 
 func (p *packer) topic(topic string, events []Event, maxKeys int) {
 	p.open(topic, whole(events, maxKeys))
+
 	for _, e := range events {
 		if e.Nothing() {
 			continue
 		}
+
 		p.oldest(e.At)
+
 		if !p.all {
 			for _, key := range e.Keys {
 				if p.seen[key] {
 					continue
 				}
+
 				p.item = appendString(p.item[:0], key)
 				if !p.fits(len(p.item) + 1) {
 					p.unnamed(e)
 					p.split(topic)
 					p.oldest(e.At)
 				}
+
 				p.seen[key] = true
 				p.keys = appendItem(p.keys, p.item)
 			}
 		}
+
 		if e.HasID {
 			p.name(topic, e)
 		} else if p.unnamed(e); !p.fits(0) {
 			p.split(topic)
 		}
 	}
+
 	p.close()
 }
 
@@ -127,22 +134,27 @@ func whole(events []Event, maxKeys int) bool {
 		if e.All {
 			return true
 		}
+
 		for _, key := range e.Keys {
 			if 6*len(key) > MaxPayload/2 && len(appendString(nil, key)) > MaxPayload/2 {
 				return true
 			}
 		}
+
 		n += len(e.Keys)
 	}
+
 	if n <= maxKeys {
 		return false
 	}
+
 	distinct := make(map[string]struct{}, n)
 	for _, e := range events {
 		for _, key := range e.Keys {
 			distinct[key] = struct{}{}
 		}
 	}
+
 	return len(distinct) > maxKeys
 }
 
@@ -183,6 +195,7 @@ func (p *packer) close() {
 	if p.groups > 0 {
 		p.body = append(p.body, ',')
 	}
+
 	p.groups++
 	p.body = append(p.body, p.head...)
 	if p.all {
@@ -190,6 +203,7 @@ func (p *packer) close() {
 	} else if len(p.keys) > 0 {
 		p.body = append(append(append(p.body, `,"k":[`...), p.keys...), ']')
 	}
+
 	if len(p.ids) > 0 {
 		p.body = append(append(append(p.body, `,"x":[`...), p.ids...), ']')
 	}
@@ -202,6 +216,7 @@ func (p *packer) close() {
 	if p.at != 0 {
 		p.body = strconv.AppendInt(append(p.body, `,"at":`...), p.at, 10)
 	}
+
 	p.body = append(p.body, '}')
 }
 
@@ -209,6 +224,7 @@ func (p *packer) flush(mark *Mark, ask bool) {
 	if p.groups == 0 && mark == nil && !ask {
 		return
 	}
+
 	b := []byte{'{'}
 	if p.groups > 0 {
 		b = append(append(append(b, `"e":[`...), p.body...), ']')
@@ -219,6 +235,7 @@ func (p *packer) flush(mark *Mark, ask bool) {
 	if ask {
 		b = append(separate(b), `"ask":true`...)
 	}
+
 	p.payloads = append(p.payloads, p.codec.seal(append(b, '}')))
 	p.body, p.groups = p.body[:0], 0
 }

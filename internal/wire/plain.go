@@ -75,20 +75,24 @@ func (r *plainReader) group() (g Group) {
 	if r.take(`,"k":[`) {
 		g.Keys = readList(r, r.text)
 	}
+
 	g.All = r.take(`,"all":true`)
 	if r.take(`,"x":[`) {
 		g.IDs = readList(r, r.id)
 	}
+
 	g.Also = r.take(`,"u":true`)
 	if r.take(`,"w":[`) {
 		g.XIDs = readList(r, r.number)
 	}
+
 	if r.take(`,"at":`) {
 		negative := r.take(`-`)
 		if g.At = r.count(); negative {
 			g.At = -g.At
 		}
 	}
+
 	r.want(`}`)
 	return g
 }

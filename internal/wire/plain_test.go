@@ -64,6 +64,7 @@ func TestReadPlainTakesWhatIsPacked(t *testing.T) {
 				At:    rapid.Int64Range(-1<<62, 1<<62).Draw(t, "at"),
 			}
 		}), 0, 30).Draw(t, "events")
+
 		mark := (*wire.Mark)(nil)
 		if rapid.Bool().Draw(t, "marked") {
 			mark = &wire.Mark{
@@ -72,6 +73,7 @@ func TestReadPlainTakesWhatIsPacked(t *testing.T) {
 				Pods: rapid.Int64Range(0, 1<<62).Draw(t, "pods"),
 			}
 		}
+
 		for _, payload := range append(c.Pack(events, mark, rapid.Bool().Draw(t, "ask"), 50), c.Probe(rapid.Uint64().Draw(t, "probe"))) {
 			require.True(t, same(t, body(payload)), payload)
 			_, err := c.Decode(payload)
@@ -87,6 +89,7 @@ func BenchmarkDecode(b *testing.B) {
 		for i := range events {
 			events[i] = wire.Event{ID: position.EventID{XID: uint64(i)}, HasID: true, Topic: "users", Keys: []string{fmt.Sprint(i)}, At: 1_790_000_000_000_000}
 		}
+
 		payload := c.Pack(events, nil, false, 1000)[0]
 		b.Run(fmt.Sprintf("%d/decode", n), func(b *testing.B) {
 			b.ReportAllocs()
@@ -96,11 +99,13 @@ func BenchmarkDecode(b *testing.B) {
 				}
 			}
 		})
+
 		b.Run(fmt.Sprintf("%d/plain", n), func(b *testing.B) {
 			for b.Loop() {
 				wire.ReadPlain(body(payload))
 			}
 		})
+
 		b.Run(fmt.Sprintf("%d/json", n), func(b *testing.B) {
 			for b.Loop() {
 				_, _ = wire.ReadJSON(body(payload))

@@ -55,6 +55,7 @@ func TestLockerRunsOnce(t *testing.T) {
 		l := locker(t, pool, name, lock.Options{MinHold: 10 * time.Second}) // longer than the test
 		s, err := gocron.NewScheduler(gocron.WithDistributedLocker(gocronlock.NewLocker(l)))
 		require.NoError(t, err)
+
 		_, err = s.NewJob(gocron.DurationJob(50*time.Millisecond), gocron.NewTask(func() {
 			mu.Lock()
 			defer mu.Unlock()
@@ -64,20 +65,25 @@ func TestLockerRunsOnce(t *testing.T) {
 		s.Start()
 		t.Cleanup(func() { require.NoError(t, s.Shutdown()) })
 	}
+
 	observer := locker(t, pool, "observer", lock.Options{})
+
 	require.Eventually(t, func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return len(runs["one"])+len(runs["two"]) > 0
 	}, patience, time.Millisecond, "somebody runs it")
+
 	info, err := observer.Inspect(t.Context(), gocronlock.Prefix+"nightly")
 	require.NoError(t, err)
 	require.True(t, info.Held)
+
 	// Many ticks later nobody else has, while the minimum hold lasts.
 	begun := time.Now()
 	require.Eventually(t, func() bool { return time.Since(begun) > time.Second }, patience, 10*time.Millisecond)
 	mu.Lock()
 	defer mu.Unlock()
+
 	require.Equal(t, 1, len(runs["one"])+len(runs["two"]), "%v", runs)
 }
 
@@ -103,11 +109,13 @@ func TestLocker(t *testing.T) {
 func TestElector(t *testing.T) {
 	t.Parallel()
 	pool := setup(t)
+
 	type machine struct {
 		*gocronlock.Elector
 		stop func()
 		runs func() int
 	}
+
 	machines := make([]machine, 2)
 	for i, name := range []string{"one", "two"} {
 		e, err := locker(t, pool, name, lock.Options{}).Election("cron")
@@ -121,6 +129,7 @@ func TestElector(t *testing.T) {
 				t.Errorf("run: %v", err)
 			}
 		}()
+
 		t.Cleanup(func() { cancel(); <-done })
 		s, err := gocron.NewScheduler(gocron.WithDistributedElector(elector))
 		require.NoError(t, err)
@@ -136,6 +145,7 @@ func TestElector(t *testing.T) {
 		t.Cleanup(func() { require.NoError(t, s.Shutdown()) })
 		machines[i] = machine{elector, cancel, func() int { mu.Lock(); defer mu.Unlock(); return n }}
 	}
+
 	leader := -1
 	require.Eventually(t, func() bool {
 		for i, m := range machines {
@@ -145,6 +155,7 @@ func TestElector(t *testing.T) {
 		}
 		return leader >= 0 && machines[leader].runs() > 3
 	}, patience, time.Millisecond, "a leader runs jobs")
+
 	other := machines[1-leader]
 	require.ErrorIs(t, other.IsLeader(t.Context()), lock.ErrNotLeader)
 	require.Zero(t, other.runs())

@@ -68,6 +68,7 @@ func TestOnce(t *testing.T) {
 		s.Start()
 		t.Cleanup(func() { <-s.Stop().Done() })
 	}
+
 	require.Eventually(t, func() bool { return fired.Load() >= 4 }, patience, time.Millisecond)
 	require.Equal(t, int32(1), runs.Load())
 }
@@ -83,6 +84,7 @@ func TestJob(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, info.Held)
 	}
+
 	ran := false
 	robfigcronlock.Job(l, "job", quiet, func(ctx context.Context, lease *lock.Lease) error {
 		ran = true
@@ -109,15 +111,19 @@ func TestLeader(t *testing.T) {
 		require.NoError(t, err)
 		background(t, func(ctx context.Context) error { return e.RunCallbacks(ctx, lock.LeaderCallbacks{}) })
 		elections = append(elections, e)
+
 		jobs = append(jobs, robfigcronlock.Leader(e)(cron.FuncJob(func() {
 			mu.Lock()
 			defer mu.Unlock()
 			ran[name]++
 		})))
 	}
+
 	require.Eventually(t, func() bool { return elections[0].Leads() != elections[1].Leads() }, patience, time.Millisecond)
+
 	for _, job := range jobs {
 		job.Run()
 	}
+
 	require.Len(t, ran, 1)
 }

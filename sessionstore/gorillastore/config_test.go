@@ -31,6 +31,7 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		require.ErrorIs(t, err, gorillastore.ErrConfig, field)
 		require.ErrorContains(t, err, field)
 	}
+
 	_, err := gorillastore.New(nil, pool, nil)
 	require.ErrorIs(t, err, sessionstore.ErrConfig)
 }

@@ -98,6 +98,7 @@ func (s *Store) tidy(ctx context.Context, w http.ResponseWriter, r *http.Request
 		if c.Name == keep || !ok {
 			continue
 		}
+
 		token := s.Token(id)
 		got, err := s.sessions.Look(ctx, token)
 		if err == nil && got.Data.name != session.Name() {

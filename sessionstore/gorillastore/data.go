@@ -72,16 +72,19 @@ func same(before, now Data, values map[any]any) bool {
 	if bytes.Equal(before.encoded, now.encoded) {
 		return true
 	}
+
 	old, err := before.Values() // the same values can be other bytes: gob within, another process
 	if err != nil {
 		return false
 	}
+
 	bare := make(map[any]any, len(values))
 	for key, value := range values {
 		if _, ours := key.(loadedKey); !ours {
 			bare[key] = value
 		}
 	}
+
 	return reflect.DeepEqual(old, bare)
 }
 

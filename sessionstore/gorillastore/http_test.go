@@ -55,14 +55,18 @@ func TestRevokeUserConfirmed(t *testing.T) {
 	b, other := &storetest.Browser{T: t}, &storetest.Browser{T: t}
 	b.Fine(pods[0], "put:user=ann save")
 	other.Fine(pods[0], "put:user=bob save")
+
 	for _, p := range pods {
 		require.Equal(t, "ann", b.Fine(p, "").Values["user"])
 	}
+
 	receipt, err := pods[1].Sessions().RevokeUser(t.Context(), "ann")
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
+
 	require.NoError(t, pods[1].bus.Confirm(ctx, receipt))
+
 	for _, p := range pods {
 		require.Nil(t, b.Fine(p, "").Values["user"])
 		require.Equal(t, "bob", other.Fine(p, "").Values["user"])
@@ -96,9 +100,11 @@ func TestSaveInFlightDoesNotResurrect(t *testing.T) {
 			require.Equal(t, http.StatusOK, a.Status, "%s, %s: %s", name, what, a.Text)
 			require.Greater(t, pods[0].Stats().Refused, refused, "%s, %s", name, what)
 			require.Nil(t, a.Set, "the cookie of the browser may be a later one: %s, %s", name, what)
+
 			for _, p := range pods {
 				storetest.Eventually(t, func() bool { return b.Copied().Fine(p, "").Values["user"] == nil }, name+", "+what)
 			}
+
 			for _, who := range []string{user, "eve"} {
 				n, err := pods[0].Sessions().Count(t.Context(), who)
 				require.NoError(t, err)
@@ -171,6 +177,7 @@ func TestSavedTwiceInOneRequest(t *testing.T) {
 	var n int
 	require.NoError(t, pods[0].pool.QueryRow(t.Context(), `SELECT count(*) FROM pgcoherence.session`).Scan(&n))
 	require.Equal(t, 1, n)
+
 	// After a logout in the same request it is another session.
 	old := b.Copied()
 	b.Fine(pods[0], "age:-1s save age:1h put:note=bye save")
@@ -187,6 +194,7 @@ func TestLoginBegunBeforeRevokeUserDoesNotCount(t *testing.T) {
 		if first != "" {
 			b.Fine(pods[0], first)
 		}
+
 		letGo := b.SendSlow(pods[0], "begin:ann", "put:user=ann save")
 		_, err := pods[1].Sessions().RevokeUser(t.Context(), "ann")
 		require.NoError(t, err)
@@ -196,6 +204,7 @@ func TestLoginBegunBeforeRevokeUserDoesNotCount(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, n)
 	}
+
 	b := &storetest.Browser{T: t}
 	b.Fine(pods[0], "begin:ann save")
 	b.Fine(pods[1], "put:user=ann save")
@@ -212,9 +221,11 @@ func TestUnchangedIsNotWritten(t *testing.T) {
 	b := &storetest.Browser{T: t}
 	b.Fine(pods[0], "put:a=1 put:b=2 put:c=3 save")
 	version := rowOf(t, pods[0], b).Version
+
 	for i := range 10 {
 		b.Fine(pods[i%2], "save")
 	}
+
 	require.Equal(t, version, rowOf(t, pods[0], b).Version)
 	letGo := b.Copied().SendSlow(pods[0], "", "save")
 	b.Fine(pods[1], "put:a=new save")
@@ -243,6 +254,7 @@ func TestCookiesThatAreNoSession(t *testing.T) {
 		require.NotEqual(t, value, b.Cookie.Value, "an ID is never taken over from outside")
 		require.Equal(t, "1", b.Fine(p, "").Values["a"])
 	}
+
 	// A token under another name.
 	b := &storetest.Browser{T: t}
 	b.Fine(p, "put:admin=yes save")
@@ -277,14 +289,17 @@ func TestSecureCookies(t *testing.T) {
 	b.Fine(pods[0], "put:a=1 save")
 	require.Greater(t, len(b.Cookie.Value), 60)
 	require.Equal(t, "1", b.Fine(pods[0], "").Values["a"])
+
 	// New keys, the old ones behind.
 	rotated := newPod(t, db, "r", func(c *gorillastore.Config) {
 		c.KeyPairs = [][]byte{bytes.Repeat([]byte{9}, 32), nil, key, bytes.Repeat([]byte{8}, 32)}
 	})
 	require.Equal(t, "1", b.Fine(rotated, "").Values["a"])
+
 	// Other keys: no session, and no error.
 	foreign := newPod(t, db, "f", func(c *gorillastore.Config) { c.KeyPairs = [][]byte{bytes.Repeat([]byte{1}, 32)} })
 	require.Equal(t, true, b.Copied().Fine(foreign, "").Values["new"])
+
 	// The token alone is not enough where signatures are asked for.
 	got, err := pods[0].Sessions().List(t.Context(), "nobody")
 	require.NoError(t, err)
@@ -345,14 +360,18 @@ func TestConcurrentSaves(t *testing.T) {
 			errs <- err
 		})
 	}
+
 	all.Wait()
 	close(errs)
+
 	for err := range errs {
 		require.NoError(t, err)
 	}
+
 	values, err := rowOf(t, pods[0], b).Data.Values()
 	require.NoError(t, err)
 	require.NotNil(t, values["note"])
+
 	for _, p := range pods {
 		storetest.Eventually(t, func() bool { return b.Fine(p, "").Values["note"] == values["note"] }, "all agree on the last")
 	}
@@ -367,6 +386,7 @@ func TestDatabaseAway(t *testing.T) {
 	b := &storetest.Browser{T: t}
 	b.Fine(p, "put:user=ann save")
 	require.NoError(t, server.StopImmediate(t.Context()))
+
 	storetest.Eventually(t, func() bool {
 		a := b.Copied().Do(p, "")
 		if a.Status == http.StatusOK {
@@ -374,6 +394,7 @@ func TestDatabaseAway(t *testing.T) {
 		}
 		return a.Status == http.StatusServiceUnavailable
 	}, "it becomes an error")
+
 	careless := b.Copied()
 	careless.Query = "careless=1"
 	require.Equal(t, http.StatusTeapot, careless.Do(p, "put:a=1 save").Status, "an outage replaces nobody's session")

@@ -34,15 +34,19 @@ func TestParallelSavesAreMerged(t *testing.T) {
 	_, pods := setup(t, 2, nil)
 	b := &storetest.Browser{T: t}
 	b.Fine(pods[0], "put:user=ann put:gone=1 put:theme=light flash:first save")
+
 	words := []string{"remove:gone", "put:theme=dark", "flash:second", "flash:third"}
 	for i := range 12 {
 		words = append(words, fmt.Sprintf("put:k%d=%d", i, i))
 	}
+
 	storetest.Together(t, pods, b, addSave(words)...)
+
 	values := valuesOf(t, pods[0], b)
 	for i := range 12 {
 		require.Equal(t, fmt.Sprint(i), values[fmt.Sprintf("k%d", i)])
 	}
+
 	require.NotContains(t, values, "gone")
 	require.Equal(t, "dark", values["theme"])
 	require.ElementsMatch(t, []any{"first", "second", "third"}, values["_flash"])

@@ -58,6 +58,7 @@ func newPod(t testing.TB, db *pgtest.DB, name string, config func(*gorillastore.
 	if config != nil {
 		config(&cfg)
 	}
+
 	s, err := gorillastore.New(b, pool, &cfg)
 	require.NoError(t, err)
 	p := &pod{Store: s, bus: b, pool: pool}
@@ -75,26 +76,31 @@ func (p *pod) handler() http.Handler {
 		if other := r.URL.Query().Get("name"); other != "" {
 			name = other
 		}
+
 		session, err := p.Get(r, name)
 		if session == nil {
 			panic("nil session")
 		}
+
 		if err != nil && r.URL.Query().Get("careless") == "" {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
+
 		for _, word := range strings.Fields(r.URL.Query().Get("do")) {
 			if err := p.act(w, r, session, word); err != nil {
 				http.Error(w, err.Error(), http.StatusTeapot)
 				return
 			}
 		}
+
 		values := map[string]any{"new": session.IsNew}
 		for key, value := range session.Values {
 			if text, ok := key.(string); ok {
 				values[text] = fmt.Sprint(value)
 			}
 		}
+
 		_ = json.NewEncoder(w).Encode(values)
 	})
 }
@@ -138,6 +144,7 @@ func (p *pod) act(w http.ResponseWriter, r *http.Request, session *sessions.Sess
 	case "wait":
 		p.Wait()
 	}
+
 	return nil
 }
 

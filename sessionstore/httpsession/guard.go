@@ -33,10 +33,12 @@ func (m *Manager[T]) RequireRecent(within time.Duration, next http.Handler) http
 		case err == nil && !got.AuthenticatedWithin(within):
 			err = ErrStepUp
 		}
+
 		if err != nil {
 			m.Error(w, r, err)
 			return
 		}
+
 		next.ServeHTTP(w, r)
 	})
 }

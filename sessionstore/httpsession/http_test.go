@@ -86,9 +86,11 @@ func TestCookieAttributes(t *testing.T) {
 			for _, want := range tc.want {
 				require.Contains(t, set, want)
 			}
+
 			for _, not := range tc.not {
 				require.NotContains(t, set, not)
 			}
+
 			require.Equal(t, "no-store", response.header.Get("Cache-Control"))
 		})
 	}
@@ -132,6 +134,7 @@ func TestLateResponsesLeaveTheLoginAlone(t *testing.T) {
 // The response that brings a new token is late, is lost, or many are under way.
 func TestRotation(t *testing.T) {
 	t.Parallel()
+
 	begin := func(t *testing.T) ([]*pod, *browser, string) {
 		_, pods := setup(t, 2, nil, nil)
 		b := newBrowser(t)
@@ -151,6 +154,7 @@ func TestRotation(t *testing.T) {
 		require.Equal(t, "ann", b.fine(pods[1], "GET", "/"))
 		require.NotContains(t, b.sessionCookies(), old)
 	})
+
 	t.Run("is lost", func(t *testing.T) {
 		t.Parallel()
 		pods, b, _ := begin(t)
@@ -159,6 +163,7 @@ func TestRotation(t *testing.T) {
 			require.Equal(t, "ann", b.fine(pods[1], "GET", "/"))
 		}
 	})
+
 	t.Run("in parallel", func(t *testing.T) {
 		t.Parallel()
 		pods, b, _ := begin(t)
@@ -174,14 +179,17 @@ func TestRotation(t *testing.T) {
 				arrivals <- arrive
 			}()
 		}
+
 		for range requests {
 			arrive := <-arrivals
 			require.NotNil(t, arrive, "every request is let in")
 			arrive()
 		}
+
 		require.Equal(t, "ann", b.fine(pods[0], "GET", "/"))
 		require.Equal(t, "ann", b.fine(pods[1], "GET", "/"))
 	})
+
 	t.Run("not by HEAD or an upgrade", func(t *testing.T) {
 		t.Parallel()
 		pods, b, old := begin(t)
@@ -193,6 +201,7 @@ func TestRotation(t *testing.T) {
 		require.Empty(t, w.Header().Values("Set-Cookie"))
 		require.Equal(t, []string{old}, b.sessionCookies())
 	})
+
 	t.Run("switched off", func(t *testing.T) {
 		t.Parallel()
 		_, pods := setup(t, 1, &httpsession.Config{RotateEvery: -1}, nil)
@@ -328,6 +337,7 @@ func TestDatabaseAway(t *testing.T) {
 	b.fine(p, "POST", "/login?user=ann")
 	p.halt()
 	p.pool.Close()
+
 	for _, path := range []string{"/", "/member", "/recent"} {
 		response, arrive := b.late(p, "GET", path)
 		arrive()
@@ -335,6 +345,7 @@ func TestDatabaseAway(t *testing.T) {
 		require.NotEmpty(t, response.header.Get("Retry-After"))
 		require.Equal(t, "sessions are temporarily unavailable, try again later", response.body)
 	}
+
 	status, _ := b.do(p, "POST", "/logout")
 	require.Equal(t, http.StatusServiceUnavailable, status)
 	require.Len(t, b.sessionCookies(), 1)

@@ -87,6 +87,7 @@ func newPod(t *testing.T, db *pgtest.DB, name string, cfg *httpsession.Config, s
 func (p *pod) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/health", func(http.ResponseWriter, *http.Request) {})
+
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		got, err := p.Get(r)
 		if err != nil {
@@ -95,6 +96,7 @@ func (p *pod) routes() http.Handler {
 		}
 		_, _ = w.Write([]byte(got.User + " " + got.Data.Note))
 	})
+
 	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
 		login, err := p.store.BeginLogin(r.Context(), r.URL.Query().Get("user"))
 		if err == nil {
@@ -103,6 +105,7 @@ func (p *pod) routes() http.Handler {
 		}
 		p.finish(w, r, err)
 	})
+
 	mux.HandleFunc("POST /again", func(w http.ResponseWriter, r *http.Request) {
 		login, err := p.store.BeginLogin(r.Context(), r.URL.Query().Get("user"))
 		if err == nil {
@@ -110,10 +113,12 @@ func (p *pod) routes() http.Handler {
 		}
 		p.finish(w, r, err)
 	})
+
 	mux.HandleFunc("/start", func(w http.ResponseWriter, r *http.Request) {
 		_, err := p.Start(w, r, cart{Note: "started"})
 		p.finish(w, r, err)
 	})
+
 	mux.HandleFunc("POST /note", func(w http.ResponseWriter, r *http.Request) {
 		_, err := p.Update(w, r, func(c *cart) error {
 			c.Note = r.URL.Query().Get("note")
@@ -121,6 +126,7 @@ func (p *pod) routes() http.Handler {
 		})
 		p.finish(w, r, err)
 	})
+
 	mux.HandleFunc("POST /logout", func(w http.ResponseWriter, r *http.Request) {
 		_, err := p.Logout(w, r)
 		p.finish(w, r, err)

@@ -88,6 +88,7 @@ func (c *Client) take(ctx context.Context, state, binding string) (a attempt, er
 	if binding == "" {
 		return a, ErrAttempt
 	}
+
 	data, err := c.store.TakeOneTime(ctx, attemptKind, state, binding)
 	switch {
 	case errors.Is(err, sessionstore.ErrNoSession), errors.Is(err, sessionstore.ErrBinding):
@@ -95,9 +96,11 @@ func (c *Client) take(ctx context.Context, state, binding string) (a attempt, er
 	case err != nil:
 		return a, err
 	}
+
 	if json.Unmarshal(data, &a) != nil || a.Issuer != c.cfg.Issuer || a.ClientID != c.cfg.ClientID {
 		return attempt{}, ErrAttempt
 	}
+
 	return a, nil
 }
 

@@ -66,14 +66,17 @@ func setup(t *testing.T, p *provider, pods int, change func(*oidclogin.Config)) 
 		one.store, err = sessionstore.New(one.bus, one.pool, &sessionstore.Config[string]{Encrypt: true, Logger: storetest.Quiet(), SweepInterval: -1})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, one.store.Close()) })
+
 		cfg := configOf(p)
 		if change != nil {
 			change(cfg)
 		}
+
 		one.Client, err = oidclogin.New(one.store, cfg)
 		require.NoError(t, err)
 		all[i] = one
 	}
+
 	return all
 }
 
@@ -222,6 +225,7 @@ func TestMaxAge(t *testing.T) {
 	require.Contains(t, address, "prompt=login")
 	_, err := b.finish(pods[0], idp.authorize(address, "s", ""))
 	require.NoError(t, err)
+
 	for name, change := range map[string]func(map[string]any){
 		"long ago": func(c map[string]any) { c["auth_time"] = time.Now().Add(-time.Hour).Unix() },
 		"unknown":  func(c map[string]any) { delete(c, "auth_time") },
@@ -522,6 +526,7 @@ func TestConfigIsChecked(t *testing.T) {
 		require.ErrorIs(t, err, oidclogin.ErrConfig)
 		require.ErrorContains(t, err, field)
 	}
+
 	_, err := oidclogin.New(nil, configOf(idp))
 	require.ErrorIs(t, err, oidclogin.ErrConfig)
 	_, err = oidclogin.New(pods[0].store, nil)

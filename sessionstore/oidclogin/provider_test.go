@@ -51,14 +51,17 @@ func newProvider(t *testing.T) *provider {
 	mux.HandleFunc("GET /.well-known/openid-configuration", p.configuration)
 	mux.HandleFunc("GET /keys", p.keys)
 	mux.HandleFunc("POST /token", p.token)
+
 	p.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		down := p.down
 		p.mu.Unlock()
+
 		if down {
 			w.WriteHeader(http.StatusBadGateway)
 			return
 		}
+
 		mux.ServeHTTP(w, r)
 	}))
 	t.Cleanup(p.server.Close)
@@ -113,6 +116,7 @@ func (p *provider) token(w http.ResponseWriter, r *http.Request) {
 	delete(p.grants, r.PostFormValue("code"))
 	change := p.change
 	p.mu.Unlock()
+
 	sum := sha256.Sum256([]byte(r.PostFormValue("code_verifier")))
 	if !ok || id != clientID || secret != clientSecret || base64.RawURLEncoding.EncodeToString(sum[:]) != g.challenge {
 		w.Header().Set("Content-Type", "application/json")
@@ -120,6 +124,7 @@ func (p *provider) token(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(`{"error":"invalid_grant"}`))
 		return
 	}
+
 	claims := map[string]any{
 		"iss": p.server.URL, "sub": g.subject, "aud": clientID, "nonce": g.nonce, "sid": g.sid, "name": "Ann", "auth_time": g.authTime,
 		"iat": p.now().Unix(), "exp": p.now().Add(time.Minute).Unix(),
@@ -127,6 +132,7 @@ func (p *provider) token(w http.ResponseWriter, r *http.Request) {
 	if change != nil {
 		change(claims)
 	}
+
 	p.json(w, map[string]any{"access_token": rand.Text(), "token_type": "Bearer", "id_token": p.sign(claims, "JWT")})
 }
 
@@ -137,6 +143,7 @@ func (p *provider) sign(claims map[string]any, typ jose.ContentType) string {
 	if typ != "" {
 		options = options.WithType(typ)
 	}
+
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: p.key}, options)
 	require.NoError(p.t, err)
 	body, err := json.Marshal(claims)
@@ -163,5 +170,6 @@ func (p *provider) logoutToken(subject, sid string, change func(map[string]any))
 	if change != nil {
 		change(claims)
 	}
+
 	return p.sign(claims, "logout+jwt")
 }

@@ -35,6 +35,7 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		require.ErrorContains(t, err, field)
 		require.Same(t, before, m.Store, "the manager is as it was")
 	}
+
 	_, err := scsstore.New(b, pool, nil, nil)
 	require.ErrorIs(t, err, scsstore.ErrConfig)
 	_, err = scsstore.New(nil, pool, scs.New(), nil)

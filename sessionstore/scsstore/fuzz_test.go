@@ -16,11 +16,13 @@ func FuzzDecodeRow(f *testing.F) {
 	f.Add(append([]byte{'u'}, imported...))
 	f.Add([]byte{'s', 1, 3, 1, 'a', 4, 2})
 	f.Add([]byte{})
+
 	f.Fuzz(func(t *testing.T, b []byte) {
 		d, err := scsstore.DecodeRow(scsstore.RowVersion(), b)
 		if err != nil {
 			return
 		}
+
 		again, err := scsstore.EncodeRow(d)
 		require.NoError(t, err)
 		require.Equal(t, b, again)

@@ -131,13 +131,16 @@ func TestCommitInFlightDoesNotResurrect(t *testing.T) {
 					refused := pods[0].store.Stats().Refused
 					a := letGo()
 					require.Equal(t, http.StatusOK, a.Status, "never an error page: %s", a.Text)
+
 					if what != "nothing" { // which may be a use that memory has noted, and the database then ignores
 						require.Equal(t, refused+1, pods[0].store.Stats().Refused)
 					}
+
 					for _, p := range pods {
 						storetest.Eventually(t, func() bool { return b.Copied().Fine(p, "").Values["user"] == nil }, "the old token is dead")
 						require.Nil(t, slow.Copied().Fine(p, "").Values["user"], "so is a new one")
 					}
+
 					n, err := pods[0].store.Sessions().Count(t.Context(), user)
 					require.NoError(t, err)
 					require.Zero(t, n)
@@ -162,6 +165,7 @@ func TestLogoutMeetsRenewal(t *testing.T) {
 			require.Equal(t, http.StatusOK, renew().Status)
 			require.Nil(t, renewing.Fine(pods[0], "").Values["user"], name)
 		}
+
 		b := &storetest.Browser{T: t}
 		b.Fine(pods[0], "renew put:user=ann")
 		leaving := b.Copied()
@@ -181,9 +185,11 @@ func TestRenewTokenKeepsWhatItMust(t *testing.T) {
 		b.Fine(pods[0], "renew put:user=ann put:note=kept deadline:90m")
 		before := rowOf(t, pods[0], b)
 		old := b.Copied()
+
 		for range 3 {
 			b.Fine(pods[1], "renew")
 		}
+
 		after := rowOf(t, pods[0], b)
 		require.Equal(t, before.ID, after.ID)
 		require.Equal(t, "ann", after.User)
@@ -192,19 +198,23 @@ func TestRenewTokenKeepsWhatItMust(t *testing.T) {
 		require.NotEqual(t, old.Cookie.Value, b.Cookie.Value)
 		storetest.Eventually(t, func() bool { return old.Copied().Fine(pods[0], "").Values["user"] == nil }, "the old token is refused")
 		require.Equal(t, "kept", b.Fine(pods[0], "").Values["note"])
+
 		// In the same request SetDeadline shortens.
 		b.Fine(pods[0], "renew deadline:20m")
 		require.LessOrEqual(t, rowOf(t, pods[0], b).UntilDeadline(), 20*time.Minute)
 		b.Fine(pods[0], "renew deadline:5h")
 		require.LessOrEqual(t, rowOf(t, pods[0], b).UntilDeadline(), 20*time.Minute)
+
 		// A login begins anew.
 		b.Fine(pods[0], "renew put:user=bob")
 		require.Greater(t, rowOf(t, pods[0], b).UntilDeadline(), 23*time.Hour)
+
 		for user, want := range map[string]int{"ann": 0, "bob": 1} {
 			n, err := pods[0].store.Sessions().Count(t.Context(), user)
 			require.NoError(t, err)
 			require.Equal(t, want, n, user)
 		}
+
 		// A session that is no user's any more is nobody's after its token has changed.
 		b.Fine(pods[0], "renew remove:user")
 		require.Empty(t, rowOf(t, pods[0], b).User)
@@ -239,6 +249,7 @@ func TestLoginBegunBeforeRevokeUserDoesNotCount(t *testing.T) {
 		require.Equal(t, http.StatusOK, letGo().Status, name)
 		require.Nil(t, b.Fine(pods[1], "").Values["user"], name)
 	}
+
 	// Over several requests.
 	b := &storetest.Browser{T: t}
 	b.Fine(pods[0], "begin:ann")
@@ -246,6 +257,7 @@ func TestLoginBegunBeforeRevokeUserDoesNotCount(t *testing.T) {
 	require.NoError(t, err)
 	b.Fine(pods[0], "renew put:user=ann")
 	require.Nil(t, b.Fine(pods[1], "").Values["user"])
+
 	// And one that nothing disturbs.
 	b = &storetest.Browser{T: t}
 	b.Fine(pods[0], "begin:ann")
@@ -301,7 +313,9 @@ func TestIterateDestroysAndDoesNotChange(t *testing.T) {
 		ann, bob := &storetest.Browser{T: t}, &storetest.Browser{T: t}
 		ann.Fine(p, "renew put:user=ann")
 		bob.Fine(p, "renew put:user=bob")
+
 		seen := 0
+
 		// The example of scs' documentation.
 		require.NoError(t, p.Iterate(t.Context(), func(ctx context.Context) error {
 			seen++
@@ -310,11 +324,14 @@ func TestIterateDestroysAndDoesNotChange(t *testing.T) {
 			}
 			return nil
 		}))
+
 		require.Equal(t, 2, seen)
+
 		for _, pod := range pods {
 			storetest.Eventually(t, func() bool { return ann.Copied().Fine(pod, "").Values["user"] == nil }, "it is destroyed")
 			require.Equal(t, "bob", bob.Fine(pod, "").Values["user"])
 		}
+
 		err := p.Iterate(t.Context(), func(ctx context.Context) error {
 			p.Put(ctx, "note", "changed")
 			_, _, err := p.Commit(ctx)
@@ -412,15 +429,19 @@ func TestConcurrentCommits(t *testing.T) {
 			errs <- err
 		})
 	}
+
 	all.Wait()
 	close(errs)
+
 	for err := range errs {
 		require.NoError(t, err)
 	}
+
 	row := rowOf(t, pods[0], b)
 	values, err := pods[0].store.Values(row.Data)
 	require.NoError(t, err)
 	require.NotNil(t, values["note"])
+
 	for _, p := range pods {
 		storetest.Eventually(t, func() bool { return b.Fine(p, "").Values["note"] == values["note"] }, "all agree on the last")
 	}
@@ -485,6 +506,7 @@ func TestDatabaseAway(t *testing.T) {
 	b.Fine(p, "put:user=ann")
 	require.Equal(t, "ann", b.Fine(p, "").Values["user"])
 	server.stop()
+
 	// What is in memory goes on while the bus is fresh; then it is an error, and never anonymous.
 	storetest.Eventually(t, func() bool {
 		a := b.Copied().Do(p, "")
@@ -493,6 +515,7 @@ func TestDatabaseAway(t *testing.T) {
 		}
 		return a.Status == http.StatusInternalServerError
 	}, "it becomes an error")
+
 	stranger := &storetest.Browser{T: t}
 	require.Equal(t, http.StatusInternalServerError, stranger.Do(p, "put:user=bob").Status, "nothing can be stored")
 	require.Nil(t, (&storetest.Browser{T: t}).Fine(p, "").Values["user"], "who has no session needs no database")

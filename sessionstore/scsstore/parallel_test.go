@@ -32,15 +32,19 @@ func TestParallelWritesAreMerged(t *testing.T) {
 		_, pods := setup(t, options{pods: 2, manager: mode})
 		b := &storetest.Browser{T: t}
 		b.Fine(pods[0], "put:user=ann put:gone=1 put:gone2=1 put:theme=light")
+
 		words := []string{"remove:gone", "remove:gone2", "put:theme=dark"}
 		for i := range 12 {
 			words = append(words, fmt.Sprintf("put:k%d=%d", i, i))
 		}
+
 		storetest.Together(t, pods, b, words...)
+
 		values := valuesOf(t, pods[0], b)
 		for i := range 12 {
 			require.Equal(t, fmt.Sprint(i), values[fmt.Sprintf("k%d", i)])
 		}
+
 		require.NotContains(t, values, "gone")
 		require.NotContains(t, values, "gone2")
 		require.Equal(t, "dark", values["theme"])
@@ -85,6 +89,7 @@ func TestRenewalsMeet(t *testing.T) {
 		_, pods := setup(t, options{pods: 2, manager: mode})
 		b := &storetest.Browser{T: t}
 		b.Fine(pods[0], "renew put:user=ann put:note=kept")
+
 		for _, a := range storetest.Together(t, pods, b, "renew put:a=1", "renew put:b=1", "renew", "renew put:c=1") {
 			arrived := &storetest.Browser{T: t, Cookie: a.Set}
 			for _, p := range pods {
@@ -109,9 +114,11 @@ func TestLogoutBetweenRenewals(t *testing.T) {
 	require.Equal(t, http.StatusOK, leave().Status)
 	two()
 	one()
+
 	for _, left := range []*storetest.Browser{first, second} {
 		require.Nil(t, left.Fine(pods[1], "").Values["user"])
 	}
+
 	n, err := pods[0].store.Sessions().Count(t.Context(), "ann")
 	require.NoError(t, err)
 	require.Zero(t, n)
@@ -188,14 +195,17 @@ func TestHandlerStreams(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())
 		server.Close()
+
 		names := map[string]string{}
 		for _, c := range response.Cookies() {
 			names[c.Name] = c.Value
 		}
+
 		require.Equal(t, "kept", names["own"], name)
 		require.NotContains(t, names, "session", name)
 		delete(names, "own")
 		require.Len(t, names, 1, name)
+
 		for cookie, token := range names {
 			require.Len(t, cookie, len("session-12345678"), name)
 			_, found, err := p.store.Find(token)
@@ -300,10 +310,12 @@ func TestHandlesDoNotPileUp(t *testing.T) {
 	_, pods := setup(t, options{manager: modes["hashed"]})
 	b := &storetest.Browser{T: t}
 	b.Fine(pods[0], "put:user=ann")
+
 	for range 5 {
 		_, err := pods[0].store.AllCtx(t.Context())
 		require.NoError(t, err)
 	}
+
 	require.Equal(t, 1, scsstore.Handles(pods[0].store))
 	scsstore.AgeHandles(pods[0].store)
 	b.Fine(pods[0], "destroy")

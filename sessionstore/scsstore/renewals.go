@@ -32,6 +32,7 @@ func endingOf() ending {
 		case scsPackage + ".(*SessionManager).RenewToken", scsPackage + ".(*SessionManager).MergeSession":
 			return endingRenewal
 		}
+
 		if !more {
 			return endingUnknown
 		}

@@ -64,12 +64,14 @@ func newPod(t testing.TB, db *pgtest.DB, name string, o options) *pod {
 	p := &pod{SessionManager: scs.New(), bus: b, pool: pool}
 	cfg := scsstore.Config{WithUser: userOf}
 	cfg.Sessions.Logger, cfg.Sessions.SweepInterval = storetest.Quiet(), -1
+
 	if o.manager != nil {
 		o.manager(p.SessionManager)
 	}
 	if o.config != nil {
 		o.config(&cfg)
 	}
+
 	var err error
 	p.store, err = scsstore.New(b, pool, p.SessionManager, &cfg)
 	require.NoError(t, err)
@@ -112,17 +114,20 @@ func (p *pod) handler() http.Handler {
 			case "wait":
 				p.Wait()
 			}
+
 			if err != nil {
 				http.Error(w, err.Error(), http.StatusTeapot)
 				return
 			}
 		}
+
 		values := map[string]any{"deadline": p.Deadline(ctx)}
 		for _, key := range p.Keys(ctx) {
 			if !strings.HasPrefix(key, scsstore.ReservedKey) {
 				values[key] = p.Get(ctx, key)
 			}
 		}
+
 		_ = json.NewEncoder(w).Encode(values)
 	})
 }

@@ -65,6 +65,7 @@ type jsonCodec struct{ scs.GobCodec }
 func newSCS(t *testing.T, pool *pgxpool.Pool, change func(*scs.SessionManager, *scsstore.Config)) (*scs.SessionManager, *scsstore.Store) {
 	t.Helper()
 	m := scs.New()
+
 	cfg := scsstore.Config{WithUser: func(values map[string]any) string {
 		id, _ := values["userID"].(int)
 		if id == 0 {
@@ -76,6 +77,7 @@ func newSCS(t *testing.T, pool *pgxpool.Pool, change func(*scs.SessionManager, *
 	if change != nil {
 		change(m, &cfg)
 	}
+
 	s, err := scsstore.New(bus.NewLocal(), pool, m, &cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
@@ -186,8 +188,10 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		require.ErrorIs(t, err, sessionimport.ErrConfig)
 		require.ErrorContains(t, err, field)
 	}
+
 	_, err := sessionimport.SCS(t.Context(), pool, s, &sessionimport.SCSConfig{Table: `x"; DROP TABLE sessions; --`})
 	require.ErrorContains(t, err, "does not exist")
+
 	key := make([]byte, 32)
 	for field, c := range map[string]sessionimport.PGStoreConfig{
 		"KeyPairs": {Names: []string{"a"}}, "Names": {KeyPairs: [][]byte{key}},

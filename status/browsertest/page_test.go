@@ -60,11 +60,13 @@ func startBrowser(t *testing.T) *browser {
 	if err != nil {
 		pgtest.Missing(t, "chromium is not on this machine (Debian: apt-get install chromium)")
 	}
+
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.WindowSize(1280, 800),
 		chromedp.Flag("force-color-profile", "srgb"), chromedp.Flag("hide-scrollbars", true))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // it refuses to have one as root
 	}
+
 	allocated, stop := chromedp.NewExecAllocator(t.Context(), options...)
 	ctx, cancel := chromedp.NewContext(allocated)
 	t.Cleanup(func() {
@@ -72,20 +74,24 @@ func startBrowser(t *testing.T) *browser {
 		cancel()
 		stop()
 	})
+
 	b := &browser{ctx: ctx}
 	require.NoError(t, chromedp.Listen(ctx, b.listen))
 	_, err = chromedp.Call(ctx, network.Enable, network.EnableParams{})
 	require.NoError(t, err)
+
 	for _, enable := range []cdp.Command[cdp.Empty, cdp.Empty]{log.Enable, runtime.Enable} {
 		_, err := chromedp.Call(ctx, enable, cdp.Empty{})
 		require.NoError(t, err)
 	}
+
 	return b
 }
 
 func (b *browser) listen(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	switch e := event.(type) {
 	case *runtime.EventConsoleAPICalled:
 		if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning || e.Type == runtime.ConsoleAPICalledTypeAssert {
@@ -158,10 +164,12 @@ func (b *browser) picture(t *testing.T, dir, name string, width, height int64, s
 	}}
 	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, media)
 	require.NoError(t, err)
+
 	var as []chromedp.EmulateViewportOption
 	if width < 600 {
 		as = append(as, chromedp.EmulateMobile)
 	}
+
 	b.do(t, chromedp.EmulateViewport(width, height, as...), chromedp.Sleep(300*time.Millisecond)) // a picture, not an assertion
 	png := ask(t, b, chromedp.FullScreenshot(100))
 	require.NotEmpty(t, png)

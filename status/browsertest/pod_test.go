@@ -43,24 +43,30 @@ func podMain(text string) error {
 	if err := json.Unmarshal([]byte(text), &cfg); err != nil {
 		return err
 	}
+
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
+
 	pool, err := pgxpool.New(ctx, cfg.DSN)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
+
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	b, err := bus.NewPostgres(pool, &bus.Config{Name: cfg.Name, Version: "v1.4.2", Logger: log})
 	if err != nil {
 		return err
 	}
+
 	var caches []*cache.Cache[string, string]
 	conf := &status.Config{Name: cfg.Name, Version: "v1.4.2", Token: cfg.Token, ActionToken: cfg.ActionToken, Logger: log, Tiers: map[string]status.Tier{"users": tier{}, "settings": tier{}}}
 	for _, topic := range []string{"users", "settings", "permissions", "feature-flags"} {
@@ -72,24 +78,29 @@ func podMain(text string) error {
 		caches = append(caches, c)
 		conf.Caches = append(conf.Caches, c)
 	}
+
 	defer func() {
 		for _, c := range caches {
 			_ = c.Close()
 		}
 	}()
+
 	locker, err := lock.New(b, pool, &lock.Config{Owner: cfg.Name, Logger: log})
 	if err != nil {
 		return err
 	}
+
 	sessions, err := sessionstore.New[map[string]string](b, pool, &sessionstore.Config[map[string]string]{Logger: log, SweepInterval: time.Second})
 	if err != nil {
 		return err
 	}
+
 	conf.Lockers, conf.Sessions = []status.Locker{locker}, []status.Sessions{sessions}
 	h, err := status.New(b, conf)
 	if err != nil {
 		return err
 	}
+
 	return run(ctx, b, caches, locker, sessions, h)
 }
 
@@ -101,10 +112,12 @@ func run(
 	if err != nil {
 		return err
 	}
+
 	mux := http.NewServeMux()
 	mux.Handle("/_pgcoherence/", http.StripPrefix("/_pgcoherence", h))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
 	fmt.Println(listener.Addr())
+
 	var wg sync.WaitGroup
 	for _, f := range []func(context.Context) error{b.Run, locker.Run, sessions.Run, h.Run} {
 		wg.Go(func() {
@@ -113,16 +126,20 @@ func run(
 			}
 		})
 	}
+
 	wg.Go(func() { traffic(ctx, b, caches, locker, sessions) })
+
 	wg.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	})
+
 	<-ctx.Done()
 	h.Drain()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
+
 	err = server.Shutdown(grace)
 	wg.Wait()
 	return err
@@ -136,14 +153,17 @@ func traffic(
 	<-b.Ready()
 	var wg sync.WaitGroup
 	defer wg.Wait()
+
 	wg.Go(func() {
 		_ = locker.Do(ctx, "nightly-report", func(ctx context.Context, _ *lock.Lease) error {
 			<-ctx.Done()
 			return nil
 		})
 	})
+
 	t := time.NewTicker(20 * time.Millisecond)
 	defer t.Stop()
+
 	var tokens []string
 	for i := 0; ; i++ {
 		select {
@@ -151,14 +171,17 @@ func traffic(
 			return
 		case <-t.C:
 		}
+
 		for n, c := range caches {
 			for range 6 {
 				_, _ = c.Get(ctx, strconv.Itoa(int(rand.ExpFloat64()*float64(20+60*n))))
 			}
 		}
+
 		if c := caches[rand.N(len(caches))]; i%5 == 0 {
 			_, _ = c.Invalidate(ctx, strconv.Itoa(rand.N(200)))
 		}
+
 		if i%25 == 0 {
 			if login, err := sessions.BeginLogin(ctx, "user-"+strconv.Itoa(rand.N(1000))); err == nil {
 				if token, _, err := sessions.Create(ctx, login, map[string]string{"theme": "dark"}, nil); err == nil {
@@ -166,9 +189,11 @@ func traffic(
 				}
 			}
 		}
+
 		if len(tokens) > 0 {
 			_, _ = sessions.Get(ctx, tokens[rand.N(len(tokens))])
 		}
+
 		if len(tokens) > 5 && i%100 == 0 {
 			_, _ = sessions.Revoke(ctx, tokens[0])
 			tokens = tokens[1:]
@@ -210,6 +235,7 @@ func startPod(t *testing.T, cfg podConfig) *process {
 		_ = cmd.Wait()
 		close(p.gone)
 	}()
+
 	t.Cleanup(func() {
 		_ = stdin.Close()
 		select {
@@ -219,6 +245,7 @@ func startPod(t *testing.T, cfg podConfig) *process {
 			<-p.gone
 		}
 	})
+
 	return p
 }
 

@@ -241,12 +241,15 @@ func serve(t *testing.T, s *scene, tier error, watchers int) string {
 		c, err := cache.New(s, topic, cache.Func(func(_ context.Context, key string) (string, error) { return key, nil }), &cache.Config[string, string]{Logger: quiet})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, c.Close()) })
+
 		for range 9 {
 			_, err = c.Get(t.Context(), strings.Repeat("k", rand.N(3)+1))
 			require.NoError(t, err)
 		}
+
 		conf.Caches = append(conf.Caches, c)
 	}
+
 	h, err := status.New(s, conf)
 	require.NoError(t, err)
 	server := httptest.NewServer(h)

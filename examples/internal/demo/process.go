@@ -44,6 +44,7 @@ func StartListening(ctx context.Context, c Child) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	select {
 	case p.Addr = <-first.line:
 		return p, nil
@@ -60,16 +61,19 @@ func start(c Child, stdout io.Writer) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	config, err := json.Marshal(c.Config)
 	if err != nil {
 		return nil, err
 	}
+
 	// The command has no context, because Stop ends it in order.
 	p := &Process{Name: c.Name, cmd: exec.Command(self), last: &lastWords{copy: c.Log}, exited: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), c.Variable+"="+string(config))
 	p.cmd.Stdout, p.cmd.Stderr = stdout, p.last
 	p.cmd.SysProcAttr = attributes()
 	p.cmd.WaitDelay = time.Second
+
 	// Other children do not inherit this end of the pipe, so it closes with this process.
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -77,6 +81,7 @@ func start(c Child, stdout io.Writer) (*Process, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
+
 	go func() { // ends with the process; Stop waits for it
 		_ = p.cmd.Wait() // Failure reports how it ended
 		close(p.exited)

@@ -47,9 +47,11 @@ func TestProcess(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "there:1", p.Addr)
 	require.True(t, p.Alive())
+
 	if demo.CanFreeze {
 		require.NoError(t, p.Freeze())
 	}
+
 	p.Stop()
 	require.False(t, p.Alive())
 	require.Equal(t, "in order\n", log.String(), "frozen or not")

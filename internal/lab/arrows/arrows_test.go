@@ -139,23 +139,27 @@ func violations(g graph) []string {
 		if _, known := arrows[from]; !known {
 			found = append(found, fmt.Sprintf("%s: layer %s is not in the table of arrows", short(path), from))
 		}
+
 		for _, imp := range p.Imports {
 			if to, ours := layer(imp); ours && to != from && !slices.Contains(arrows[from], to) {
 				found = append(found, fmt.Sprintf("%s: %s may not import %s (%s)", short(path), from, to, short(imp)))
 			}
 		}
+
 		// Tests may look upwards (a cache in a test of the bus), but not at the examples.
 		for _, imp := range slices.Concat(p.TestImports, p.XTestImports) {
 			if to, _ := layer(imp); to == "examples" && from != "examples" {
 				found = append(found, fmt.Sprintf("%s: a test in %s may not import examples (%s)", short(path), from, short(imp)))
 			}
 		}
+
 		if isLibrary(path) {
 			if chain := chainTo(g, path); chain != nil {
 				found = append(found, "a package for tests is linked: "+strings.Join(chain, " -> "))
 			}
 		}
 	}
+
 	slices.Sort(found)
 	return found
 }
@@ -169,6 +173,7 @@ func chainTo(g graph, path string) []string {
 			if _, seen := cameFrom[imp]; seen {
 				continue
 			}
+
 			cameFrom[imp] = queue[0]
 			if isBelowAny(imp, testOnly) {
 				var chain []string
@@ -178,9 +183,11 @@ func chainTo(g graph, path string) []string {
 				slices.Reverse(chain)
 				return chain
 			}
+
 			queue = append(queue, imp)
 		}
 	}
+
 	return nil
 }
 

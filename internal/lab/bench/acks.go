@@ -41,6 +41,7 @@ func startAcks(ctx context.Context, s *server, listeners int) (_ *acks, err erro
 			err = errors.Join(fmt.Errorf("acks: %w", err), a.stop())
 		}
 	}()
+
 	if a.sender, err = s.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -50,24 +51,29 @@ func startAcks(ctx context.Context, s *server, listeners int) (_ *acks, err erro
 	if _, err := a.sender.Exec(ctx, ackTable); err != nil {
 		return nil, err
 	}
+
 	for i := range listeners {
 		conn, err := s.connect(ctx)
 		if err != nil {
 			return nil, err
 		}
+
 		if _, err := a.sender.Exec(ctx, `INSERT INTO ack VALUES ($1, 0)`, i); err != nil {
 			disconnect(conn)
 			return nil, err
 		}
+
 		if _, err := conn.Exec(ctx, "LISTEN "+ackChannel); err != nil {
 			disconnect(conn)
 			return nil, err
 		}
+
 		a.done.Go(func() {
 			defer disconnect(conn)
 			a.errs[i] = acknowledge(runCtx, conn, i)
 		})
 	}
+
 	return a, nil
 }
 
@@ -75,17 +81,21 @@ func startAcks(ctx context.Context, s *server, listeners int) (_ *acks, err erro
 func acknowledge(ctx context.Context, conn *pgx.Conn, listener int) error {
 	for {
 		notification, err := conn.WaitForNotification(ctx)
+
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
+
 		number, err := strconv.ParseInt(notification.Payload, 10, 64)
 		if err != nil {
 			return err
 		}
+
 		_, err = conn.Exec(ctx, `UPDATE ack SET number = $1 WHERE listener = $2`, number, listener)
+
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -99,10 +109,13 @@ func acknowledge(ctx context.Context, conn *pgx.Conn, listener int) error {
 func (a *acks) round(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+
 	a.number++
+
 	if _, err := a.sender.Exec(ctx, `SELECT pg_notify($1, $2)`, ackChannel, strconv.FormatInt(a.number, 10)); err != nil {
 		return fmt.Errorf("acks: %w", err)
 	}
+
 	for {
 		var have int
 		err := a.sender.QueryRow(ctx, `SELECT count(*) FROM ack WHERE number >= $1`, a.number).Scan(&have)
@@ -112,6 +125,7 @@ func (a *acks) round(ctx context.Context) error {
 		if have == a.n {
 			return nil
 		}
+
 		sleep(ctx, ackLook)
 	}
 }

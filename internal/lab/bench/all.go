@@ -40,19 +40,23 @@ func chosen(only, without []string) (names []string, err error) {
 	for _, c := range measurements(new(options)) {
 		known = append(known, c.Name())
 	}
+
 	for _, name := range slices.Concat(only, without) {
 		if !slices.Contains(known, name) {
 			return nil, fmt.Errorf("no measurement is called %q: there are %s", name, strings.Join(known, ", "))
 		}
 	}
+
 	for _, name := range known {
 		if (len(only) == 0 || slices.Contains(only, name)) && !slices.Contains(without, name) {
 			names = append(names, name)
 		}
 	}
+
 	if len(names) == 0 {
 		return nil, errors.New("no measurement is left")
 	}
+
 	return names, nil
 }
 

@@ -12,10 +12,12 @@ import (
 func doubleDashes(root *cobra.Command, args []string) []string {
 	out := make([]string, len(args))
 	copy(out, args)
+
 	for i, arg := range out {
 		if arg == "--" {
 			break
 		}
+
 		single, ok := strings.CutPrefix(arg, "-")
 		if !ok || strings.HasPrefix(single, "-") {
 			continue
@@ -24,6 +26,7 @@ func doubleDashes(root *cobra.Command, args []string) []string {
 			out[i] = "-" + arg
 		}
 	}
+
 	return out
 }
 

@@ -20,6 +20,7 @@ func TestArrivalsCountTheLastListenersFirstTime(t *testing.T) {
 				return nil
 			}))
 		}
+
 		time.Sleep(time.Millisecond)
 		a.arrive(0, 0)
 		require.Equal(t, 2, a.missing())

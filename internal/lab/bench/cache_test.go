@@ -23,16 +23,20 @@ func TestCacheCommands(t *testing.T) {
 		require.Len(t, r.rows, 1+3*9+2+2, "a header, readers by caches, scraped or not, and one key")
 		require.Zero(t, r.Results[0].Value, "a hit allocates nothing")
 	})
+
 	t.Run("ratio", func(t *testing.T) {
 		r, err := measureRatio(t.Context(), ratioPlan{Rounds: 2, Reads: 5000, Sizes: []int{300, 100}})
 		require.NoError(t, err)
+
 		var names []string
 		for _, trace := range traces {
 			names = append(names, "ratio."+trace.name+".vs_otter")
 		}
+
 		requireResults(t, r, names...)
 		require.Len(t, r.rows, 1+2*len(traces), "a header, and sizes by traces")
 	})
+
 	t.Run("fill", func(t *testing.T) {
 		r, err := measureFill(t.Context(), fillPlan{Rounds: 2, Misses: 200, Size: 100, Readers: []int{1, 2}})
 		require.NoError(t, err)
@@ -40,6 +44,7 @@ func TestCacheCommands(t *testing.T) {
 			"fill.ratio.sturdyc.1", "fill.ratio.sturdyc.2", "fill.ratio.redis_cache.1", "fill.ratio.redis_cache.2")
 		require.Len(t, r.rows, 1+2*5, "a header, and readers by caches")
 	})
+
 	t.Run("memory", func(t *testing.T) {
 		r, err := measureMemory(t.Context(), memoryPlan{Rounds: 1, Entries: 20_000})
 		require.NoError(t, err)
@@ -49,6 +54,7 @@ func TestCacheCommands(t *testing.T) {
 			require.Less(t, f.Value, 1000.0, f.Name)
 		}
 	})
+
 	t.Run("stale", func(t *testing.T) {
 		pgtest.RequireBinaries(t)
 		r, err := measureStale(t.Context(), stalePlan{
@@ -57,17 +63,22 @@ func TestCacheCommands(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []string{"stale.ours", "stale.singleflight", "stale.otter", "stale.sturdyc", "stale.redis_cache"}, resultNames(r)[:5])
 		require.Zero(t, r.Results[0].Value, "ours is never stale")
+
 		for _, other := range r.Results[1:5] {
 			require.Positive(t, other.Value, "%s: the cases would prove nothing if nobody failed", other.Name)
 		}
+
 		require.NotContains(t, r.Counts, "standby left out")
 	})
+
 	t.Run("stale faults", func(t *testing.T) {
 		pgtest.RequireBinaries(t)
 		redistest.New(t, nil) // skips, where there is none
+
 		if _, err := pgtest.FindBouncer(); err != nil {
 			pgtest.Missing(t, "%v", err)
 		}
+
 		r := &report{Command: "stale", Counts: map[string]any{}}
 		why, err := measureSchedule(t.Context(), r, schedulePlan{
 			Faults: []string{"publisher killed", "rolled back"},
@@ -75,15 +86,18 @@ func TestCacheCommands(t *testing.T) {
 		})
 		require.NoError(t, err)
 		require.Empty(t, why)
+
 		results := map[string]float64{}
 		for _, one := range r.Results {
 			results[one.Name] = one.Value
 		}
+
 		require.Zero(t, results["stale.faults.beyond_bound"], "ours is bounded")
 		require.Positive(t, results["stale.faults.redis_pub_sub_lru"], "a publisher that dies would prove nothing if this did not fail")
 		require.Len(t, r.Charts, 2)
 		require.Len(t, r.Charts[0].Panels[0].Lines, len(staleMakers))
 	})
+
 	t.Run("tier", func(t *testing.T) {
 		redistest.New(t, nil) // skips, where there is none
 		r, err := measureTier(t.Context(), tierPlan{Rounds: 2, Length: 20 * time.Millisecond, Readers: 4, Keys: 10, Size: 100, Many: 20})

@@ -37,10 +37,12 @@ was read again: ours reads the log and drops what changed; otter stands for all 
 			if o.short {
 				plan.Samples, plan.Outages, plan.Outage = 50, 1, 4*time.Second
 			}
+
 			r, err := measureCatchup(cmd.Context(), plan)
 			if err != nil {
 				return fmt.Errorf("catchup: %w", err)
 			}
+
 			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
@@ -60,11 +62,13 @@ func measureCatchup(ctx context.Context, plan catchupPlan) (_ *report, err error
 	if err != nil {
 		return nil, err
 	}
+
 	s, err := startServer(ctx, usualConnections)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+
 	r := &report{Command: "catchup", Counts: map[string]any{}, Parameters: map[string]any{
 		"logged": plan.Logged, "missed": plan.Missed, "samples": plan.Samples,
 		"outages": plan.Outages, "outage": plan.Outage.String(), "cached": plan.Cached, "changed": plan.Changed,
@@ -72,15 +76,18 @@ func measureCatchup(ctx context.Context, plan catchupPlan) (_ *report, err error
 	if r.Environment, err = s.environment(ctx); err != nil {
 		return nil, err
 	}
+
 	conn, err := s.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer disconnect(conn)
+
 	d, err := fillLog(ctx, conn, plan)
 	if err != nil {
 		return nil, err
 	}
+
 	d.sql = statement
 	readers := []*reader{{name: "bus", settings: sessionSettings}, {name: "default"}}
 	for sample := range plan.Samples {
@@ -90,7 +97,9 @@ func measureCatchup(ctx context.Context, plan catchupPlan) (_ *report, err error
 			}
 		}
 	}
+
 	r.row("settings", "ms on a new connection", "ms again", "reads the log by")
+
 	for _, one := range readers {
 		first := newFigure("catchup."+one.name+".first_ms", "ms", one.first)
 		again := newFigure("catchup."+one.name+".again_ms", "ms", one.again)
@@ -98,15 +107,18 @@ func measureCatchup(ctx context.Context, plan catchupPlan) (_ *report, err error
 		r.add(again)
 		r.row(one.name, first.summary, again.summary, one.plans)
 	}
+
 	r.result("catchup.log_1m_ms", median(readers[0].first))
 	r.result("catchup.log_1m_again_ms", median(readers[0].again))
 	r.result("catchup.log_1m_default_ms", median(readers[1].first))
+
 	// A database of its own: a log of a million events is no matter here.
 	other, err := s.beside(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, other.drop()) }()
+
 	return r, measureOutage(ctx, other, plan, r)
 }
 
@@ -119,11 +131,13 @@ func (r *reader) sample(ctx context.Context, s *server, d difference) error {
 		return err
 	}
 	defer disconnect(conn)
+
 	if r.settings != "" {
 		if _, err := conn.PgConn().Exec(ctx, r.settings).ReadAll(); err != nil {
 			return err
 		}
 	}
+
 	for _, took := range []*[]float64{&r.first, &r.again} {
 		ms, err := d.read(ctx, conn)
 		if err != nil {
@@ -131,9 +145,11 @@ func (r *reader) sample(ctx context.Context, s *server, d difference) error {
 		}
 		*took = append(*took, ms)
 	}
+
 	if r.plans == "" {
 		r.plans, err = d.explain(ctx, conn)
 	}
+
 	return err
 }
 
@@ -144,16 +160,20 @@ func (d difference) read(ctx context.Context, conn *pgx.Conn) (float64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read difference: %w", err)
 	}
+
 	n := 0
 	for rows.Next() {
 		n++
 	}
+
 	took := time.Since(begin)
+
 	if err := rows.Err(); err != nil {
 		return 0, fmt.Errorf("read difference: %w", err)
 	}
 	if n != d.missed+1 { // the first row is the head
 		return 0, fmt.Errorf("read difference: %d rows for %d events", n-1, d.missed)
 	}
+
 	return took.Seconds() * 1e3, nil
 }

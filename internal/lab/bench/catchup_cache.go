@@ -78,10 +78,12 @@ func measureOutage(ctx context.Context, s *server, plan catchupPlan, r *report) 
 		return err
 	}
 	defer pool.Close()
+
 	config, err := pgx.ParseConfig(s.postgres.DSN(s.database))
 	if err != nil {
 		return err
 	}
+
 	config.DialFunc = o.line.dial
 	o.away, err = startPod(ctx, pool, bus.Config{Name: "away", Logger: warnings(), Connect: func(ctx context.Context) (*pgx.Conn, error) {
 		return pgx.ConnectConfig(ctx, config)
@@ -90,10 +92,12 @@ func measureOutage(ctx context.Context, s *server, plan catchupPlan, r *report) 
 		return err
 	}
 	defer func() { err = errors.Join(err, o.away.stop()) }()
+
 	if o.writer, err = startPod(ctx, pool, bus.Config{Name: "writer", Logger: warnings()}, nil); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.writer.stop()) }()
+
 	for _, make := range []maker{oursOn(o.away), makeOtter} {
 		c := &awayCache{}
 		c.subject, err = make(2*plan.Cached, func(_ context.Context, key string) (*thing, error) {
@@ -108,13 +112,16 @@ func measureOutage(ctx context.Context, s *server, plan catchupPlan, r *report) 
 			return err
 		}
 		defer c.end() //nolint:gocritic // there are two, and both live until the end
+
 		o.caches = append(o.caches, c)
 	}
+
 	for range plan.Outages {
 		if err := o.round(ctx); err != nil {
 			return err
 		}
 	}
+
 	r.Counts[fmt.Sprintf("outages of %v in which %d of %d cached keys changed", plan.Outage, plan.Changed, plan.Cached)] = plan.Outages
 	for i, name := range []string{"loads", "loads_otter"} {
 		f := newFigure("catchup."+name, "loads", o.caches[i].after)
@@ -122,9 +129,11 @@ func measureOutage(ctx context.Context, s *server, plan catchupPlan, r *report) 
 		r.Counts[name] = f.String()
 		r.result(f.Name, f.Value)
 	}
+
 	if stats := o.away.Stats(); stats.Resets > 1 {
 		r.Counts["resets"] = stats.Resets
 	}
+
 	return nil
 }
 
@@ -134,6 +143,7 @@ func (o *outage) round(ctx context.Context) error {
 			return err
 		}
 	}
+
 	o.line.set(true)
 	end := time.Now().Add(o.plan.Outage)
 	var last bus.Receipt
@@ -145,15 +155,21 @@ func (o *outage) round(ctx context.Context) error {
 			return err
 		}
 	}
+
 	sleep(ctx, time.Until(end))
+
 	if o.away.Applied(last) {
 		return errors.New("the pod heard of the changes in spite of the outage")
 	}
+
 	o.line.set(false)
+
 	if err := eventually(ctx, func() bool { return o.away.Fresh() && o.away.Applied(last) }); err != nil {
 		return fmt.Errorf("the pod does not come back: %w", err)
 	}
+
 	o.caches[1].invalidateAll() // who has no log has to distrust all
+
 	for _, c := range o.caches {
 		before := c.loads.Load()
 		if err := o.readAll(ctx, c); err != nil {
@@ -161,6 +177,7 @@ func (o *outage) round(ctx context.Context) error {
 		}
 		c.after = append(c.after, float64(c.loads.Load()-before))
 	}
+
 	return nil
 }
 

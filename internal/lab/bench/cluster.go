@@ -37,11 +37,13 @@ const (
 func startCluster(ctx context.Context, s *server, pods, announced, swept int) (_ *cluster, err error) {
 	c := &cluster{announced: newArrivals(announced, pods), swept: newArrivals(swept, pods)}
 	noted := map[string]*arrivals{keyAnnounced: c.announced, keySwept: c.swept}
+
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.stop())
 		}
 	}()
+
 	for i := range pods {
 		p, err := c.start(ctx, s, 1, "listener "+strconv.Itoa(i), func(d bus.Delivery) {
 			for _, key := range d.Keys {
@@ -54,8 +56,10 @@ func startCluster(ctx context.Context, s *server, pods, announced, swept int) (_
 		if err != nil {
 			return nil, err
 		}
+
 		c.listeners = append(c.listeners, p)
 	}
+
 	c.publisher, err = c.start(ctx, s, publishing, "publisher", nil)
 	return c, err
 }

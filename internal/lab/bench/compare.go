@@ -38,6 +38,7 @@ side, best in turn on one machine, and every run of one side has to be worse tha
 			if err := c.print(cmd.OutOrStdout()); err != nil {
 				return fmt.Errorf("compare: %w", err)
 			}
+
 			return nil
 		},
 	}
@@ -119,10 +120,12 @@ func (c *comparison) changes() (changes []change, compared int) {
 			if sign == 0 || !c.steady(f) {
 				continue
 			}
+
 			old, now := collect(c.old, f.Name), collect(c.now, f.Name)
 			if len(old) < len(c.old) || len(now) < len(c.now) {
 				continue
 			}
+
 			compared++
 			changes = append(changes, c.judge(f, sign, old, now))
 		}
@@ -197,11 +200,13 @@ func direction(f figure) float64 {
 		if f.Name == "session.ratio.scsstore" {
 			return 1 // two ways of ours
 		}
+
 		for _, prefix := range []string{"write.", "lock.ratio", "ratio.", "session.ratio"} {
 			if strings.HasPrefix(f.Name, prefix) {
 				return -1 // our rate, or our hits, divided by another's; or another's time by ours
 			}
 		}
+
 		return 1
 	case "tx/s", "pairs/s", "%":
 		if isOwn(f.Name) {

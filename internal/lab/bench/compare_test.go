@@ -70,9 +70,11 @@ func TestCompare(t *testing.T) {
 					args[side] += compareRun(t, f)
 				}
 			}
+
 			var out bytes.Buffer
 			err := execute(t.Context(), []string{"compare", args[0], args[1]}, &out)
 			require.Contains(t, out.String(), one.want)
+
 			if one.slower {
 				require.ErrorIs(t, err, errSlower)
 			} else {

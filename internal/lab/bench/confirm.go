@@ -42,10 +42,12 @@ func confirmCommand(o *options) *cobra.Command {
 			if o.short {
 				plan.Points = []confirmPoint{{3, 200, 25}, {50, 60, 10}}
 			}
+
 			r, err := measureConfirm(cmd.Context(), plan)
 			if err != nil {
 				return fmt.Errorf("confirm: %w", err)
 			}
+
 			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
@@ -56,13 +58,16 @@ func measureConfirm(ctx context.Context, plan confirmPlan) (_ *report, err error
 	for _, p := range plan.Points {
 		most = max(most, p.Pods)
 	}
+
 	both, r, err := openPair(ctx, "confirm", confirmConnections(most))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, both.close()) }()
+
 	r.Parameters = map[string]any{"lease_seconds": plan.Lease.Seconds(), "at_once": atOnce, "points": plan.Points}
 	r.row(append([]any{"ms", "samples"}, percentileHeads...)...)
+
 	for _, point := range plan.Points {
 		reason, err := both.ours.room(ctx, confirmConnections(point.Pods))
 		if err != nil {
@@ -75,6 +80,7 @@ func measureConfirm(ctx context.Context, plan confirmPlan) (_ *report, err error
 			return nil, fmt.Errorf("%d pods: %w", point.Pods, err)
 		}
 	}
+
 	return r, nil
 }
 
@@ -168,12 +174,16 @@ func (c *confirmer) first(ctx context.Context, pool *pgxpool.Pool, cfg bus.Confi
 		if err != nil {
 			return nil, err
 		}
+
 		receipt, err := late.Publish(ctx, bus.Event{Topic: topic, Keys: []string{"late"}})
 		begin := time.Now()
+
 		if err == nil {
 			err = late.Confirm(ctx, receipt)
 		}
+
 		took = append(took, time.Since(begin).Seconds()*1e3)
+
 		if err := errors.Join(err, late.stop()); err != nil {
 			return nil, err
 		}
@@ -190,6 +200,7 @@ func (c *confirmer) alternate(ctx context.Context, hands *acks, point confirmPoi
 			one = append(one, ms...)
 			return err
 		}
+
 		theirs := func() error {
 			begin := time.Now()
 			err := hands.round(ctx)
@@ -200,6 +211,7 @@ func (c *confirmer) alternate(ctx context.Context, hands *acks, point confirmPoi
 		if round%2 == 1 {
 			steps = []func() error{theirs, ours}
 		}
+
 		if round%every == every-1 && len(many) < point.Batches*atOnce {
 			steps = append(steps, func() error {
 				ms, err := c.confirm(ctx, atOnce)
@@ -207,12 +219,14 @@ func (c *confirmer) alternate(ctx context.Context, hands *acks, point confirmPoi
 				return err
 			})
 		}
+
 		for _, step := range steps {
 			if err := step(); err != nil {
 				return nil, nil, nil, err
 			}
 		}
 	}
+
 	return one, many, baseline, nil
 }
 
@@ -221,6 +235,7 @@ func (c *confirmer) alternate(ctx context.Context, hands *acks, point confirmPoi
 func (c *confirmer) confirm(ctx context.Context, n int) ([]float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+
 	first := c.event
 	c.event += n
 	receipts := make([]bus.Receipt, n)
@@ -231,6 +246,7 @@ func (c *confirmer) confirm(ctx context.Context, n int) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	took := make([]float64, n)
 	err = together(n, func(i int) error {
 		begin := time.Now()

@@ -38,13 +38,16 @@ func delayCommand(o *options) *cobra.Command {
 				plan.Length, plan.Unaware, plan.Idle = 3*time.Second, 60, 4*time.Second
 				plan.Curve = curvePlan{Pods: []int{3, 10, 50}, Rates: []int{100, 1000}, Slot: 800 * time.Millisecond, Lead: 200 * time.Millisecond}
 			}
+
 			if rate < 1 || rate > 10_000 {
 				return fmt.Errorf("delay: -rate is %d: want 1 to 10000", rate)
 			}
+
 			r, err := measureDelay(cmd.Context(), plan)
 			if err != nil {
 				return fmt.Errorf("delay: %w", err)
 			}
+
 			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
@@ -184,6 +187,7 @@ func reportDelays(r *report, announced, raw, swept *arrivals) {
 	base := percentileRow(r, "raw NOTIFY, from its return", "delay.raw", rawReturn)
 	roundTrip := percentileRow(r, "raw NOTIFY, from before it", "delay.raw_call", rawCall)
 	percentileRow(r, "unaware writer, from its return", "delay.swept", sweptReturn)
+
 	// The first one comes after a quiet spell: the sweep does not know yet that somebody writes.
 	sql := percentileRow(r, "unaware writer, from before COMMIT", "delay.sql", sweptCall[1:])
 	r.result("delay.p50_ms", ours[0])

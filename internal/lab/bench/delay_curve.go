@@ -103,6 +103,7 @@ func measureCurve(ctx context.Context, r *report, both *pair, plan curvePlan) (e
 func reportCurve(r *report, fans []fan, found map[string][]curvePoint) {
 	r.row()
 	r.row("ms from commit to the last pod", "pods", "events/s", "p50", "p99", "max", "server CPUs", "client CPUs", "NOTIFY/s", "connections")
+
 	for _, way := range fans {
 		for _, p := range found[way.name()] {
 			r.row(way.title(), p.pods, p.rate, number(percentile(p.delays, 50)), number(percentile(p.delays, 99)), number(percentile(p.delays, 100)),
@@ -113,6 +114,7 @@ func reportCurve(r *report, fans []fan, found map[string][]curvePoint) {
 			r.add(newFigure(fmt.Sprintf("delay.%s.%d.%d.server_cpus", way.name(), p.pods, p.rate), "processors", []float64{p.servers}))
 		}
 	}
+
 	m := fitModel(found["bus"])
 	m.report(r, "bus", found["bus"])
 	theirs := fitModel(found["pgxlisten"])
@@ -138,16 +140,19 @@ func cdfChart(fans []fan, found map[string][]curvePoint) chart {
 		if len(points) == 0 {
 			continue
 		}
+
 		first, rates := points[0], 0
 		for _, one := range points {
 			if one.pods == first.pods {
 				rates++
 			}
 		}
+
 		middle := points[rates/2]
 		title = fmt.Sprintf("How long events take to reach the last of %d pods, at %d events a second", middle.pods, middle.rate)
 		p.Lines = append(p.Lines, cdf(curveTitle(way), middle.delays))
 	}
+
 	return chart{Name: "delay", Title: title, Panels: []panel{p}}
 }
 
@@ -157,6 +162,7 @@ func podsChart(fans []fan, found map[string][]curvePoint, m model) chart {
 	if points := found["bus"]; len(points) > 0 {
 		rate = points[len(points)/2].rate
 	}
+
 	late := panel{Kind: kindLines, Title: "99th percentile of the delay, ms", X: "pods", LogX: true, LogY: true}
 	cost := panel{Kind: kindLines, Title: "processors of the servers", X: "pods", LogX: true, LogY: true}
 	for _, way := range fans {
@@ -168,12 +174,15 @@ func podsChart(fans []fan, found map[string][]curvePoint, m model) chart {
 			d.X, d.Y = append(d.X, float64(p.pods)), append(d.Y, rounded4(percentile(p.delays, 99)))
 			c.X, c.Y = append(c.X, float64(p.pods)), append(c.Y, rounded4(p.servers))
 		}
+
 		late.Lines, cost.Lines = append(late.Lines, d), append(cost.Lines, c)
 	}
+
 	fitted := series{Name: "ours, fitted", Dashed: true}
 	for _, pods := range []float64{3, 10, 50, 200, 500, 1000} {
 		fitted.X, fitted.Y = append(fitted.X, pods), append(fitted.Y, rounded4(m.processors(pods, float64(rate))))
 	}
+
 	cost.Lines = append(cost.Lines, fitted)
 	return chart{Name: "delay-pods", Title: fmt.Sprintf("More pods, at %d events a second of all together", rate), Panels: []panel{late, cost}}
 }

@@ -38,14 +38,17 @@ func differenceSQL(schema string) (string, error) {
 		return "", fmt.Errorf("statement of the bus: %w", err)
 	}
 	defer pool.Close()
+
 	b, err := bus.NewPostgres(pool, &bus.Config{Schema: schema})
 	if err != nil {
 		return "", fmt.Errorf("statement of the bus: %w", err)
 	}
+
 	statements, ok := b.Internal(hook.Token{}).(hook.Statements)
 	if !ok {
 		return "", errors.New("the bus does not return its statements")
 	}
+
 	return statements.DifferenceSQL(), nil
 }
 
@@ -71,6 +74,7 @@ func fillLog(ctx context.Context, conn *pgx.Conn, plan catchupPlan) (difference,
 			return d, fmt.Errorf("fill the log: %w", err)
 		}
 	}
+
 	err := conn.QueryRow(ctx, `SELECT pg_snapshot_xmax(s)::text, array(SELECT pg_snapshot_xip(s)::text)
 		FROM pg_current_snapshot() AS s`).Scan(&d.xmax, &d.inProgress)
 	if err != nil {
@@ -79,6 +83,7 @@ func fillLog(ctx context.Context, conn *pgx.Conn, plan catchupPlan) (difference,
 	if _, err := conn.Exec(ctx, commits(plan.Missed, 1)); err != nil {
 		return d, fmt.Errorf("fill the log: %w", err)
 	}
+
 	var logged int
 	if err := conn.QueryRow(ctx, `SELECT count(*) FROM pgcoherence.event`).Scan(&logged); err != nil {
 		return d, fmt.Errorf("fill the log: %w", err)
@@ -86,6 +91,7 @@ func fillLog(ctx context.Context, conn *pgx.Conn, plan catchupPlan) (difference,
 	if logged != plan.Logged {
 		return d, fmt.Errorf("fill the log: it has %d events instead of %d", logged, plan.Logged)
 	}
+
 	return d, nil
 }
 
@@ -93,13 +99,16 @@ func fillLog(ctx context.Context, conn *pgx.Conn, plan catchupPlan) (difference,
 // parameters, and in the one for any, which the server may turn to later.
 func (d difference) explain(ctx context.Context, conn *pgx.Conn) (string, error) {
 	var plans []string
+
 	if _, err := conn.Exec(ctx, `PREPARE difference AS `+d.sql); err != nil {
 		return "", fmt.Errorf("explain: %w", err)
 	}
+
 	for _, mode := range []string{"custom", "generic"} {
 		if _, err := conn.Exec(ctx, `SET plan_cache_mode = force_`+mode+`_plan`); err != nil {
 			return "", fmt.Errorf("explain: %w", err)
 		}
+
 		// The values are numbers that the server made.
 		var text []byte
 		err := conn.QueryRow(ctx, fmt.Sprintf(`EXPLAIN (FORMAT JSON) EXECUTE difference ('%s', '{%s}', %d, %d)`,
@@ -107,16 +116,20 @@ func (d difference) explain(ctx context.Context, conn *pgx.Conn) (string, error)
 		if err != nil {
 			return "", fmt.Errorf("explain: %w", err)
 		}
+
 		var roots []struct{ Plan planNode }
 		if err := json.Unmarshal(text, &roots); err != nil {
 			return "", fmt.Errorf("explain: %w", err)
 		}
+
 		var nodes []string
 		for _, root := range roots {
 			nodes = root.Plan.scans("event", nodes)
 		}
+
 		plans = append(plans, strings.Join(nodes, " + ")+" ("+mode+")")
 	}
+
 	return strings.Join(plans, ", "), nil
 }
 

@@ -40,11 +40,13 @@ func writeDocs(root string, all *run) error {
 	if err != nil {
 		return err
 	}
+
 	for name, text := range pages {
 		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
 			return fmt.Errorf("docs: %w", err)
 		}
 	}
+
 	for _, r := range all.Reports {
 		for _, c := range r.Charts {
 			if err := c.saveSVG(filepath.Join(root, imagesDirectory)); err != nil {
@@ -52,6 +54,7 @@ func writeDocs(root string, all *run) error {
 			}
 		}
 	}
+
 	return writeJSON(filepath.Join(root, figuresFile), all)
 }
 
@@ -61,19 +64,23 @@ func (a *run) pages(root string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	block, err := a.fill(readmeTemplate)
 	if err != nil {
 		return nil, err
 	}
+
 	readme, err := os.ReadFile(filepath.Join(root, readmeFile))
 	if err != nil {
 		return nil, fmt.Errorf("docs: %w", err)
 	}
+
 	before, rest, begins := strings.Cut(string(readme), figuresBegin)
 	_, after, ends := strings.Cut(rest, figuresEnd)
 	if !begins || !ends {
 		return nil, errors.New("docs: the README has no place for figures")
 	}
+
 	return map[string]string{
 		performanceFile: performance,
 		readmeFile:      before + figuresBegin + block + figuresEnd + after,
@@ -109,10 +116,12 @@ func (a *run) fill(text string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("docs: %w", err)
 	}
+
 	var out bytes.Buffer
 	if err := t.Execute(&out, nil); err != nil {
 		return "", fmt.Errorf("docs: %w", err)
 	}
+
 	return out.String(), nil
 }
 
@@ -146,17 +155,21 @@ func (a *run) tableOf(command string, part int, filter ...string) (string, error
 	if r == nil {
 		return "", fmt.Errorf("no report of %s", command)
 	}
+
 	parts := splitTable(r.cells())
 	if part >= len(parts) {
 		return "", fmt.Errorf("the table of %s has %d parts", command, len(parts))
 	}
+
 	rows := parts[part]
 	for i := 0; i+1 < len(filter); i += 2 {
 		rows = rowsWith(rows, filter[i], filter[i+1])
 	}
+
 	if len(rows) < 2 {
 		return "", fmt.Errorf("the table of %s has no rows with %v", command, filter)
 	}
+
 	return markdownTable(rows), nil
 }
 
@@ -183,14 +196,17 @@ func rowsWith(rows [][]string, title, value string) (out [][]string) {
 			column = i
 		}
 	}
+
 	if column < 0 {
 		return nil
 	}
+
 	for i, row := range rows {
 		if i == 0 || row[column] == value {
 			out = append(out, append(append([]string{}, row[:column]...), row[column+1:]...))
 		}
 	}
+
 	return out
 }
 

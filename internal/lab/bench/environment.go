@@ -32,11 +32,13 @@ func readEnvironment(ctx context.Context, conn *pgx.Conn, kind string) (environm
 		CPUs: runtime.NumCPU(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
 		Date: time.Now().UTC().Truncate(time.Second),
 	}
+
 	rows, err := conn.Query(ctx, `SELECT name, current_setting(name) FROM unnest($1::text[]) AS s (name)`,
 		append([]string{"server_version"}, telling...))
 	if err != nil {
 		return environment{}, fmt.Errorf("environment: %w", err)
 	}
+
 	var name, value string
 	if _, err := pgx.ForEachRow(rows, []any{&name, &value}, func() error {
 		e.Settings[name] = value
@@ -44,6 +46,7 @@ func readEnvironment(ctx context.Context, conn *pgx.Conn, kind string) (environm
 	}); err != nil {
 		return environment{}, fmt.Errorf("environment: %w", err)
 	}
+
 	e.Postgres = e.Settings["server_version"]
 	delete(e.Settings, "server_version")
 	return e, nil

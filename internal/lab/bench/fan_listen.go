@@ -117,6 +117,7 @@ func (f *fanPQ) start(_ context.Context, listeners int, noted *arrivals) error {
 			_, _, stopErr := f.stop()
 			return errors.Join(err, stopErr)
 		}
+
 		f.done.Go(func() {
 			for n := range l.Notify {
 				if n == nil { // it has connected again
@@ -128,6 +129,7 @@ func (f *fanPQ) start(_ context.Context, listeners int, noted *arrivals) error {
 			}
 		})
 	}
+
 	return nil
 }
 

@@ -41,6 +41,7 @@ func (f *fanPoll) start(ctx context.Context, listeners int, noted *arrivals) err
 	if _, err := f.pool.Exec(ctx, pollTable); err != nil {
 		return fmt.Errorf("poll: %w", err)
 	}
+
 	f.noted, f.quit, f.err = noted, make(chan struct{}), nil
 	for i := range listeners {
 		f.done.Go(func() {
@@ -51,6 +52,7 @@ func (f *fanPoll) start(ctx context.Context, listeners int, noted *arrivals) err
 			}
 		})
 	}
+
 	return nil
 }
 
@@ -59,16 +61,19 @@ func (f *fanPoll) poll(ctx context.Context, pod int, after time.Duration) error 
 	sleep(ctx, after)
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
+
 	for last := int64(0); ; {
 		select {
 		case <-f.quit:
 			return nil
 		case <-tick.C:
 		}
+
 		rows, err := f.pool.Query(ctx, pollRead, last-pollBack)
 		if err != nil {
 			return fmt.Errorf("poll: %w", err)
 		}
+
 		var id int64
 		var key string
 		if _, err := pgx.ForEachRow(rows, []any{&id, &key}, func() error {

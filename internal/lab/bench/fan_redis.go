@@ -52,6 +52,7 @@ func (f *fanRedis) start(ctx context.Context, listeners int, noted *arrivals) er
 			_, _, stopErr := f.stop()
 			return errors.Join(err, stopErr)
 		}
+
 		messages := sub.Channel(goredis.WithChannelSize(10_000), goredis.WithChannelSendTimeout(time.Minute))
 		f.done.Go(func() {
 			for m := range messages {
@@ -61,6 +62,7 @@ func (f *fanRedis) start(ctx context.Context, listeners int, noted *arrivals) er
 			}
 		})
 	}
+
 	return nil
 }
 
@@ -109,11 +111,13 @@ func (f *fanTracking) start(ctx context.Context, listeners int, noted *arrivals)
 	if err != nil {
 		return err
 	}
+
 	plain := options
 	plain.DisableCache = true
 	if f.sender, err = rueidis.NewClient(plain); err != nil {
 		return err
 	}
+
 	for i := range listeners {
 		tracking := options
 		tracking.PipelineMultiplex = -1 // one connection for each pod
@@ -134,12 +138,14 @@ func (f *fanTracking) start(ctx context.Context, listeners int, noted *arrivals)
 			_, _, stopErr := f.stop()
 			return errors.Join(err, stopErr)
 		}
+
 		f.pods = append(f.pods, client)
 		if err := client.Do(ctx, client.B().Ping().Build()).Error(); err != nil { // it has connected
 			_, _, stopErr := f.stop()
 			return errors.Join(err, stopErr)
 		}
 	}
+
 	return nil
 }
 

@@ -48,10 +48,12 @@ func fanoutCommand(o *options) *cobra.Command {
 			if pods < 2 || pods > maxPods {
 				return fmt.Errorf("fanout: -pods is %d: want 2 to %d", pods, maxPods)
 			}
+
 			r, err := measureFanout(cmd.Context(), planFanout(rate, pods, o.short))
 			if err != nil {
 				return fmt.Errorf("fanout: %w", err)
 			}
+
 			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
@@ -71,11 +73,13 @@ func planFanout(rate, pods int, short bool) fanoutPlan {
 		curve = curve[:3]
 		others, main = fanoutPoint{Rounds: 2, Slot: 1200 * time.Millisecond}, fanoutPoint{pods, 3, 2 * time.Second}
 	}
+
 	for _, n := range curve {
 		if n != pods {
 			plan.Points = append(plan.Points, fanoutPoint{n, others.Rounds, others.Slot})
 		}
 	}
+
 	plan.Points = append(plan.Points, main)
 	slices.SortFunc(plan.Points, func(a, b fanoutPoint) int { return a.Pods - b.Pods })
 	return plan
@@ -164,14 +168,17 @@ func (f *fanout) measure(ctx context.Context, point fanoutPoint) error {
 			}
 		}
 	}
+
 	for i, one := range results {
 		f.row(point.Pods, f.fans[i], one)
 	}
+
 	n := strconv.Itoa(point.Pods)
 	suffix := "." + n
 	if point.Pods == f.plan.Main {
 		suffix = ""
 	}
+
 	own, theirs, bare := results[0], results[1], results[2]
 	f.report.result("fanout.p99_ms."+n, percentile(own.delays, 99))
 	f.report.result("fanout.notify_p99_ms."+n, percentile(theirs.delays, 99))
@@ -210,6 +217,7 @@ func (f *fanout) slot(ctx context.Context, v fan, point fanoutPoint, first bool,
 	if v.listeners(point.Pods) == 0 {
 		events = (events + 1) / 2 // there is no delay to take percentiles of
 	}
+
 	noted := newArrivals(lead+events, v.listeners(point.Pods))
 	if err := v.start(ctx, v.listeners(point.Pods), noted); err != nil {
 		return err
@@ -225,17 +233,21 @@ func (f *fanout) slot(ctx context.Context, v fan, point fanoutPoint, first bool,
 			f.report.Counts[where+", trouble"] = trouble
 		}
 	}()
+
 	runtime.GC() // the garbage of the slot before
+
 	if first && v.name() == "bus" {
 		if err := f.idle(ctx, point.Pods); err != nil {
 			return err
 		}
 	}
+
 	// The label tells the variants apart in a profile of the whole run.
 	pprof.Do(ctx, pprof.Labels("variant", v.name()), func(ctx context.Context) {
 		if err = f.load(ctx, v, noted, 0, lead); err != nil {
 			return
 		}
+
 		begin, before := time.Now(), v.notifies()
 		var worked work
 		var other time.Duration
@@ -251,13 +263,16 @@ func (f *fanout) slot(ctx context.Context, v fan, point fanoutPoint, first bool,
 		o.notified += v.notifies() - before
 		o.events += events
 	})
+
 	if err != nil {
 		return err
 	}
+
 	if v.listeners(point.Pods) > 0 {
 		returned, _ := noted.delays()
 		o.delays = append(o.delays, returned[lead:]...)
 	}
+
 	return nil
 }
 
@@ -286,6 +301,7 @@ func (f *fanout) idle(ctx context.Context, pods int) error {
 	if err != nil {
 		return err
 	}
+
 	seconds := time.Since(begin).Seconds()
 	name := fmt.Sprintf("fanout.idle.%d.", pods)
 	servers := newFigure(name+"server_cpus", "processors", []float64{worked.server.Seconds() / seconds})

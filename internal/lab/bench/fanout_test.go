@@ -9,12 +9,14 @@ import (
 
 func TestPlanFanout(t *testing.T) {
 	t.Parallel()
+
 	pods := func(p fanoutPlan) (out []int) {
 		for _, point := range p.Points {
 			out = append(out, point.Pods)
 		}
 		return out
 	}
+
 	long := planFanout(1000, 50, false)
 	require.Equal(t, []int{3, 10, 50, 200}, pods(long))
 	require.Equal(t, time.Minute, time.Duration(long.Points[2].Rounds)*long.Points[2].Slot)

@@ -90,8 +90,10 @@ func (f *fanNotify) start(ctx context.Context, listeners int, noted *arrivals) e
 			_, _, stopErr := f.stop()
 			return errors.Join(err, stopErr)
 		}
+
 		f.ears = append(f.ears, l)
 	}
+
 	return nil
 }
 

@@ -31,10 +31,12 @@ func fillCommand(o *options) *cobra.Command {
 			if o.short {
 				plan.Rounds, plan.Misses = 21, 10_000
 			}
+
 			r, err := measureFill(cmd.Context(), plan)
 			if err != nil {
 				return fmt.Errorf("fill: %w", err)
 			}
+
 			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
@@ -59,6 +61,7 @@ func measureFill(ctx context.Context, plan fillPlan) (*report, error) {
 			f.end()
 		}
 	}()
+
 	for _, make := range []maker{oursOn(bus.NewLocal()), makeFlight, makeOtter, makeSturdyc, makeRedisCache} {
 		f := &filler{ns: map[int][]float64{}}
 		var err error
@@ -69,8 +72,10 @@ func measureFill(ctx context.Context, plan fillPlan) (*report, error) {
 		if err != nil {
 			return nil, err
 		}
+
 		fillers = append(fillers, f)
 	}
+
 	for round := range plan.Rounds {
 		for _, readers := range plan.Readers {
 			for i := range fillers {
@@ -80,7 +85,9 @@ func measureFill(ctx context.Context, plan fillPlan) (*report, error) {
 			}
 		}
 	}
+
 	r.row("cache", "readers", "ns per miss", "allocations")
+
 	for _, readers := range plan.Readers {
 		for _, f := range fillers {
 			one := newFigure(fmt.Sprintf("fill.ns.%s.%d", f.name, readers), "ns", f.ns[readers])
@@ -88,6 +95,7 @@ func measureFill(ctx context.Context, plan fillPlan) (*report, error) {
 			r.row(f.name, readers, one.summary, number(median(f.allocs)))
 		}
 	}
+
 	for i, name := range []string{"singleflight", "otter", "sturdyc", "redis_cache"} {
 		for _, readers := range plan.Readers {
 			rounds, err := ratios(fillers[0].ns[readers], fillers[i+1].ns[readers])
@@ -99,6 +107,7 @@ func measureFill(ctx context.Context, plan fillPlan) (*report, error) {
 			r.result(f.Name, f.Value)
 		}
 	}
+
 	return r, nil
 }
 
@@ -109,11 +118,13 @@ func (f *filler) sample(ctx context.Context, readers, misses int) error {
 		f.next++
 		keys[i] = "user:" + strconv.Itoa(f.next)
 	}
+
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	loads := f.loads.Load()
 	begin := time.Now()
+
 	err := together(readers, func(reader int) error {
 		for i := reader; i < misses; i += readers {
 			if _, err := f.get(ctx, keys[i]); err != nil {
@@ -122,14 +133,19 @@ func (f *filler) sample(ctx context.Context, readers, misses int) error {
 		}
 		return nil
 	})
+
 	took := time.Since(begin)
+
 	if err != nil {
 		return err
 	}
+
 	runtime.ReadMemStats(&after)
+
 	if n := f.loads.Load() - loads; n != int64(misses) {
 		return fmt.Errorf("%s: %d loads for %d new keys", f.name, n, misses)
 	}
+
 	f.ns[readers] = append(f.ns[readers], float64(took.Nanoseconds())/float64(misses))
 	f.allocs = append(f.allocs, float64(after.Mallocs-before.Mallocs)/float64(misses))
 	return ctx.Err()

@@ -32,6 +32,7 @@ func startFleet(ctx context.Context, pool *pgxpool.Pool, n int, cfg bus.Config, 
 			err = errors.Join(err, stopAll(pods))
 		}
 	}()
+
 	errs := make([]error, n)
 	var all sync.WaitGroup
 	turn := make(chan struct{}, starting)
@@ -44,10 +45,13 @@ func startFleet(ctx context.Context, pool *pgxpool.Pool, n int, cfg bus.Config, 
 			pods[i], errs[i] = startPod(ctx, pool, own, func(d bus.Delivery) { f(i, d) })
 		})
 	}
+
 	all.Wait()
+
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+
 	err = eventually(ctx, func() bool {
 		for _, p := range pods {
 			if p.Stats().Pods != n {
@@ -59,6 +63,7 @@ func startFleet(ctx context.Context, pool *pgxpool.Pool, n int, cfg bus.Config, 
 	if err != nil {
 		return nil, fmt.Errorf("not every pod knows of the %d pods: %w", n, err)
 	}
+
 	return pods, nil
 }
 
@@ -90,10 +95,12 @@ func (f fleet) String() string {
 		sum.Beats += s.Beats
 		sum.Gaps += s.Gaps
 		sum.Statements += s.Statements
+
 		if s.Marks > 0 {
 			sweeping++
 		}
 	}
+
 	return fmt.Sprintf("%d published, %d announced, %d swept in %d sweeps of %d pods, %d notifies, %d marks, %d beats, %d gaps, %d statements",
 		sum.Published, sum.Announced, sum.Swept, sum.Sweeps, sweeping, sum.Notifies, sum.Marks, sum.Beats, sum.Gaps, sum.Statements)
 }

@@ -35,11 +35,13 @@ func (f *floor) transact(ctx context.Context, id int64) error {
 		return fmt.Errorf("floor: %w", err)
 	}
 	defer conn.Release() // a connection in a transaction is closed by this
+
 	// Prepare asks the server once per connection.
 	insert, err := conn.Conn().Prepare(ctx, "floor", floorInsert)
 	if err != nil {
 		return fmt.Errorf("floor: %w", err)
 	}
+
 	tx, err := conn.Conn().BeginTx(ctx, pgx.TxOptions{})
 	if err != nil {
 		return fmt.Errorf("floor: %w", err)
@@ -47,12 +49,15 @@ func (f *floor) transact(ctx context.Context, id int64) error {
 	if _, err := tx.Exec(ctx, update, id); err != nil {
 		return fmt.Errorf("floor: %w", err)
 	}
+
 	var batch pgconn.Batch
 	batch.ExecStatement(insert, [][]byte{strconv.AppendInt(nil, id, 10)}, nil, nil)
 	batch.ExecParams("commit", nil, nil, nil, nil)
+
 	if _, err := conn.Conn().PgConn().ExecBatch(ctx, &batch).ReadAll(); err != nil {
 		return fmt.Errorf("floor: %w", err)
 	}
+
 	return nil
 }
 

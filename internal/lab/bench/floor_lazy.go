@@ -24,6 +24,7 @@ func (f *floorLazy) transact(ctx context.Context, id int64) error {
 		return fmt.Errorf("floor_lazy: %w", err)
 	}
 	defer conn.Release() // a connection in a transaction is closed by this
+
 	// Prepare asks the server once per connection.
 	var statements [4]*pgconn.StatementDescription
 	for i, text := range []string{"begin", update, floorInsert, "commit"} {
@@ -31,17 +32,22 @@ func (f *floorLazy) transact(ctx context.Context, id int64) error {
 			return fmt.Errorf("floor_lazy: %w", err)
 		}
 	}
+
 	key := strconv.AppendInt(nil, id, 10)
 	var first, last pgconn.Batch
 	first.ExecStatement(statements[0], nil, nil, nil)
 	first.ExecStatement(statements[1], [][]byte{key}, nil, nil)
+
 	if _, err := conn.Conn().PgConn().ExecBatch(ctx, &first).ReadAll(); err != nil {
 		return fmt.Errorf("floor_lazy: %w", err)
 	}
+
 	last.ExecStatement(statements[2], [][]byte{key}, nil, nil)
 	last.ExecStatement(statements[3], nil, nil, nil)
+
 	if _, err := conn.Conn().PgConn().ExecBatch(ctx, &last).ReadAll(); err != nil {
 		return fmt.Errorf("floor_lazy: %w", err)
 	}
+
 	return nil
 }

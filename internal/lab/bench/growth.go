@@ -47,10 +47,12 @@ func growthCommand(o *options) *cobra.Command {
 				plan.Logged, plan.Sessions, plan.Leases = []int{10_000, 300_000}, []int{10_000, 100_000}, []int{1, 100, 1000}
 				plan.Samples, plan.Beats = 60, beatPlan{Beats: 3, TTL: 3 * time.Second}
 			}
+
 			r, err := measureGrowth(cmd.Context(), plan)
 			if err != nil {
 				return fmt.Errorf("growth: %w", err)
 			}
+
 			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
@@ -156,22 +158,27 @@ func (g *growth) keys(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+
 		bytes[i] = append(bytes[i], each)
 		step := keys/7919 + 7907 // from one end to the other: no two reads in a row are of neighbours
 		for range 5 {
 			const reads = 200_000
 			begin := time.Now()
+
 			for read := range reads {
 				if _, err := c.Get(ctx, read*step%keys); err != nil {
 					return errors.Join(err, c.Close())
 				}
 			}
+
 			hits[i] = append(hits[i], float64(time.Since(begin).Nanoseconds())/reads)
 		}
+
 		if err := c.Close(); err != nil {
 			return err
 		}
 	}
+
 	g.add("keys", "memory of an entry", "bytes", g.plan.Keys, bytes)
 	g.add("keys", "a hit", "ns", g.plan.Keys, hits)
 	return nil
@@ -184,10 +191,12 @@ func (g *growth) tags(ctx context.Context) error {
 		for tag := range n {
 			tags = append(tags, "tag "+strconv.Itoa(tag))
 		}
+
 		c, each, err := fillCache(ctx, g.plan.Tagged, tags)
 		if err != nil {
 			return err
 		}
+
 		bytes[i] = append(bytes[i], each)
 		for range g.plan.Samples {
 			begin := time.Now()
@@ -196,10 +205,12 @@ func (g *growth) tags(ctx context.Context) error {
 			}
 			ends[i] = append(ends[i], float64(time.Since(begin).Nanoseconds())/1e3)
 		}
+
 		if err := c.Close(); err != nil {
 			return err
 		}
 	}
+
 	g.add("tags of a value", "memory of an entry", "bytes", g.plan.Tags, bytes)
 	g.add("tags of a value", "ending a tag", "µs", g.plan.Tags, ends)
 	return nil
@@ -212,23 +223,28 @@ func (g *growth) events(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
+
 	values := make([][]float64, len(g.plan.Events))
 	for i, n := range g.plan.Events {
 		keys := make([]string, n)
 		for key := range keys {
 			keys[key] = "key " + strconv.Itoa(key)
 		}
+
 		for range max(g.plan.Samples/(1+n/100), 3) {
 			begin := time.Now()
+
 			if _, err := p.InTx(ctx, func(tx *bus.Tx) error {
 				tx.Invalidate(topic, keys...)
 				return nil
 			}); err != nil {
 				return err
 			}
+
 			values[i] = append(values[i], float64(time.Since(begin).Nanoseconds())/1e3/float64(n))
 		}
 	}
+
 	g.add("events of a transaction", "commit, for each event", "µs", g.plan.Events, values)
 	return nil
 }
@@ -254,9 +270,11 @@ func (g *growth) topicDelays(ctx context.Context, n int) (delays []float64, err 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
+
 	for other := range n - 1 {
 		defer p.Subscribe("topic "+strconv.Itoa(other), bus.SubscriberFuncs{})() //nolint:gocritic // all are there until the end
 	}
+
 	for range g.plan.Samples {
 		if _, err := p.InTx(ctx, func(tx *bus.Tx) error {
 			_, err := tx.Exec(ctx, update, 1)
@@ -265,6 +283,7 @@ func (g *growth) topicDelays(ctx context.Context, n int) (delays []float64, err 
 		}); err != nil {
 			return nil, err
 		}
+
 		begin := time.Now()
 		select {
 		case at := <-heard:
@@ -273,6 +292,7 @@ func (g *growth) topicDelays(ctx context.Context, n int) (delays []float64, err 
 			return nil, errors.New("an event was not delivered")
 		}
 	}
+
 	return delays, nil
 }
 
@@ -283,6 +303,7 @@ func (g *growth) log(ctx context.Context) error {
 		if _, err := g.pool.Exec(ctx, `TRUNCATE pgcoherence.event`); err != nil {
 			return err
 		}
+
 		_, err := g.pool.Exec(ctx, `INSERT INTO pgcoherence.event (n, origin, topic, keys)
 			SELECT i, '00000000-0000-0000-0000-000000000001', 'other', ARRAY['key ' || i] FROM generate_series(1, $1::int) AS i`, n)
 		if err != nil {
@@ -291,10 +312,12 @@ func (g *growth) log(ctx context.Context) error {
 		if _, err := g.pool.Exec(ctx, `VACUUM ANALYZE pgcoherence.event`); err != nil {
 			return err
 		}
+
 		one := &ours{pool: g.pool}
 		if one.pod, err = startPod(ctx, g.pool, bus.Config{Name: "growth", Logger: warnings()}, nil); err != nil {
 			return err
 		}
+
 		for id := range 5 * g.plan.Samples {
 			begin := time.Now()
 			if err := one.transact(ctx, int64(id)); err != nil {
@@ -302,10 +325,12 @@ func (g *growth) log(ctx context.Context) error {
 			}
 			values[i] = append(values[i], float64(time.Since(begin).Nanoseconds())/1e3)
 		}
+
 		if err := one.pod.stop(); err != nil {
 			return err
 		}
 	}
+
 	g.add("events in the log", "a transaction with an event", "µs", g.plan.Logged, values)
 	_, err := g.pool.Exec(ctx, `TRUNCATE pgcoherence.event`)
 	return err
@@ -319,14 +344,17 @@ func (g *growth) sessions(ctx context.Context) error {
 		if err := g.sessionRows(ctx, r, rows); err != nil {
 			return err
 		}
+
 		one := run{Reports: []*report{r}}
 		f, _ := one.figure("session.cold_us")
 		list, ok := one.result("session.list_ms")
 		if len(f.Rounds) == 0 || !ok {
 			return errors.New("sessions were not measured")
 		}
+
 		cold[i], lists[i] = f.Rounds, []float64{list}
 	}
+
 	g.add("sessions", "a read that no memory serves", "µs", g.plan.Sessions, cold)
 	g.add("sessions", "the list of a user", "ms", g.plan.Sessions, lists)
 	return nil
@@ -338,15 +366,18 @@ func (g *growth) sessionRows(ctx context.Context, r *report, rows int) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, other.drop()) }()
+
 	pods, err := startSessionPods(ctx, other)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, pods.stop()) }()
+
 	plan := sessionPlan{Rows: rows, Cold: min(20*g.plan.Samples, rows), Lists: g.plan.Samples}
 	if err := fillSessions(ctx, pods.all[0], plan); err != nil {
 		return err
 	}
+
 	return measureSessionRows(ctx, r, plan, pods.all[0])
 }
 
@@ -360,12 +391,15 @@ func (g *growth) leases(ctx context.Context) error {
 		if err := g.beats(ctx, r, plan); err != nil {
 			return err
 		}
+
 		at := slices.IndexFunc(r.Results, func(one result) bool { return one.Name == "lock.heartbeat_ms."+strconv.Itoa(leases) })
 		if at < 0 {
 			return errors.New("beats were not measured")
 		}
+
 		values[i] = []float64{r.Results[at].Value}
 	}
+
 	g.add("leases of a process", "a beat that renews all", "ms", g.plan.Leases, values)
 	return nil
 }
@@ -376,13 +410,16 @@ func (g *growth) beats(ctx context.Context, r *report, plan beatPlan) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, other.drop()) }()
+
 	pool, err := other.pool(ctx, 4, nil)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
+
 	if err := lock.Migrate(ctx, pool, &lock.MigrateConfig{Logger: warnings()}); err != nil {
 		return err
 	}
+
 	return measureBeats(ctx, r, pool, plan)
 }

@@ -41,10 +41,12 @@ func hitCommand(o *options) *cobra.Command {
 			if o.short {
 				plan.Rounds, plan.Length, plan.Scraped = 21, 50*time.Millisecond, 21
 			}
+
 			r, err := measureHit(cmd.Context(), plan)
 			if err != nil {
 				return fmt.Errorf("hit: %w", err)
 			}
+
 			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
@@ -129,6 +131,7 @@ func startHitters(ctx context.Context, pod *pod, keys []string) (hitters []*hitt
 		}
 		hitters = append(hitters, &hitter{subject: made, ns: map[int][]float64{}})
 	}
+
 	for _, h := range hitters {
 		for _, key := range keys {
 			if err := h.put(ctx, key, &thing{1}); err != nil {
@@ -136,6 +139,7 @@ func startHitters(ctx context.Context, pod *pod, keys []string) (hitters []*hitt
 			}
 		}
 	}
+
 	return hitters, nil
 }
 
@@ -146,6 +150,7 @@ func measureScraped(ctx context.Context, h *hitter, keys []string, rounds int) (
 	if err := registry.Register(h.collector); err != nil {
 		return nil, nil, err
 	}
+
 	one := &hitter{subject: h.subject, ns: map[int][]float64{}}
 	for round := range 2 * rounds {
 		scrapes := (round+round/2)%2 == 0 // first one of them is first, then the other
@@ -158,15 +163,18 @@ func measureScraped(ctx context.Context, h *hitter, keys []string, rounds int) (
 		} else {
 			gathered <- nil
 		}
+
 		if err := errors.Join(one.sample(ctx, keys, scrapeReaders, scrapeInterval), <-gathered); err != nil {
 			return nil, nil, err
 		}
+
 		if ns := one.ns[scrapeReaders][round]; scrapes {
 			scraped = append(scraped, ns)
 		} else {
 			plain = append(plain, ns)
 		}
 	}
+
 	return plain, scraped, nil
 }
 
@@ -177,19 +185,24 @@ func (h *hitter) allocations(ctx context.Context, keys []string) (float64, error
 	least := -1.0
 	for range 3 { // others allocate, too: the bus beats
 		runtime.ReadMemStats(&before)
+
 		for i := range reads {
 			if _, err := h.get(ctx, keys[i%len(keys)]); err != nil {
 				return 0, fmt.Errorf("%s: %w", h.name, err)
 			}
 		}
+
 		runtime.ReadMemStats(&after)
+
 		if n := float64(after.Mallocs-before.Mallocs) / reads; least < 0 || n < least {
 			least = n
 		}
 	}
+
 	if least < 0.01 { // a beat, a timer
 		least = 0
 	}
+
 	return least, nil
 }
 
@@ -210,16 +223,19 @@ func (h *hitter) sample(ctx context.Context, keys []string, readers int, length 
 			}
 			reads += 1000
 		}
+
 		counts[reader] = reads
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+
 	total := 0
 	for _, n := range counts {
 		total += n
 	}
+
 	h.ns[readers] = append(h.ns[readers], float64(time.Since(begin).Nanoseconds())/float64(total))
 	return ctx.Err()
 }
@@ -227,6 +243,7 @@ func (h *hitter) sample(ctx context.Context, keys []string, readers int, length 
 func reportHits(r *report, plan hitPlan, hitters []*hitter) error {
 	byName := map[string]*hitter{}
 	r.row("cache", "readers", "ns between reads", "allocations")
+
 	for _, readers := range plan.Readers {
 		for _, h := range hitters {
 			byName[h.name] = h
@@ -235,8 +252,10 @@ func reportHits(r *report, plan hitPlan, hitters []*hitter) error {
 			r.row(h.name, readers, f.summary, number(h.bytes))
 		}
 	}
+
 	r.chart(hitChart(plan, hitters))
 	r.result("hit.allocs", byName["ours"].bytes)
+
 	for _, one := range []struct {
 		name, over, base string
 		readers          int
@@ -261,6 +280,7 @@ func reportHits(r *report, plan hitPlan, hitters []*hitter) error {
 		r.add(f)
 		r.result(one.name, f.Value)
 	}
+
 	return nil
 }
 
@@ -269,9 +289,11 @@ func reportScraped(r *report, plain, scraped []float64) error {
 	if err != nil {
 		return err
 	}
+
 	for i := range lost {
 		lost[i]-- // 0.01 is one per cent slower
 	}
+
 	f := newFigure("hit.ns.ours.scraped", "ns", scraped)
 	r.add(f)
 	r.row("ours, scraped every "+scrapeInterval.String(), scrapeReaders, f.summary, "")

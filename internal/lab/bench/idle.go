@@ -30,10 +30,12 @@ func idleCommand(o *options) *cobra.Command {
 			if o.short {
 				plan.Settle, plan.Length = 3*time.Second, 10*time.Second
 			}
+
 			r, err := measureIdle(cmd.Context(), plan)
 			if err != nil {
 				return fmt.Errorf("idle: %w", err)
 			}
+
 			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}

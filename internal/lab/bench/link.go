@@ -137,6 +137,7 @@ func (l *link) serve(near net.Conn) {
 func (l *link) forward(from, to net.Conn) {
 	defer to.Close()
 	defer from.Close()
+
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
@@ -145,6 +146,7 @@ func (l *link) forward(from, to net.Conn) {
 				return
 			}
 		}
+
 		if err != nil {
 			return
 		}

@@ -21,12 +21,14 @@ func echo(t *testing.T, name string) string {
 		listener.Close()
 		all.Wait()
 	})
+
 	all.Go(func() {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
+
 			all.Go(func() {
 				defer conn.Close()
 				for lines := bufio.NewScanner(conn); lines.Scan(); {
@@ -37,6 +39,7 @@ func echo(t *testing.T, name string) string {
 			})
 		}
 	})
+
 	return listener.Addr().String()
 }
 

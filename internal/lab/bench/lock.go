@@ -58,10 +58,12 @@ func lockCommand(o *options) *cobra.Command {
 			if o.short {
 				plan = shortLock
 			}
+
 			r, err := measureLock(cmd.Context(), plan)
 			if err != nil {
 				return fmt.Errorf("lock: %w", err)
 			}
+
 			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}

@@ -31,10 +31,12 @@ func (p *lockPeers) startEtcd(ctx context.Context, clients int) error {
 	if err != nil {
 		return errors.ErrUnsupported
 	}
+
 	dir, err := os.MkdirTemp("", "etcd")
 	if err != nil {
 		return err
 	}
+
 	urls := [2]string{}
 	for i := range urls {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -44,6 +46,7 @@ func (p *lockPeers) startEtcd(ctx context.Context, clients int) error {
 		urls[i] = "http://" + l.Addr().String()
 		l.Close()
 	}
+
 	cmd := exec.Command("sh", "-c", etcdScript, program, dir, urls[0], urls[1])
 	var words bytes.Buffer
 	cmd.Stderr = &words
@@ -54,6 +57,7 @@ func (p *lockPeers) startEtcd(ctx context.Context, clients int) error {
 	if err := cmd.Start(); err != nil {
 		return errors.Join(fmt.Errorf("etcd: %w", err), os.RemoveAll(dir))
 	}
+
 	p.closers = append(p.closers, func() error { return errors.Join(leash.Close(), cmd.Wait()) })
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: []string{urls[0]}, DialTimeout: patience, Logger: zap.NewNop(), Context: context.WithoutCancel(ctx),
@@ -61,6 +65,7 @@ func (p *lockPeers) startEtcd(ctx context.Context, clients int) error {
 	if err != nil {
 		return fmt.Errorf("etcd: %w", err)
 	}
+
 	p.closers = append(p.closers, client.Close)
 	side := &lockEtcd{client: client}
 	for range clients {
@@ -68,6 +73,7 @@ func (p *lockPeers) startEtcd(ctx context.Context, clients int) error {
 			return fmt.Errorf("etcd: %w\n%s", err, words.Bytes())
 		}
 	}
+
 	p.closers = append(p.closers, side.closeSessions)
 	p.sides = append(p.sides, side)
 	return nil

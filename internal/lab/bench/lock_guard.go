@@ -52,6 +52,7 @@ func (g *guarding) transact(ctx context.Context, id int64) error {
 		return fmt.Errorf("guarded: %w", err)
 	}
 	defer func() { _ = tx.Rollback(ctx) }() // after Commit this does nothing
+
 	client := int(id) / (items / g.clients)
 	if err := g.held[client%g.leases].Guard(ctx, tx); err != nil {
 		return fmt.Errorf("guarded: %w", err)
@@ -62,6 +63,7 @@ func (g *guarding) transact(ctx context.Context, id int64) error {
 	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("guarded: %w", err)
 	}
+
 	return nil
 }
 
@@ -85,6 +87,7 @@ func (p *ping) transact(ctx context.Context, id int64) error {
 		return fmt.Errorf("ping: %w", err)
 	}
 	defer func() { _ = tx.Rollback(ctx) }() // after Commit this does nothing
+
 	if _, err := tx.Exec(ctx, `SELECT 1`); err != nil {
 		return fmt.Errorf("ping: %w", err)
 	}
@@ -94,6 +97,7 @@ func (p *ping) transact(ctx context.Context, id int64) error {
 	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("ping: %w", err)
 	}
+
 	return nil
 }
 
@@ -114,32 +118,41 @@ func measureGuards(ctx context.Context, r *report, pool *pgxpool.Pool, plan guar
 			if round == 0 {
 				p.lead += 300 * time.Millisecond // prepares the statements
 			}
+
 			rate, err := slot(ctx, v, plan.Clients, p)
 			if err != nil {
 				return err
 			}
+
 			rates.add("guard", plan.Clients, v.name(), rate)
 		}
 	}
+
 	r.row()
 	r.row("clients", "guards a transaction", "tx/s", "percent lost")
+
 	for i, v := range variants {
 		key := rateKey("guard", plan.Clients, v.name())
 		f := newFigure(key, "tx/s", rates[key])
 		r.add(f)
+
 		ratio, err := rates.ratio("guard", plan.Clients, v.name(), "bare")
 		if err != nil {
 			return err
 		}
+
 		lost := make([]float64, len(ratio))
 		for i := range ratio {
 			lost[i] = 100 * (1 - ratio[i])
 		}
+
 		r.row(plan.Clients, titles[i], f.summary, summarize(lost))
+
 		if i == 2 {
 			r.add(newFigure("lock.guard_cost", "percent", lost))
 			r.result("lock.guard_cost", median(lost))
 		}
 	}
+
 	return nil
 }

@@ -53,8 +53,10 @@ type contest struct {
 func (c *contest) run(ctx context.Context) (*handOffs, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+
 	waiting, stopWaiting := context.WithCancel(ctx) // ends the last waiters
 	defer stopWaiting()
+
 	var wg sync.WaitGroup
 	for i := range c.plan.Contenders {
 		wg.Go(func() {
@@ -65,6 +67,7 @@ func (c *contest) run(ctx context.Context) (*handOffs, error) {
 			}
 		})
 	}
+
 	sleep(ctx, c.plan.Pace.lead)
 	c.counts.Store(true)
 	begin := time.Now()
@@ -87,14 +90,19 @@ func (c *contest) turn(ctx, waiting context.Context, contender int) error {
 		}
 		return err
 	}
+
 	now := time.Now()
+
 	if n := c.holding.Add(1); n != 1 {
 		return fmt.Errorf("%d hold the lease at once", n)
 	}
+
 	c.result.grants++
+
 	if c.counts.Load() {
 		c.result.longest = max(c.result.longest, now.Sub(begun).Seconds()*1e3)
 	}
+
 	// Only who asked before the release has waited for it.
 	if c.released.at.After(begun) {
 		c.result.waited++
@@ -106,6 +114,7 @@ func (c *contest) turn(ctx, waiting context.Context, contender int) error {
 			}
 		}
 	}
+
 	sleep(ctx, c.plan.Hold)
 	c.holding.Add(-1)
 	c.released.pod, c.released.at = c.pod(contender), time.Now()
@@ -125,8 +134,10 @@ func measureHandOff(ctx context.Context, r *report, s *server, peers *lockPeers,
 			sums[i].add(one)
 		}
 	}
+
 	r.row()
 	r.row(append(append([]any{"contenders", "hands one lease around: ms from Release to the next", "hand-overs/s"}, percentileHeads...), "longest wait")...)
+
 	row := func(title, name string, ms []float64, one handOffs) float64 {
 		cells, values := []any{"–", "–", "–", "–"}, []float64{0}
 		if len(ms) > 0 {
@@ -141,16 +152,20 @@ func measureHandOff(ctx context.Context, r *report, s *server, peers *lockPeers,
 			row(side.title(), "lock.handoff."+side.name(), one.all, one)
 			continue
 		}
+
 		row("lock", "lock.handoff.ours", one.all, one)
 		p50 := row("lock, from pod to pod", "lock.handoff.across", one.across, one)
+
 		if len(one.across) == 0 {
 			return errors.New("nothing was handed from pod to pod")
 		}
+
 		r.result("lock.handoff_p50_ms", p50)
 		r.result("lock.tries_per_grant", float64(one.woken)/float64(one.waited))
 		r.Counts["lock, handed around"] = fmt.Sprintf("%d grants, %d of them to somebody who waited; %d statements asked for it, %d of them by somebody who waited",
 			one.grants, one.waited, one.tries, one.woken)
 	}
+
 	r.Counts["pglock, handed around"] = fmt.Sprintf("with a lease of %v instead of 20 s: that is how long it sleeps between two tries", pglockWait)
 	return nil
 }
@@ -176,9 +191,11 @@ func handOff(ctx context.Context, s *server, side lockSide, plan handOffPlan) (_
 		}); ok {
 			wait = w.wait
 		}
+
 		c.take = func(ctx context.Context, _ int) (func(context.Context) error, error) { return wait(ctx, key) }
 		return c.run(ctx)
 	}
+
 	pods := make([]*locking, 0, plan.Pods)
 	pools := make([]*pgxpool.Pool, 0, plan.Pods)
 	defer func() {
@@ -189,19 +206,23 @@ func handOff(ctx context.Context, s *server, side lockSide, plan handOffPlan) (_
 			pool.Close()
 		}
 	}()
+
 	each := (plan.Contenders + plan.Pods - 1) / plan.Pods
 	for i := range plan.Pods {
 		pool, err := s.pool(ctx, each, nil)
 		if err != nil {
 			return nil, err
 		}
+
 		pools = append(pools, pool)
 		p, err := startLocking(ctx, pool, "pod "+strconv.Itoa(i))
 		if err != nil {
 			return nil, err
 		}
+
 		pods = append(pods, p)
 	}
+
 	c.pod = func(contender int) int { return contender % plan.Pods }
 	c.take = func(ctx context.Context, contender int) (func(context.Context) error, error) {
 		lease, err := pods[c.pod(contender)].Acquire(ctx, key)
@@ -214,9 +235,11 @@ func handOff(ctx context.Context, s *server, side lockSide, plan handOffPlan) (_
 	if err != nil {
 		return nil, err
 	}
+
 	for _, p := range pods {
 		one.tries += p.Stats().Tries
 	}
+
 	one.woken = one.tries - c.calls.Load() // each call begins with a try, whether or not somebody holds the lease
 	return one, nil
 }

@@ -57,15 +57,19 @@ func measurePairs(ctx context.Context, r *report, pool *pgxpool.Pool, peers *loc
 				if round == 0 {
 					p.lead *= 4 // makes the rows and prepares the statements
 				}
+
 				rate, err := slot(ctx, &pairs{side, clients}, clients, p)
 				if err != nil {
 					return err
 				}
+
 				rates.add("lock", clients, side.name(), rate)
 			}
 		}
 	}
+
 	r.row("clients", "takes and releases leases nobody else wants", "pairs/s", "÷ bare SQL", "survives a power cut")
+
 	for _, clients := range plan.Clients {
 		for _, side := range sides {
 			key := rateKey("lock", clients, side.name())
@@ -74,13 +78,16 @@ func measurePairs(ctx context.Context, r *report, pool *pgxpool.Pool, peers *loc
 			if err != nil {
 				return err
 			}
+
 			r.add(f)
 			r.row(clients, side.title(), f.summary, summarize(ratio), survives(side))
+
 			if side.name() == lockOurs {
 				waits, err := rates.ratio("lock", clients, lockOurs, lockBase+".waits")
 				if err != nil {
 					return err
 				}
+
 				functions, err := rates.ratio("lock", clients, lockFunctionsName, lockOurs)
 				if err != nil {
 					return err
@@ -88,6 +95,7 @@ func measurePairs(ctx context.Context, r *report, pool *pgxpool.Pool, peers *loc
 				if clients == min(sqlClients, plan.Clients[len(plan.Clients)-1]) {
 					r.result("lock.sql_ratio", summarize(functions).Value)
 				}
+
 				for _, f := range []figure{
 					newFigure("lock.ratio.sql."+strconv.Itoa(clients), "ratio", ratio),
 					newFigure("lock.ratio.sql_waits."+strconv.Itoa(clients), "ratio", waits),
@@ -101,6 +109,7 @@ func measurePairs(ctx context.Context, r *report, pool *pgxpool.Pool, peers *loc
 			r.row(clients, name, "SKIPPED", "–", "–")
 		}
 	}
+
 	return nil
 }
 

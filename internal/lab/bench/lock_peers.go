@@ -83,9 +83,11 @@ func (p *lockPeers) startPGLock(s *server, clients int) error {
 	if err != nil {
 		return err
 	}
+
 	p.closers = append(p.closers, db.Close)
 	db.SetMaxOpenConns(2 * clients) // heartbeats take some
 	db.SetMaxIdleConns(2 * clients)
+
 	l := &lockPGLock{}
 	if l.client, err = pglock.New(db, pglock.WithLeaseDuration(lockTTL)); err != nil {
 		return err
@@ -93,6 +95,7 @@ func (p *lockPeers) startPGLock(s *server, clients int) error {
 	if l.waits, err = pglock.New(db, pglock.WithLeaseDuration(pglockWait), pglock.WithHeartbeatFrequency(pglockWait/2)); err != nil {
 		return err
 	}
+
 	p.sides = append(p.sides, l)
 	return l.client.CreateTable()
 }

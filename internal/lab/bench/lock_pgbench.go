@@ -39,10 +39,12 @@ func runPgbench(ctx context.Context, program string, s *server, clients int, len
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
+
 	script := filepath.Join(dir, "pair.sql")
 	if err := os.WriteFile(script, []byte(pgbenchScript), 0o600); err != nil {
 		return 0, err
 	}
+
 	seconds := strconv.Itoa(max(1, int(length.Round(time.Second)/time.Second)))
 	cmd := exec.CommandContext(ctx, program, "-n", "-M", "prepared", "-c", strconv.Itoa(clients), "-j", "1", "-T", seconds, "-f", script,
 		s.postgres.DSN(s.database))
@@ -52,10 +54,12 @@ func runPgbench(ctx context.Context, program string, s *server, clients int, len
 	if err != nil {
 		return 0, fmt.Errorf("pgbench: %w\n%s", err, detail.Bytes())
 	}
+
 	rate := pgbenchRate.FindSubmatch(out)
 	if rate == nil {
 		return 0, fmt.Errorf("pgbench: no rate in %s", out)
 	}
+
 	return strconv.ParseFloat(string(rate[1]), 64)
 }
 
@@ -66,6 +70,7 @@ func measurePgbench(ctx context.Context, r *report, s *server, ours *lockLease, 
 		r.row(sqlClients, err.Error(), "SKIPPED", "–", "–")
 		return nil
 	}
+
 	clients := min(sqlClients, plan.Clients[len(plan.Clients)-1])
 	p := plan.Pace
 	p.length = max(p.length, time.Second)
@@ -75,12 +80,15 @@ func measurePgbench(ctx context.Context, r *report, s *server, ours *lockLease, 
 		if err != nil {
 			return err
 		}
+
 		theirs, err := runPgbench(ctx, program, s, clients, p.length)
 		if err != nil {
 			return err
 		}
+
 		ratio = append(ratio, theirs/rate)
 	}
+
 	f := newFigure("lock.sql_ratio.pgbench", "ratio", ratio)
 	r.add(f)
 	r.row()

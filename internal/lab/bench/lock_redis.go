@@ -24,11 +24,13 @@ func (p *lockPeers) startRedis(ctx context.Context, clients int) error {
 		if err != nil {
 			return err
 		}
+
 		p.closers = append(p.closers, server.Close)
 		options, err := redis.ParseURL(server.URL())
 		if err != nil {
 			return err
 		}
+
 		options.PoolSize = clients
 		client := redis.NewClient(options)
 		p.closers = append(p.closers, client.Close)

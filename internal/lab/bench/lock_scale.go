@@ -57,10 +57,12 @@ func measureBeats(ctx context.Context, r *report, pool *pgxpool.Pool, plan beatP
 	if err != nil {
 		return err
 	}
+
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- l.Run(ctx) }()
 	defer func() { cancel(); err = errors.Join(err, <-ended) }()
+
 	var keys []string
 	for i := range plan.Leases {
 		keys = append(keys, "beat "+strconv.Itoa(i))
@@ -71,6 +73,7 @@ func measureBeats(ctx context.Context, r *report, pool *pgxpool.Pool, plan beatP
 			keys = nil
 		}
 	}
+
 	begun, last := time.Now(), int64(0)
 	beats, took := 0, time.Duration(0)
 	for beats < plan.Beats {
@@ -78,11 +81,14 @@ func measureBeats(ctx context.Context, r *report, pool *pgxpool.Pool, plan beatP
 			beats++
 			last, took = s.Heartbeats, s.HeartbeatTook
 		}
+
 		if held := l.Stats().Held; held < plan.Leases || time.Since(begun) > 10*time.Duration(plan.Beats)*plan.TTL {
 			return fmt.Errorf("%d of %d leases are held, after %d beats", held, plan.Leases, beats)
 		}
+
 		sleep(ctx, time.Millisecond)
 	}
+
 	r.row()
 	r.row("leases of a process", "beat", "takes ms")
 	r.row(plan.Leases, beats, number(took.Seconds()*1e3))
@@ -101,29 +107,35 @@ func measureUnderSnapshot(ctx context.Context, r *report, s *server, plan handOf
 		if err != nil {
 			return 0, err
 		}
+
 		return float64(len(one.all)) / one.took.Seconds(), nil
 	}
 	without, err := rate(plan.Pace.lead)
 	if err != nil {
 		return err
 	}
+
 	pool, err := s.pool(ctx, 1, nil)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
+
 	tx, err := pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // it has only read
+
 	if _, err := tx.Exec(ctx, "SELECT FROM pgcoherence.lease LIMIT 1"); err != nil {
 		return err
 	}
+
 	with, err := rate(age)
 	if err != nil {
 		return err
 	}
+
 	r.row()
 	r.row("hand-overs/s without an old snapshot", "under one of "+age.String())
 	r.row(number(without), number(with))

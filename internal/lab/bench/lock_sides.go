@@ -55,15 +55,18 @@ func (l *lockSQL) take(ctx context.Context, key string) (func(context.Context) e
 	if err == nil && tag.RowsAffected() != 1 {
 		err = fmt.Errorf("%q is held", key)
 	}
+
 	return func(ctx context.Context) error {
 		release := bareReleaseLater
 		if l.waits {
 			release = bareRelease
 		}
+
 		tag, err := l.pool.Exec(ctx, release, key, owner)
 		if err == nil && tag.RowsAffected() != 1 {
 			err = fmt.Errorf("%q was not held", key)
 		}
+
 		return err
 	}, err
 }
@@ -107,16 +110,20 @@ func startLocking(ctx context.Context, pool *pgxpool.Pool, name string) (*lockin
 	if err != nil {
 		return nil, err
 	}
+
 	l, err := lock.New(pod, pool, &lock.Config{Owner: name, Logger: warnings(), Options: lock.Options{TTL: lockTTL}})
 	if err != nil {
 		return nil, errors.Join(err, pod.stop())
 	}
+
 	ctx, cancel := context.WithCancel(ctx)
 	running := &locking{Locker: l, pod: pod, cancel: cancel, ended: make(chan error, 1)}
 	go func() { running.ended <- l.Run(ctx) }() // stop waits for it
+
 	if err := eventually(ctx, func() bool { return l.Stats().Running }); err != nil {
 		return nil, errors.Join(fmt.Errorf("locker does not run: %w", err), running.stop())
 	}
+
 	return running, nil
 }
 

@@ -30,6 +30,7 @@ func measureTakeover(ctx context.Context, r *report, s *server, plan takeoverPla
 		}
 		took = append(took, one.Seconds()*1e3)
 	}
+
 	f := newFigure("lock.takeover_ms", "ms", took)
 	r.add(f)
 	r.row()
@@ -105,6 +106,7 @@ func heldWithSession(ctx context.Context, owner *lock.Locker, pool *pgxpool.Pool
 	if err != nil {
 		return err
 	}
+
 	err = eventually(ctx, func() bool {
 		var bound bool
 		err := pool.QueryRow(ctx, "SELECT session > 0 AND session_grant = grant_id FROM pgcoherence.lease WHERE key = $1 AND token = $2",
@@ -114,6 +116,7 @@ func heldWithSession(ctx context.Context, owner *lock.Locker, pool *pgxpool.Pool
 	if err != nil {
 		return fmt.Errorf("not bound to a session: %w", err)
 	}
+
 	return nil
 }
 

@@ -26,26 +26,32 @@ func TestLock(t *testing.T) {
 		takeoverPlan{Rounds: 1, After: 500 * time.Millisecond},
 	})
 	require.NoError(t, err)
+
 	want := []string{"lock.ratio.sql.1", "lock.ratio.sql_waits.1", "lock.sql_ratio", "lock.ratio.sql.4", "lock.ratio.sql_waits.4"}
 	if _, err := findPgbench(); err == nil {
 		want = append(want, "lock.sql_ratio.pgbench")
 	}
+
 	requireResults(t, r, append(want, "lock.handoff_p50_ms", "lock.tries_per_grant", "lock.guard_cost", "lock.heartbeat_ms.50",
 		"lock.handoffs_under_snapshot_ratio", "lock.takeover_ms")...)
+
 	titles := map[any]int{}
 	for _, row := range r.rows {
 		if len(row) > 1 {
 			titles[row[1]]++
 		}
 	}
+
 	require.Equal(t, 2, titles["lock"]-1, "two numbers of clients, and the hand-over")
 	require.Equal(t, 1, titles["lock, from pod to pod"])
 	require.Equal(t, 3, titles["cirello.io/pglock"])
+
 	// Every peer has its rows, whether or not its server is there.
 	missing, _ := r.Counts["not measured"].([]string)
 	for _, name := range missing {
 		require.Equal(t, 2, titles[name], name)
 	}
+
 	for program, title := range map[string]string{"redis-server": "redsync, appendfsync always", "etcd": "etcd, concurrency.Mutex"} {
 		want := 3
 		if _, err := exec.LookPath(program); err != nil {
@@ -77,6 +83,7 @@ func TestContestFindsTwo(t *testing.T) {
 		take: func(context.Context, int) (func(context.Context) error, error) { return free, nil },
 		pod:  func(int) int { return 0 },
 	}
+
 	// One after the other, so that the fields that a lease would guard are not raced for before it is found.
 	ctx := t.Context()
 	c.holding.Store(1)

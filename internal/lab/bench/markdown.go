@@ -21,18 +21,21 @@ func (a *run) markdown() string {
 func (r *report) markdown() string {
 	var text strings.Builder
 	text.WriteString(markdownTable(r.cells()))
+
 	if len(r.Counts) > 0 {
 		text.WriteString("\n")
 		for _, name := range sortedKeys(r.Counts) {
 			fmt.Fprintf(&text, "- %s: %v\n", name, r.Counts[name])
 		}
 	}
+
 	if len(r.Results) > 0 {
 		text.WriteString("\n")
 		for _, one := range r.Results {
 			fmt.Fprintf(&text, "- `%s` %s\n", one.Name, number(one.Value))
 		}
 	}
+
 	return text.String()
 }
 

@@ -27,10 +27,12 @@ func memoryCommand(o *options) *cobra.Command {
 			if o.short {
 				plan.Rounds = 1
 			}
+
 			r, err := measureMemory(cmd.Context(), plan)
 			if err != nil {
 				return fmt.Errorf("memory: %w", err)
 			}
+
 			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
@@ -44,6 +46,7 @@ func measureMemory(ctx context.Context, plan memoryPlan) (*report, error) {
 	for i := range keys {
 		keys[i] = "user:" + strconv.Itoa(i)
 	}
+
 	one := &thing{1}
 	load := func(context.Context, string) (*thing, error) { return one, nil }
 	makers := []maker{oursOn(bus.NewLocal()), makeGolangLRU, makeExpirable, makeOtter, makeSturdyc, makeTheine}
@@ -56,11 +59,13 @@ func measureMemory(ctx context.Context, plan memoryPlan) (*report, error) {
 			if err != nil {
 				return nil, err
 			}
+
 			for _, key := range keys {
 				if err := s.put(ctx, key, one); err != nil {
 					return nil, fmt.Errorf("%s: %w", s.name, err)
 				}
 			}
+
 			names[i] = s.name
 			grown := heap() - before
 			held[i] = s.held()
@@ -68,13 +73,16 @@ func measureMemory(ctx context.Context, plan memoryPlan) (*report, error) {
 			s.end()
 		}
 	}
+
 	runtime.KeepAlive(keys)
 	r.row("cache", "bytes per entry", "entries held")
+
 	for i, name := range names {
 		f := newFigure("memory.bytes."+name, "bytes", bytes[i])
 		r.add(f)
 		r.row(name, f.summary, held[i])
 	}
+
 	for i, name := range []string{"golanglru", "expirable", "otter", "sturdyc", "theine"} {
 		rounds, err := ratios(bytes[0], bytes[i+1])
 		if err != nil {
@@ -84,6 +92,7 @@ func measureMemory(ctx context.Context, plan memoryPlan) (*report, error) {
 		r.add(f)
 		r.result(f.Name, f.Value)
 	}
+
 	return r, nil
 }
 

@@ -28,9 +28,11 @@ func fitModel(points []curvePoint) model {
 	m := model{points: len(points)}
 	terms := []*float64{&m.event, &m.pod, &m.delivery}
 	used := []bool{true, true, true}
+
 	if len(points) < len(terms) {
 		return m
 	}
+
 	for {
 		var columns []int
 		for i, use := range used {
@@ -38,9 +40,11 @@ func fitModel(points []curvePoint) model {
 				columns = append(columns, i)
 			}
 		}
+
 		if len(columns) == 0 {
 			return m
 		}
+
 		values := solve(points, columns)
 		least, at := 0.0, -1
 		for i, v := range values {
@@ -48,13 +52,16 @@ func fitModel(points []curvePoint) model {
 				least, at = v, columns[i]
 			}
 		}
+
 		if at >= 0 {
 			used[at] = false
 			continue
 		}
+
 		for i, column := range columns {
 			*terms[column] = values[i]
 		}
+
 		m.off = m.distance(points)
 		return m
 	}
@@ -71,10 +78,12 @@ func solve(points []curvePoint, columns []int) []float64 {
 		}
 		b.SetVec(i, weight*p.servers)
 	}
+
 	var x mat.VecDense
 	if err := x.SolveVec(a, b); err != nil {
 		return make([]float64, len(columns)) // points that say nothing about a term
 	}
+
 	return x.RawVector().Data
 }
 
@@ -97,19 +106,24 @@ func (m model) report(r *report, name string, points []curvePoint) {
 	if len(points) == 0 {
 		return
 	}
+
 	most := 0
 	for _, p := range points {
 		most = max(most, p.pods)
 	}
+
 	r.Counts["model of "+name] = fmt.Sprintf(
 		"%.0f µs for an event, %.0f µs a second for a pod, %.1f µs for an event at a pod; fitted to %d points of up to %d pods, typically %.0f %% off",
 		1e6*m.event, 1e6*m.pod, 1e6*m.delivery, m.points, most, 100*m.off)
 	r.row()
+
 	head := []any{name + ": server CPUs by the model"}
 	for _, rate := range modelRates {
 		head = append(head, strconv.Itoa(rate)+" events/s")
 	}
+
 	r.row(append(head, "connections")...)
+
 	for _, pods := range modelPods {
 		cells := []any{fmt.Sprintf("%d pods", pods)}
 		for _, rate := range modelRates {

@@ -41,6 +41,7 @@ func (n *notify) transact(ctx context.Context, id int64) error {
 		return fmt.Errorf("notify: %w", err)
 	}
 	defer func() { _ = tx.Rollback(ctx) }() // after Commit this does nothing
+
 	if _, err := tx.Exec(ctx, update, id); err != nil {
 		return fmt.Errorf("notify: %w", err)
 	}
@@ -50,6 +51,7 @@ func (n *notify) transact(ctx context.Context, id int64) error {
 	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("notify: %w", err)
 	}
+
 	return nil
 }
 
@@ -75,26 +77,32 @@ func listen(ctx context.Context, connect func(context.Context) (*pgx.Conn, error
 	if err != nil {
 		return nil, err
 	}
+
 	if _, err := conn.Exec(ctx, "LISTEN "+notifyChannel); err != nil {
 		disconnect(conn)
 		return nil, err
 	}
+
 	ctx, cancel := context.WithCancel(ctx)
 	l := &listener{cancel: cancel}
 	l.done.Go(func() {
 		defer disconnect(conn)
 		for {
 			notification, err := conn.WaitForNotification(ctx)
+
 			if ctx.Err() != nil {
 				return
 			}
+
 			if err != nil {
 				l.err = err
 				return
 			}
+
 			f(notification.Payload)
 		}
 	})
+
 	return l, nil
 }
 

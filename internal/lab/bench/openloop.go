@@ -12,18 +12,22 @@ import (
 func openLoop(ctx context.Context, n int, start time.Time, period time.Duration, f func(ctx context.Context, event int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+
 	var calls sync.WaitGroup
 	for event := range n {
 		sleep(ctx, time.Until(start.Add(time.Duration(event)*period)))
+
 		if ctx.Err() != nil {
 			break
 		}
+
 		calls.Go(func() {
 			if err := f(ctx, event); err != nil {
 				cancel(err)
 			}
 		})
 	}
+
 	calls.Wait()
 	return context.Cause(ctx)
 }

@@ -51,13 +51,16 @@ func (o *options) write(all *run, content any) error {
 			return err
 		}
 	}
+
 	if o.markdown != "" {
 		if err := os.WriteFile(o.markdown, []byte(all.markdown()), 0o644); err != nil {
 			return fmt.Errorf("markdown: %w", err)
 		}
 	}
+
 	if o.plot != "" {
 		return all.plot(o.plot)
 	}
+
 	return nil
 }

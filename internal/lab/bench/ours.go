@@ -37,7 +37,9 @@ func (o *ours) start(ctx context.Context) error {
 	if _, err := o.pool.Exec(ctx, `TRUNCATE pgcoherence.event`); err != nil {
 		return fmt.Errorf("ours: %w", err)
 	}
+
 	o.heard.Store(0)
+
 	pod, err := startPod(ctx, o.pool, bus.Config{Name: "writer"}, func(d bus.Delivery) {
 		if d.Local {
 			o.heard.Add(1)
@@ -46,6 +48,7 @@ func (o *ours) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ours: %w", err)
 	}
+
 	o.pod = pod
 	return nil
 }
@@ -70,6 +73,7 @@ func (o *ours) stop(ctx context.Context, commits int64) error {
 	// An overflow of the subscriber's queue is a reset instead of deliveries.
 	err := eventually(ctx, func() bool { return o.heard.Load() >= commits || o.pod.Stats().Overflows > 0 })
 	s := o.pod.Stats()
+
 	if stopErr := o.pod.stop(); err == nil {
 		err = stopErr
 	}
@@ -79,6 +83,7 @@ func (o *ours) stop(ctx context.Context, commits int64) error {
 	if s.Published != commits || s.Uncertain != 0 {
 		return fmt.Errorf("ours: after %d commits: %+v", commits, s)
 	}
+
 	var rows int64
 	if err := o.pool.QueryRow(ctx, `SELECT count(*) FROM pgcoherence.event`).Scan(&rows); err != nil {
 		return fmt.Errorf("ours: %w", err)
@@ -86,6 +91,7 @@ func (o *ours) stop(ctx context.Context, commits int64) error {
 	if rows != commits {
 		return fmt.Errorf("ours: %d rows after %d commits", rows, commits)
 	}
+
 	o.total.published += s.Published
 	o.total.announced += s.Announced
 	o.total.swept += s.Swept

@@ -16,19 +16,23 @@ func openPair(ctx context.Context, command string, connections int) (_ *pair, _ 
 	if err != nil {
 		return nil, nil, err
 	}
+
 	p := &pair{ours: ours}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
 		}
 	}()
+
 	if p.raw, err = ours.beside(ctx); err != nil {
 		return nil, nil, err
 	}
+
 	r := &report{Command: command, Counts: map[string]any{}}
 	if r.Environment, err = ours.environment(ctx); err != nil {
 		return nil, nil, err
 	}
+
 	return p, r, nil
 }
 

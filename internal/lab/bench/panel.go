@@ -49,10 +49,12 @@ func centred(s text.Style) text.Style {
 func (p panel) addLines(out *plot.Plot, names []string) error {
 	p.addGrid(out)
 	var ours []series
+
 	draw := func(l series) error {
 		if len(l.X) == 0 {
 			return nil
 		}
+
 		points := make(plotter.XYs, 0, len(l.X))
 		for i := range l.X {
 			if (p.LogX && l.X[i] <= 0) || (p.LogY && l.Y[i] <= 0) {
@@ -60,19 +62,24 @@ func (p panel) addLines(out *plot.Plot, names []string) error {
 			}
 			points = append(points, plotter.XY{X: l.X[i], Y: l.Y[i]})
 		}
+
 		if len(points) == 0 {
 			return nil
 		}
+
 		line, dots, err := plotter.NewLinePoints(points)
 		if err != nil {
 			return err
 		}
+
 		line.LineStyle = lineStyle(names, l)
 		out.Add(line)
+
 		if p.Kind == kindLines && !l.Dashed {
 			dots.GlyphStyle = glyph(names, l.Name)
 			out.Add(dots)
 		}
+
 		return nil
 	}
 	for _, l := range p.Lines {
@@ -84,11 +91,13 @@ func (p panel) addLines(out *plot.Plot, names []string) error {
 			return fmt.Errorf("%s: %w", l.Name, err)
 		}
 	}
+
 	for _, l := range ours {
 		if err := draw(l); err != nil {
 			return fmt.Errorf("%s: %w", l.Name, err)
 		}
 	}
+
 	p.scale(out)
 	return nil
 }
@@ -109,12 +118,14 @@ func (p panel) scale(out *plot.Plot) {
 			axis.Tick.Marker = plot.TickerFunc(plainTicks)
 			continue
 		}
+
 		axis.Scale = plot.LogScale{}
 		axis.Tick.Marker = plot.TickerFunc(logTicks)
 		if axis.Min > 0 && axis.Max/axis.Min < 1.5 {
 			axis.Min, axis.Max = axis.Min/1.5, axis.Max*1.5
 		}
 	}
+
 	if p.Kind == kindSteps {
 		out.Y.Min, out.Y.Max = 0, 100
 	}
@@ -128,6 +139,7 @@ func plainTicks(low, high float64) (ticks []plot.Tick) {
 	if high <= low {
 		return nil
 	}
+
 	power := math.Pow(10, math.Floor(math.Log10((high-low)/5)))
 	step := power
 	for _, factor := range []float64{1, 2, 2.5, 5, 10} {
@@ -135,9 +147,11 @@ func plainTicks(low, high float64) (ticks []plot.Tick) {
 			break
 		}
 	}
+
 	for i := math.Ceil(low/step - 1e-9); i*step <= high*(1+1e-9); i++ {
 		ticks = append(ticks, plot.Tick{Value: i * step, Label: tickLabel(i * step)})
 	}
+
 	return ticks
 }
 
@@ -150,6 +164,7 @@ func logTicks(low, high float64) (ticks []plot.Tick) {
 	case powers > 1.4:
 		steps = []float64{1, 3}
 	}
+
 	for power := math.Floor(math.Log10(low)); power <= math.Ceil(math.Log10(high)); power++ {
 		for _, step := range steps {
 			v := step * math.Pow(10, power)
@@ -158,6 +173,7 @@ func logTicks(low, high float64) (ticks []plot.Tick) {
 			}
 		}
 	}
+
 	return ticks
 }
 
@@ -166,6 +182,7 @@ func tickLabel(v float64) string {
 	if v == 0 {
 		return "0" // and not -0
 	}
+
 	for _, unit := range []struct {
 		size float64
 		name string
@@ -178,6 +195,7 @@ func tickLabel(v float64) string {
 			return strconv.FormatFloat(v/size, 'g', 4, 64) + unit.name
 		}
 	}
+
 	return strconv.FormatFloat(v, 'g', 4, 64)
 }
 
@@ -191,24 +209,29 @@ func (p panel) addDots(out *plot.Plot, names []string) error {
 		rule.Color, rule.Width = gridColour, 0.8
 		out.Add(rule)
 	}
+
 	for i := range p.Lines {
 		l := p.Lines[len(p.Lines)-1-i] // the first on top
 		points := make(plotter.XYs, 0, len(l.Y))
 		for row, v := range l.Y {
 			points = append(points, plotter.XY{X: v, Y: p.y(row)})
 		}
+
 		dots, err := plotter.NewScatter(points)
 		if err != nil {
 			return err
 		}
+
 		dots.GlyphStyle = glyph(names, l.Name)
 		dots.Radius += 1.2
 		out.Add(dots)
 	}
+
 	ticks := make([]plot.Tick, len(p.Labels))
 	for row, label := range p.Labels {
 		ticks[row] = plot.Tick{Value: p.y(row), Label: label}
 	}
+
 	out.Y.Tick.Marker = plot.ConstantTicks(ticks)
 	out.X.Tick.Marker = plot.TickerFunc(plainTicks)
 	out.Y.Min, out.Y.Max = -0.6, float64(len(p.Labels))-0.4
@@ -274,10 +297,12 @@ func (h heat) Plot(canvas draw.Canvas, p *plot.Plot) {
 			fill, words := heatCell(v, most)
 			canvas.SetColor(fill)
 			canvas.Fill(cell.Path())
+
 			label.Color = textColour
 			if fill.G < 110 {
 				label.Color = color.White
 			}
+
 			canvas.FillText(label, vg.Point{X: (cell.Min.X + cell.Max.X) / 2, Y: (cell.Min.Y + cell.Max.Y) / 2}, words)
 		}
 	}

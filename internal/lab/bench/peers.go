@@ -56,6 +56,7 @@ func oursOn(b bus.Bus) maker {
 		if err != nil {
 			return nil, err
 		}
+
 		ctx := context.Background()
 		return &subject{
 			name: "ours", get: c.Get,
@@ -88,6 +89,7 @@ func makeOtter(size int, load loadFunc) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	loader := otter.LoaderFunc[string, *thing](load)
 	return &subject{
 		name:          "otter",
@@ -118,6 +120,7 @@ func makeFlight(size int, load loadFunc) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	var flights singleflight.Group
 	return &subject{
 		name: "singleflight+golang-lru",
@@ -125,6 +128,7 @@ func makeFlight(size int, load loadFunc) (*subject, error) {
 			if v, ok := c.Get(key); ok {
 				return v, nil
 			}
+
 			v, err, _ := flights.Do(key, func() (any, error) {
 				v, err := load(ctx, key)
 				if err == nil {
@@ -135,6 +139,7 @@ func makeFlight(size int, load loadFunc) (*subject, error) {
 			if err != nil {
 				return nil, err
 			}
+
 			return v.(*thing), nil //nolint:errcheck // it is what was put in
 		},
 		invalidate:    func(key string) { c.Remove(key) },
@@ -219,6 +224,7 @@ func makeRaw(size int, _ loadFunc) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	var mu sync.Mutex
 	return &subject{
 		name: "mutex+simplelru",

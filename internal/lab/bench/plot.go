@@ -113,6 +113,7 @@ func (c chart) size() (width, height vg.Length) {
 			}
 		}
 	}
+
 	width = max(width, style(13, textColour).Width(c.Title)+6*margin)
 	return width, height + tallest
 }

@@ -22,6 +22,7 @@ func exampleCharts() *report {
 			{Name: "pg_notify in the transaction", X: []float64{1, 8, 64}, Y: []float64{0.8, 0.1, 0.03}},
 		}},
 	}})
+
 	r.chart(chart{Name: "steps", Title: "Delay", Panels: []panel{{
 		Kind: kindSteps, X: "ms", Y: "% of events", LogX: true,
 		Lines: []series{cdf("ours", []float64{0.3, 0.4, 0.5, 1.2}), cdf("polling", []float64{20, 50, 80, 100})},
@@ -44,10 +45,12 @@ func TestPlot(t *testing.T) {
 	if directory == "" {
 		directory = t.TempDir()
 	}
+
 	all := &run{Reports: []*report{exampleCharts()}}
 	require.NoError(t, all.plot(directory))
 	again := t.TempDir()
 	require.NoError(t, all.plot(again))
+
 	for _, c := range all.Reports[0].Charts {
 		svg, err := os.ReadFile(filepath.Join(directory, c.Name+".svg"))
 		require.NoError(t, err)

@@ -26,6 +26,7 @@ func startPod(ctx context.Context, pool *pgxpool.Pool, cfg bus.Config, f func(bu
 	if err != nil {
 		return nil, err
 	}
+
 	unsubscribe := b.Subscribe(topic, bus.SubscriberFuncs{OnInvalidate: f})
 	runCtx, cancel := context.WithCancel(ctx)
 	p := &pod{Postgres: b, cancel: cancel, ended: make(chan error, 1)}
@@ -34,8 +35,10 @@ func startPod(ctx context.Context, pool *pgxpool.Pool, cfg bus.Config, f func(bu
 		unsubscribe()
 		p.ended <- err
 	}()
+
 	ctx, cancelWait := context.WithTimeout(ctx, patience)
 	defer cancelWait()
+
 	select {
 	case <-b.Ready():
 		return p, nil

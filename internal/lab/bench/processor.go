@@ -30,12 +30,14 @@ func parseProcess(stat string) (process, error) {
 	if begin < 0 || end < begin {
 		return process{}, fmt.Errorf("process: no command in %q", stat)
 	}
+
 	p := process{command: stat[begin+1 : end]}
 	fields := strings.Fields(stat[end+1:]) // the third is first here
 	const parent, user, system, endedUser, endedSystem = 4 - 3, 14 - 3, 15 - 3, 16 - 3, 17 - 3
 	if len(fields) <= endedSystem {
 		return process{}, fmt.Errorf("process: %d fields in %q", len(fields)+2, stat)
 	}
+
 	var values [endedSystem + 1]int64
 	for _, i := range []int{parent, user, system, endedUser, endedSystem} {
 		var err error
@@ -43,6 +45,7 @@ func parseProcess(stat string) (process, error) {
 			return process{}, fmt.Errorf("process: %w", err)
 		}
 	}
+
 	p.parent = int(values[parent])
 	p.own, p.ended = values[user]+values[system], values[endedUser]+values[endedSystem]
 	return p, nil
@@ -67,10 +70,12 @@ func (s *server) processor(ctx context.Context) (processor, error) {
 		return processor{}, err
 	}
 	defer disconnect(conn)
+
 	var backend int
 	if err := conn.QueryRow(ctx, `SELECT pg_backend_pid()`).Scan(&backend); err != nil {
 		return processor{}, fmt.Errorf("processor: %w", err)
 	}
+
 	p, err := readProcess(strconv.Itoa(backend))
 	if err == nil && !strings.HasPrefix(p.command, "postgres") {
 		err = fmt.Errorf("process %d is %s", backend, p.command)
@@ -78,6 +83,7 @@ func (s *server) processor(ctx context.Context) (processor, error) {
 	if err != nil {
 		return processor{}, fmt.Errorf("the server's processes must be seen from here, on Linux: %w", err)
 	}
+
 	return processor{postmaster: p.parent}, nil
 }
 
@@ -89,17 +95,20 @@ func (p processor) server() (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
+
 		sum := before.own + before.ended
 		files, err := filepath.Glob("/proc/[1-9]*/stat")
 		if err != nil {
 			return 0, fmt.Errorf("process: %w", err)
 		}
+
 		for _, file := range files {
 			// A process that is gone by now is in ended, or not the server's.
 			if child, err := readProcess(filepath.Base(filepath.Dir(file))); err == nil && child.parent == p.postmaster {
 				sum += child.own
 			}
 		}
+
 		after, err := readProcess(strconv.Itoa(p.postmaster))
 		if err != nil {
 			return 0, err

@@ -37,6 +37,7 @@ func TestClientTimeGrowsWithWork(t *testing.T) {
 	var p processor
 	begin, err := p.client()
 	require.NoError(t, err)
+
 	deadline := time.Now().Add(patience)
 	for {
 		now, err := p.client()

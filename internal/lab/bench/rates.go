@@ -36,10 +36,12 @@ func (t rateTable) reportCosts(r *report, plan writePlan, variants []string) {
 			if !ok {
 				continue
 			}
+
 			name := "write." + side
 			if variant != "ours" {
 				name += "." + variant
 			}
+
 			r.add(newFigure(name, "µs/commit", values))
 			r.result(name, median(values))
 		}
@@ -75,6 +77,7 @@ var goals = []struct{ name, disk, base string }{
 // report fills in table, figures, results and charts.
 func (t rateTable) report(r *report, plan writePlan, variants []string) error {
 	r.row("disk", "writers", "variant", "tx/s", "÷ bare", "÷ floor_lazy", "÷ notify", "server µs", "client µs")
+
 	for _, d := range plan.Disks {
 		for _, w := range plan.Writers {
 			if err := t.reportRows(r, d.name, w, variants); err != nil {
@@ -82,21 +85,26 @@ func (t rateTable) report(r *report, plan writePlan, variants []string) error {
 			}
 		}
 	}
+
 	t.reportCosts(r, plan, variants)
+
 	for _, w := range slices.Backward(plan.Writers) {
 		for _, goal := range goals {
 			name := goal.name
 			if w != plan.main() {
 				name += "." + strconv.Itoa(w)
 			}
+
 			values, err := t.ratio(goal.disk, w, "ours", goal.base)
 			if err != nil {
 				return err
 			}
+
 			r.add(newFigure(name, "ratio", values))
 			r.result(name, median(values))
 		}
 	}
+
 	r.chart(t.chart(plan, variants))
 	r.chart(t.costChart(plan, variants))
 	return nil
@@ -107,6 +115,7 @@ func (t rateTable) reportRows(r *report, disk string, writers int, variants []st
 		key := rateKey(disk, writers, variant)
 		f := newFigure(key, "tx/s", t[key])
 		r.add(f)
+
 		cells := []any{disk, writers, variant, f.summary}
 		for _, base := range []string{"bare", "floor_lazy", "notify"} {
 			values, err := t.ratio(disk, writers, variant, base)
@@ -115,6 +124,7 @@ func (t rateTable) reportRows(r *report, disk string, writers int, variants []st
 			}
 			cells = append(cells, summarize(values))
 		}
+
 		for _, side := range []string{"server_us", "client_us"} {
 			if values := t[key+"."+side]; len(values) > 0 {
 				cells = append(cells, number(median(values)))
@@ -122,6 +132,7 @@ func (t rateTable) reportRows(r *report, disk string, writers int, variants []st
 				cells = append(cells, "–")
 			}
 		}
+
 		r.row(cells...)
 	}
 	return nil
@@ -140,20 +151,25 @@ func (t rateTable) chart(plan writePlan, variants []string) chart {
 		if i == 0 {
 			p.Y = "÷ the update alone"
 		}
+
 		for _, variant := range slices.Backward(variants) {
 			if titles[variant] == "" || variant == "bare" {
 				continue
 			}
+
 			l := series{Name: titles[variant]}
 			for _, w := range plan.Writers {
 				if values, err := t.ratio(d.name, w, variant, "bare"); err == nil {
 					l.X, l.Y = append(l.X, float64(w)), append(l.Y, rounded4(median(values)))
 				}
 			}
+
 			p.Lines = append(p.Lines, l)
 		}
+
 		c.Panels = append(c.Panels, p)
 	}
+
 	return c
 }
 
@@ -164,20 +180,25 @@ func (t rateTable) costChart(plan writePlan, variants []string) chart {
 		if i == 0 {
 			p.Y = "µs"
 		}
+
 		for _, variant := range slices.Backward(variants) {
 			if titles[variant] == "" {
 				continue
 			}
+
 			l := series{Name: titles[variant]}
 			for _, w := range plan.Writers {
 				if values := t[rateKey(d.name, w, variant)+".server_us"]; len(values) > 0 {
 					l.X, l.Y = append(l.X, float64(w)), append(l.Y, rounded4(median(values)))
 				}
 			}
+
 			p.Lines = append(p.Lines, l)
 		}
+
 		c.Panels = append(c.Panels, p)
 	}
+
 	return c
 }
 

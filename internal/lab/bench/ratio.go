@@ -31,10 +31,12 @@ func ratioCommand(o *options) *cobra.Command {
 			if o.short {
 				plan.Rounds, plan.Sizes = 1, plan.Sizes[:1]
 			}
+
 			r, err := measureRatio(cmd.Context(), plan)
 			if err != nil {
 				return fmt.Errorf("ratio: %w", err)
 			}
+
 			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
@@ -70,11 +72,14 @@ func measureRatio(ctx context.Context, plan ratioPlan) (*report, error) {
 	for _, m := range ratioMakers {
 		header = append(header, m.name)
 	}
+
 	r.row(header...)
+
 	dots := panel{Kind: kindDots, X: "% of reads served from memory"}
 	for _, m := range ratioMakers {
 		dots.Lines = append(dots.Lines, series{Name: m.name})
 	}
+
 	for i, size := range plan.Sizes {
 		for _, t := range traces {
 			rates, err := ratioOf(ctx, plan, t, size)
@@ -87,16 +92,20 @@ func measureRatio(ctx context.Context, plan ratioPlan) (*report, error) {
 			if i > 0 {
 				continue
 			}
+
 			dots.Labels = append(dots.Labels, t.name)
 			for i := range dots.Lines {
 				dots.Lines[i].Y = append(dots.Lines[i].Y, rounded4(median(rates[i])))
 			}
 		}
 	}
+
 	r.chart(chart{Name: "ratio", Title: fmt.Sprintf("Hit ratio with room for %d entries, by trace", plan.Sizes[0]), Panels: []panel{dots}})
+
 	for _, t := range traces {
 		r.Counts[t.name] = t.about
 	}
+
 	return r, nil
 }
 
@@ -110,19 +119,23 @@ func ratioOf(ctx context.Context, plan ratioPlan, t trace, size int) (rates [][]
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", m.name, err)
 			}
+
 			hits := 0
 			for _, key := range keys {
 				if s.read(key) {
 					hits++
 				}
 			}
+
 			s.close()
 			rates[i] = append(rates[i], 100*float64(hits)/float64(len(keys)))
+
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
 		}
 	}
+
 	return rates, nil
 }
 
@@ -133,22 +146,28 @@ func reportRatio(r *report, t trace, size int, rates [][]float64, results bool) 
 		r.add(f)
 		row = append(row, fmt.Sprintf("%.1f", f.Value))
 	}
+
 	r.row(row...)
+
 	if !results {
 		return nil
 	}
+
 	for i, m := range ratioMakers {
 		if m.name != "otter" {
 			continue
 		}
+
 		rounds, err := ratios(rates[0], rates[i])
 		if err != nil {
 			return err
 		}
+
 		f := newFigure("ratio."+t.name+".vs_otter", "ratio", rounds)
 		r.add(f)
 		r.result(f.Name, f.Value)
 	}
+
 	return nil
 }
 
@@ -163,6 +182,7 @@ func ratioOurs(how cache.Eviction) func(context.Context, int) (*ratioSubject, er
 		if err != nil {
 			return nil, err
 		}
+
 		return &ratioSubject{
 			read: func(key int) bool {
 				loaded = false

@@ -27,14 +27,17 @@ func startRaw(ctx context.Context, s *server, listeners, events int) (_ *rawNoti
 			err = errors.Join(fmt.Errorf("raw: %w", err), r.stop())
 		}
 	}()
+
 	config, err := pgxpool.ParseConfig(s.postgres.DSN(""))
 	if err != nil {
 		return nil, err
 	}
+
 	config.MaxConns = 1
 	if r.sender, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, err
 	}
+
 	connect := func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, config.ConnConfig) }
 	for i := range listeners {
 		l, err := listen(ctx, connect, func(payload string) {
@@ -45,8 +48,10 @@ func startRaw(ctx context.Context, s *server, listeners, events int) (_ *rawNoti
 		if err != nil {
 			return nil, err
 		}
+
 		r.listeners = append(r.listeners, l)
 	}
+
 	return r, r.sender.Ping(ctx)
 }
 

@@ -77,19 +77,23 @@ func (r *report) print(out io.Writer) error {
 	if err := printTable(out, r.cells()); err != nil {
 		return err
 	}
+
 	for _, name := range sortedKeys(r.Counts) {
 		if _, err := fmt.Fprintf(out, "\n%s: %v", name, r.Counts[name]); err != nil {
 			return err
 		}
 	}
+
 	if _, err := fmt.Fprintln(out); err != nil {
 		return err
 	}
+
 	for _, one := range r.Results {
 		if _, err := fmt.Fprintf(out, "RESULT %s %s\n", one.Name, number(one.Value)); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 

@@ -29,6 +29,7 @@ docs/performance.json, and from it docs/performance.md, its pictures, and a part
 			if root != "" {
 				return nil
 			}
+
 			return all.print(cmd.OutOrStdout())
 		},
 	}

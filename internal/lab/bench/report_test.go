@@ -20,6 +20,7 @@ func exampleReport() *report {
 			CPUs: 2, Go: "go1.25.0", Platform: "linux/amd64", Date: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		},
 	}
+
 	f := newFigure("write.ssd.32.ours", "tx/s", []float64{8000, 9000, 8500})
 	r.add(f)
 	r.row("disk", "tx/s")
@@ -38,6 +39,7 @@ func TestGolden(t *testing.T) {
 	require.NoError(t, (&options{json: file}).publish(&out, exampleReport()))
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
+
 	for name, got := range map[string][]byte{"report.txt": out.Bytes(), "report.json": text} {
 		golden := filepath.Join("testdata", name)
 		if os.Getenv("UPDATE") != "" {

@@ -62,6 +62,7 @@ func TestAll(t *testing.T) {
 	var o options
 	o.short, o.json, o.markdown, o.plot = true, at("run.json"), at("run.md"), at("plots")
 	var out bytes.Buffer
+
 	fake := func(name string) *report {
 		r := exampleCharts()
 		r.Command = name
@@ -95,10 +96,12 @@ func TestChosen(t *testing.T) {
 	names, err = chosen([]string{"hit", "write"}, nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{"write", "hit"}, names)
+
 	for _, bad := range []struct{ only, without []string }{{[]string{"writes"}, nil}, {nil, []string{"x"}}, {[]string{"hit"}, []string{"hit"}}} {
 		_, err = chosen(bad.only, bad.without)
 		require.Error(t, err)
 	}
+
 	for _, name := range names {
 		require.Contains(t, expected, name)
 	}

@@ -86,6 +86,7 @@ func (s *server) room(ctx context.Context, connections int) (string, error) {
 		return "", err
 	}
 	defer disconnect(conn)
+
 	var most int
 	err = conn.QueryRow(ctx, `SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int`).Scan(&most)
 	if err != nil {
@@ -97,6 +98,7 @@ func (s *server) room(ctx context.Context, connections int) (string, error) {
 	if free := freeMemory(); free >= 0 && int64(connections)*perConnection > free {
 		return fmt.Sprintf("%d connections, and %d MB of memory are free", connections, free>>20), nil
 	}
+
 	return "", nil
 }
 
@@ -113,9 +115,11 @@ func (s *server) fill(ctx context.Context) error {
 		return err
 	}
 	defer pool.Close()
+
 	if err := bus.Migrate(ctx, pool, &bus.MigrateConfig{Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		return err
 	}
+
 	for _, statement := range []string{
 		`CREATE TABLE item (id bigint PRIMARY KEY, value bigint NOT NULL DEFAULT 0) WITH (fillfactor = 50)`,
 		fmt.Sprintf(`INSERT INTO item SELECT i FROM generate_series(0, %d) AS i`, items-1),
@@ -128,6 +132,7 @@ func (s *server) fill(ctx context.Context) error {
 			return fmt.Errorf("fill: %w", err)
 		}
 	}
+
 	return nil
 }
 
@@ -138,12 +143,15 @@ func (s *server) pool(ctx context.Context, connections int, params map[string]st
 	if err != nil {
 		return nil, fmt.Errorf("pool: %w", err)
 	}
+
 	config.MaxConns, config.MinConns = int32(connections), int32(connections)
 	maps.Copy(config.ConnConfig.RuntimeParams, params)
+
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("pool: %w", err)
 	}
+
 	held := make([]*pgxpool.Conn, 0, connections)
 	for range connections {
 		var conn *pgxpool.Conn
@@ -152,13 +160,16 @@ func (s *server) pool(ctx context.Context, connections int, params map[string]st
 		}
 		held = append(held, conn)
 	}
+
 	for _, conn := range held {
 		conn.Release()
 	}
+
 	if err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("pool: %w", err)
 	}
+
 	return pool, nil
 }
 
@@ -175,15 +186,18 @@ func (s *server) environment(ctx context.Context) (environment, error) {
 		return environment{}, err
 	}
 	defer disconnect(conn)
+
 	e, err := readEnvironment(ctx, conn, string(s.postgres.Kind()))
 	if err != nil {
 		return environment{}, err
 	}
+
 	for _, name := range []string{"fsync", "synchronous_commit"} {
 		if e.Settings[name] != "on" {
 			return environment{}, fmt.Errorf("the server has %s=%s: want on", name, e.Settings[name])
 		}
 	}
+
 	return e, nil
 }
 

@@ -45,10 +45,12 @@ func sessionCommand(o *options) *cobra.Command {
 			if o.short {
 				plan = shortSession
 			}
+
 			r, err := measureSession(cmd.Context(), plan)
 			if err != nil {
 				return fmt.Errorf("session: %w", err)
 			}
+
 			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
@@ -63,20 +65,24 @@ func measureSession(ctx context.Context, plan sessionPlan) (_ *report, err error
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+
 	r := &report{Command: "session", Counts: map[string]any{}, Parameters: map[string]any{"plan": plan}}
 	if r.Environment, err = s.environment(ctx); err != nil {
 		return nil, err
 	}
+
 	pods, err := startSessionPods(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, pods.stop()) }()
+
 	sides, closeSides, err := startSessionSides(ctx, pods.all[0], plan.Rotation)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, closeSides()) }()
+
 	if err := measureSessionReads(ctx, r, plan, sides); err != nil {
 		return nil, fmt.Errorf("reads: %w", err)
 	}
@@ -107,5 +113,6 @@ func measureSession(ctx context.Context, plan sessionPlan) (_ *report, err error
 	if load := machineLoad(); load != "" { // of others, too: on a busy machine times mean little
 		r.Counts[loadCount] = load
 	}
+
 	return r, nil
 }

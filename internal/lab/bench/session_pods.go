@@ -45,11 +45,13 @@ func startSessionPods(ctx context.Context, s *server) (_ *sessionFleet, err erro
 			err = errors.Join(err, f.stop())
 		}
 	}()
+
 	maker, err := s.pool(ctx, 1, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer maker.Close()
+
 	if err := sessionstore.Migrate(ctx, maker, &sessionstore.MigrateConfig{Logger: warnings()}); err != nil {
 		return nil, err
 	}
@@ -57,11 +59,13 @@ func startSessionPods(ctx context.Context, s *server) (_ *sessionFleet, err erro
 		CREATE INDEX sessions_expiry_idx ON sessions (expiry)`); err != nil {
 		return nil, err
 	}
+
 	for i := range sessionPods {
 		config, err := pgxpool.ParseConfig(s.postgres.DSN(s.database))
 		if err != nil {
 			return nil, err
 		}
+
 		p := &sessionPod{statements: &statements{}, ended: make(chan error, 1)}
 		config.MaxConns, config.ConnConfig.Tracer = 32, p.statements
 		if i == sessionPods-1 {
@@ -70,14 +74,18 @@ func startSessionPods(ctx context.Context, s *server) (_ *sessionFleet, err erro
 			}
 			config.ConnConfig.Host, config.ConnConfig.Port = f.link.address()
 		}
+
 		if p.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 			return nil, err
 		}
+
 		f.all = append(f.all, p)
+
 		if err := p.start(ctx, string(rune('a'+i))); err != nil {
 			return nil, err
 		}
 	}
+
 	return f, nil
 }
 
@@ -108,12 +116,15 @@ func (f *sessionFleet) stop() error {
 			errs = append(errs, p.bus.stop())
 		}
 	}
+
 	if f.link != nil {
 		f.link.close() // before the pools, which wait for their connections
 	}
+
 	for _, p := range f.all {
 		p.pool.Close()
 	}
+
 	return errors.Join(errs...)
 }
 
@@ -174,16 +185,19 @@ func (c *cuttable) accept() {
 		if err != nil {
 			return
 		}
+
 		far, err := net.Dial("tcp", c.to)
 		if err != nil {
 			near.Close()
 			continue
 		}
+
 		go func() { // both end with the link
 			<-c.over
 			near.Close()
 			far.Close()
 		}()
+
 		go c.forward(near, far)
 		go c.forward(far, near)
 	}

@@ -29,10 +29,12 @@ func measureSessionReads(ctx context.Context, r *report, plan sessionPlan, sides
 		for i := range sides {
 			side := sides[(i+round)%len(sides)]
 			runtime.GC()
+
 			reads := plan.Reads
 			if side.remote {
 				reads /= fewer
 			}
+
 			for _, token := range side.tokens { // all are in memory, of whoever has one
 				if round == 0 {
 					if err := side.get(ctx, token); err != nil {
@@ -40,10 +42,12 @@ func measureSessionReads(ctx context.Context, r *report, plan sessionPlan, sides
 					}
 				}
 			}
+
 			ns, err := side.hot(ctx, reads)
 			if err != nil {
 				return err
 			}
+
 			hot[side.name] = append(hot[side.name], ns)
 			took := make([]float64, reads)
 			for n := range took {
@@ -54,11 +58,14 @@ func measureSessionReads(ctx context.Context, r *report, plan sessionPlan, sides
 				}
 				took[n] = float64(time.Since(begin).Nanoseconds())
 			}
+
 			rotating[side.name] = append(rotating[side.name], percentile(took, 50))
 			slowest[side.name] = append(slowest[side.name], percentile(took, 99))
 		}
 	}
+
 	r.row("read of a session, ns", "one, hot", strconv.Itoa(plan.Rotation)+" in turn, p50", "p99")
+
 	for _, side := range sides {
 		figures := []figure{
 			newFigure("session.get."+side.name, "ns", hot[side.name]),
@@ -66,24 +73,30 @@ func measureSessionReads(ctx context.Context, r *report, plan sessionPlan, sides
 			newFigure("session.rotation_p99."+side.name, "ns", slowest[side.name]),
 		}
 		r.row(side.name, figures[0].summary, figures[1].summary, figures[2].summary)
+
 		for _, f := range figures {
 			r.add(f)
 		}
 	}
+
 	r.result("session.get_ns", median(hot["ours"]))
 	r.result("session.get_p99_ns", median(slowest["ours"]))
+
 	for _, side := range sides[1:] {
 		values, err := ratios(hot[side.name], hot["ours"])
 		if err != nil {
 			return err
 		}
+
 		name := "session.ratio." + side.name
 		if side.name == "ours, as a store of scs" {
 			name = "session.ratio.scsstore"
 		}
+
 		r.add(newFigure(name, "ratio", values))
 		r.result(name, median(values))
 	}
+
 	return nil
 }
 
@@ -94,6 +107,7 @@ func (s *sessionSide) hot(ctx context.Context, reads int) (float64, error) {
 	if s.remote {
 		stretch = 5
 	}
+
 	took := make([]float64, max(reads/stretch, 1))
 	for n := range took {
 		begin := time.Now()
@@ -104,6 +118,7 @@ func (s *sessionSide) hot(ctx context.Context, reads int) (float64, error) {
 		}
 		took[n] = float64(time.Since(begin).Nanoseconds()) / float64(stretch)
 	}
+
 	return median(took), nil
 }
 
@@ -111,6 +126,7 @@ func (s *sessionSide) hot(ctx context.Context, reads int) (float64, error) {
 func measureSessionMix(ctx context.Context, r *report, plan sessionPlan, p *sessionPod) error {
 	ctx, cancel := context.WithTimeout(ctx, plan.Mix+patience)
 	defer cancel()
+
 	var creates, requests atomic.Int64
 	before, begin := p.statements.n.Load(), time.Now()
 	err := together(plan.Clients, func(client int) error {
@@ -120,8 +136,10 @@ func measureSessionMix(ctx context.Context, r *report, plan sessionPlan, p *sess
 			if err != nil {
 				return err
 			}
+
 			tokens = append(tokens, token)
 			creates.Add(1)
+
 			for range 100 {
 				token := tokens[rand.N(len(tokens))]
 				if _, err := p.Get(ctx, token); err != nil {
@@ -131,13 +149,16 @@ func measureSessionMix(ctx context.Context, r *report, plan sessionPlan, p *sess
 					return err
 				}
 			}
+
 			requests.Add(1 + 2*100)
 		}
+
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+
 	took := time.Since(begin)
 	sent := p.statements.n.Load() - before
 	r.Counts["mix"] = fmt.Sprintf("%d requests of %d clients in %v, of them %d logins; %d statements, with those of the bus",

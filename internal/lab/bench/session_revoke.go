@@ -34,11 +34,13 @@ func measureSessionRevokes(ctx context.Context, r *report, plan sessionPlan, f *
 		if err != nil {
 			return err
 		}
+
 		for _, p := range f.all {
 			if _, err := p.Get(ctx, token); err != nil {
 				return err
 			}
 		}
+
 		waitCtx, cancel := context.WithTimeout(ctx, patience)
 		at := make([]time.Time, 2)
 		heard := make(chan error, 1)
@@ -48,27 +50,34 @@ func measureSessionRevokes(ctx context.Context, r *report, plan sessionPlan, f *
 				return err
 			})
 		}()
+
 		time.Sleep(time.Millisecond) // both poll by now
 		begin := time.Now()
 		receipt, err := a.Revoke(waitCtx, token)
 		returned := time.Now()
+
 		if err == nil {
 			err = a.bus.Confirm(waitCtx, receipt)
 		}
+
 		confirm := time.Since(returned)
 		err = errors.Join(err, <-heard)
 		cancel()
+
 		if err != nil {
 			return err
 		}
+
 		last := at[0]
 		if at[1].After(last) {
 			last = at[1]
 		}
+
 		whole = append(whole, last.Sub(begin).Seconds()*1e3)
 		after = append(after, max(last.Sub(returned), 0).Seconds()*1e3)
 		confirmed = append(confirmed, confirm.Seconds()*1e3)
 	}
+
 	r.row()
 	r.row(append([]any{"ms", "samples"}, percentileHeads...)...)
 	values := percentileRow(r, "Revoke on a, called → refused on b and c", "session.revoke", whole)
@@ -90,8 +99,10 @@ func measureSessionCut(ctx context.Context, r *report, f *sessionFleet) error {
 	if _, err := c.Get(ctx, token); err != nil {
 		return err
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
+
 	f.link.cut.Store(true)
 	begin := time.Now()
 	served := make(chan time.Duration, 1)
@@ -105,8 +116,10 @@ func measureSessionCut(ctx context.Context, r *report, f *sessionFleet) error {
 			stop()
 			time.Sleep(pollPause)
 		}
+
 		served <- last.Sub(begin)
 	}()
+
 	receipt, err := a.Revoke(ctx, token)
 	if err != nil {
 		return err
@@ -114,11 +127,13 @@ func measureSessionCut(ctx context.Context, r *report, f *sessionFleet) error {
 	if err := a.bus.Confirm(ctx, receipt); err != nil {
 		return err
 	}
+
 	confirmed := time.Since(begin)
 	last := <-served
 	if last > confirmed {
 		return fmt.Errorf("pod c served the session %v after it was confirmed", last-confirmed)
 	}
+
 	r.row("Revoke on a, c cut off: c served it for", 1, number(last.Seconds()*1e3))
 	r.row("the same: Confirm", 1, number(confirmed.Seconds()*1e3))
 	r.result("session.cut_off_served_ms", last.Seconds()*1e3)

@@ -47,22 +47,26 @@ func measureSessionRows(ctx context.Context, r *report, plan sessionPlan, p *ses
 		kinds := []func() error{
 			func() error {
 				begin := time.Now()
+
 				for _, i := range some {
 					if _, err := p.Get(ctx, benchToken(i)); err != nil {
 						return err
 					}
 				}
+
 				cold = append(cold, time.Since(begin).Seconds()*1e6/float64(len(some)))
 				return nil
 			},
 			func() error {
 				begin := time.Now()
+
 				for _, i := range some {
 					key, data := keyOf(i), []byte(nil)
 					if err := p.pool.QueryRow(ctx, `SELECT data FROM bare_session WHERE key = $1`, key).Scan(&data); err != nil {
 						return err
 					}
 				}
+
 				bare = append(bare, time.Since(begin).Seconds()*1e6/float64(len(some)))
 				return nil
 			},
@@ -70,12 +74,14 @@ func measureSessionRows(ctx context.Context, r *report, plan sessionPlan, p *ses
 		if from/atOnce%2 == 1 {
 			kinds[0], kinds[1] = kinds[1], kinds[0]
 		}
+
 		for _, kind := range kinds {
 			if err := kind(); err != nil {
 				return err
 			}
 		}
 	}
+
 	lists := make([]float64, plan.Lists)
 	for i := range lists {
 		begin := time.Now()
@@ -83,15 +89,19 @@ func measureSessionRows(ctx context.Context, r *report, plan sessionPlan, p *ses
 		if err != nil {
 			return err
 		}
+
 		lists[i] = time.Since(begin).Seconds() * 1e3
+
 		if len(got) != perUser {
 			return fmt.Errorf("a list of %d sessions, want %d", len(got), perUser)
 		}
 	}
+
 	ratio, err := ratios(cold, bare)
 	if err != nil {
 		return err
 	}
+
 	r.row()
 	r.row(fmt.Sprintf("%d rows", plan.Rows), "samples", "µs")
 	r.row("Get of what no memory holds", plan.Cold, newFigure("session.cold", "µs", cold).summary)
@@ -115,6 +125,7 @@ func measureSessionSweep(ctx context.Context, r *report, plan sessionPlan, p *se
 	if _, err := p.pool.Exec(ctx, `VACUUM ANALYZE pgcoherence.session`); err != nil {
 		return err
 	}
+
 	var over atomic.Bool
 	var longest, slowest, quietest atomic.Int64 // µs
 	kinds := map[string]int64{}                 // of locks waited for, the longest wait of each in µs; one goroutine's
@@ -123,6 +134,7 @@ func measureSessionSweep(ctx context.Context, r *report, plan sessionPlan, p *se
 		}
 	}
 	const writers = 4
+
 	write := func(worst *atomic.Int64, until func() bool) func(int) error {
 		return func(writer int) error {
 			for n := 0; !until(); n++ {
@@ -135,18 +147,22 @@ func measureSessionSweep(ctx context.Context, r *report, plan sessionPlan, p *se
 				} else {
 					_, err = p.Update(ctx, benchToken(i), func(v *visit) error { v.User++; return nil })
 				}
+
 				if err != nil && !errors.Is(err, sessionstore.ErrNoSession) {
 					return err
 				}
+
 				raise(worst, time.Since(begin).Microseconds())
 			}
 			return nil
 		}
 	}
+
 	begin := time.Now()
 	if err := together(writers, write(&quietest, func() bool { return time.Since(begin) > 2*time.Second })); err != nil {
 		return err
 	}
+
 	var took time.Duration
 	err = together(writers+2, func(worker int) error {
 		switch worker {
@@ -163,6 +179,7 @@ func measureSessionSweep(ctx context.Context, r *report, plan sessionPlan, p *se
 				if err != nil {
 					return err
 				}
+
 				var kind string
 				var us int64
 				if _, err := pgx.ForEachRow(rows, []any{&kind, &us}, func() error {
@@ -172,6 +189,7 @@ func measureSessionSweep(ctx context.Context, r *report, plan sessionPlan, p *se
 				}); err != nil {
 					return err
 				}
+
 				time.Sleep(2 * time.Millisecond)
 			}
 			return nil
@@ -184,6 +202,7 @@ func measureSessionSweep(ctx context.Context, r *report, plan sessionPlan, p *se
 	if err := p.Sweep(ctx); err != nil { // it skips what a writer holds; the next one takes that
 		return err
 	}
+
 	var left int
 	if err := p.pool.QueryRow(ctx, `SELECT count(*) FROM pgcoherence.session WHERE expires_at < now() - interval '1 hour'`).Scan(&left); err != nil {
 		return err
@@ -191,6 +210,7 @@ func measureSessionSweep(ctx context.Context, r *report, plan sessionPlan, p *se
 	if left > 0 {
 		return fmt.Errorf("%d rows are left", left)
 	}
+
 	r.Counts["sweep"] = fmt.Sprintf("%d rows in %v, beside 4 writers; slowest write %.1f ms, without a sweep %.1f ms; longest wait for a lock %.1f ms; µs by kind %v",
 		plan.Expired, took.Round(time.Millisecond), float64(slowest.Load())/1e3, float64(quietest.Load())/1e3, float64(longest.Load())/1e3, kinds)
 	r.result("session.sweep_wait_ms", float64(longest.Load())/1e3)

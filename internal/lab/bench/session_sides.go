@@ -41,6 +41,7 @@ func startSessionSides(ctx context.Context, p *sessionPod, sessions int) (sides 
 			closeAll = nil
 		}
 	}()
+
 	ours := &sessionSide{name: "ours", tokens: make([]string, sessions), get: func(ctx context.Context, token string) error {
 		_, err := p.Get(ctx, token)
 		return err
@@ -53,6 +54,7 @@ func startSessionSides(ctx context.Context, p *sessionPod, sessions int) (sides 
 	}); err != nil {
 		return nil, closeAll, err
 	}
+
 	manager := scs.New()
 	adapter, err := scsstore.New(p.bus.Postgres, p.pool, manager, &scsstore.Config{
 		Sessions: sessionstore.Config[scsstore.Data]{Name: "scs", Size: 1 << 16, SweepInterval: -1, Logger: warnings()},
@@ -60,6 +62,7 @@ func startSessionSides(ctx context.Context, p *sessionPod, sessions int) (sides 
 	if err != nil {
 		return nil, closeAll, err
 	}
+
 	closers = append(closers, adapter.Close)
 	values := map[string]any{"user": 1, "role": "reader", "theme": "dark"}
 	deadline := time.Now().Add(12 * time.Hour)
@@ -67,10 +70,12 @@ func startSessionSides(ctx context.Context, p *sessionPod, sessions int) (sides 
 	if err != nil {
 		return nil, closeAll, err
 	}
+
 	plain, err := scs.GobCodec{}.Encode(deadline, values)
 	if err != nil {
 		return nil, closeAll, err
 	}
+
 	sides = append(sides, ours, scsSide("ours, as a store of scs", false, adapter))
 	fill := map[*sessionSide]func(token string) error{
 		sides[1]: func(token string) error { return adapter.CommitCtx(ctx, token, frame, deadline) },
@@ -90,6 +95,7 @@ func startSessionSides(ctx context.Context, p *sessionPod, sessions int) (sides 
 	case !errors.Is(err, redistest.ErrUnavailable):
 		return nil, closeAll, err
 	}
+
 	inMemory := &mapStore{rows: map[string]mapRow{}}
 	side = scsSide("map", false, inMemory)
 	sides, fill[side] = append(sides, side), func(token string) error { inMemory.put(token, plain, deadline); return nil }
@@ -105,6 +111,7 @@ func startSessionSides(ctx context.Context, p *sessionPod, sessions int) (sides 
 			return nil, closeAll, fmt.Errorf("%s: %w", side.name, err)
 		}
 	}
+
 	return sides, closeAll, nil
 }
 

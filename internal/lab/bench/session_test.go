@@ -17,10 +17,12 @@ func TestSessionCommand(t *testing.T) {
 		Rows: 3000, Cold: 200, Lists: 5, Expired: 1000, SweepRows: 5000,
 	})
 	require.NoError(t, err)
+
 	names := map[string]bool{}
 	for _, one := range r.Results {
 		names[one.Name] = true
 	}
+
 	for _, want := range []string{
 		"session.get_ns", "session.get_p99_ns", "session.ratio.scsstore", "session.ratio.pgxstore", "session.ratio.map",
 		"session.statements_per_request", "session.merge_kept.12", "session.read_your_writes_misses", "session.revoke_p50_ms", "session.revoke_p99_ms", "session.confirm_p50_ms",

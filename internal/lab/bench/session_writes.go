@@ -49,11 +49,13 @@ func startWriteSides(pods []*sessionPod) (sides []*writeSide, closeAll func() er
 		if err != nil {
 			return nil, closeAll, errors.Join(err, closeAll())
 		}
+
 		closers = append(closers, store.Close)
 		theirs.managers[i].Store = pgxstore.NewWithCleanupInterval(p.pool, 0)
 		ours.handlers[i] = store.Handler(ours.managers[i].LoadAndSave(ours.handler(i)))
 		theirs.handlers[i] = theirs.managers[i].LoadAndSave(theirs.handler(i))
 	}
+
 	return []*writeSide{ours, theirs}, closeAll, nil
 }
 
@@ -184,15 +186,18 @@ func (s *writeSide) readMisses(ctx context.Context) (misses int, err error) {
 	if _, err := v.ask(ctx, s.handlers[0], "put=flash&value=0"); err != nil {
 		return 0, err
 	}
+
 	for i := range readWrites {
 		here, there := s.handlers[i%2], s.handlers[(i+1)%2]
 		if _, err := v.ask(ctx, there, "get=flash"); err != nil { // it has the session in memory
 			return 0, err
 		}
+
 		text := strconv.Itoa(i)
 		if _, err := v.ask(ctx, here, "put=flash&value="+text); err != nil {
 			return 0, err
 		}
+
 		got, err := v.ask(ctx, there, "get=flash")
 		if err != nil {
 			return 0, err
@@ -201,5 +206,6 @@ func (s *writeSide) readMisses(ctx context.Context) (misses int, err error) {
 			misses++
 		}
 	}
+
 	return misses, nil
 }

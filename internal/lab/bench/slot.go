@@ -28,18 +28,21 @@ func slotCost(ctx context.Context, v variant, writers int, p pace, cpu *processo
 	if err := v.start(ctx); err != nil {
 		return 0, work{}, err
 	}
+
 	runtime.GC()
 	var commits int64
 	contention := func(ctx context.Context) error {
 		rate, commits, err = contend(ctx, v, writers, p)
 		return err
 	}
+
 	// The label tells the variants apart in a profile of the whole run.
 	pprof.Do(ctx, pprof.Labels("variant", v.name()), func(ctx context.Context) {
 		if cpu == nil {
 			err = contention(ctx)
 			return
 		}
+
 		var other time.Duration
 		each, err = cpu.during(func() (err error) {
 			other, err = otherTime(ctx, v, contention)
@@ -47,13 +50,16 @@ func slotCost(ctx context.Context, v variant, writers int, p pace, cpu *processo
 		})
 		each.server += other
 	})
+
 	if err == nil && rate == 0 {
 		err = errors.New(v.name() + ": no commit in a whole slot")
 	}
+
 	if commits > 0 {
 		each.server /= time.Duration(commits)
 		each.client /= time.Duration(commits)
 	}
+
 	return rate, each, errors.Join(err, v.stop(ctx, commits))
 }
 
@@ -85,6 +91,7 @@ func otherTime(ctx context.Context, v any, f func(context.Context) error) (time.
 func contend(ctx context.Context, v variant, writers int, p pace) (rate float64, commits int64, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+
 	var over atomic.Bool
 	var count atomic.Int64
 	var wg sync.WaitGroup
@@ -100,12 +107,15 @@ func contend(ctx context.Context, v variant, writers int, p pace) (rate float64,
 			}
 		})
 	}
+
 	sleep(ctx, p.lead)
 	begin, before := time.Now(), count.Load()
 	sleep(ctx, p.length)
+
 	for count.Load() == before && ctx.Err() == nil && time.Since(begin) < patience {
 		sleep(ctx, time.Millisecond) // on a busy machine a whole slot may pass without a commit
 	}
+
 	rate = float64(count.Load()-before) / time.Since(begin).Seconds()
 	over.Store(true)
 	wg.Wait()

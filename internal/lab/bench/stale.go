@@ -84,12 +84,14 @@ func measureStale(ctx context.Context, plan stalePlan) (_ *report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+
 	r := &report{Command: "stale", Counts: map[string]any{}, Parameters: map[string]any{
 		"keys": plan.Keys, "lag": plan.Lag.String(), "schedule": plan.Schedule,
 	}}
 	if r.Environment, err = s.environment(ctx); err != nil {
 		return nil, err
 	}
+
 	found := map[string]map[string]*tally{}
 	for _, how := range []string{byKey, byTag, byAll, byReset} {
 		for _, make := range []maker{lateOurs, makeFlight, makeOtter, makeSturdyc, makeRedisCache} {
@@ -100,9 +102,11 @@ func measureStale(ctx context.Context, plan stalePlan) (_ *report, err error) {
 			if found[name] == nil {
 				found[name] = map[string]*tally{}
 			}
+
 			found[name][how] = t
 		}
 	}
+
 	behind, why, err := lagging(ctx, s, plan)
 	if err != nil {
 		return nil, err
@@ -110,21 +114,26 @@ func measureStale(ctx context.Context, plan stalePlan) (_ *report, err error) {
 	if why != "" {
 		r.Counts["standby left out"] = why
 	}
+
 	r.row("cache", "key", "tag", "all", "reset", "standby")
+
 	for _, name := range []string{"ours", "singleflight+golang-lru", "otter", "sturdyc", "go-redis/cache"} {
 		f := found[name]
 		r.row(name, f[byKey], f[byTag], f[byAll], f[byReset], behind[name])
+
 		sum := 0
 		for _, t := range []*tally{f[byKey], f[byTag], f[byAll], f[byReset], behind[name]} {
 			if t != nil {
 				sum += t.kept + t.joined
 			}
 		}
+
 		r.add(newFigure("stale."+name, "stale answers", []float64{float64(sum)}))
 		r.result("stale."+map[string]string{
 			"ours": "ours", "singleflight+golang-lru": "singleflight", "otter": "otter", "sturdyc": "sturdyc", "go-redis/cache": "redis_cache",
 		}[name], float64(sum))
 	}
+
 	why, err = measureSchedule(ctx, r, plan.Schedule)
 	if err != nil {
 		return nil, fmt.Errorf("faults: %w", err)
@@ -132,6 +141,7 @@ func measureStale(ctx context.Context, plan stalePlan) (_ *report, err error) {
 	if why != "" {
 		r.Counts["faults left out"] = why
 	}
+
 	r.Counts["cells"] = "keys whose old value was kept + later readers who got it / keys; – cannot be done"
 	return r, nil
 }
@@ -146,6 +156,7 @@ func lateOurs(size int, load loadFunc) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	ctx := context.Background()
 	return &subject{
 		name: "ours", get: c.Get,
@@ -191,6 +202,7 @@ func lateFills(ctx context.Context, plan stalePlan, make maker, how string) (str
 		return "", nil, err
 	}
 	defer s.end()
+
 	invalidate := map[string]func(key string){
 		byKey: s.invalidate, byTag: nil, byAll: ignoring(s.invalidateAll), byReset: ignoring(s.invalidateAll),
 	}[how]
@@ -203,12 +215,14 @@ func lateFills(ctx context.Context, plan stalePlan, make maker, how string) (str
 	if invalidate == nil {
 		return s.name, nil, nil
 	}
+
 	t := &tally{of: plan.Keys}
 	for i := range plan.Keys {
 		if err := lateFill(ctx, plan, s, src, "key:"+strconv.Itoa(i), invalidate, t); err != nil {
 			return "", nil, fmt.Errorf("%s by %s: %w", s.name, how, err)
 		}
 	}
+
 	return s.name, t, nil
 }
 
@@ -224,21 +238,25 @@ func lateFill(ctx context.Context, plan stalePlan, s *subject, src *source, key 
 	src.mu.Lock()
 	src.versions[key], src.holds[key] = 1, h
 	src.mu.Unlock()
+
 	type answer struct {
 		v   *thing
 		err error
 	}
+
 	first, later := make(chan answer, 1), make(chan answer, 1)
 	get := func(to chan<- answer) {
 		v, err := s.get(ctx, key)
 		to <- answer{v, err}
 	}
 	go get(first)
+
 	select {
 	case <-h.began:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+
 	src.mu.Lock()
 	src.versions[key] = 2
 	src.mu.Unlock()
@@ -246,10 +264,12 @@ func lateFill(ctx context.Context, plan stalePlan, s *subject, src *source, key 
 	go get(later)
 	sleep(ctx, plan.Late)
 	close(h.release)
+
 	one, two := <-first, <-later
 	if err := errors.Join(one.err, two.err); err != nil {
 		return err
 	}
+
 	last, err := s.get(ctx, key)
 	if err != nil {
 		return err
@@ -263,5 +283,6 @@ func lateFill(ctx context.Context, plan stalePlan, s *subject, src *source, key 
 	if !slices.Contains([]int64{1, 2}, last.version) {
 		return fmt.Errorf("version %d", last.version)
 	}
+
 	return nil
 }

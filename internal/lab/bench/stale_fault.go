@@ -60,11 +60,13 @@ func endListeners(ctx context.Context, w *staleWorld) error {
 		if err != nil {
 			return fmt.Errorf("terminate: %w", err)
 		}
+
 		for _, kind := range []string{"pubsub", "normal"} {
 			if _, err := w.redis.Do(ctx, "CLIENT", "KILL", "TYPE", kind); err != nil {
 				return fmt.Errorf("CLIENT KILL: %w", err)
 			}
 		}
+
 		sleep(ctx, 1200*time.Millisecond)
 	}
 	return ctx.Err()
@@ -108,16 +110,20 @@ func failOver(ctx context.Context, w *staleWorld) error {
 			return fmt.Errorf("failover: %w", err)
 		}
 	}
+
 	sleep(ctx, time.Second) // until every session has it
+
 	if err := w.server.postgres.Crash(ctx); err != nil {
 		return err
 	}
 	if err := w.standby.Promote(ctx); err != nil {
 		return err
 	}
+
 	for _, l := range []*link{w.main, w.line} {
 		l.lead(w.address(w.standby))
 		l.cut()
 	}
+
 	return nil
 }

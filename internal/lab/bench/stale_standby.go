@@ -44,12 +44,14 @@ func lagging(ctx context.Context, s *server, plan stalePlan) (_ map[string]*tall
 		return nil, "", err
 	}
 	defer func() { err = errors.Join(err, standby.Close()) }()
+
 	behind := &server{postgres: standby, database: s.database}
 	replica, err := behind.pool(ctx, 4, nil)
 	if err != nil {
 		return nil, "", err
 	}
 	defer replica.Close()
+
 	for _, statement := range []string{
 		fmt.Sprintf(`ALTER SYSTEM SET recovery_min_apply_delay = '%d ms'`, plan.Lag.Milliseconds()), `SELECT pg_reload_conf()`,
 	} {
@@ -57,11 +59,13 @@ func lagging(ctx context.Context, s *server, plan stalePlan) (_ map[string]*tall
 			return nil, "", fmt.Errorf("standby: %w", err)
 		}
 	}
+
 	primary, err := s.pool(ctx, 4, nil)
 	if err != nil {
 		return nil, "", err
 	}
 	defer primary.Close()
+
 	found, err := runLagging(ctx, primary, replica, plan)
 	return found, "", err
 }
@@ -83,6 +87,7 @@ func runLagging(ctx context.Context, primary, replica *pgxpool.Pool, plan staleP
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, pod.stop()) }()
+
 	fromReplica := func(ctx context.Context, key string) (*thing, error) { return readItem(ctx, replica, key) }
 	for _, make := range []maker{oursOnReplica(pod, primary, replica), makeFlight, makeOtter, makeSturdyc, makeRedisCache} {
 		s, err := make(10*plan.Keys, fromReplica)
@@ -92,6 +97,7 @@ func runLagging(ctx context.Context, primary, replica *pgxpool.Pool, plan staleP
 		defer s.end() //nolint:gocritic // there are few, and all live until the end
 		subjects = append(subjects, s)
 	}
+
 	found := map[string]*tally{}
 	want := map[string]int64{}
 	for i := range plan.Keys {
@@ -101,6 +107,7 @@ func runLagging(ctx context.Context, primary, replica *pgxpool.Pool, plan staleP
 				return nil, err
 			}
 		}
+
 		_, err := pod.InTx(ctx, func(tx *bus.Tx) error {
 			var now int64
 			if err := tx.QueryRow(ctx, `UPDATE item SET value = value + 1 WHERE id = $1 RETURNING value`, i).Scan(&now); err != nil {
@@ -116,15 +123,18 @@ func runLagging(ctx context.Context, primary, replica *pgxpool.Pool, plan staleP
 		if err := eventually(ctx, func() bool { return heard.Load() > int64(i) }); err != nil {
 			return nil, err
 		}
+
 		for _, s := range subjects { // the standby is behind
 			if _, err := s.get(ctx, key); err != nil {
 				return nil, err
 			}
 		}
 	}
+
 	if err := caughtUp(ctx, replica, want); err != nil {
 		return nil, err
 	}
+
 	for _, s := range subjects {
 		t := &tally{of: plan.Keys}
 		found[s.name] = t
@@ -138,6 +148,7 @@ func runLagging(ctx context.Context, primary, replica *pgxpool.Pool, plan staleP
 			}
 		}
 	}
+
 	return found, nil
 }
 
@@ -168,6 +179,7 @@ func oursOnReplica(b bus.Bus, primary, replica *pgxpool.Pool) maker {
 				out.Value, err = readItem(ctx, primary, key)
 				return out, err
 			}
+
 			out.Snapshot, err = cache.InSnapshot(ctx, replica, func(tx pgx.Tx) error {
 				out.Value, err = readItem(ctx, tx, key)
 				return err
@@ -178,6 +190,7 @@ func oursOnReplica(b bus.Bus, primary, replica *pgxpool.Pool) maker {
 		if err != nil {
 			return nil, err
 		}
+
 		return &subject{name: "ours", get: c.Get, close: func() { _ = c.Close() }}, nil
 	}
 }

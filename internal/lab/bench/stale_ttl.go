@@ -19,6 +19,7 @@ func staleOtter(_ context.Context, w *staleWorld) (*staleSide, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	s := &staleSide{name: "otter, TTL", about: "ExpiryAccessing(1 s) and RefreshWriting(500 ms), as in its README; no other pod is told"}
 	loader := otter.LoaderFunc[int64, int64](s.load(w))
 	s.get = func(ctx context.Context, key int64) (int64, error) { return c.Get(ctx, key, loader) }

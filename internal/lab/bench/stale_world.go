@@ -157,36 +157,43 @@ func (w *staleWorld) inTx(ctx context.Context, key, version int64, end ending, m
 		return fmt.Errorf("change: %w", err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // after Commit this does nothing
+
 	if _, err := tx.Exec(ctx, rowUpdate, key, version); err != nil {
 		return fmt.Errorf("change: %w", err)
 	}
+
 	if more != nil {
 		if err := more(tx); err != nil {
 			return fmt.Errorf("change: %w", err)
 		}
 	}
+
 	if end == rolledBack {
 		return tx.Rollback(ctx)
 	}
 	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("change: %w", err)
 	}
+
 	return nil
 }
 
 // close stops all there is.
 func (w *staleWorld) close() error {
 	var errs []error
+
 	for _, l := range []*link{w.main, w.line, w.cable} {
 		if l != nil {
 			l.close() // before the pools, which wait for their connections
 		}
 	}
+
 	for _, pool := range []*pgxpool.Pool{w.reader, w.writer} {
 		if pool != nil {
 			pool.Close()
 		}
 	}
+
 	if w.bouncer != nil {
 		errs = append(errs, w.bouncer.Close())
 	}
@@ -199,5 +206,6 @@ func (w *staleWorld) close() error {
 	if w.redis != nil {
 		errs = append(errs, w.redis.Close())
 	}
+
 	return errors.Join(errs...)
 }

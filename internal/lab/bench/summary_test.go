@@ -9,6 +9,7 @@ import (
 
 func TestMedian(t *testing.T) {
 	t.Parallel()
+
 	for name, tc := range map[string]struct {
 		in   []float64
 		want float64
@@ -27,6 +28,7 @@ func TestMedian(t *testing.T) {
 			require.Equal(t, tc.in, in, "the order of the rounds is kept")
 		})
 	}
+
 	require.True(t, math.IsNaN(median(nil)))
 }
 
@@ -36,6 +38,7 @@ func TestPercentile(t *testing.T) {
 	for i := range hundred {
 		hundred[i] = float64(100 - i)
 	}
+
 	for name, tc := range map[string]struct {
 		in   []float64
 		p    float64
@@ -57,6 +60,7 @@ func TestPercentile(t *testing.T) {
 			require.InDelta(t, tc.want, percentile(tc.in, tc.p), 1e-12)
 		})
 	}
+
 	require.True(t, math.IsNaN(percentile(nil, 50)))
 }
 
@@ -80,6 +84,7 @@ func TestRatios(t *testing.T) {
 				require.EqualError(t, err, tc.err)
 				return
 			}
+
 			require.NoError(t, err)
 			require.InDeltaSlice(t, tc.want, got, 1e-12)
 		})
@@ -96,6 +101,7 @@ func TestPairedRatio(t *testing.T) {
 		rates.add("ssd", 32, "bare", 1000*speed)
 		rates.add("ssd", 32, "ours", 900*speed)
 	}
+
 	values, err := rates.ratio("ssd", 32, "ours", "bare")
 	require.NoError(t, err)
 	s := summarize(values)

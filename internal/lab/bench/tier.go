@@ -37,10 +37,12 @@ func tierCommand(o *options) *cobra.Command {
 			if o.short {
 				plan.Rounds, plan.Length = 31, 150*time.Millisecond
 			}
+
 			r, err := measureTier(cmd.Context(), plan)
 			if err != nil {
 				return fmt.Errorf("tier: %w", err)
 			}
+
 			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
@@ -62,6 +64,7 @@ func measureTier(ctx context.Context, plan tierPlan) (_ *report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, redis.Close()) }()
+
 	r := &report{Command: "tier", Counts: map[string]any{}, Parameters: map[string]any{
 		"rounds": plan.Rounds, "length": plan.Length.String(), "readers": plan.Readers, "keys": plan.Keys, "size": plan.Size,
 		"many": plan.Many,
@@ -70,6 +73,7 @@ func measureTier(ctx context.Context, plan tierPlan) (_ *report, err error) {
 	if err != nil {
 		return nil, err
 	}
+
 	r.Environment = localEnvironment("Redis " + version)
 	readers, err := startRedisReaders(ctx, redis, plan)
 	defer func() {
@@ -77,9 +81,11 @@ func measureTier(ctx context.Context, plan tierPlan) (_ *report, err error) {
 			one.end()
 		}
 	}()
+
 	if err != nil {
 		return nil, err
 	}
+
 	for round := range plan.Rounds {
 		for i := range readers {
 			if err := readers[(i+round)%len(readers)].sample(ctx, plan); err != nil {
@@ -87,13 +93,16 @@ func measureTier(ctx context.Context, plan tierPlan) (_ *report, err error) {
 			}
 		}
 	}
+
 	r.row("reader", "µs between reads", "µs of a read", "")
+
 	for _, one := range readers {
 		us, single := newFigure("tier.us."+one.name, "µs", one.us), newFigure("tier.read_us."+one.name, "µs", one.median)
 		r.add(us)
 		r.add(single)
 		r.row(one.name, us.summary, single.summary, one.note)
 	}
+
 	for i, name := range []string{"rueidis", "rueidis_same", "csc", "redis_cache"} {
 		rounds, err := ratios(readers[0].us, readers[i+1].us)
 		if err != nil {
@@ -103,6 +112,7 @@ func measureTier(ctx context.Context, plan tierPlan) (_ *report, err error) {
 		r.add(f)
 		r.result(f.Name, f.Value)
 	}
+
 	return r, measureMany(ctx, redis, plan, r)
 }
 
@@ -127,6 +137,7 @@ func startRedisReaders(ctx context.Context, redis *redistest.Server, plan tierPl
 	if err != nil {
 		return nil, err
 	}
+
 	readers := []*redisReader{{name: "ours", note: "as it is by default", get: tier.Get, end: tier.Close}}
 	value := []byte(strings.Repeat("v", plan.Size))
 	for i := range plan.Keys {
@@ -134,15 +145,18 @@ func startRedisReaders(ctx context.Context, redis *redistest.Server, plan tierPl
 			return readers, err
 		}
 	}
+
 	options, err := rueidis.ParseURL(redis.URL())
 	if err != nil {
 		return readers, err
 	}
+
 	options.DisableCache = true
 	client, err := rueidis.NewClient(options)
 	if err != nil {
 		return readers, err
 	}
+
 	readers = append(readers, &redisReader{name: "rueidis", note: "as it is by default", end: client.Close, get: bareGet(client)})
 	options.AlwaysPipelining = true
 	options.ReadBufferEachConn, options.WriteBufferEachConn = 64<<10, 64<<10
@@ -150,21 +164,25 @@ func startRedisReaders(ctx context.Context, redis *redistest.Server, plan tierPl
 	if err != nil {
 		return readers, err
 	}
+
 	readers = append(readers, &redisReader{name: "rueidis, our options", note: "the same buffers and pipelines", end: same.Close, get: bareGet(same)})
 	options, err = rueidis.ParseURL(redis.URL())
 	if err != nil {
 		return readers, err
 	}
+
 	tracking, err := rueidis.NewClient(options)
 	if err != nil {
 		return readers, err
 	}
+
 	readers = append(readers, &redisReader{
 		name: "rueidis client-side", note: "answers from this process' memory", end: tracking.Close,
 		get: func(ctx context.Context, key string) ([]byte, error) {
 			return tracking.DoCache(ctx, tracking.B().Get().Key(tierPrefix+key).Cache(), time.Hour).AsBytes()
 		},
 	})
+
 	pool := goredis.NewClient(&goredis.Options{Network: "unix", Addr: redis.Address()})
 	through := rediscache.New(&rediscache.Options{Redis: pool})
 	readers = append(readers, &redisReader{
@@ -188,6 +206,7 @@ func bareGet(client rueidis.Client) func(ctx context.Context, key string) ([]byt
 func (r *redisReader) sample(ctx context.Context, plan tierPlan) error {
 	ctx, cancel := context.WithTimeout(ctx, redistier.DefaultReadTimeout)
 	defer cancel()
+
 	singles := make([][]float64, plan.Readers)
 	begin := time.Now()
 	err := together(plan.Readers, func(reader int) error {
@@ -200,18 +219,23 @@ func (r *redisReader) sample(ctx context.Context, plan tierPlan) error {
 			if len(value) != plan.Size {
 				return fmt.Errorf("%s: %d bytes instead of %d", r.name, len(value), plan.Size)
 			}
+
 			singles[reader] = append(singles[reader], float64(time.Since(start).Nanoseconds())/1e3)
 		}
 		return nil
 	})
+
 	took := time.Since(begin)
+
 	if err != nil {
 		return err
 	}
+
 	var all []float64
 	for _, one := range singles {
 		all = append(all, one...)
 	}
+
 	r.us = append(r.us, float64(took.Nanoseconds())/1e3/float64(len(all)))
 	r.median = append(r.median, median(all))
 	return nil

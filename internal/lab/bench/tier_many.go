@@ -151,16 +151,19 @@ func readMGet(client rueidis.Client) func(context.Context, []int64) (map[int64]u
 		for i, key := range keys {
 			names[i] = bareName(key)
 		}
+
 		messages, err := client.Do(ctx, client.B().Mget().Key(names...).Build()).ToArray()
 		if err != nil {
 			return nil, err
 		}
+
 		found := make(map[int64]userRow, len(keys))
 		for i := range messages {
 			if err := decodeInto(found, keys[i], &messages[i]); err != nil {
 				return nil, err
 			}
 		}
+
 		return found, nil
 	}
 }
@@ -171,6 +174,7 @@ func readMulti(client rueidis.Client) func(context.Context, []int64) (map[int64]
 		for i, key := range keys {
 			commands[i] = client.B().Get().Key(bareName(key)).Build()
 		}
+
 		found := make(map[int64]userRow, len(keys))
 		for i, result := range client.DoMulti(ctx, commands...) {
 			message, err := result.ToMessage()
@@ -181,6 +185,7 @@ func readMulti(client rueidis.Client) func(context.Context, []int64) (map[int64]
 				return nil, err
 			}
 		}
+
 		return found, nil
 	}
 }
@@ -202,6 +207,7 @@ func decodeInto(found map[int64]userRow, key int64, message *rueidis.RedisMessag
 func (m *manyReader) sample(ctx context.Context, plan tierPlan, chunks [][]int64) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+
 	reads, begin := 0, time.Now()
 	for ; reads == 0 || time.Since(begin) < plan.Length; reads++ {
 		keys := chunks[reads%len(chunks)]
@@ -213,6 +219,7 @@ func (m *manyReader) sample(ctx context.Context, plan tierPlan, chunks [][]int64
 			return errors.New(m.name + ": not all keys were read")
 		}
 	}
+
 	m.ms = append(m.ms, time.Since(begin).Seconds()*1e3/float64(reads))
 	return nil
 }

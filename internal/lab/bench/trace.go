@@ -181,6 +181,7 @@ func makeCDN(g *traceGen) {
 				live = slices.Delete(live, i, i+1)
 			}
 		}
+
 		if len(live) > g.size/2 {
 			live = live[len(live)/4:]
 		}

@@ -49,6 +49,7 @@ func claims() (all []claim) {
 			}
 		}
 	}
+
 	for _, pods := range []int{3, 10, 50, 200, 500} {
 		for _, rate := range []int{10, 100, 1000} {
 			for _, p := range []struct{ name, title, why string }{
@@ -67,6 +68,7 @@ func claims() (all []claim) {
 			}
 		}
 	}
+
 	for _, readers := range []int{1, 2, 8} {
 		for _, p := range []struct{ name, why string }{
 			{"otter", whyUnproven},
@@ -80,26 +82,31 @@ func claims() (all []claim) {
 			all = append(all, claim{"a hit", fmt.Sprintf("%d readers", readers), p.name, name("ours"), name(p.name), false, p.why})
 		}
 	}
+
 	for _, readers := range []int{1, 8} {
 		for _, p := range []string{"singleflight+golang-lru", "otter", "sturdyc", "go-redis/cache"} {
 			name := func(who string) string { return fmt.Sprintf("fill.ns.%s.%d", who, readers) }
 			all = append(all, claim{"a miss", fmt.Sprintf("%d readers", readers), p, name("ours"), name(p), false, whyFill})
 		}
 	}
+
 	for _, t := range traces {
 		for _, p := range []string{"golang-lru", "golang-lru 2Q", "otter", "theine", "ristretto"} {
 			name := func(who string) string { return fmt.Sprintf("ratio.hits.%s.10000.%s", t.name, who) }
 			all = append(all, claim{"hit ratio", "trace " + t.name, p, name("ours"), name(p), true, whyOtter})
 		}
 	}
+
 	for _, p := range []string{"golang-lru", "expirable", "otter", "sturdyc", "theine"} {
 		all = append(all, claim{"bytes per entry", "", p, "memory.bytes.ours", "memory.bytes." + p, false, whyMemory})
 	}
+
 	for _, p := range []struct{ name, why string }{
 		{"rueidis", whyTier}, {"rueidis, our options", whyTier}, {"rueidis client-side", whyLocal}, {"go-redis/cache", whyTier},
 	} {
 		all = append(all, claim{"reading from Redis", "", p.name, "tier.us.ours", "tier.us." + p.name, false, p.why})
 	}
+
 	return all
 }
 
@@ -149,6 +156,7 @@ func (v *verdict) count(c claim, better float64) {
 		v.Ahead++
 		return
 	}
+
 	v.Why = c.why
 	if v.Behind != "" {
 		v.Behind += "; "
@@ -156,6 +164,7 @@ func (v *verdict) count(c claim, better float64) {
 	if c.point != "" {
 		v.Behind += c.point + ": "
 	}
+
 	v.Behind += number(1 / better)
 }
 

@@ -67,10 +67,12 @@ func writeCommand(o *options) *cobra.Command {
 			if o.short {
 				plan = shortWrite
 			}
+
 			r, err := measureWrite(cmd.Context(), plan)
 			if err != nil {
 				return fmt.Errorf("write: %w", err)
 			}
+
 			return o.publish(cmd.OutOrStdout(), r)
 		},
 	}
@@ -117,6 +119,7 @@ func startVariants(ctx context.Context, s *server, redis *redistest.Server, pool
 	if err := watched.prepare(ctx); err != nil {
 		return nil, nil, err
 	}
+
 	variants = []variant{
 		&bare{pool}, &notify{pool: pool, connect: s.connect}, &floor{pool}, newFloorLazy(pool),
 		&outbox{pool: pool}, &watermillPublisher{pool}, watched,
@@ -127,6 +130,7 @@ func startVariants(ctx context.Context, s *server, redis *redistest.Server, pool
 		variants = append(variants, published)
 		end = func() { _ = published.client.Close() }
 	}
+
 	return append(variants, &ours{pool: pool}), end, nil
 }
 
@@ -138,26 +142,33 @@ func measureDisk(ctx context.Context, s *server, redis *redistest.Server, d disk
 		return oursTotal{}, nil, err
 	}
 	defer pool.Close()
+
 	variants, end, err := startVariants(ctx, s, redis, pool, most)
 	if err != nil {
 		return oursTotal{}, nil, err
 	}
 	defer end()
+
 	own := variants[len(variants)-1].(*ours) //nolint:errcheck // startVariants puts it there
-	for _, v := range variants {             // also prepares the statements on every connection
+
+	for _, v := range variants { // also prepares the statements on every connection
 		if _, err := slot(ctx, v, most, pace{0, plan.Warmup}); err != nil {
 			return oursTotal{}, nil, err
 		}
 	}
+
 	if err := checkFlush(ctx, variants[0], d); err != nil {
 		return oursTotal{}, nil, err
 	}
+
 	own.total = oursTotal{}
+
 	// Where the server's processes are not seen from here there are only rates.
 	cpu := (*processor)(nil)
 	if p, err := s.processor(ctx); err == nil {
 		cpu = &p
 	}
+
 	for round := range plan.Rounds {
 		// The dead rows of the round before are removed now and not by an
 		// autovacuum in the middle of one.
@@ -171,16 +182,20 @@ func measureDisk(ctx context.Context, s *server, redis *redistest.Server, d disk
 				if err != nil {
 					return oursTotal{}, nil, err
 				}
+
 				rates.add(d.name, writers, v.name(), rate)
+
 				if cpu != nil {
 					rates.addCost(d.name, writers, v.name(), each)
 				}
 			}
 		}
 	}
+
 	for _, v := range variants {
 		names = append(names, v.name())
 	}
+
 	return own.total, names, nil
 }
 

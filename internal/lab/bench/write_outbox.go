@@ -37,11 +37,14 @@ func (o *outbox) start(ctx context.Context) error {
 	if _, err := o.pool.Exec(ctx, outboxTable); err != nil {
 		return fmt.Errorf("outbox: %w", err)
 	}
+
 	o.taken.Store(0)
+
 	o.quit, o.err = make(chan struct{}), nil
 	o.done.Go(func() {
 		tick := time.NewTicker(pollInterval)
 		defer tick.Stop()
+
 		for o.err == nil {
 			select {
 			case <-o.quit:
@@ -51,6 +54,7 @@ func (o *outbox) start(ctx context.Context) error {
 			}
 		}
 	})
+
 	return nil
 }
 
@@ -61,11 +65,14 @@ func (o *outbox) take(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("outbox: %w", err)
 		}
+
 		keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
 			return fmt.Errorf("outbox: %w", err)
 		}
+
 		o.taken.Add(int64(len(keys)))
+
 		if len(keys) == 0 {
 			return nil
 		}
@@ -78,6 +85,7 @@ func (o *outbox) transact(ctx context.Context, id int64) error {
 		return fmt.Errorf("outbox: %w", err)
 	}
 	defer func() { _ = tx.Rollback(ctx) }() // after Commit this does nothing
+
 	if _, err := tx.Exec(ctx, update, id); err != nil {
 		return fmt.Errorf("outbox: %w", err)
 	}
@@ -87,6 +95,7 @@ func (o *outbox) transact(ctx context.Context, id int64) error {
 	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("outbox: %w", err)
 	}
+
 	return nil
 }
 

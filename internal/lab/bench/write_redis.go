@@ -81,6 +81,7 @@ func redisTime(ctx context.Context, redis *redistest.Server) (sum time.Duration,
 	if err != nil {
 		return 0, fmt.Errorf("redis: %w", err)
 	}
+
 	for _, line := range lines {
 		for _, name := range []string{"used_cpu_sys:", "used_cpu_user:"} {
 			if value, ok := strings.CutPrefix(strings.TrimSpace(line), name); ok {
@@ -92,8 +93,10 @@ func redisTime(ctx context.Context, redis *redistest.Server) (sum time.Duration,
 			}
 		}
 	}
+
 	if sum == 0 {
 		return 0, errors.New("redis: it does not say how much processor time it has used")
 	}
+
 	return sum, nil
 }

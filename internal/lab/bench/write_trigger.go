@@ -37,10 +37,12 @@ func (t *byTrigger) prepare(ctx context.Context) error {
 			return fmt.Errorf("trigger: %w", err)
 		}
 	}
+
 	b, err := bus.NewPostgres(t.pool, nil)
 	if err != nil {
 		return fmt.Errorf("trigger: %w", err)
 	}
+
 	return b.WatchTable(ctx, bus.Watch{Table: "watched", Topic: topic})
 }
 

@@ -50,9 +50,11 @@ func (w *watermillPublisher) transact(ctx context.Context, id int64) error {
 		return fmt.Errorf("watermill: %w", err)
 	}
 	defer func() { _ = tx.Rollback(ctx) }() // after Commit this does nothing
+
 	if _, err := tx.Exec(ctx, update, id); err != nil {
 		return fmt.Errorf("watermill: %w", err)
 	}
+
 	publisher, err := wmsql.NewPublisher(wmsql.TxFromPgx(tx), wmsql.PublisherConfig{SchemaAdapter: w.schema()}, watermill.NopLogger{})
 	if err != nil {
 		return fmt.Errorf("watermill: %w", err)
@@ -63,6 +65,7 @@ func (w *watermillPublisher) transact(ctx context.Context, id int64) error {
 	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("watermill: %w", err)
 	}
+
 	return nil
 }
 

@@ -117,6 +117,7 @@ func work(ctx context.Context, seed uint64, n int64, c *counts) (err error) {
 			err = fmt.Errorf("%q: panic: %v", payload, v)
 		}
 	}()
+
 	m := newMutator(seed)
 	codec := wire.NewCodec(epoch, []byte(secret))
 	var found [outcomes]int64
@@ -127,17 +128,21 @@ func work(ctx context.Context, seed uint64, n int64, c *counts) (err error) {
 			}
 			c.add(&found)
 		}
+
 		signed := m.random.Uint64()%8 == 0
 		payload = m.next(signed)
 		message, decodeErr := codec.Decode(payload)
+
 		// What is accepted is looked at: nothing else needs the comparison.
 		genuine := decodeErr == nil && slices.Contains(m.genuine, payload)
 		outcome, err := judge(message, decodeErr, signed, genuine)
 		if err != nil {
 			return fmt.Errorf("%q: %w", payload, err)
 		}
+
 		found[outcome]++
 	}
+
 	c.add(&found)
 	return nil
 }
@@ -199,10 +204,12 @@ func newMutator(seed uint64) *mutator {
 		m.genuine = append(m.genuine, codec.Pack(events, nil, false, 100)...)
 		m.genuine = append(m.genuine, codec.Pack(events, mark, true, 100)...)
 	}
+
 	for _, p := range m.genuine {
 		body := p[len("1 ")+len(epoch)+1:]
 		m.bodies = append(m.bodies, body[:strings.LastIndexByte(body, ' ')])
 	}
+
 	return m
 }
 
@@ -229,6 +236,7 @@ func (m *mutator) mutate(text string, others []string) {
 		if len(b) == 0 {
 			break
 		}
+
 		at := m.random.IntN(len(b))
 		end := min(len(b), at+1+m.random.IntN(16))
 		switch m.random.IntN(8) {
@@ -253,5 +261,6 @@ func (m *mutator) mutate(text string, others []string) {
 			b[at], b[to] = b[to], b[at]
 		}
 	}
+
 	m.scratch = b
 }

@@ -38,9 +38,11 @@ func running(t *testing.T) (dsn string, b *bus.Postgres, heard func(key string) 
 			return err
 		}
 		defer pool.Close()
+
 		if err := bus.Migrate(ctx, pool, &bus.MigrateConfig{Logger: quiet}); err != nil {
 			return err
 		}
+
 		_, err = pool.Exec(ctx, "CREATE TABLE accounts (id text PRIMARY KEY, balance bigint NOT NULL); INSERT INTO accounts VALUES ('1', 0), ('2', 0)")
 		return err
 	}})
@@ -55,6 +57,7 @@ func running(t *testing.T) (dsn string, b *bus.Postgres, heard func(key string) 
 			keys[key] = true
 		}
 	}}))
+
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- b.Run(ctx) }()

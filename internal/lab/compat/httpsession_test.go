@@ -90,6 +90,7 @@ func (a *app) echo() http.Handler {
 		return nil
 	})
 	e.GET("/stream", echo.WrapHandler(http.HandlerFunc(a.stream)))
+
 	e.GET("/account", func(c echo.Context) error {
 		session, err := a.sessions.Get(c.Request())
 		if err != nil {
@@ -97,6 +98,7 @@ func (a *app) echo() http.Handler {
 		}
 		return c.String(http.StatusOK, session.User+" "+session.Data.Theme)
 	}, echo.WrapMiddleware(a.sessions.Require))
+
 	return e
 }
 
@@ -120,6 +122,7 @@ func (a *app) gin() http.Handler {
 	engine.Use(wrapGin(a.sessions.Handler))
 	engine.POST("/login", gin.WrapF(a.login))
 	engine.GET("/stream", gin.WrapF(a.stream))
+
 	engine.GET("/account", wrapGin(a.sessions.Require), func(c *gin.Context) {
 		session, err := a.sessions.Get(c.Request)
 		if err != nil {
@@ -128,6 +131,7 @@ func (a *app) gin() http.Handler {
 		}
 		c.String(http.StatusOK, session.User+" "+session.Data.Theme)
 	})
+
 	return engine
 }
 

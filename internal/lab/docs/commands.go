@@ -40,6 +40,7 @@ func (c *Commands) Check(line string) string {
 			return "make has no target " + match[1]
 		}
 	}
+
 	if match := goDir.FindStringSubmatch(line); match != nil {
 		if !c.r.Has(match[1]) {
 			return "there is no directory " + match[1]
@@ -50,11 +51,13 @@ func (c *Commands) Check(line string) string {
 			return "there is no directory " + directory
 		}
 	}
+
 	for _, match := range ownProgram.FindAllStringSubmatch(line, -1) {
 		if text := c.checkProgram(strings.Fields(match[1])); text != "" {
 			return text
 		}
 	}
+
 	return ""
 }
 
@@ -99,15 +102,19 @@ func (c *Commands) helpOf(path []string) string {
 	key := strings.Join(path, " ")
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	if help, ok := c.help[key]; ok {
 		return help
 	}
+
 	out, err := exec.CommandContext(c.ctx, c.program, append(append([]string{}, path...), "--help")...).Output()
 	help := string(out)
+
 	// For an unknown subcommand cobra prints the help of its parent.
 	if err != nil || !regexp.MustCompile(`(?m)^  pgcoherence `+regexp.QuoteMeta(key)+`(?: |$)`).MatchString(help) {
 		help = ""
 	}
+
 	c.help[key] = help
 	return help
 }

@@ -198,9 +198,11 @@ func TestImages(t *testing.T) {
 			shown[path.Join(path.Dir(page.Path), link.Target)] = true
 		}
 	}
+
 	files, err := filepath.Glob("../../../docs/images/*.svg")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
+
 	for _, file := range files {
 		content, err := os.ReadFile(file)
 		require.NoError(t, err)
@@ -267,17 +269,20 @@ var built struct {
 // program builds the command line once, and returns its directory.
 func program(t *testing.T, r *docs.Repository) (*docs.Commands, string) {
 	t.Helper()
+
 	built.Do(func() {
 		//nolint:usetesting // all tests of this binary share it; TestMain removes it
 		if built.directory, built.err = os.MkdirTemp("", "pgcoherence-docs"); built.err != nil {
 			return
 		}
+
 		build := exec.Command("go", "build", "-C", "../../../cmd/pgcoherence", "-o", filepath.Join(built.directory, "pgcoherence"), ".")
 		if out, err := build.CombinedOutput(); err != nil {
 			built.err = err
 			t.Log(string(out))
 		}
 	})
+
 	require.NoError(t, built.err)
 	return docs.NewCommands(context.Background(), r, filepath.Join(built.directory, "pgcoherence")), built.directory
 }

@@ -27,10 +27,12 @@ func indexNames(r *Repository) *nameIndex {
 		if path.Ext(name) != ".go" || strings.Contains(name, "testdata/") {
 			continue
 		}
+
 		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(r.Root, name), nil, parser.SkipObjectResolution)
 		if err != nil {
 			continue // the compiler reports it elsewhere
 		}
+
 		switch {
 		case strings.HasSuffix(name, "_test.go"):
 			index.addTests(file)
@@ -39,6 +41,7 @@ func indexNames(r *Repository) *nameIndex {
 			index.addFile(file)
 		}
 	}
+
 	return index
 }
 
@@ -55,6 +58,7 @@ func (x *nameIndex) addFile(file *ast.File) {
 	if x.packages[pkg] == nil {
 		x.packages[pkg] = map[string]bool{}
 	}
+
 	for _, decl := range file.Decls {
 		switch decl := decl.(type) {
 		case *ast.FuncDecl:
@@ -94,6 +98,7 @@ func (x *nameIndex) addMembers(pkg string, spec *ast.TypeSpec) {
 		x.embed(pkg, spec.Name.Name, underlying)
 		return
 	}
+
 	for _, field := range fields.List {
 		for _, name := range field.Names {
 			x.add(pkg, spec.Name.Name, name.Name)
@@ -134,16 +139,19 @@ func (x *nameIndex) find(pkg, name string, depth int) bool {
 	if x.packages[pkg][name] {
 		return true
 	}
+
 	typ, member, ok := strings.Cut(name, ".")
 	if !ok || depth > 3 {
 		return false
 	}
+
 	for _, target := range x.embedded[pkg+"."+typ] {
 		otherPkg, otherType, _ := strings.Cut(target, ".")
 		if x.find(otherPkg, otherType+"."+member, depth+1) {
 			return true
 		}
 	}
+
 	return false
 }
 

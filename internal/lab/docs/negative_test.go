@@ -128,6 +128,7 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 		}
+
 		docs.CheckWords(page, []string{"anew"})
 	})
 }

@@ -191,6 +191,7 @@ func plainText(node ast.Node, source []byte) string {
 			b.WriteString(plainText(child, source))
 		}
 	}
+
 	return b.String()
 }
 

@@ -72,9 +72,11 @@ func (r *Runner) expect(block Block, run func() error) error {
 		}
 		return nil
 	}
+
 	if r.DSN == "" {
 		return nil
 	}
+
 	err := run()
 	if _, fails := block.Mark("fails"); fails {
 		if err == nil {
@@ -82,6 +84,7 @@ func (r *Runner) expect(block Block, run func() error) error {
 		}
 		return nil
 	}
+
 	return err
 }
 
@@ -101,6 +104,7 @@ func (r *Runner) checkShell(ctx context.Context, block Block) error {
 	if err := command(ctx, strings.NewReader(block.Text), "bash", "-n"); err != nil {
 		return fmt.Errorf("shell does not parse: %w", err)
 	}
+
 	if r.Commands != nil {
 		for line := range strings.Lines(strings.ReplaceAll(block.Text, "\\\n", " ")) {
 			code, _, _ := strings.Cut(line, " # ")
@@ -112,11 +116,13 @@ func (r *Runner) checkShell(ctx context.Context, block Block) error {
 			}
 		}
 	}
+
 	for _, program := range r.Absent {
 		if regexp.MustCompile(`\b` + regexp.QuoteMeta(program) + `\b`).MatchString(block.Text) {
 			return nil
 		}
 	}
+
 	return r.expect(block, func() error {
 		cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", block.Text)
 		cmd.Env, cmd.Dir, cmd.WaitDelay = r.Env, r.Dir, time.Second
@@ -156,10 +162,12 @@ func Rules(pages []*Page) []byte {
 		Record string `yaml:"record"`
 		Expr   string `yaml:"expr"`
 	}
+
 	type group struct {
 		Name  string `yaml:"name"`
 		Rules []rule `yaml:"rules"`
 	}
+
 	var rules []rule
 	for _, page := range pages {
 		for _, block := range page.Blocks {
@@ -173,9 +181,11 @@ func Rules(pages []*Page) []byte {
 			}
 		}
 	}
+
 	if len(rules) == 0 {
 		return nil
 	}
+
 	// Strings and slices can always be marshalled.
 	out, _ := yaml.Marshal(map[string]any{"groups": []group{{Name: "docs", Rules: rules}}})
 	return out

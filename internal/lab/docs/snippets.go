@@ -38,13 +38,16 @@ func CheckGo(ctx context.Context, directory string, pages []*Page) ([]Problem, e
 			}
 		}
 	}
+
 	if len(check.snippets) == 0 {
 		return check.problems, nil
 	}
+
 	exports, err := exportData(ctx, directory, slices.Sorted(maps.Keys(check.imports)))
 	if err != nil {
 		return nil, err
 	}
+
 	check.compile(exports)
 	return check.problems, nil
 }
@@ -72,16 +75,19 @@ func (c *goCheck) parse(page string, block Block) {
 	if err == nil {
 		file, err = parser.ParseFile(c.files, "", program, parser.SkipObjectResolution)
 	}
+
 	if err != nil {
 		c.problems = append(c.problems, Problem{page, block.Line, "Go does not parse: " + err.Error()})
 		return
 	}
+
 	for _, spec := range file.Imports {
 		// The parser has accepted the path as a string.
 		if path, err := strconv.Unquote(spec.Path.Value); err == nil {
 			c.imports[path] = true
 		}
 	}
+
 	c.snippets = append(c.snippets, snippet{page, block, file, whole})
 }
 
@@ -113,6 +119,7 @@ func exportData(ctx context.Context, directory string, paths []string) (map[stri
 	if err != nil {
 		return nil, fmt.Errorf("docs: go list: %w", err)
 	}
+
 	exports := map[string]string{}
 	decoder := json.NewDecoder(strings.NewReader(string(out)))
 	for {
@@ -124,6 +131,7 @@ func exportData(ctx context.Context, directory string, paths []string) (map[stri
 		if err != nil {
 			return nil, err
 		}
+
 		exports[pkg.ImportPath] = pkg.Export
 	}
 }

@@ -101,11 +101,13 @@ func (c *spanChecker) hasPath(text string) bool {
 	if strings.Contains(text, "/") {
 		return false
 	}
+
 	for name := range c.r.files {
 		if path.Base(name) == text {
 			return true
 		}
 	}
+
 	return false
 }
 

@@ -19,6 +19,7 @@ func CheckTables(path string, source []byte) []Problem {
 		if strings.HasPrefix(strings.TrimSpace(line), "```") {
 			fenced = !fenced
 		}
+
 		switch {
 		case fenced || !strings.HasPrefix(strings.TrimSpace(line), "|"):
 			columns = 0
@@ -30,8 +31,10 @@ func CheckTables(path string, source []byte) []Problem {
 				problems = append(problems, Problem{path, number, "table row has a different number of cells than the header"})
 			}
 		}
+
 		before = line
 	}
+
 	return problems
 }
 

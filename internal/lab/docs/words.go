@@ -20,6 +20,7 @@ func ListedWords(glossary []byte) []string {
 	if section == nil {
 		return nil
 	}
+
 	var words []string
 	for i, match := range listItem.FindAllSubmatch(section[1], -1) {
 		if i == 0 || strings.HasPrefix(string(match[1]), "-") {
@@ -29,6 +30,7 @@ func ListedWords(glossary []byte) []string {
 			words = append(words, word)
 		}
 	}
+
 	return words
 }
 
@@ -65,6 +67,7 @@ func CheckSVG(content []byte) error {
 		if err != nil {
 			return fmt.Errorf("SVG does not parse: %w", err)
 		}
+
 		if element, ok := token.(xml.StartElement); ok {
 			if root == "" {
 				root = element.Name.Local
@@ -72,6 +75,7 @@ func CheckSVG(content []byte) error {
 			title = title || element.Name.Local == "title"
 		}
 	}
+
 	switch {
 	case root != "svg":
 		return fmt.Errorf("root element is %q, want svg", root)
@@ -82,5 +86,6 @@ func CheckSVG(content []byte) error {
 	case strings.Contains(string(content), "<script"), strings.Contains(string(content), "http://www.w3.org/1999/xlink"):
 		return errors.New("SVG has a script or a link")
 	}
+
 	return nil
 }

@@ -81,6 +81,7 @@ func TestStatesAreNotShared(t *testing.T) {
 				}
 				require.Equal(t, before, w.append(nil), "%s, %d deep", s.name, depth)
 			}
+
 			level = deeper[:min(len(deeper), 40)]
 			slices.Reverse(deeper)
 			level = append(level, deeper[:min(len(deeper), 40)]...)

@@ -63,6 +63,7 @@ func (w *world) start() {
 		p.track.Passed(p.track.Barrier())
 		p.track.Beat(epochName(w.db.epoch), w.db.snapshot(), at(w.db.clock))
 		p.arrived(w.db.clock, w.scope.off)
+
 		if i == reader {
 			if !w.scope.empty {
 				p.cache = 0

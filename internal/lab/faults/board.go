@@ -52,19 +52,23 @@ func newBoard(keys int) (*board, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	path := f.Name()
 	err = f.Truncate(int64(boardSize(keys)))
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
+
 	if err != nil {
 		_ = os.Remove(path)
 		return nil, fmt.Errorf("board: %w", err)
 	}
+
 	b, err := openBoard(path, keys)
 	if err != nil {
 		_ = os.Remove(path)
 	}
+
 	return b, err
 }
 
@@ -74,6 +78,7 @@ func openBoard(path string, keys int) (*board, error) {
 	if err != nil {
 		return nil, fmt.Errorf("board: %w", err)
 	}
+
 	b := &board{path: path, mapping: mapping}
 	at := unsafe.Pointer(&mapping[0]) // a page begins there: everything is aligned
 	b.cells = unsafe.Slice((*cell)(at), keys)

@@ -48,6 +48,7 @@ func newChecker(p *pod) (*checker, error) {
 func (c *checker) run(ctx context.Context) {
 	var readers sync.WaitGroup
 	defer readers.Wait()
+
 	for range checkerReaders {
 		readers.Go(func() {
 			x := rand.Uint64() | 1

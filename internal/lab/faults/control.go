@@ -25,6 +25,7 @@ type control struct {
 // controls are one for each guard.
 func controls() []control {
 	raw := []string{"raw"}
+
 	// One pod sweeps for all while it is there; the others would only after a good while.
 	oneSweeps := func(i int, c *podConfig) {
 		if i < 2 {
@@ -108,6 +109,7 @@ func (c control) run(ctx context.Context, o options, off bool) result {
 		}
 		f.lock = &lock
 	}
+
 	return f.run(ctx, o)
 }
 
@@ -142,10 +144,12 @@ func (o options) runControls(ctx context.Context, all []control, out, detail io.
 		if ctx.Err() != nil {
 			break
 		}
+
 		if what := c.lacks(o); what != "" {
 			fmt.Fprintf(detail, "*** NOT TESTED: control %s needs %s\n", c.name, what)
 			continue
 		}
+
 		r, with := c.runUntilCaught(ctx, o), c.run(ctx, o, false)
 		verdict := "caught"
 		switch {
@@ -156,7 +160,9 @@ func (o options) runControls(ctx context.Context, all []control, out, detail io.
 		default:
 			caught++
 		}
+
 		fmt.Fprintf(out, "control %s: %s\n", c.name, verdict)
+
 		for _, r := range []result{r, with} {
 			switch {
 			case r.gate != nil:
@@ -171,6 +177,7 @@ func (o options) runControls(ctx context.Context, all []control, out, detail io.
 			t.details(detail, r)
 		}
 	}
+
 	fmt.Fprintf(out, "RESULT controls.caught %d/%d\n", caught, len(all))
 	return caught == len(all)
 }

@@ -29,10 +29,12 @@ func smallDisk(ctx context.Context, s *scene) error {
 		return err
 	}
 	defer disconnect(conn)
+
 	var data string
 	if err := conn.QueryRow(ctx, "SHOW data_directory").Scan(&data); err != nil {
 		return err
 	}
+
 	dir := filepath.Join(filepath.Dir(data), "small-disk")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
@@ -40,11 +42,13 @@ func smallDisk(ctx context.Context, s *scene) error {
 	if err := mountSmall(dir, data, diskBytes); err != nil {
 		return fmt.Errorf("mount: %w", err)
 	}
+
 	s.disk = dir
 	s.finally(func() error {
 		// The server still has files there: the mount goes when it ends.
 		return unmount(dir)
 	})
+
 	for _, statement := range []string{
 		"CREATE TABLESPACE small LOCATION '" + strings.ReplaceAll(dir, "'", "''") + "'",
 		"ALTER TABLE pgcoherence.event SET TABLESPACE small",
@@ -54,6 +58,7 @@ func smallDisk(ctx context.Context, s *scene) error {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -64,11 +69,14 @@ func fillDisk(ctx context.Context, s *scene) error {
 	if err != nil {
 		return err
 	}
+
 	_, err = f.Write(make([]byte, 2*diskBytes)) // as much as there is room for
 	_ = f.Close()
+
 	if err == nil {
 		return errors.New("the disk does not get full")
 	}
+
 	// Pages that the log has already are still written to.
 	const event = "INSERT INTO pgcoherence.event (topic, keys) SELECT 'nobody', ARRAY[repeat('x', 1000)] FROM generate_series(1, 20)"
 	full := false
@@ -77,15 +85,18 @@ func fillDisk(ctx context.Context, s *scene) error {
 			break
 		}
 	}
+
 	before := s.load.failed.Load()
 	err = s.last(ctx)
 	failed := s.load.failed.Load() - before
 	s.healed()
+
 	if removeErr := os.Remove(filler); err == nil {
 		err = removeErr
 	}
 	if s.note("%d writes failed while the disk was full", failed); err == nil && (!full || failed == 0) {
 		err = errors.New("nobody noticed")
 	}
+
 	return err
 }

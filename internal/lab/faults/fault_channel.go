@@ -28,19 +28,23 @@ func junk(ctx context.Context, s *scene) error {
 		return err
 	}
 	defer disconnect(conn)
+
 	if _, err := conn.Exec(ctx, `LISTEN "`+channel+`"`); err != nil {
 		return err
 	}
+
 	for end := time.Now().Add(s.options.duration); time.Now().Before(end); {
 		wait, cancel := context.WithTimeout(ctx, time.Second)
 		n, err := conn.WaitForNotification(wait)
 		cancel()
+
 		if err != nil {
 			return fmt.Errorf("no genuine payload: %w", err)
 		}
 		if n.PID == conn.PgConn().PID() {
 			continue
 		}
+
 		payload := n.Payload
 		for _, bad := range []string{
 			"", "junk", "1 ", "1 0123456789abcdef {}", strings.Repeat("x", 7000),
@@ -58,11 +62,14 @@ func junk(ctx context.Context, s *scene) error {
 				return err
 			}
 		}
+
 		if err := pause(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}
 	}
+
 	s.healed()
+
 	for _, m := range s.pods() {
 		status, err := m.status(ctx)
 		if err != nil {
@@ -72,5 +79,6 @@ func junk(ctx context.Context, s *scene) error {
 			return errors.New("the junk did not arrive")
 		}
 	}
+
 	return nil
 }

@@ -51,11 +51,14 @@ func stepped(ctx context.Context, s *scene) error {
 				}
 			}
 		}
+
 		err := errors.Join(s.stepped.set(difference), s.told(ctx, difference), pause(ctx, s.options.duration/3))
 		s.healed()
+
 		for _, l := range s.links {
 			l.heal(context.WithoutCancel(ctx))
 		}
+
 		if err != nil {
 			return err
 		}
@@ -63,6 +66,7 @@ func stepped(ctx context.Context, s *scene) error {
 			return err
 		}
 	}
+
 	for _, m := range s.pods() {
 		status, err := m.status(ctx)
 		if err != nil {
@@ -72,6 +76,7 @@ func stepped(ctx context.Context, s *scene) error {
 			return fmt.Errorf("%s: last reset %q, %d events pruned: the clock had a say", m.cfg.Name, status.Stats.LastReset, status.Stats.Pruned)
 		}
 	}
+
 	return nil
 }
 

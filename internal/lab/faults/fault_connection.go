@@ -44,6 +44,7 @@ func terminate(which string) func(context.Context, *scene) error {
 				return err
 			}
 		}
+
 		s.healed()
 		return s.exec(ctx, fmt.Sprintf(statement, which, "ALL"))
 	}

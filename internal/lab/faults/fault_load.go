@@ -80,30 +80,38 @@ func fillQueue(ctx context.Context, s *scene) error {
 		return err
 	}
 	defer disconnect(idle)
+
 	for _, statement := range []string{"LISTEN somebody", "BEGIN"} {
 		if _, err := idle.Exec(ctx, statement); err != nil {
 			return err
 		}
 	}
+
 	full := false
 	for i := 0; i < 1000 && !full; i++ {
 		full = s.exec(ctx, "SELECT pg_notify('somebody', $1::text || '.' || i || repeat('x', 7800)) FROM generate_series(1, 10) AS i",
 			fmt.Sprint(i)) != nil
 	}
+
 	if !full {
 		return errors.New("the queue does not get full")
 	}
+
 	written, failed := s.load.written.Load(), s.load.failed.Load()
+
 	if err := s.last(ctx); err != nil {
 		return err
 	}
+
 	written, failed = s.load.written.Load()-written, s.load.failed.Load()-failed
 	s.note("%d commits, %d failed while the queue was full", written, failed)
 	s.healed()
 	disconnect(idle) // it would have much to read
+
 	if written == 0 || failed > 0 {
 		return fmt.Errorf("%d of %d commits failed", failed, written+failed)
 	}
+
 	return nil
 }
 
@@ -131,18 +139,22 @@ func manyInProgress(ctx context.Context, s *scene) error {
 		return err
 	}
 	defer disconnect(conn)
+
 	if _, err := conn.Exec(ctx, "CREATE TABLE bystander (i integer)"); err != nil {
 		return err
 	}
+
 	for i := range n {
 		if _, err := conn.Exec(ctx, fmt.Sprintf("BEGIN; INSERT INTO bystander VALUES (%d); PREPARE TRANSACTION 'p%d'", i, i)); err != nil {
 			return err
 		}
 	}
+
 	// A snapshot ends with the last transaction that has completed.
 	if _, err := conn.Exec(ctx, "INSERT INTO bystander VALUES (-1)"); err != nil {
 		return err
 	}
+
 	var inProgress int
 	if err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_snapshot_xip(pg_current_snapshot())").Scan(&inProgress); err != nil {
 		return err
@@ -153,6 +165,7 @@ func manyInProgress(ctx context.Context, s *scene) error {
 	if err := s.staysLive(ctx, s.options.duration); err != nil {
 		return err
 	}
+
 	for i := range n {
 		end := "COMMIT"
 		if i%2 == 1 {
@@ -162,6 +175,7 @@ func manyInProgress(ctx context.Context, s *scene) error {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -178,6 +192,7 @@ func many(ctx context.Context, s *scene) error {
 	if err := s.server.Crash(ctx); err != nil {
 		return err
 	}
+
 	err := s.server.Start(ctx)
 	s.healed()
 	return err

@@ -22,6 +22,7 @@ func lockFaults() []fault {
 		f.lock.sql = true
 		return f
 	}
+
 	lossy := row("lock-failover", "leases: failover to a standby that lacks the last grants and writes", plan{proxied: true}, failOver)
 	lossy.lock.lossy = true
 	return append([]fault{
@@ -75,8 +76,10 @@ func stopHolders(times int) func(context.Context, *scene) error {
 			if err := m.freeze(); err != nil {
 				return err
 			}
+
 			err := pause(ctx, holdersStopped)
 			m.thaw()
+
 			if err = errors.Join(err, pause(ctx, 400*time.Millisecond)); err != nil {
 				return err
 			}
@@ -96,7 +99,9 @@ func killHolders(ctx context.Context, s *scene) error {
 		if err := s.awaitLive(ctx); err != nil {
 			return err
 		}
+
 		s.locks.drive(m)
+
 		if err := pause(ctx, 700*time.Millisecond); err != nil {
 			return err
 		}
@@ -112,10 +117,13 @@ func deafen(ctx context.Context, s *scene) error {
 				return err
 			}
 		}
+
 		err := pause(ctx, 50*time.Millisecond<<(i%4))
+
 		for _, l := range s.links {
 			l.heal(context.WithoutCancel(ctx))
 		}
+
 		if err = errors.Join(err, pause(ctx, 350*time.Millisecond)); err != nil {
 			return err
 		}
@@ -129,20 +137,25 @@ func failOver(ctx context.Context, s *scene) error {
 	if err != nil {
 		return err
 	}
+
 	s.finally(standby.Close)
+
 	if err := s.awaitLive(ctx); err != nil { // the copy took a restart
 		return err
 	}
 	if _, err := s.locks.grantedAgain(ctx, s.locks.now()); err != nil {
 		return err
 	}
+
 	s.lossyFrom = s.locks.now()
+
 	if err := cutOff(ctx, standby); err != nil {
 		return err
 	}
 	if err := pause(ctx, 500*time.Millisecond); err != nil { // less than the TTL: holders rely on leases that are to vanish
 		return err
 	}
+
 	var was, is int64
 	if err := s.query(ctx, "SELECT max(token) FROM lockwrite", &was); err != nil {
 		return err
@@ -153,19 +166,23 @@ func failOver(ctx context.Context, s *scene) error {
 	if err := standby.Promote(ctx); err != nil {
 		return err
 	}
+
 	s.mu.Lock()
 	s.truth = standby.DSN(database)
 	s.mu.Unlock()
+
 	if err := s.query(ctx, "SELECT max(token) FROM lockwrite", &is); err != nil {
 		return err
 	}
 	if is >= was {
 		return errors.New("the new primary lacks nothing")
 	}
+
 	host, err := hostOf(standby.DSN(""))
 	if err != nil {
 		return err
 	}
+
 	s.lostFrom = s.locks.now() // no pod has spoken to the new primary before
 	for _, l := range s.links {
 		for _, way := range allPaths {
@@ -174,6 +191,7 @@ func failOver(ctx context.Context, s *scene) error {
 			}
 		}
 	}
+
 	s.note("the new primary lacks %d grants", was-is)
 	return s.last(ctx)
 }

@@ -41,6 +41,7 @@ func prepared(ctx context.Context, s *scene) error {
 		return err
 	}
 	defer disconnect(conn)
+
 	if _, err := conn.Exec(ctx, "BEGIN"); err != nil {
 		return err
 	}
@@ -68,6 +69,7 @@ func prepared(ctx context.Context, s *scene) error {
 	if err := s.exec(ctx, "COMMIT PREPARED 'faults'"); err != nil {
 		return err
 	}
+
 	s.oracle.committed(key, version, time.Now())
 	s.healed()
 	return pause(ctx, 2*s.timing.StaleAfter)
@@ -96,14 +98,17 @@ func dropped(ctx context.Context, s *scene) error {
 	if err := s.last(ctx); err != nil {
 		return err
 	}
+
 	pool, err := pgxpool.New(ctx, s.dsn)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
+
 	if err := bus.Migrate(ctx, pool, &bus.MigrateConfig{Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		return err
 	}
+
 	return s.setLease(ctx)
 }
 
@@ -116,17 +121,21 @@ func pruned(ctx context.Context, s *scene) error {
 			}
 		}
 	}
+
 	err := pause(ctx, 3*time.Second)
 	s.healed()
+
 	for _, l := range s.links {
 		l.heal(context.WithoutCancel(ctx))
 	}
+
 	if err != nil {
 		return err
 	}
 	if err := s.awaitLive(ctx); err != nil {
 		return err
 	}
+
 	for _, m := range s.pods()[1:] {
 		status, err := m.status(ctx)
 		if err != nil {
@@ -136,5 +145,6 @@ func pruned(ctx context.Context, s *scene) error {
 			return fmt.Errorf("%s was not reset as it must: %q", m.cfg.Name, status.Stats.LastReset)
 		}
 	}
+
 	return nil
 }

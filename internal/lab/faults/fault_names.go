@@ -123,6 +123,7 @@ func (s *scene) writeAgain(ctx context.Context, dsn string, held *member, names 
 	if err != nil {
 		return err
 	}
+
 	same, after := 0, 0
 	for i := range maxAgain {
 		xid, err := s.writeKey(ctx, publisher, s.keys-s.reserved/2+i%(s.reserved/2))
@@ -135,21 +136,25 @@ func (s *scene) writeAgain(ctx context.Context, dsn string, held *member, names 
 		if after == 0 && same < sameNames {
 			continue
 		}
+
 		if after == 0 {
 			if err := back(); err != nil {
 				return err
 			}
 		}
+
 		after++
 		status, err := held.status(ctx)
 		if err == nil && status.Fresh && status.State == bus.Live {
 			s.note("%d of %d names given again, %d announcements dropped", same, len(names), status.Stats.Dropped)
 			return nil
 		}
+
 		if err := pause(ctx, 2*time.Millisecond); err != nil {
 			return err
 		}
 	}
+
 	return fmt.Errorf("%d of %d names given again, and %s is not live: %s", same, len(names), held.cfg.Name, s.standing(ctx))
 }
 

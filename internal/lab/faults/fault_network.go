@@ -49,11 +49,14 @@ func poisoned(first int, paths []path, toxics ...toxic) func(context.Context, *s
 				}
 			}
 		}
+
 		err := s.last(ctx)
 		s.healed()
+
 		for _, l := range s.links {
 			l.heal(context.WithoutCancel(ctx))
 		}
+
 		return err
 	}
 }

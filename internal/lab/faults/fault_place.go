@@ -64,6 +64,7 @@ func restored(ctx context.Context, s *scene) error {
 	if err != nil {
 		return fmt.Errorf("dump: %w", err)
 	}
+
 	maintenance := s.server.DSN("")
 	if err := execOn(ctx, maintenance, "CREATE DATABASE "+copied); err != nil {
 		return err
@@ -71,15 +72,19 @@ func restored(ctx context.Context, s *scene) error {
 	if err := execOn(ctx, s.server.DSN(copied), withoutMeta(string(dump))); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
+
 	before := s.load.written.Load()
+
 	if err := pause(ctx, 300*time.Millisecond); err != nil {
 		return err
 	}
 	if s.load.written.Load() == before {
 		return errors.New("nothing was written that the dump lacks")
 	}
+
 	s.load.hush()
 	defer s.load.loud()
+
 	swap := func() error {
 		for {
 			err := execOn(ctx, maintenance, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN ('`+database+`', '`+copied+`');
@@ -92,10 +97,12 @@ func restored(ctx context.Context, s *scene) error {
 			}
 		}
 	}
+
 	// The oracle's look goes to the new one by name, and rewinds before anybody writes there.
 	if err := swap(); err != nil {
 		return fmt.Errorf("swap: %w", err)
 	}
+
 	return s.rewind(ctx, s.dsn, func() error { return nil })
 }
 

@@ -44,9 +44,11 @@ func killPublishers(ctx context.Context, s *scene) error {
 				break
 			}
 		}
+
 		alive := victim.alive()
 		victim.kill()
 		s.healed()
+
 		if alive {
 			return errors.New("the publisher did not die")
 		}
@@ -68,6 +70,7 @@ func loseAnswers(ctx context.Context, s *scene) error {
 	if err := s.dawdle(ctx, 80*time.Millisecond); err != nil { // most of a write's time is COMMIT
 		return err
 	}
+
 	var unknown int64
 	for i := 0; i < 6 || unknown == 0 && i < 30; i++ { // whether an answer is lost is a matter of luck
 		for _, l := range s.links {
@@ -75,15 +78,19 @@ func loseAnswers(ctx context.Context, s *scene) error {
 				return err
 			}
 		}
+
 		if err := pause(ctx, 120*time.Millisecond); err != nil {
 			return err
 		}
+
 		for _, l := range s.links {
 			l.heal(ctx)
 		}
+
 		if err := pause(ctx, 400*time.Millisecond); err != nil { // idle connections have died, too
 			return err
 		}
+
 		unknown = 0
 		for _, m := range s.pods() {
 			status, err := m.status(ctx)
@@ -93,10 +100,13 @@ func loseAnswers(ctx context.Context, s *scene) error {
 			unknown += status.Stats.Uncertain
 		}
 	}
+
 	s.healed()
+
 	if s.note("%d commits of unknown outcome", unknown); unknown == 0 {
 		return errors.New("no outcome was unknown")
 	}
+
 	return nil
 }
 
@@ -122,6 +132,7 @@ func (s *scene) sweeper(ctx context.Context) (*member, error) {
 			}
 			marks[m] = status.Stats.Marks
 		}
+
 		return marks, nil
 	}
 	before, err := count()
@@ -131,10 +142,12 @@ func (s *scene) sweeper(ctx context.Context) (*member, error) {
 	if err := pause(ctx, 300*time.Millisecond); err != nil {
 		return nil, err
 	}
+
 	after, err := count()
 	if err != nil {
 		return nil, err
 	}
+
 	var found *member
 	var most int64
 	for m, n := range after {
@@ -142,8 +155,10 @@ func (s *scene) sweeper(ctx context.Context) (*member, error) {
 			found, most = m, n-before[m]
 		}
 	}
+
 	if found == nil {
 		return nil, errors.New("nobody sweeps")
 	}
+
 	return found, nil
 }

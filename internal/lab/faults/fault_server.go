@@ -54,15 +54,18 @@ func killBackend(ctx context.Context, s *scene) error {
 		return err
 	}
 	defer disconnect(conn)
+
 	if err := s.server.KillBackend(int(conn.PgConn().PID())); err != nil {
 		return err
 	}
+
 	// It is over when the server takes connections again; it refuses them as soon as it has noticed.
 	for _, err := conn.Exec(ctx, "SELECT 1"); err == nil; _, err = conn.Exec(ctx, "SELECT 1") {
 		if err := pause(ctx, time.Millisecond); err != nil {
 			return err
 		}
 	}
+
 	return s.answers(ctx)
 }
 
@@ -85,6 +88,7 @@ func cutOff(ctx context.Context, standby *pgtest.Server) error {
 			return fmt.Errorf("cut the standby off: %w", err)
 		}
 	}
+
 	for receivers := -1; receivers != 0; {
 		if err := queryOn(ctx, standby.DSN(""), "SELECT count(*) FROM pg_stat_wal_receiver", &receivers); err != nil {
 			return fmt.Errorf("cut the standby off: %w", err)
@@ -93,6 +97,7 @@ func cutOff(ctx context.Context, standby *pgtest.Server) error {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -104,7 +109,9 @@ func promote(ctx context.Context, s *scene) error {
 	if err != nil {
 		return err
 	}
+
 	s.finally(standby.Close)
+
 	if err := s.awaitLive(ctx); err != nil { // the copy took a restart
 		return err
 	}
@@ -115,22 +122,28 @@ func promote(ctx context.Context, s *scene) error {
 	if err := cutOff(ctx, standby); err != nil {
 		return err
 	}
+
 	before := s.load.written.Load()
+
 	if err := errors.Join(s.writeReserved(ctx), pause(ctx, 500*time.Millisecond)); err != nil {
 		return err
 	}
 	if s.load.written.Load() == before {
 		return errors.New("nothing was written that the standby lacks")
 	}
+
 	s.load.hush() // the old primary is fenced: nobody writes there any more
 	defer s.load.loud()
+
 	if err := standby.Promote(ctx); err != nil {
 		return err
 	}
+
 	host, err := hostOf(standby.DSN(""))
 	if err != nil {
 		return err
 	}
+
 	lead := func(paths ...path) error {
 		for _, l := range s.links {
 			for _, way := range paths {
@@ -144,12 +157,15 @@ func promote(ctx context.Context, s *scene) error {
 	if err := s.rewind(ctx, standby.DSN(database), func() error { return lead(poolPath, controlPath) }); err != nil {
 		return err
 	}
+
 	s.load.loud()
 	err = s.last(ctx)
 	s.load.hush()
+
 	if err != nil {
 		return err
 	}
+
 	s.healed()
 	return lead(listenPath)
 }
@@ -172,11 +188,13 @@ func (s *scene) rewind(ctx context.Context, dsn string, lead func() error) error
 	s.mu.Lock()
 	s.truth = dsn
 	s.mu.Unlock()
+
 	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
 		return err
 	}
 	defer disconnect(conn)
+
 	versions, err := readVersions(ctx, conn)
 	if err != nil {
 		return err
@@ -184,6 +202,7 @@ func (s *scene) rewind(ctx context.Context, dsn string, lead func() error) error
 	if err := lead(); err != nil {
 		return err
 	}
+
 	now, last, lost := time.Now(), s.version.Load(), 0
 	for key, version := range versions {
 		if known := s.oracle.newest(key); known > version {
@@ -191,9 +210,11 @@ func (s *scene) rewind(ctx context.Context, dsn string, lead func() error) error
 		}
 		s.oracle.rewound(key, version, last, now)
 	}
+
 	if lost == 0 {
 		return errors.New("the new primary lacks nothing")
 	}
+
 	s.note("%d keys lost their last versions", lost)
 	return nil
 }

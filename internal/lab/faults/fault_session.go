@@ -18,6 +18,7 @@ func sessionFaults() []fault {
 		}
 		return f
 	}
+
 	proxied := plan{proxied: true}
 	with := func(f fault, p sessionPlan) fault {
 		f.session = &p
@@ -58,14 +59,17 @@ func sessionControls() []control {
 		}
 		return c
 	}
+
 	guard := func(g hook.SessionGuards, c control) control {
 		c.sessions = g
 		return c
 	}
 	ended := func(t *sessionTally) count { return t.ended }
+
 	// What was let in after its end was confirmed need not have lasted for the bound: writes find out as well.
 	stale := func(t *sessionTally) count { return count{t.ended.bad + t.untrue.bad, t.ended.of + t.untrue.of} }
 	cut := poisoned(1, []path{listenPath}, blackHole(upstream), blackHole(downstream))
+
 	// Answers of the pools take a while, so that notifications overtake what was read.
 	slow := toxic{Type: "latency", Stream: downstream, Attributes: map[string]int{"latency": 60}}
 	late := row("SessionKeepLoads", "what was read arrives late, and the ends of sessions before it", plan{proxied: true},
@@ -82,6 +86,7 @@ func sessionControls() []control {
 	tells := row("SessionTells", "pods log the tokens that they are asked about", plan{}, lasting, func(t *sessionTally) count { return t.leaks })
 	tells.tells = true
 	void := func(t *sessionTally) count { return count{t.ended.bad + t.revived.bad, t.ended.of + t.revived.of} }
+
 	// A login that comes through too late shows at once, or when its session is let in.
 	alive := func(t *sessionTally) count {
 		return count{t.late.bad + t.ended.bad + t.revived.bad + t.untrue.bad, t.late.of + t.ended.of + t.revived.of + t.untrue.of}
@@ -129,20 +134,25 @@ func forgeOften(ctx context.Context, s *scene) error {
 			last, before, n = key, value, n + 1
 		end
 		return n`
+
 	written := 0
 	for end := time.Now().Add(s.options.duration); time.Now().Before(end); {
 		n, err := s.redis.script(ctx, forge, ours, strconv.Itoa(written%10))
 		if err != nil {
 			return err
 		}
+
 		written += n
+
 		if err := pause(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}
 	}
+
 	if written == 0 {
 		return errors.New("nothing lay in Redis to be forged")
 	}
+
 	s.healed()
 	s.note("%d forged values written", written)
 	return nil
@@ -157,10 +167,13 @@ func blink(ctx context.Context, s *scene) error {
 				return err
 			}
 		}
+
 		err := pause(ctx, s.timing.StaleAfter*8/10)
+
 		for _, l := range s.links {
 			l.heal(context.WithoutCancel(ctx))
 		}
+
 		if err = errors.Join(err, s.awaitLive(ctx)); err != nil {
 			return err
 		}
@@ -197,6 +210,7 @@ func killKeepers(ctx context.Context, s *scene) error {
 	for range 3 {
 		s.pods()[0].kill()
 		s.healed()
+
 		m, err := s.startPod()
 		if err != nil {
 			return err
@@ -204,7 +218,9 @@ func killKeepers(ctx context.Context, s *scene) error {
 		if err := s.awaitLive(ctx); err != nil {
 			return err
 		}
+
 		s.keeping.ask(m)
+
 		if err := pause(ctx, s.options.duration/4); err != nil {
 			return err
 		}

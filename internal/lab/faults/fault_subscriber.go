@@ -17,18 +17,22 @@ func subscriberFaults() []fault {
 			if err := m.call(ctx, "Suffer", t(s.options.duration), new(int)); err != nil {
 				return err
 			}
+
 			err := s.last(ctx)
 			s.healed()
+
 			if err := m.call(context.WithoutCancel(ctx), "Suffer", Trouble{}, new(int)); err != nil {
 				return err
 			}
 			if err != nil || shows == nil {
 				return err
 			}
+
 			status, err := m.status(ctx)
 			if err == nil && shows(status.Stats) == 0 {
 				err = errors.New("the subscriber did not suffer")
 			}
+
 			return err
 		}}
 	}

@@ -49,11 +49,14 @@ func killOwners(ctx context.Context, s *scene) error {
 	for range 3 {
 		at := s.locks.now()
 		s.pods()[0].kill()
+
 		again, err := s.locks.grantedAgain(ctx, at)
 		if err != nil {
 			return err
 		}
+
 		s.note("all keys granted again %v after a pod was killed", again.Round(time.Millisecond))
+
 		m, err := s.startPod()
 		if err != nil {
 			return err
@@ -61,7 +64,9 @@ func killOwners(ctx context.Context, s *scene) error {
 		if err := s.awaitLive(ctx); err != nil {
 			return err
 		}
+
 		s.locks.drive(m)
+
 		if err := pause(ctx, 700*time.Millisecond); err != nil {
 			return err
 		}
@@ -77,11 +82,14 @@ func stopOwners(times int) func(context.Context, *scene) error {
 			if err := m.freeze(); err != nil {
 				return err
 			}
+
 			err := endSession(ctx, s, m)
 			if err == nil {
 				err = pause(ctx, holdersStopped+800*time.Millisecond)
 			}
+
 			m.thaw()
+
 			if err = errors.Join(err, pause(ctx, time.Second)); err != nil {
 				return err
 			}
@@ -99,20 +107,25 @@ func cutOwners(ctx context.Context, s *scene) error {
 			}
 		}
 	}
+
 	var errs []error
 	for _, m := range s.pods()[1:] {
 		errs = append(errs, endSession(ctx, s, m))
 	}
+
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+
 	at := s.locks.now()
 	again, err := s.locks.grantedAgain(ctx, at)
 	s.note("all keys granted again %v after the sessions had ended", again.Round(time.Millisecond))
 	err = errors.Join(err, s.last(ctx))
 	s.healed()
+
 	for _, l := range s.links {
 		l.heal(context.WithoutCancel(ctx))
 	}
+
 	return err
 }

@@ -57,15 +57,18 @@ func refusing(inject func(context.Context, *scene) error) func(context.Context, 
 func (s *scene) refused(ctx context.Context, before CacheStats) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, livePatience/2, errors.New("no value of the tier was refused: nothing was tested"))
 	defer cancel()
+
 	for {
 		now, err := s.cacheStats(ctx)
 		if err != nil {
 			return errors.Join(context.Cause(ctx), err)
 		}
+
 		if n := now.TierRefused - before.TierRefused; n > 0 {
 			s.note("%d values of the tier refused by the end of the fault", n)
 			return nil
 		}
+
 		if err := pause(ctx, 10*time.Millisecond); err != nil {
 			return err
 		}
@@ -89,19 +92,24 @@ func killRedis(ctx context.Context, s *scene) error {
 	if err != nil {
 		return err
 	}
+
 	for range 3 {
 		s.redis.server.Stop()
+
 		if err := pause(ctx, s.options.duration/4); err != nil {
 			return err
 		}
 		if err := s.redis.server.Restart(ctx); err != nil {
 			return err
 		}
+
 		s.healed()
+
 		if err := s.tierServes(ctx); err != nil {
 			return err
 		}
 	}
+
 	return s.answering(ctx, before)
 }
 
@@ -123,12 +131,15 @@ func freezeRedis(ctx context.Context, s *scene) error {
 	if err != nil {
 		return err
 	}
+
 	for range 2 {
 		if err := s.redis.server.Freeze(); err != nil {
 			return err
 		}
+
 		err := s.last(ctx)
 		s.healed()
+
 		if err := errors.Join(err, s.redis.server.Thaw()); err != nil {
 			return err
 		}
@@ -136,6 +147,7 @@ func freezeRedis(ctx context.Context, s *scene) error {
 			return err
 		}
 	}
+
 	return s.answering(ctx, before)
 }
 
@@ -160,6 +172,7 @@ func moveRedis(ctx context.Context, s *scene) error {
 	if err != nil {
 		return err
 	}
+
 	before, err := s.cacheStats(ctx)
 	if err != nil {
 		return err
@@ -167,10 +180,13 @@ func moveRedis(ctx context.Context, s *scene) error {
 	if err := move(); err != nil {
 		return err
 	}
+
 	s.healed()
+
 	if err := s.refused(ctx, before); err != nil {
 		return err
 	}
+
 	return s.last(ctx)
 }
 
@@ -180,6 +196,7 @@ func toReplica(ctx context.Context, s *scene) error {
 	if err != nil {
 		return err
 	}
+
 	before, err := s.cacheStats(ctx)
 	if err != nil {
 		return err
@@ -193,6 +210,7 @@ func toReplica(ctx context.Context, s *scene) error {
 	if err := s.last(ctx); err != nil {
 		return err
 	}
+
 	after, err := s.cacheStats(ctx)
 	if err != nil {
 		return err
@@ -200,6 +218,7 @@ func toReplica(ctx context.Context, s *scene) error {
 	if after.TierErrors == before.TierErrors {
 		return errors.New("the replica took all writes")
 	}
+
 	s.healed()
 	return s.redis.lead(s.redis.server)
 }
@@ -212,10 +231,12 @@ func restoreOften(ctx context.Context, s *scene) error {
 	if err := s.last(ctx); err != nil {
 		return err
 	}
+
 	before, err := s.cacheStats(ctx)
 	if err != nil {
 		return err
 	}
+
 	for end := time.Now().Add(s.options.duration); time.Now().Before(end); {
 		if _, err := s.redis.restore(ctx); err != nil {
 			return err
@@ -224,6 +245,7 @@ func restoreOften(ctx context.Context, s *scene) error {
 			return err
 		}
 	}
+
 	s.healed()
 	return s.refused(ctx, before)
 }
@@ -243,10 +265,12 @@ func junkValues(ctx context.Context, s *scene) error {
 		elseif kind == '5' then redis.call('SET', key, string.rep('\1\255', 2000))
 		elseif other then redis.call('COPY', other, key, 'REPLACE') end
 		return 1`
+
 	before, err := s.cacheStats(ctx)
 	if err != nil {
 		return err
 	}
+
 	n, written := 0, 0
 	for end := time.Now().Add(s.options.duration); time.Now().Before(end); n++ {
 		key, other := n*7%s.keys, (n*11+5)%s.keys
@@ -255,15 +279,20 @@ func junkValues(ctx context.Context, s *scene) error {
 		if err != nil {
 			return err
 		}
+
 		written += once
+
 		if err := pause(ctx, time.Millisecond); err != nil {
 			return err
 		}
 	}
+
 	s.healed()
+
 	if written == 0 {
 		return errors.New("no pod's value was in the tier when junk was to take its place")
 	}
+
 	s.note("%d pieces of junk in the place of values", written)
 	return s.answering(ctx, before)
 }
@@ -289,12 +318,14 @@ func latePods(ctx context.Context, s *scene) error {
 func (s *scene) latePod(ctx context.Context) error {
 	restoring, stop := context.WithCancel(ctx)
 	defer stop()
+
 	s.load.running.Go(func() {
 		for restoring.Err() == nil {
 			_, _ = s.redis.restore(restoring) // an error is told by what is not refused
 			_ = pause(restoring, 20*time.Millisecond)
 		}
 	})
+
 	m, err := s.startPod()
 	if err != nil {
 		return err
@@ -302,17 +333,21 @@ func (s *scene) latePod(ctx context.Context) error {
 	if err := s.awaitLive(ctx); err != nil {
 		return err
 	}
+
 	refused, cancel := context.WithTimeoutCause(ctx, livePatience/2, errors.New("the new pod refused nothing: nothing was tested"))
 	defer cancel()
+
 	for {
 		status, err := m.status(refused)
 		if err != nil {
 			return errors.Join(context.Cause(refused), err)
 		}
+
 		if status.Cache.TierRefused > 0 {
 			s.note("%s: %v", m.cfg.Name, status.Cache)
 			return pause(ctx, s.options.duration/4)
 		}
+
 		if err := pause(refused, 10*time.Millisecond); err != nil {
 			return err
 		}

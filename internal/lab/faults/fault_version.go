@@ -120,10 +120,12 @@ func (v *otherPods) extract(ctx context.Context, tree string) error {
 	if err != nil {
 		return err
 	}
+
 	root, err := git(ctx, "rev-parse", "--show-toplevel")
 	if err != nil {
 		return err
 	}
+
 	archive := filepath.Join(tree, "tree.tar")
 	if _, err := git(ctx, "-C", root, "archive", "--output="+archive, commit); err != nil {
 		return err
@@ -134,6 +136,7 @@ func (v *otherPods) extract(ctx context.Context, tree string) error {
 	if v.payload == 0 {
 		return nil
 	}
+
 	return replaceOnce(filepath.Join(tree, "internal", "wire", "message.go"), "const Version = 1\n", fmt.Sprintf("const Version = %d\n", v.payload))
 }
 
@@ -191,15 +194,18 @@ func (v *otherPods) migrate(ctx context.Context, tree, dsn string) error {
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(oldMigration), 0o600); err != nil {
 		return err
 	}
+
 	program := filepath.Join(tree, "migrate")
 	if err := build(ctx, dir, program); err != nil {
 		return err
 	}
+
 	cmd := exec.CommandContext(ctx, program)
 	cmd.Env = append(os.Environ(), "DSN="+dsn)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("migrate as before: %w: %s", err, out)
 	}
+
 	return nil
 }
 
@@ -210,6 +216,7 @@ func (v *otherPods) roll(ctx context.Context, s *scene) error {
 			return err
 		}
 	}
+
 	for _, program := range []string{"", v.built, ""} {
 		v.program = program
 		for range s.plan.pods {
@@ -217,14 +224,18 @@ func (v *otherPods) roll(ctx context.Context, s *scene) error {
 				return err
 			}
 		}
+
 		if err := pause(ctx, s.options.duration/2); err != nil {
 			return err
 		}
 	}
+
 	s.note("%d payloads of another version", v.unknown)
+
 	if v.payload != 0 && v.unknown == 0 {
 		return errors.New("no payload of another version arrived")
 	}
+
 	return nil
 }
 
@@ -234,11 +245,13 @@ func (v *otherPods) forward(ctx context.Context, s *scene) error {
 	if err := s.query(ctx, "SELECT max(version) FROM pgcoherence.migration WHERE component = 'bus'", &before); err != nil {
 		return err
 	}
+
 	pool, err := pgxpool.New(ctx, s.dsn)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
+
 	if err := bus.Migrate(ctx, pool, &bus.MigrateConfig{Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		return err
 	}
@@ -248,12 +261,14 @@ func (v *otherPods) forward(ctx context.Context, s *scene) error {
 	if s.note("schema %d to %d under pods that know %d", before, after, before); before >= after {
 		return errors.New("there was nothing to migrate")
 	}
+
 	return errors.Join(pause(ctx, s.options.duration/2), s.awaitLive(ctx))
 }
 
 // replaceOldest starts a pod, and ends the oldest one when all are in sync: what a rolling update does.
 func (v *otherPods) replaceOldest(ctx context.Context, s *scene) error {
 	oldest := s.pods()[0]
+
 	if _, err := s.startPod(); err != nil {
 		return err
 	}
@@ -264,6 +279,7 @@ func (v *otherPods) replaceOldest(ctx context.Context, s *scene) error {
 	if err := pause(ctx, s.timing.Lease/2); err != nil {
 		return err
 	}
+
 	for _, m := range s.pods() {
 		status, err := m.status(ctx)
 		if err != nil {
@@ -271,6 +287,7 @@ func (v *otherPods) replaceOldest(ctx context.Context, s *scene) error {
 		}
 		v.unknown += status.Stats.Unknown
 	}
+
 	oldest.stop()
 	s.healed()
 	return pause(ctx, 200*time.Millisecond)

@@ -72,6 +72,7 @@ const (
 
 func newItems(b bus.Bus, reads *pgxpool.Pool, cfg podConfig, log *slog.Logger) (*items, error) {
 	it := &items{reads: reads, keys: cfg.Keys, size: cfg.Keys, times: cfg.Loads}
+
 	c := &cache.Config[itemKey, item]{
 		Size: cfg.Keys, TTL: cache.Forever, LoadTimeout: max(loadTimeout, 2*cfg.Loads.Sometimes), Logger: log,
 		KeyString: func(k itemKey) string { return string(dataKey) + strconv.Itoa(int(k)) },
@@ -92,11 +93,13 @@ func newItems(b bus.Bus, reads *pgxpool.Pool, cfg podConfig, log *slog.Logger) (
 		it.size = max(cfg.Keys-cfg.Keys/12, 1)
 		c.Tier, c.Size = it.tier, it.size
 	}
+
 	var err error
 	if it.cache, err = cache.New(b, topic, cache.BatchFunc[itemKey, item](it.load), c); err != nil {
 		it.close()
 		return nil, err
 	}
+
 	it.cache.Weaken(hook.Token{}, cfg.CacheGuards)
 	return it, nil
 }
@@ -122,15 +125,18 @@ func (it *items) load(ctx context.Context, keys []itemKey) (map[itemKey]cache.Lo
 func (it *items) query(ctx context.Context, keys []itemKey) (map[itemKey]cache.Loaded[item], error) {
 	ctx, cancel := context.WithTimeout(ctx, queryLimit)
 	defer cancel()
+
 	numbers := make([]int, len(keys))
 	for i, key := range keys {
 		numbers[i] = int(key)
 	}
+
 	rows, err := it.reads.Query(ctx, `SELECT key, version, pg_current_snapshot()::text, pg_is_in_recovery()
 		FROM item WHERE key = ANY ($1)`, numbers)
 	if err != nil {
 		return nil, err
 	}
+
 	found, says := make(map[itemKey]cache.Loaded[item], len(keys)), rand.N(2) == 0
 	var key int
 	var version int64
@@ -151,10 +157,12 @@ func (it *items) query(ctx context.Context, keys []itemKey) (map[itemKey]cache.L
 func (it *items) read(ctx context.Context) []int64 {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
+
 	versions := make([]int64, it.keys)
 	for i := range versions {
 		versions[i] = absent
 	}
+
 	order := rand.Perm(it.keys)
 	if rand.N(3) == 0 { // one by one
 		for _, key := range order[:min(4, len(order))] {
@@ -166,17 +174,21 @@ func (it *items) read(ctx context.Context) []int64 {
 		}
 		return versions
 	}
+
 	keys := make([]itemKey, it.keys)
 	for i, key := range order { // in another order each time: an LRU would always lack what comes next
 		keys[i] = itemKey(key)
 	}
+
 	found, err := it.cache.GetMany(ctx, keys)
 	if err != nil {
 		it.fail(err)
 	}
+
 	for key, v := range found {
 		versions[key] = v.Version
 	}
+
 	return versions
 }
 
@@ -193,14 +205,17 @@ func (it *items) fail(err error) {
 func (it *items) held(ctx context.Context) ([]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
+
 	keys := make([]itemKey, it.keys)
 	for i := range keys {
 		keys[i] = itemKey(i)
 	}
+
 	found, err := it.cache.GetMany(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
+
 	versions, n := make([]int64, it.keys), 0
 	for key := range versions {
 		versions[key] = found[itemKey(key)].Version
@@ -209,9 +224,11 @@ func (it *items) held(ctx context.Context) ([]int64, error) {
 			n++
 		}
 	}
+
 	if n < it.size {
 		return nil, fmt.Errorf("the cache holds %d keys, want %d", n, it.size)
 	}
+
 	return versions, nil
 }
 

@@ -16,21 +16,25 @@ func TestLink(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = l.Close() })
+
 	go func() {
 		for {
 			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
+
 			go func() {
 				defer func() { _ = conn.Close() }()
 				_, _ = io.Copy(conn, conn)
 			}()
 		}
 	}()
+
 	link, err := newLink("pod", l.Addr().String())
 	require.NoError(t, err)
 	t.Cleanup(link.close)
+
 	dial := func(way path) net.Conn {
 		dsn, err := link.dsn(way, "postgres://nobody@127.0.0.1:1/nothing")
 		require.NoError(t, err)
@@ -41,6 +45,7 @@ func TestLink(t *testing.T) {
 		t.Cleanup(func() { _ = conn.Close() })
 		return conn
 	}
+
 	echo := func(conn net.Conn) error {
 		require.NoError(t, conn.SetDeadline(time.Now().Add(200*time.Millisecond)))
 		if _, err := conn.Write([]byte("x")); err != nil {
@@ -49,6 +54,7 @@ func TestLink(t *testing.T) {
 		_, err := io.ReadFull(conn, make([]byte, 1))
 		return err
 	}
+
 	listen, control := dial(listenPath), dial(controlPath)
 	require.NoError(t, echo(listen))
 	require.NoError(t, echo(control))

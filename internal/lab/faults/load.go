@@ -46,15 +46,19 @@ func (s *scene) start(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &load{s: s, ctx: ctx, cancel: cancel, confirms: make(chan struct{}, 8)}
 	s.mu.Lock()
+
 	s.load = l
 	for _, m := range s.members {
 		l.read(m)
 	}
+
 	s.mu.Unlock()
+
 	const writers = 4
 	for w := range min(writers, s.keys) {
 		l.running.Go(func() { l.write(w, writers) })
 	}
+
 	l.running.Go(l.look)
 	l.running.Go(l.watch)
 }
@@ -81,10 +85,12 @@ func (l *load) write(first, step int) {
 		if len(pods) == 0 || !l.gate.TryRLock() {
 			continue
 		}
+
 		keys := l.s.keys - l.s.reserved
 		if rand.N(10) < 7 {
 			keys = min(hot, keys)
 		}
+
 		w := Write{
 			Path: l.s.paths[rand.N(len(l.s.paths))], Slow: l.s.slow,
 			Key: first + step*rand.N((keys-first+step-1)/step),
@@ -101,6 +107,7 @@ func (l *load) begin(m *member, w Write) {
 		l.gate.RUnlock()
 		return
 	}
+
 	done := make(chan struct{})
 	l.running.Go(func() {
 		defer close(done)
@@ -108,8 +115,10 @@ func (l *load) begin(m *member, w Write) {
 		defer m.writes.Add(-1)
 		l.one(m, w)
 	})
+
 	t := time.NewTimer(writerPatience)
 	defer t.Stop()
+
 	select {
 	case <-done:
 	case <-t.C:
@@ -121,6 +130,7 @@ func (l *load) one(m *member, w Write) {
 	w.Version = l.s.version.Add(1)
 	ctx, cancel := context.WithTimeout(l.ctx, writeTimeout+200*time.Millisecond)
 	defer cancel()
+
 	receipt := new(string)
 	if err := m.call(ctx, "Write", w, receipt); err != nil {
 		l.failed.Add(1)
@@ -129,8 +139,10 @@ func (l *load) one(m *member, w Write) {
 		}
 		return
 	}
+
 	l.s.oracle.committed(w.Key, w.Version, time.Now())
 	l.written.Add(1)
+
 	if *receipt != "" && rand.N(confirmNth) == 0 {
 		l.confirm(w, *receipt)
 	}
@@ -142,20 +154,25 @@ func (l *load) confirm(w Write, receipt string) {
 	if len(pods) == 0 {
 		return
 	}
+
 	select {
 	case l.confirms <- struct{}{}:
 	default:
 		return
 	}
+
 	m := pods[rand.N(len(pods))]
 	l.running.Go(func() {
 		defer func() { <-l.confirms }()
+
 		ctx, cancel := context.WithTimeout(l.ctx, l.s.timing.Lease+3*time.Second)
 		defer cancel()
+
 		if err := m.call(ctx, "Confirm", receipt, new(int)); err != nil {
 			l.unsure.Add(1)
 			return
 		}
+
 		l.s.oracle.confirmed(w.Key, w.Version, time.Now())
 		l.confirmed.Add(1)
 	})
@@ -174,13 +191,17 @@ func (l *load) read(m *member) {
 			if unanswered.Load() >= maxUnanswered {
 				continue
 			}
+
 			unanswered.Add(1)
+
 			l.running.Go(func() {
 				defer unanswered.Add(-1)
+
 				view, sent := new(View), time.Now()
 				if m.call(l.ctx, "Read", 0, view) != nil {
 					return
 				}
+
 				for key, version := range view.Versions {
 					if version != absent {
 						l.s.oracle.read(m.cfg.Name, key, version, sent)
@@ -198,14 +219,17 @@ func (l *load) look() {
 		dsn := l.s.truthDSN()
 		conn, err := pgx.Connect(ctx, dsn)
 		cancel()
+
 		if err != nil {
 			continue
 		}
+
 		for pause(l.ctx, lookEvery) == nil && dsn == l.s.truthDSN() {
 			if l.lookOnce(conn) != nil {
 				break
 			}
 		}
+
 		disconnect(conn)
 	}
 }

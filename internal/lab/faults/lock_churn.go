@@ -29,6 +29,7 @@ type Churned struct {
 func (h *holder) Churn(c Churn, out *Churned) error {
 	ctx, cancel := context.WithTimeout(h.p.ctx, c.For)
 	defer cancel()
+
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for range c.Contenders {
@@ -43,13 +44,16 @@ func (h *holder) Churn(c Churn, out *Churned) error {
 				} else {
 					out.Granted = append(out.Granted, time.Now())
 				}
+
 				mu.Unlock()
+
 				if err == nil {
 					_ = lease.Release(h.p.ctx) // seen to below: nothing may be left
 				}
 			}
 		})
 	}
+
 	all.Wait()
 	return nil
 }
@@ -110,6 +114,7 @@ func nothingLeft(ctx context.Context, s *scene) error {
 		return err
 	}
 	defer pool.Close()
+
 	left := -1
 	for end := time.Now().Add(churnWait * 20); time.Now().Before(end); {
 		err = pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM pgcoherence.lease_waiter WHERE key = 'hot')
@@ -121,5 +126,6 @@ func nothingLeft(ctx context.Context, s *scene) error {
 			return err
 		}
 	}
+
 	return errors.Join(err, fmt.Errorf("%d waiters and grants are left a second later", left))
 }

@@ -118,7 +118,9 @@ func (l *lockLoad) work(m *member, client int) {
 		_ = pause(l.ctx, rand.N(10*time.Millisecond))
 		return
 	}
+
 	steps := 1 + rand.IntN(3)
+
 	if rand.IntN(12) == 0 { // longer than the TTL: renewals have to keep it
 		long := min(l.plan.ttl, longestHold)
 		until := l.now() + long*5/4
@@ -129,6 +131,7 @@ func (l *lockLoad) work(m *member, client int) {
 			}
 		}
 	}
+
 	for range steps {
 		work := l.addTo
 		if how != lockAlone {
@@ -137,15 +140,19 @@ func (l *lockLoad) work(m *member, client int) {
 		if l.ctx.Err() != nil {
 			break
 		}
+
 		worked := work(m, client, key, token, how)
+
 		if !l.claim(m, client, key, token, how) {
 			break
 		}
+
 		if !worked {
 			l.linger(m, client, key, token, how)
 			break
 		}
 	}
+
 	op := lockOp{kind: lockRelease, key: key, client: client, token: token, how: how}
 	if l.call(m, "Release", token, &op.outcome, &op) {
 		l.add(op)
@@ -166,11 +173,13 @@ func (l *lockLoad) acquire(m *member, client int, key string, how lockHow) (toke
 	if rand.IntN(3) > 0 {
 		w.For = lockWait
 	}
+
 	op := lockOp{kind: lockAcquire, key: key, client: client, how: how}
 	var c Claim
 	if !l.call(m, "Acquire", w, &c, &op) {
 		return 0, false
 	}
+
 	switch {
 	case c.Token != 0:
 		op.outcome, op.token, op.valid = Done, c.Token, c.ValidFor
@@ -179,6 +188,7 @@ func (l *lockLoad) acquire(m *member, client int, key string, how lockHow) (toke
 	default:
 		op.outcome = Refused
 	}
+
 	l.add(op)
 	return c.Token, c.Token != 0
 }
@@ -190,16 +200,20 @@ func (l *lockLoad) claim(m *member, client int, key string, token int64, how loc
 	if !l.call(m, "Claim", token, &c, &op) {
 		return false
 	}
+
 	op.outcome, op.valid = Refused, c.ValidFor
 	if c.ValidFor > 0 {
 		op.outcome = Done
 	}
+
 	l.add(op)
+
 	if c.Alive {
 		l.mu.Lock()
 		l.alive = append(l.alive, op)
 		l.mu.Unlock()
 	}
+
 	return c.ValidFor > 0
 }
 
@@ -224,9 +238,11 @@ func (l *lockLoad) use(m *member, client int, key string, token int64, how lockH
 	if !l.call(m, "Use", u, &done, &op) {
 		return false
 	}
+
 	op.outcome = done.Outcome
 	op.call += done.After
 	l.add(op)
+
 	for what, bad := range map[string]bool{"changed under a guard": done.Torn, "guarded by too many at once": done.Crowded} {
 		if bad {
 			l.mu.Lock()
@@ -234,6 +250,7 @@ func (l *lockLoad) use(m *member, client int, key string, token int64, how lockH
 			l.mu.Unlock()
 		}
 	}
+
 	return op.outcome == Done
 }
 
@@ -248,7 +265,9 @@ func (l *lockLoad) grantedAgain(ctx context.Context, from time.Duration) (time.D
 				missing = key
 			}
 		}
+
 		l.mu.Unlock()
+
 		if missing == "" {
 			return l.now() - last, nil
 		}

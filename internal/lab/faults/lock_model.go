@@ -158,6 +158,7 @@ func checkLocks(history []lockOp, lost time.Duration) lockVerdict {
 	for _, op := range history {
 		end = max(end, op.call, op.answer)
 	}
+
 	end++
 	operations, v := lockOperations(history, lost, end), lockVerdict{}
 	for _, o := range operations {
@@ -165,6 +166,7 @@ func checkLocks(history []lockOp, lost time.Duration) lockVerdict {
 			v.operations++
 		}
 	}
+
 	for _, part := range lockModel.Partition(operations) {
 		op, _ := part[0].Input.(lockOp)
 		switch porcupine.CheckOperationsTimeout(lockModel.ToModel(), part, lockCheckTimeout) {
@@ -175,6 +177,7 @@ func checkLocks(history []lockOp, lost time.Duration) lockVerdict {
 			v.bad = append(v.bad, fmt.Sprintf("the %d operations on %s could not be checked in %v", len(part), op.key, lockCheckTimeout))
 		}
 	}
+
 	v.bad = append(v.bad, shrinking(history)...)
 	return v
 }
@@ -189,6 +192,7 @@ func lockOperations(history []lockOp, lost, end time.Duration) []porcupine.Opera
 		}
 		all = append(all, porcupine.Operation{ClientId: op.client, Input: op, Call: int64(op.call), Return: int64(answer)})
 	}
+
 	granted := map[int64]lockOp{}
 	expires := map[int64]time.Duration{}
 	for _, op := range history {
@@ -199,6 +203,7 @@ func lockOperations(history []lockOp, lost, end time.Duration) []porcupine.Opera
 			expires[op.token] = max(expires[op.token], op.call+op.valid)
 		}
 	}
+
 	for _, op := range history {
 		_, known := granted[op.token]
 		switch {
@@ -214,6 +219,7 @@ func lockOperations(history []lockOp, lost, end time.Duration) []porcupine.Opera
 			}
 		}
 	}
+
 	for token, at := range expires {
 		if lost > 0 {
 			at = min(at, max(lost, granted[token].call))
@@ -223,6 +229,7 @@ func lockOperations(history []lockOp, lost, end time.Duration) []porcupine.Opera
 		}
 		add(lockOp{kind: lockExpire, key: granted[token].key, token: token, outcome: Done, call: at})
 	}
+
 	return all
 }
 
@@ -234,8 +241,10 @@ func shrinking(history []lockOp) (bad []string) {
 			grants = append(grants, op)
 		}
 	}
+
 	byAnswer := slices.SortedFunc(slices.Values(grants), func(a, b lockOp) int { return cmp.Compare(a.answer, b.answer) })
 	slices.SortFunc(grants, func(a, b lockOp) int { return cmp.Compare(a.call, b.call) })
+
 	var most lockOp
 	for _, g := range grants {
 		for len(byAnswer) > 0 && byAnswer[0].answer < g.call {
@@ -248,6 +257,7 @@ func shrinking(history []lockOp) (bad []string) {
 			bad = append(bad, fmt.Sprintf("token %d of %s was granted after %d of %s", g.token, g.key, most.token, most.key))
 		}
 	}
+
 	return bad
 }
 
@@ -259,6 +269,7 @@ func suspect(part []porcupine.Operation) string {
 		if op.kind != lockClaim && op.kind != lockAdd {
 			continue
 		}
+
 		for _, other := range part {
 			next, _ := other.Input.(lockOp)
 			if next.kind == lockAcquire && next.token > op.token && !next.how.beside(op.how) && other.Return < o.Call {

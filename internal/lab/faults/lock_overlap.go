@@ -15,6 +15,7 @@ func overlapOf(history []lockOp, alive []lockOp) (o overlap) {
 			granted[op.key] = append(granted[op.key], op)
 		}
 	}
+
 	longest := func(claims []lockOp) (most time.Duration) {
 		for _, c := range claims {
 			for _, g := range granted[c.key] {
@@ -25,11 +26,13 @@ func overlapOf(history []lockOp, alive []lockOp) (o overlap) {
 		}
 		return most
 	}
+
 	var claims []lockOp
 	for _, op := range history {
 		if op.kind == lockClaim && op.outcome == Done {
 			claims = append(claims, op)
 		}
 	}
+
 	return overlap{longest(claims), longest(alive)}
 }

@@ -86,6 +86,7 @@ type Claim struct {
 func (h *holder) Acquire(w Wish, out *Claim) error {
 	ctx, cancel := context.WithTimeout(h.p.ctx, cmp.Or(w.For, writeTimeout))
 	defer cancel()
+
 	var lease heldLease
 	var err error
 	if w.SQL {
@@ -95,6 +96,7 @@ func (h *holder) Acquire(w Wish, out *Claim) error {
 		l, err = h.acquireGo(ctx, w)
 		lease = goLease{l}
 	}
+
 	if err != nil {
 		var held *lock.HeldError
 		if errors.As(err, &held) && !held.Guarded && !held.Queued {
@@ -102,6 +104,7 @@ func (h *holder) Acquire(w Wish, out *Claim) error {
 		}
 		return nil // whatever it was, nothing is held
 	}
+
 	h.mu.Lock()
 	h.leases[lease.Token()] = lease
 	h.mu.Unlock()
@@ -115,12 +118,14 @@ func (h *holder) acquireGo(ctx context.Context, w Wish) (*lock.Lease, error) {
 	if w.For == 0 {
 		alone, shared = h.locker.TryAcquire, h.locker.TryAcquireShared
 	}
+
 	switch w.How {
 	case lockAlone:
 		return alone(ctx, w.Key)
 	case lockReaders:
 		return shared(ctx, w.Key)
 	}
+
 	s, err := h.locker.Semaphore(w.Key, w.How.most())
 	if err != nil {
 		return nil, err
@@ -128,6 +133,7 @@ func (h *holder) acquireGo(ctx context.Context, w Wish) (*lock.Lease, error) {
 	if w.For == 0 {
 		return s.TryAcquire(ctx)
 	}
+
 	return s.Acquire(ctx)
 }
 
@@ -187,16 +193,20 @@ func (h *holder) Add(a Addition, out *Added) error {
 	if lease == nil || lease.Err() != nil {
 		return nil
 	}
+
 	timeout := writeTimeout
 	if h.p.cfg.Lock.Takeover > 0 { // it may be stopped until others have taken over
 		timeout *= 2
 	}
+
 	ctx, cancel := context.WithTimeout(h.p.ctx, timeout)
 	defer cancel()
+
 	var elements []int64
 	if err := h.p.pool.QueryRow(ctx, readSet, a.Key).Scan(&elements); err != nil {
 		return nil //nolint:nilerr // refused
 	}
+
 	time.Sleep(a.Think)
 	out.After = time.Since(begun)
 	tx, err := h.p.pool.Begin(ctx)
@@ -204,13 +214,16 @@ func (h *holder) Add(a Addition, out *Added) error {
 		return nil //nolint:nilerr // refused
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // after Commit this does nothing
+
 	if err := h.write(ctx, tx, lease, a, append(elements, a.Element)); err != nil {
 		return nil //nolint:nilerr // refused
 	}
+
 	out.Outcome = Done
 	if err := tx.Commit(ctx); err != nil {
 		out.Outcome = Unknown
 	}
+
 	return nil
 }
 
@@ -233,16 +246,20 @@ func (h *holder) Release(token int64, out *Outcome) error {
 	if lease == nil {
 		return fmt.Errorf("no lease %d", token)
 	}
+
 	ctx, cancel := context.WithTimeout(h.p.ctx, writeTimeout)
 	defer cancel()
+
 	switch err := lease.Release(ctx); {
 	case err == nil:
 		*out = Done
 	case errors.Is(err, lock.ErrLost):
 		*out = Refused
 	}
+
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	delete(h.leases, token)
 	return nil
 }

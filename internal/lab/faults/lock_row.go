@@ -102,12 +102,15 @@ func (f fault) runLock(ctx context.Context, o options) (r result) {
 		s.locks = s.startLocks(ctx, plan)
 		r.err = f.bring(ctx, s, &r)
 		s.locks.stop()
+
 		if err := s.judge(ctx, plan, &r); err != nil {
 			r.err = errors.Join(r.err, err)
 		}
+
 		r.notes = append(s.notes, fmt.Sprintf("%d grants, %d writes, %d outcomes unknown; a pod relied on a lease for %v too long, a context lasted %v too long",
 			r.lock.granted, r.lock.writes, r.lock.unknown, r.lock.overlap.claim, r.lock.overlap.context))
 	})
+
 	return r
 }
 
@@ -147,10 +150,12 @@ func (s *scene) judge(ctx context.Context, plan lockPlan, r *result) error {
 		return err
 	}
 	defer disconnect(conn)
+
 	noted, err := readWrites(ctx, conn)
 	if err != nil {
 		return err
 	}
+
 	l := s.locks
 	history := slices.Clone(l.history)
 	for i, op := range history {
@@ -162,18 +167,22 @@ func (s *scene) judge(ctx context.Context, plan lockPlan, r *result) error {
 			}
 			continue
 		}
+
 		if op.kind == lockAcquire {
 			r.lock.granted++
 		}
+
 		if _, ok := noted[op.element]; op.kind == lockAdd && !ok && !s.mayBeLost(op) {
 			r.lock.lost++
 			r.proofs = append(r.proofs, fmt.Sprintf("element %d of %s was answered at %v and is nowhere", op.element, op.key, op.answer))
 		}
 	}
+
 	r.lock.writes = len(noted)
 	if plan.lossy {
 		r.lock.bound = overlap{plan.ttl, plan.ttl + contextLag}
 	}
+
 	v := checkLocks(history, s.lostFrom)
 	r.lock.checked, r.lock.disorder = v.operations, len(v.bad)
 	r.proofs = append(r.proofs, v.bad...)
@@ -182,6 +191,7 @@ func (s *scene) judge(ctx context.Context, plan lockPlan, r *result) error {
 	if err != nil {
 		return err
 	}
+
 	lost, order, proofs := checkSets(noted, sets)
 	r.lock.lost += lost
 	r.lock.order = order
@@ -191,6 +201,7 @@ func (s *scene) judge(ctx context.Context, plan lockPlan, r *result) error {
 	if r.lock.checked == 0 || r.lock.writes == 0 {
 		return errors.New("nothing was checked")
 	}
+
 	return nil
 }
 
@@ -250,11 +261,13 @@ func checkSets(all map[int64]noted, sets map[string][]int64) (lost, order int, p
 			}
 		}
 	}
+
 	for e, n := range all {
 		if !there[e] && !n.shared {
 			lost++
 			proofs = append(proofs, fmt.Sprintf("%s: element %d by token %d was committed and is lost", n.key, e, n.token))
 		}
 	}
+
 	return lost, order, proofs
 }

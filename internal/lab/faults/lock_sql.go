@@ -56,14 +56,17 @@ func (h *holder) acquireSQL(ctx context.Context, key string, how lockHow, wait b
 	default:
 		function = fmt.Sprintf("semaphore_acquire($1, %d, $2, $3::bigint * interval '1 ms', $4::text::uuid)", how.most())
 	}
+
 	var waiter *string
 	if wait {
 		waiter = new(uuid.NewString())
 	}
+
 	for {
 		var token *int64
 		var retryMS int64
 		sent := time.Now()
+
 		// The statement goes on when ctx ends: a client that has asked has to hear the answer.
 		err := h.p.pool.QueryRow(h.p.ctx, `SELECT token, coalesce(extract(epoch FROM retry_in) * 1000, 0)::bigint
 			FROM pgcoherence.`+function, key, h.p.cfg.Name+" (SQL)", ttl.Milliseconds(), waiter).
@@ -76,10 +79,12 @@ func (h *holder) acquireSQL(ctx context.Context, key string, how lockHow, wait b
 		case !wait:
 			return nil, lock.ErrHeld
 		}
+
 		if ctx.Err() != nil {
 			_, err := h.p.pool.Exec(h.p.ctx, "SELECT pgcoherence.lease_leave($1, $2::text::uuid)", key, waiter)
 			return nil, errors.Join(ctx.Err(), err)
 		}
+
 		_ = pause(ctx, min(time.Duration(retryMS)*time.Millisecond, 50*time.Millisecond))
 	}
 }
@@ -101,11 +106,13 @@ func (h *holder) keepSQL(key string, token int64, ttl time.Duration, sent time.T
 func (l *sqlLease) renew(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, l.ttl/4)
 	defer cancel()
+
 	sent := time.Now()
 	var held bool
 	err := l.h.p.pool.QueryRow(ctx, "SELECT pgcoherence.lease_renew($1, $2, $3::bigint * interval '1 ms')", l.key, l.token, l.ttl.Milliseconds()).Scan(&held)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	switch {
 	case err != nil:
 	case !held:

@@ -164,10 +164,12 @@ func TestLockModel(t *testing.T) {
 			t.Parallel()
 			v := checkLocks(c.history, c.lost)
 			require.Positive(t, v.operations)
+
 			if c.bad == "" {
 				require.Empty(t, v.bad)
 				return
 			}
+
 			require.NotEmpty(t, v.bad)
 			require.Contains(t, strings.Join(v.bad, "\n"), c.bad)
 		})

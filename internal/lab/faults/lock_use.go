@@ -41,22 +41,27 @@ func (h *holder) Use(u Use, out *Used) error {
 	if lease == nil || lease.Err() != nil {
 		return nil
 	}
+
 	ctx, cancel := context.WithTimeout(h.p.ctx, 2*writeTimeout) // it may be stopped within
 	defer cancel()
+
 	tx, err := h.p.pool.Begin(ctx)
 	if err != nil {
 		return nil //nolint:nilerr // refused
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // after Commit this does nothing
+
 	out.After = time.Since(begun)
 	if err := h.useIn(ctx, tx, lease, u, out); err != nil {
 		*out = Used{Outcome: Refused}
 		return nil //nolint:nilerr // refused
 	}
+
 	out.Outcome = Done
 	if err := tx.Commit(ctx); err != nil { // a guard promises nothing of what is not committed
 		*out = Used{Outcome: Unknown}
 	}
+
 	return nil
 }
 

@@ -106,10 +106,12 @@ func (o options) execute(ctx context.Context, out, detail io.Writer) error {
 	if o.list {
 		return listFaults(out, faults(), controls())
 	}
+
 	o.duration = time.Duration(o.seconds * float64(time.Second))
 	if o.duration < 100*time.Millisecond {
 		return fmt.Errorf("-seconds: %v is less than 0.1", o.seconds)
 	}
+
 	rows, checks, err := o.chosen()
 	if err != nil {
 		return err
@@ -117,14 +119,17 @@ func (o options) execute(ctx context.Context, out, detail io.Writer) error {
 	if o.soak.length != 0 {
 		return o.runSoak(ctx, out, detail)
 	}
+
 	if o.version != 0 {
 		err = o.install(ctx, detail)
 	} else if slices.ContainsFunc(rows, func(f fault) bool { return f.needs > 0 || f.missing != nil }) {
 		err = o.askVersion(ctx)
 	}
+
 	if err != nil {
 		return err
 	}
+
 	failed := false
 	if len(rows) > 0 {
 		failed = !o.runFaults(ctx, rows, out, detail)
@@ -138,6 +143,7 @@ func (o options) execute(ctx context.Context, out, detail io.Writer) error {
 	if failed {
 		return errors.New("not all as it must be")
 	}
+
 	return nil
 }
 
@@ -163,6 +169,7 @@ func (o options) chosen() (rows []fault, checks []control, err error) {
 	if o.controls {
 		checks = controls()
 	}
+
 	for _, name := range o.run {
 		i := slices.IndexFunc(faults(), func(f fault) bool { return f.name == name })
 		j := slices.IndexFunc(controls(), func(c control) bool { return c.name == name })
@@ -175,6 +182,7 @@ func (o options) chosen() (rows []fault, checks []control, err error) {
 			return nil, nil, fmt.Errorf("-run: no fault or control %q: see -list", name)
 		}
 	}
+
 	return rows, checks, nil
 }
 
@@ -185,16 +193,20 @@ func (o options) runFaults(ctx context.Context, rows []fault, out, detail io.Wri
 		if ctx.Err() != nil {
 			break
 		}
+
 		if what := f.lacks(o); what != "" {
 			fmt.Fprintf(detail, "*** NOT TESTED: %s needs %s\n", f.name, what)
 			continue
 		}
+
 		r := f.run(ctx, o)
 		t.add(r)
+
 		if !o.markdown || !r.passed() {
 			t.details(detail, r)
 		}
 	}
+
 	fmt.Fprintf(out, "RESULT faults.passed %d/%d\n", t.passed(), len(t.all))
 	return t.passed() == len(t.all)
 }

@@ -79,6 +79,7 @@ func TestControl(t *testing.T) {
 			tune(i, c)
 		}
 	}
+
 	var out, detail bytes.Buffer
 	o := options{duration: defaultDuration}
 	require.False(t, o.runFaults(t.Context(), []fault{broken.fault}, &out, &detail))
@@ -93,6 +94,7 @@ func TestFlags(t *testing.T) {
 	require.FileExists(t, installer, "what -pg needs")
 	out, err := runFlags(t, "-list")
 	require.NoError(t, err)
+
 	seen := map[string]bool{}
 	for _, f := range faults() {
 		require.Contains(t, out, f.name)
@@ -101,6 +103,7 @@ func TestFlags(t *testing.T) {
 		require.False(t, seen[f.name], f.name)
 		seen[f.name] = true
 	}
+
 	for _, c := range controls() {
 		require.Contains(t, out, "control "+c.name)
 		off := c.unguarded != "" || c.locks != hook.LockGuards{} || c.tells || c.guards != hook.Guards{} || c.caches != hook.CacheGuards{} || c.sessions != hook.SessionGuards{}
@@ -109,6 +112,7 @@ func TestFlags(t *testing.T) {
 		require.False(t, seen[c.name], c.name)
 		seen[c.name] = true
 	}
+
 	_, err = runFlags(t, "-run=nonsense")
 	require.ErrorContains(t, err, `no fault or control "nonsense"`)
 	_, err = runFlags(t, "-all", "-seconds=0")

@@ -40,10 +40,12 @@ func startProcess(cfg podConfig) (*member, error) {
 			return nil, err
 		}
 	}
+
 	text, err := json.Marshal(cfg)
 	if err != nil {
 		return nil, err
 	}
+
 	m := &member{cfg: cfg, gone: make(chan struct{})}
 	m.words.verbose, m.words.heard = cfg.Verbose, cfg.Heard
 	m.cmd = exec.Command(program) // without a context: stop ends it in order
@@ -51,11 +53,13 @@ func startProcess(cfg podConfig) (*member, error) {
 	m.cmd.Stderr = &m.words
 	m.cmd.SysProcAttr = podAttributes()
 	m.cmd.WaitDelay = time.Second
+
 	// Our ends of the pipes are not inherited by the other pods, so they close with this process.
 	in, err := m.cmd.StdinPipe()
 	if err != nil {
 		return nil, err
 	}
+
 	out, err := m.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -63,6 +67,7 @@ func startProcess(cfg podConfig) (*member, error) {
 	if err := m.cmd.Start(); err != nil {
 		return nil, err
 	}
+
 	m.client = rpc.NewClient(&pipes{out, in})
 	go func() { // ends with the process; stop waits for it
 		_ = m.cmd.Wait() // how it ended is told by its last words
@@ -136,6 +141,7 @@ func (m *member) stop() {
 	_ = m.client.Close() // the pod's leash
 	t := time.NewTimer(stopTimeout)
 	defer t.Stop()
+
 	select {
 	case <-m.gone:
 	case <-t.C:

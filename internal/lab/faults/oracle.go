@@ -94,21 +94,25 @@ func (o *oracle) rewound(key int, version, last int64, at time.Time) {
 func (o *oracle) read(pod string, key int, version int64, sent time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
 	o.tally.reads++
 	h := &o.keys[key]
 	if c, ok := newestBefore(h.confirmed, sent); ok && c.version > version {
 		o.tally.falseConfirms++
 		o.prove("%s served version %d of key %d, %v after %d was confirmed", pod, version, key, sent.Sub(c.at), c.version)
 	}
+
 	age, ok := h.supersededFor(version, sent)
 	if !ok {
 		return
 	}
+
 	o.tally.worst = max(o.tally.worst, age)
 	if age <= o.bound {
 		o.tally.stale++
 		return
 	}
+
 	o.tally.beyond++
 	o.prove("%s served version %d of key %d, superseded for %v", pod, version, key, age)
 }
@@ -146,15 +150,18 @@ func learn(known []since, s since) []since {
 	if i < len(known) && !known[i].at.After(s.at) {
 		return known // known at least as early
 	}
+
 	if i < len(known) && known[i].version == s.version {
 		known[i] = s
 	} else {
 		known = slices.Insert(known, i, s)
 	}
+
 	first := i
 	for first > 0 && !known[first-1].at.Before(s.at) {
 		first--
 	}
+
 	return slices.Delete(known, first, i)
 }
 

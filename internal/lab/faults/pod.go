@@ -88,14 +88,17 @@ func newPod(ctx context.Context, cfg podConfig) (*pod, error) {
 	if p.pool, err = openPool(ctx, cfg, cfg.Conns); err != nil {
 		return nil, err
 	}
+
 	if p.reads, err = openPool(ctx, cfg, 2); err != nil {
 		p.pool.Close()
 		return nil, err
 	}
+
 	level := slog.LevelError + 4 // what the bus says of a fault is no news here
 	if cfg.Verbose || cfg.Session != nil && cfg.Check == nil {
 		level = slog.LevelDebug
 	}
+
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	c := &bus.Config{
 		Name:       cfg.Name,
@@ -107,21 +110,26 @@ func newPod(ctx context.Context, cfg podConfig) (*pod, error) {
 	if cfg.Listen != "" || cfg.Control != "" {
 		c.Connect = p.connect
 	}
+
 	if p.bus, err = bus.NewPostgres(p.pool, c); err != nil {
 		p.close()
 		return nil, err
 	}
+
 	if w, ok := p.bus.Internal(hook.Token{}).(hook.Weakener); ok {
 		w.Weaken(cfg.Guards)
 	}
+
 	var b bus.Bus = p.bus
 	if !cfg.Direct {
 		b = queuedBus{p.bus, p.trouble}
 	}
+
 	if p.items, err = newItems(b, p.reads, cfg, log); err != nil {
 		p.close()
 		return nil, err
 	}
+
 	return p, nil
 }
 
@@ -130,12 +138,15 @@ func openPool(ctx context.Context, cfg podConfig, conns int) (*pgxpool.Pool, err
 	if err != nil {
 		return nil, fmt.Errorf("pool: %w", err)
 	}
+
 	c.MaxConns = int32(conns)
+
 	// A pod that is cut off leaves locks behind; they are not what is tested here.
 	idle := 400 * time.Millisecond
 	if cfg.Lock != nil && cfg.Lock.Idle > 0 {
 		idle = cfg.Lock.Idle
 	}
+
 	c.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = strconv.FormatInt(idle.Milliseconds(), 10)
 	c.ConnConfig.ConnectTimeout = 500 * time.Millisecond
 	c.ConnConfig.DefaultQueryExecMode = cfg.Mode
@@ -143,6 +154,7 @@ func openPool(ctx context.Context, cfg podConfig, conns int) (*pgxpool.Pool, err
 	if err != nil {
 		return nil, fmt.Errorf("pool: %w", err)
 	}
+
 	return pool, nil
 }
 
@@ -202,10 +214,12 @@ func podMain(config string) int {
 func serve(ctx context.Context, cfg podConfig, conn io.ReadWriteCloser) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+
 	p, err := newPod(ctx, cfg)
 	if err != nil {
 		return err
 	}
+
 	service, run := any(&Service{p}), p.run
 	switch {
 	case cfg.Check != nil:
@@ -230,28 +244,34 @@ func serve(ctx context.Context, cfg podConfig, conn io.ReadWriteCloser) error {
 		}
 		service, run = h, h.run
 	}
+
 	server := rpc.NewServer()
 	if err := server.RegisterName("Pod", service); err != nil {
 		return err
 	}
+
 	served := make(chan struct{})
 	go func() { // ends when the parent closes its end, or dies
 		server.ServeConn(conn)
 		cancel()
 		close(served)
 	}()
+
 	err = run()
 	ended := ctx.Err() != nil
 	cancel()
 	p.close()
 	_ = conn.Close() // standard input may not even notice
+
 	select {
 	case <-served:
 	case <-time.After(stopTimeout / 3):
 	}
+
 	if err == nil && !ended {
 		err = errors.New("the bus ended by itself")
 	}
+
 	return err
 }
 

@@ -39,19 +39,25 @@ func startRedis(ctx context.Context, kind tierKind) (_ *redis, err error) {
 	if r.server, err = redistest.Start(ctx, &redistest.Config{TCP: true}); err != nil {
 		return nil, err
 	}
+
 	r.finally(r.server.Close)
+
 	if r.url = r.server.URL(); kind != movedTier {
 		return r, nil
 	}
+
 	zerolog.SetGlobalLevel(zerolog.Disabled)
+
 	r.proxy = toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), "redis", "127.0.0.1:0", r.server.Address())
 	if err := r.proxy.Start(); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
+
 	u, err := url.Parse(r.url)
 	if err != nil {
 		return nil, errors.Join(err, r.close())
 	}
+
 	u.Host = r.proxy.Listen
 	r.url = u.String()
 	return r, nil
@@ -63,9 +69,11 @@ func (r *redis) replica(ctx context.Context) (*redistest.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	r.finally(s.Close)
 	ctx, cancel := context.WithTimeoutCause(ctx, livePatience, errors.New("the replica does not copy"))
 	defer cancel()
+
 	for {
 		lines, err := s.Lines(ctx, "INFO", "replication")
 		if err == nil && strings.Contains(strings.Join(lines, " "), "master_link_status:up") {
@@ -167,8 +175,10 @@ func (s *scene) tierServes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	ctx, cancel := context.WithTimeoutCause(ctx, livePatience/2, errors.New("nothing from the tier is served"))
 	defer cancel()
+
 	for {
 		now, err := s.cacheStats(ctx)
 		if err != nil {

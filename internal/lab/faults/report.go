@@ -61,12 +61,14 @@ func (t *table) head(r result) {
 	if n > 0 {
 		fmt.Fprintln(t.out)
 	}
+
 	names := r.shape().names
 	if t.markdown {
 		fmt.Fprintln(t.out, "| "+strings.Join(names, " | ")+" |")
 		fmt.Fprintln(t.out, "|---|"+strings.Repeat("--:|", len(names)-1))
 		return
 	}
+
 	t.line(names, "", r.shape())
 }
 

@@ -75,9 +75,11 @@ func (f fault) run(ctx context.Context, o options) (r result) {
 	case f.session != nil:
 		return f.runSessions(ctx, o)
 	}
+
 	r.name = f.name
 	r.on(ctx, f.plan, o, func(s *scene) {
 		s.start(ctx)
+
 		// Confirmations go by positions only after a pod lease.
 		if r.err = pause(ctx, s.timing.Lease+200*time.Millisecond); r.err != nil {
 			return
@@ -88,11 +90,13 @@ func (f fault) run(ctx context.Context, o options) (r result) {
 		if err := f.inject(ctx, s); err != nil {
 			r.err = fmt.Errorf("%s: %w", f.name, err)
 		}
+
 		live, err := s.liveAgain(ctx)
 		r.live = live
 		r.err = errors.Join(r.err, err, s.tierAfter(ctx))
 		s.load.hush()
 		defer s.load.loud()
+
 		lost, what := s.lost(ctx)
 		r.lost = lost
 		s.load.cancel()
@@ -104,6 +108,7 @@ func (f fault) run(ctx context.Context, o options) (r result) {
 			r.notes = append(r.notes, sum.String())
 		}
 	})
+
 	return r
 }
 
@@ -118,20 +123,24 @@ func (s *scene) liveAgain(ctx context.Context) (time.Duration, error) {
 	if s.healedAt.IsZero() {
 		s.healedAt = time.Now()
 	}
+
 	from := s.healedAt
 	s.mu.Unlock()
+
 	for {
 		bad, looked := s.load.liveness()
 		since := from
 		if bad.After(from) {
 			since = bad
 		}
+
 		switch {
 		case looked.Sub(since) > liveStreak:
 			return since.Sub(from), nil
 		case time.Since(from) > livePatience:
 			return 0, fmt.Errorf("not %v again: %s", s.state, s.standing(ctx))
 		}
+
 		if err := pause(ctx, liveEvery); err != nil {
 			return 0, err
 		}
@@ -181,6 +190,7 @@ func (s *scene) lost(ctx context.Context) (lost int, what []string) {
 	if err != nil {
 		return 1, []string{"the database cannot be read: " + err.Error()}
 	}
+
 	for end := time.Now().Add(s.timing.StaleAfter + cmp.Or(s.patience, settlePatience)); ; {
 		lost, what = 0, nil
 		for _, m := range s.pods() {
@@ -188,6 +198,7 @@ func (s *scene) lost(ctx context.Context) (lost int, what []string) {
 			lost += n
 			what = append(what, some...)
 		}
+
 		if lost == 0 || time.Now().After(end) || pause(ctx, 20*time.Millisecond) != nil {
 			return lost, what[:min(len(what), maxProofs)]
 		}
@@ -201,6 +212,7 @@ func (s *scene) truthNow(ctx context.Context) (map[int]int64, map[int64]time.Tim
 		return nil, nil, err
 	}
 	defer disconnect(conn)
+
 	// Transactions of writers that are gone may still end.
 	deadline := time.Now().Add(writeTimeout)
 	for busy := true; busy && time.Now().Before(deadline); {
@@ -209,14 +221,17 @@ func (s *scene) truthNow(ctx context.Context) (map[int]int64, map[int64]time.Tim
 			return nil, nil, err
 		}
 	}
+
 	versions, err := readVersions(ctx, conn)
 	if err != nil {
 		return nil, nil, err
 	}
+
 	rows, err := conn.Query(ctx, "SELECT event, at FROM done")
 	if err != nil {
 		return nil, nil, err
 	}
+
 	events := map[int64]time.Time{}
 	var event int64
 	var at time.Time
@@ -231,21 +246,26 @@ func (s *scene) truthNow(ctx context.Context) (map[int]int64, map[int64]time.Tim
 func (m *member) lost(ctx context.Context, versions map[int]int64, events map[int64]time.Time) (n int, what []string) {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
+
 	view, missing := new(View), new(Missing)
 	all := make([]int64, 0, len(events))
 	for event := range events {
 		all = append(all, event)
 	}
+
 	slices.Sort(all)
+
 	if err := errors.Join(m.call(ctx, "Held", 0, view), m.call(ctx, "Missing", all, missing)); err != nil {
 		return 1, []string{fmt.Sprintf("%s: %v: %s", m.cfg.Name, err, &m.words)}
 	}
+
 	for key, version := range view.Versions {
 		if version != versions[key] {
 			n++
 			what = append(what, fmt.Sprintf("%s holds version %d of key %d, the database %d", m.cfg.Name, version, key, versions[key]))
 		}
 	}
+
 	for _, event := range missing.Events {
 		if !missing.Cleared.After(events[event]) {
 			n++
@@ -253,6 +273,7 @@ func (m *member) lost(ctx context.Context, versions map[int]int64, events map[in
 				events[event].Format(clock), missing.Cleared.Format(clock)))
 		}
 	}
+
 	return n, what
 }
 

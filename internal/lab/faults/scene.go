@@ -68,6 +68,7 @@ func (p plan) withDefaults() plan {
 	if p.loads == (loadTimes{}) {
 		p.loads = lateLoads
 	}
+
 	return p
 }
 
@@ -109,12 +110,14 @@ func newScene(ctx context.Context, p plan, o options) (_ *scene, err error) {
 	if o.tier && p.tier == noTier {
 		p.tier = redisTier
 	}
+
 	s := &scene{plan: p, options: o}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
 		}
 	}()
+
 	cfg := &pgtest.Config{
 		Crashable: true, Settings: p.settings, Binaries: o.binaries, Logger: slog.New(slog.DiscardHandler),
 	}
@@ -125,6 +128,7 @@ func newScene(ctx context.Context, p plan, o options) (_ *scene, err error) {
 		s.finally(s.stepped.close)
 		cfg.Environment = s.stepped.environment()
 	}
+
 	s.server, err = pgtest.Start(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -132,34 +136,40 @@ func newScene(ctx context.Context, p plan, o options) (_ *scene, err error) {
 	if err := execOn(ctx, s.server.DSN(""), "CREATE DATABASE "+database); err != nil {
 		return nil, err
 	}
+
 	s.dsn = s.server.DSN(database)
 	s.truth, s.podDSN = s.dsn, s.dsn
 	if err := s.makeTables(ctx); err != nil {
 		return nil, err
 	}
+
 	if p.before != nil {
 		if err := p.before(ctx, s); err != nil {
 			return nil, err
 		}
 	}
+
 	if p.tier != noTier {
 		if s.redis, err = startRedis(ctx, p.tier); err != nil {
 			return nil, err
 		}
 		s.finally(s.redis.close)
 	}
+
 	s.oracle = newOracle(p.timing.StaleAfter, p.keys, time.Now())
 	for range p.pods {
 		if _, err := s.startPod(); err != nil {
 			return nil, err
 		}
 	}
+
 	if err := s.awaitLive(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.checkPaths(ctx); err != nil {
 		return nil, err
 	}
+
 	return s, nil
 }
 
@@ -168,6 +178,7 @@ func (s *scene) checkPaths(ctx context.Context) error {
 	if !s.proxied || s.state != bus.Live {
 		return nil
 	}
+
 	for _, m := range s.pods() {
 		status, err := m.status(ctx)
 		if err != nil {
@@ -178,6 +189,7 @@ func (s *scene) checkPaths(ctx context.Context) error {
 				status.Listens, listenPath, status.Controls, controlPath)
 		}
 	}
+
 	return nil
 }
 
@@ -187,12 +199,14 @@ func (s *scene) makeTables(ctx context.Context) error {
 		return err
 	}
 	defer pool.Close()
+
 	if err := bus.Migrate(ctx, pool, &bus.MigrateConfig{Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		return err
 	}
 	if err := s.setLease(ctx); err != nil {
 		return err
 	}
+
 	for _, statement := range []string{
 		"CREATE TABLE item (key integer PRIMARY KEY, version bigint NOT NULL DEFAULT 0)",
 		// Every event of a committed transaction, written in that transaction.
@@ -203,6 +217,7 @@ func (s *scene) makeTables(ctx context.Context) error {
 			return fmt.Errorf("make tables: %w", err)
 		}
 	}
+
 	return nil
 }
 
@@ -215,6 +230,7 @@ func (s *scene) startPod() (*member, error) {
 	s.mu.Lock()
 	i := len(s.members)
 	s.mu.Unlock()
+
 	cfg := podConfig{
 		Name: "pod-" + strconv.Itoa(i), DSN: s.podDSN, Keys: s.keys, Timing: s.timing, Conns: 6,
 		Direct: true, Verbose: s.options.verbose, Mode: pgx.QueryExecModeCacheStatement, Loads: s.loads,
@@ -222,6 +238,7 @@ func (s *scene) startPod() (*member, error) {
 	if s.redis != nil {
 		cfg.Redis = s.redis.url
 	}
+
 	var l *link
 	if s.proxied {
 		host, err := hostOf(s.dsn)
@@ -231,6 +248,7 @@ func (s *scene) startPod() (*member, error) {
 		if l, err = newLink(cfg.Name, host); err != nil {
 			return nil, err
 		}
+
 		for way, to := range map[path]*string{poolPath: &cfg.DSN, listenPath: &cfg.Listen, controlPath: &cfg.Control} {
 			if *to, err = l.dsn(way, s.dsn); err != nil {
 				l.close()
@@ -238,12 +256,14 @@ func (s *scene) startPod() (*member, error) {
 			}
 		}
 	}
+
 	if s.direct {
 		cfg.Listen, cfg.Control = s.dsn, s.dsn
 	}
 	if s.tune != nil {
 		s.tune(i, &cfg)
 	}
+
 	m := (*member)(nil)
 	var err error
 	if s.inside {
@@ -251,14 +271,17 @@ func (s *scene) startPod() (*member, error) {
 	} else {
 		m, err = startProcess(cfg)
 	}
+
 	if err != nil {
 		if l != nil {
 			l.close()
 		}
 		return nil, fmt.Errorf("start pod: %w", err)
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	s.members, s.links = append(s.members, m), append(s.links, l)
 	if s.load != nil {
 		s.load.read(m)
@@ -266,6 +289,7 @@ func (s *scene) startPod() (*member, error) {
 	if s.joined != nil {
 		s.joined(m)
 	}
+
 	return m, nil
 }
 
@@ -291,12 +315,14 @@ func (s *scene) awaitLive(ctx context.Context) error { return s.awaitFresh(ctx, 
 func (s *scene) awaitFresh(ctx context.Context, pods []*member) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, cmp.Or(s.patience, livePatience), errors.New("not in sync"))
 	defer cancel()
+
 	for _, m := range pods {
 		for {
 			status, err := m.status(ctx)
 			if err == nil && status.Fresh && status.State == s.state {
 				break
 			}
+
 			select {
 			case <-m.gone:
 				return fmt.Errorf("%s ended: %s", m.cfg.Name, &m.words)
@@ -306,6 +332,7 @@ func (s *scene) awaitFresh(ctx context.Context, pods []*member) error {
 			}
 		}
 	}
+
 	return nil
 }
 
@@ -362,23 +389,29 @@ func (s *scene) close() error {
 	if s.load != nil {
 		s.load.stop()
 	}
+
 	var errs []error
 	var wg sync.WaitGroup
 	for _, m := range s.members {
 		wg.Go(m.stop)
 	}
+
 	wg.Wait()
+
 	for _, l := range s.links {
 		if l != nil {
 			l.close()
 		}
 	}
+
 	for i := len(s.atEnd) - 1; i >= 0; i-- {
 		errs = append(errs, s.atEnd[i]())
 	}
+
 	if s.server != nil {
 		errs = append(errs, s.server.Close())
 	}
+
 	return errors.Join(errs...)
 }
 

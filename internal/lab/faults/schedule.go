@@ -38,7 +38,9 @@ func comeAndGo(ctx context.Context, s *scene) error {
 		if err := pause(ctx, 250*time.Millisecond); err != nil {
 			return err
 		}
+
 		m.stop()
+
 		if err := pause(ctx, 150*time.Millisecond); err != nil {
 			return err
 		}
@@ -84,6 +86,7 @@ func resetWhileLoading(ctx context.Context, s *scene) error {
 	for key := first; key < s.keys; key++ {
 		keys = append(keys, makeKeys(key, 0)[0])
 	}
+
 	for range 5 {
 		if err := s.exec(ctx, "SELECT pgcoherence.invalidate($1, VARIADIC $2::text[])", topic, keys); err != nil {
 			return err
@@ -91,18 +94,22 @@ func resetWhileLoading(ctx context.Context, s *scene) error {
 		if err := pause(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
+
 		version := s.version.Add(1)
 		if err := s.exec(ctx, fmt.Sprintf("BEGIN; UPDATE item SET version = %d WHERE key >= %d; TRUNCATE pgcoherence.event; COMMIT",
 			version, first)); err != nil {
 			return err
 		}
+
 		now := time.Now()
 		for key := first; key < s.keys; key++ {
 			s.oracle.committed(key, version, now)
 		}
+
 		if err := pause(ctx, s.timing.StaleAfter+600*time.Millisecond); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }

@@ -37,15 +37,19 @@ func newServerClock() (_ *serverClock, err error) {
 	if library == "" {
 		return nil, errors.New("libfaketime is not installed")
 	}
+
 	dir, err := os.MkdirTemp("", "faults-clock-")
 	if err != nil {
 		return nil, err
 	}
+
 	c := &serverClock{dir: dir, library: library}
+
 	// The server may run as another user.
 	if err := errors.Join(os.Chmod(dir, 0o755), c.set(0)); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
+
 	return c, nil
 }
 

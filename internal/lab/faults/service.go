@@ -109,12 +109,14 @@ func (p *pod) write(ctx context.Context, w Write) (bus.Receipt, error) {
 	keys := w.keys()
 	event := bus.Event{Topic: topic, Keys: keys}
 	var staged *bus.Staged
+
 	switch w.Path {
 	case "tx", "tag", "slow", "savepoint":
 		return p.bus.InTx(ctx, func(tx *bus.Tx) error {
 			if err := change(ctx, tx, w); err != nil {
 				return err
 			}
+
 			if w.Path == "savepoint" {
 				return pgx.BeginFunc(ctx, tx, func(inner pgx.Tx) error {
 					savepoint, _ := bus.TxFrom(inner)
@@ -122,15 +124,19 @@ func (p *pod) write(ctx context.Context, w Write) (bus.Receipt, error) {
 					return nil
 				})
 			}
+
 			tx.Invalidate(topic, keys...)
+
 			if w.Path == "slow" {
 				time.Sleep(w.slowly())
 			}
+
 			return nil
 		})
 	case "insql":
 		db := stdlib.OpenDBFromPool(p.pool)
 		defer func() { _ = db.Close() }() // nothing of its own to lose
+
 		return p.bus.InSQL(ctx, db, func(tx *sql.Tx, s *bus.Staging) error {
 			s.Invalidate(topic, keys...)
 			if _, err := tx.ExecContext(ctx, update, w.Key, w.Version); err != nil {
@@ -140,10 +146,12 @@ func (p *pod) write(ctx context.Context, w Write) (bus.Receipt, error) {
 			return err
 		})
 	}
+
 	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) (err error) {
 		if err := change(ctx, tx, w); err != nil {
 			return err
 		}
+
 		if w.Path == "raw" || w.Path == "rawtag" || w.Path == "slowraw" {
 			_, err = tx.Exec(ctx, "SELECT pgcoherence.invalidate($1, VARIADIC $2::text[])", topic, keys)
 			if w.Path == "slowraw" {
@@ -151,6 +159,7 @@ func (p *pod) write(ctx context.Context, w Write) (bus.Receipt, error) {
 			}
 			return err
 		}
+
 		staged, err = p.bus.Stage(ctx, tx, event)
 		return err
 	})
@@ -160,6 +169,7 @@ func (p *pod) write(ctx context.Context, w Write) (bus.Receipt, error) {
 	case w.Path == "die":
 		_ = kill(os.Getpid()) // between the commit and the announcement
 	}
+
 	return staged.Committed(), nil
 }
 
@@ -179,11 +189,14 @@ func change(ctx context.Context, tx pgx.Tx, w Write) error {
 // Suffer begins a trouble and returns at once.
 func (s *Service) Suffer(t Trouble, _ *int) error {
 	s.p.trouble.begin(t)
+
 	if t.Starve == 0 {
 		return nil
 	}
+
 	ctx, cancel := context.WithTimeout(s.p.ctx, writeTimeout)
 	defer cancel()
+
 	for range s.p.cfg.Conns {
 		conn, err := s.p.pool.Acquire(ctx)
 		if err != nil {
@@ -191,5 +204,6 @@ func (s *Service) Suffer(t Trouble, _ *int) error {
 		}
 		time.AfterFunc(t.Starve, conn.Release)
 	}
+
 	return nil
 }

@@ -20,10 +20,12 @@ func (l *sessionLoad) ask(m *member) {
 			if pause(l.ctx, askEvery) != nil {
 				return
 			}
+
 			tickets := l.sample()
 			if len(tickets) == 0 || unanswered.Load() >= maxUnanswered {
 				continue
 			}
+
 			unanswered.Add(1)
 			l.wg.Go(func() {
 				defer unanswered.Add(-1)
@@ -52,10 +54,12 @@ func (l *sessionLoad) check(ctx context.Context, m *member, tickets []*ticket, f
 	for _, t := range tickets {
 		q.Tokens = append(q.Tokens, t.token)
 	}
+
 	answers, sent := new([]Answer), time.Now()
 	if err := m.call(ctx, "Check", q, answers); err != nil {
 		return err
 	}
+
 	for i, a := range *answers {
 		l.gate.answered(m.cfg.Name, tickets[i], a, fresh, sent)
 		if a.Outcome == Done {
@@ -64,6 +68,7 @@ func (l *sessionLoad) check(ctx context.Context, m *member, tickets []*ticket, f
 			l.mu.Unlock()
 		}
 	}
+
 	return nil
 }
 
@@ -81,6 +86,7 @@ func (l *sessionLoad) letInAgain(ctx context.Context, from time.Time) (time.Dura
 			}
 			l.mu.Unlock()
 		}
+
 		if last == "" {
 			return time.Since(from), nil
 		}
@@ -97,24 +103,31 @@ func (l *sessionLoad) letInAgain(ctx context.Context, from time.Time) (time.Dura
 // database.
 func (l *sessionLoad) last(ctx context.Context) error {
 	l.quiet.Store(true)
+
 	for l.working.Load() > 0 { // what is under way ends, or is given up
 		if err := pause(ctx, liveEvery); err != nil {
 			return err
 		}
 	}
+
 	if err := pause(ctx, l.s.timing.StaleAfter+200*time.Millisecond); err != nil {
 		return err
 	}
+
 	l.gate.mu.Lock()
+
 	var all []*ticket
 	for _, t := range l.gate.tickets {
 		all = append(all, t)
 	}
+
 	l.gate.mu.Unlock()
+
 	if l.plan.most > 0 && len(all) > l.plan.most {
 		rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		all = all[:l.plan.most]
 	}
+
 	const atOnce = 50
 	for _, m := range l.s.pods() {
 		for i := 0; i < len(all); i += atOnce {
@@ -126,6 +139,7 @@ func (l *sessionLoad) last(ctx context.Context) error {
 			}
 		}
 	}
+
 	return nil
 }
 
@@ -148,6 +162,7 @@ func (l *sessionLoad) look() {
 func (l *sessionLoad) lookOnce(conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(l.ctx, time.Second)
 	defer cancel()
+
 	at := span{call: time.Now()}
 	rows, err := conn.Query(ctx, `SELECT s.id::text, s.revoked_at IS NOT NULL OR s.user_id IS NOT NULL AND s.gen IS DISTINCT FROM u.gen, 0
 		FROM pgcoherence.session AS s LEFT JOIN pgcoherence.session_user AS u USING (user_id)
@@ -155,11 +170,13 @@ func (l *sessionLoad) lookOnce(conn *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
+
 	type found struct {
 		name     string
 		over     bool
 		password int64
 	}
+
 	var all []found
 	var f found
 	if _, err := pgx.ForEachRow(rows, []any{&f.name, &f.over, &f.password}, func() error {
@@ -168,6 +185,7 @@ func (l *sessionLoad) lookOnce(conn *pgx.Conn) error {
 	}); err != nil {
 		return err
 	}
+
 	at.answer = time.Now()
 	for _, f := range all {
 		if f.password > 0 {
@@ -176,5 +194,6 @@ func (l *sessionLoad) lookOnce(conn *pgx.Conn) error {
 			l.gate.looked(f.name, f.over, at)
 		}
 	}
+
 	return nil
 }

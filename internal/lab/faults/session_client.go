@@ -180,21 +180,26 @@ func (l *sessionLoad) logout() {
 	if t == nil {
 		return
 	}
+
 	e := Ending{Token: t.token}
 	if rand.IntN(3) == 0 {
 		e.ID, e.User = t.of.id, t.user
 	}
+
 	l.gate.ending(t.of)
 	var wg sync.WaitGroup
 	defer wg.Wait()
+
 	if rand.IntN(2) == 0 { // a save is under way meanwhile
 		wg.Go(func() { l.append(t, "update") })
 	}
+
 	var out Ended
 	at, ok := l.call("End", e, &out)
 	if l.settle(didEnd, out.Outcome); !ok || out.Outcome != Done {
 		return
 	}
+
 	l.gate.over(t.of, at.answer)
 	l.lose(t)
 	l.insist(t)
@@ -236,6 +241,7 @@ func (l *sessionLoad) changeBy(e Ending, from *ticket) {
 	if from != nil {
 		kept = from.of
 	}
+
 	l.gate.changing(user, e.Password, kept)
 	var out Ended
 	at, ok := l.call("End", e, &out)
@@ -263,14 +269,17 @@ func (l *sessionLoad) plant() {
 	if t == nil || t.user == "" {
 		return
 	}
+
 	user, b, ok := l.begin()
 	if !ok || user == t.user {
 		return
 	}
+
 	var wg sync.WaitGroup
 	wg.Go(func() { l.changeOf(t.user, t) })
 	l.replace(t, Rotation{Token: t.token, Login: b.Login, Absolute: longSession}, user, b.Password)
 	wg.Wait()
+
 	if l.plan.plant {
 		l.changeOf(user, nil)
 	}
@@ -340,11 +349,13 @@ func (l *sessionLoad) confirm(receipt string, then func(time.Time)) {
 	if receipt == "" || len(pods) == 0 || rand.IntN(2) == 0 {
 		return
 	}
+
 	select {
 	case l.confirms <- struct{}{}:
 	default:
 		return
 	}
+
 	m := pods[rand.IntN(len(pods))]
 	l.wg.Go(func() {
 		defer func() { <-l.confirms }()
@@ -363,12 +374,15 @@ func (l *sessionLoad) once() {
 	if _, ok := l.call("Put", data, &m); !ok || m.Outcome != Done {
 		return
 	}
+
 	l.ear.token(m.Token)
 	l.gate.put(m.Token, data)
+
 	var wg sync.WaitGroup
 	for range takers {
 		wg.Go(func() { l.take(m.Token) })
 	}
+
 	wg.Wait()
 	l.mu.Lock()
 	l.values = append(l.values[max(0, len(l.values)-20):], m.Token)

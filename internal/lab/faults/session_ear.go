@@ -62,10 +62,13 @@ func (e *ear) token(token string) {
 	if err != nil {
 		return
 	}
+
 	sum := sha256.Sum256(raw)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+
 	e.count++
+
 	for _, secret := range [][]byte{raw, sum[16:]} {
 		e.add(hex.EncodeToString(secret))
 		e.add(base64.RawURLEncoding.EncodeToString(secret))
@@ -80,9 +83,11 @@ func (e *ear) listen(ctx context.Context, s *scene) {
 		dialling, cancel := context.WithTimeout(ctx, time.Second)
 		conn, err := pgx.Connect(dialling, s.truthDSN())
 		cancel()
+
 		if err != nil {
 			continue
 		}
+
 		_, err = conn.Exec(ctx, `LISTEN "pgcoherence:pgcoherence"`)
 		for err == nil {
 			n, waitErr := conn.WaitForNotification(ctx)
@@ -93,6 +98,7 @@ func (e *ear) listen(ctx context.Context, s *scene) {
 				e.mu.Unlock()
 			}
 		}
+
 		disconnect(conn)
 	}
 }

@@ -10,33 +10,41 @@ func (g *gate) answered(pod string, t *ticket, a Answer, fresh bool, sent time.T
 	if a.Outcome == Unknown {
 		return
 	}
+
 	g.mu.Lock()
 	defer g.mu.Unlock()
+
 	in := a.Outcome == Done
 	g.tally.answers++
+
 	if since, over := g.overSince(t, sent); over {
 		g.letIn(pod, t, in, fresh, sent.Sub(since))
 	}
+
 	if g.confirmedOver(t, sent) {
 		if g.tally.untrue.add(in); in {
 			g.prove("%s let %s in after its end was confirmed", pod, t.of.id)
 		}
 	}
+
 	if sent.After(t.deadline) {
 		if g.tally.overdue.add(in); in {
 			g.prove("%s let %s in %v after its deadline", pod, t.of.id, sent.Sub(t.deadline))
 		}
 	}
+
 	if !t.replaced.IsZero() && sent.After(t.replaced) {
 		if g.tally.replaced.add(in); in {
 			g.prove("%s let %s in by a token that was replaced, %v too long", pod, t.of.id, sent.Sub(t.replaced))
 		}
 	}
+
 	if in {
 		g.usedFirst(t)
 		g.content(pod, t, a, sent)
 		return
 	}
+
 	// A deadline is counted down from before the database was asked: it comes early by as long as that took.
 	if left := time.Until(t.lasts); t.from.Before(sent) && left > sessionQuery && g.sure(t) {
 		g.tally.refused.add(true)
@@ -51,7 +59,9 @@ func (g *gate) letIn(pod string, t *ticket, in, fresh bool, age time.Duration) {
 		}
 		return
 	}
+
 	late := in && age > g.bound
+
 	if in {
 		g.tally.worst = max(g.tally.worst, age)
 	}
@@ -68,11 +78,13 @@ func (g *gate) content(pod string, t *ticket, a Answer, sent time.Time) {
 	if g.sure(t) {
 		g.tally.refused.add(false)
 	}
+
 	mixed := a.ID != t.of.id || a.User != t.user || a.Sheet.Secret != t.of.secret
 	if g.tally.mixed.add(mixed); mixed {
 		g.prove("%s served session %s of %q, not %s of %q", pod, a.ID, a.User, t.of.id, t.user)
 		return
 	}
+
 	for element, version := range t.of.saved {
 		if version <= a.Version && !slices.Contains(a.Sheet.Elements, element) {
 			delete(t.of.saved, element) // said once
@@ -80,6 +92,7 @@ func (g *gate) content(pod string, t *ticket, a Answer, sent time.Time) {
 			g.prove("%s: element %d, saved in version %d of %s, is not in version %d", pod, element, version, t.of.id, a.Version)
 		}
 	}
+
 	age, old := t.of.data.supersededFor(a.Version, sent)
 	switch {
 	case !old:
@@ -141,10 +154,12 @@ func (g *gate) saved(t *ticket, element, version int64, at span) {
 func (g *gate) looked(id string, over bool, at span) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+
 	r := g.records[id]
 	if r == nil {
 		return
 	}
+
 	if over {
 		if r.over.IsZero() || at.answer.Before(r.over) {
 			r.over = at.answer
@@ -152,10 +167,12 @@ func (g *gate) looked(id string, over bool, at span) {
 		g.tally.revived.add(false)
 		return
 	}
+
 	since, was := r.over, !r.over.IsZero() && r.over.Before(at.call)
 	if !was && !r.current.asked { // one whose answer was lost may be of another user by now
 		since, was = g.overSince(r.current, at.call)
 	}
+
 	if was {
 		g.tally.revived.add(true)
 		g.prove("%s is valid in the database, %v after its end", id, at.call.Sub(since))
@@ -166,17 +183,21 @@ func (g *gate) looked(id string, over bool, at span) {
 func (g *gate) took(value string, a Answer) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+
 	v := g.values[value]
 	switch a.Outcome {
 	case Done:
 		v.taken++
+
 		if v.taken == 1 {
 			g.tally.twice.of++
 		}
+
 		if v.taken == 2 {
 			g.tally.twice.bad++
 			g.prove("a one-time value was taken twice")
 		}
+
 		if g.tally.mixed.add(a.Sheet.Secret != v.data); a.Sheet.Secret != v.data {
 			g.prove("a one-time value gave what was put for another")
 		}

@@ -75,10 +75,13 @@ func (s *scene) startSessions(ctx context.Context, p sessionPlan, e *ear) *sessi
 	for _, m := range s.pods() {
 		l.ask(m)
 	}
+
 	l.wg.Go(l.clients)
+
 	if p.breach {
 		l.wg.Go(l.breaches)
 	}
+
 	l.wg.Go(l.look)
 	l.wg.Go(func() { e.listen(l.ctx, s) })
 	return l
@@ -105,20 +108,25 @@ func (l *sessionLoad) clients() {
 	if l.plan.breach {
 		todo = append(todo, l.loginThroughBreach)
 	}
+
 	slots := make(chan struct{}, clientMost)
 	var wg sync.WaitGroup
 	defer wg.Wait()
+
 	every := cmp.Or(l.plan.every, clientEvery)
 	for pause(l.ctx, every/2+rand.N(every)) == nil {
 		if l.quiet.Load() {
 			continue
 		}
+
 		select {
 		case slots <- struct{}{}:
 		default:
 			continue
 		}
+
 		l.working.Add(1)
+
 		wg.Go(func() {
 			defer func() {
 				l.working.Add(-1)

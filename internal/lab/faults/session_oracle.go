@@ -225,15 +225,19 @@ func (g *gate) endingGuests() (guests []*record) {
 func (g *gate) endedGuests(guests []*record, done, refused bool, at time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+
 	g.allAsked--
+
 	if refused {
 		return
 	}
+
 	g.allUntil = time.Now()
 	if !done {
 		g.allUntil = g.allUntil.Add(2 * writeTimeout) // it may still be under way
 		return
 	}
+
 	for _, r := range guests {
 		if r.current.user == "" && !r.current.asked && (r.over.IsZero() || at.Before(r.over)) {
 			r.over = at

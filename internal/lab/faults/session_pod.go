@@ -52,11 +52,13 @@ const (
 
 func newKeeper(p *pod) (*keeper, error) {
 	k := &keeper{Service: Service{p}, kept: map[string]*sessionstore.Session[Sheet]{}}
+
 	// All that it has to say: none of it may give a token away. A pod that checks its reads has no time for that.
 	level := slog.LevelDebug
 	if p.cfg.Check != nil && !p.cfg.Verbose {
 		level = slog.LevelError + 4
 	}
+
 	k.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	c := &sessionstore.Config[Sheet]{
 		Size: p.cfg.Session.Size, Encrypt: true, SealKeys: [][]byte{[]byte(sealKey)}, MaxLookups: sessionConns / 2, LookupTimeout: sessionQuery,
@@ -69,15 +71,19 @@ func newKeeper(p *pod) (*keeper, error) {
 		}
 		c.Tier = k.tier
 	}
+
 	var err error
 	if k.store, err = sessionstore.New(p.bus, p.pool, c); err != nil {
 		k.close()
 		return nil, err
 	}
+
 	k.store.Adapter(hook.Token{}).Weaken(p.cfg.Session.Guards, p.cfg.CacheGuards)
+
 	if p.cfg.Session.Guards.CountGenerations {
 		_, err = p.pool.Exec(p.ctx, `ALTER TABLE pgcoherence.session DISABLE TRIGGER USER; ALTER TABLE pgcoherence.session_user DISABLE TRIGGER USER`)
 	}
+
 	return k, err
 }
 
@@ -135,7 +141,9 @@ func (k *keeper) outcome(err error) Outcome {
 	if err == nil {
 		return Done
 	}
+
 	k.log.Debug("refused", slog.Any("error", err))
+
 	for _, no := range []error{
 		sessionstore.ErrNoSession, sessionstore.ErrConflict, sessionstore.ErrLoginEnded, sessionstore.ErrInvalid, errSuperseded,
 	} {
@@ -143,9 +151,11 @@ func (k *keeper) outcome(err error) Outcome {
 			return Refused
 		}
 	}
+
 	if pgerr.IsConflict(err) && !errors.Is(err, bus.ErrOutcomeUnknown) {
 		return Refused // rolled back
 	}
+
 	return Unknown
 }
 

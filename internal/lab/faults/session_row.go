@@ -42,6 +42,7 @@ func (f fault) runSessions(ctx context.Context, o options) (r result) {
 	default:
 		size = plenty
 	}
+
 	p.tune = func(i int, c *podConfig) {
 		c.Conns, c.Heard = sessionConns, e
 		c.Session = &sessionConfig{Size: size}
@@ -63,11 +64,13 @@ func (f fault) runSessions(ctx context.Context, o options) (r result) {
 		r.err = f.bringSessions(ctx, s, &r)
 		s.keeping.stop()
 		s.keeping.judge(&r)
+
 		r.notes = append(r.notes, s.notes...)
 		if what := r.gate.unchecked(); what != "" {
 			r.err = errors.Join(r.err, fmt.Errorf("never checked: %s", what))
 		}
 	})
+
 	return r
 }
 
@@ -83,29 +86,37 @@ func (f fault) bringSessions(ctx context.Context, s *scene, r *result) error {
 	if err := f.inject(ctx, s); err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)
 	}
+
 	s.mu.Lock()
 	if s.healedAt.IsZero() {
 		s.healedAt = time.Now()
 	}
+
 	from := s.healedAt
 	s.mu.Unlock()
 	again, err := s.keeping.letInAgain(ctx, from)
 	r.live = again
+
 	if err := errors.Join(err, s.tierAfter(ctx), pause(ctx, s.timing.StaleAfter)); err != nil {
 		return err
 	}
 	if err := s.awaitConflicts(ctx); err != nil {
 		return err
 	}
+
 	err = s.keeping.last(ctx)
+
 	if sum, statsErr := s.cacheStats(ctx); statsErr == nil {
 		s.note("%v", sum)
 	}
+
 	touched, conflicts := s.writes(ctx)
 	s.note("%d uses written, %d conflicts", touched, conflicts)
+
 	if touched == 0 || conflicts == 0 {
 		err = errors.Join(err, errors.New("no use was written, or no write met a conflict"))
 	}
+
 	return err
 }
 
@@ -158,9 +169,11 @@ func (l *sessionLoad) judge(r *result) {
 	if size == 0 || notifications == 0 || metrics == 0 {
 		r.gate.tally.leaks.of = 0 // nothing was heard
 	}
+
 	for _, before := range found[:min(len(found), 2)] {
 		r.proofs = append(r.proofs, fmt.Sprintf("a secret behind %q", strings.ReplaceAll(before, "\n", " ")))
 	}
+
 	n := func(what int) int64 { return l.done[what].Load() }
 	r.notes = append(r.notes,
 		fmt.Sprintf("%d sessions made, %d saves, %d rotations, %d ended, %d passwords changed; %d outcomes unknown; longest after an end %v",

@@ -61,10 +61,12 @@ func (m *Made) fill(token string, s *sessionstore.Session[Sheet]) {
 func (k *keeper) Create(c Creation, out *Made) error {
 	ctx, cancel := k.patience()
 	defer cancel()
+
 	var login sessionstore.Login
 	if err := login.UnmarshalText([]byte(c.Login)); err != nil {
 		return err
 	}
+
 	o := &sessionstore.CreateOptions{Policy: sessionstore.Policy{Absolute: c.Absolute}}
 	sheet := Sheet{Secret: c.Secret}
 	var token string
@@ -83,9 +85,11 @@ func (k *keeper) Create(c Creation, out *Made) error {
 			return pause(ctx, c.Hold)
 		})
 	}
+
 	if out.Outcome = k.outcome(err); err == nil {
 		out.fill(token, got)
 	}
+
 	return nil
 }
 
@@ -121,18 +125,22 @@ func (k *keeper) check(ctx context.Context, token string, fresh bool) Answer {
 	if k.p.cfg.Session.Tells {
 		k.log.DebugContext(ctx, "asked", slog.String("token", token))
 	}
+
 	get := k.store.Get
 	if fresh {
 		get = k.store.GetFresh
 	}
+
 	got, err := get(ctx, token)
 	if err != nil {
 		return Answer{Outcome: k.outcome(err)}
 	}
+
 	k.mu.Lock()
 	if _, ok := k.kept[token]; !ok && len(k.kept) < maxKept {
 		k.kept[token] = got
 	}
+
 	k.mu.Unlock()
 	return Answer{Outcome: Done, ID: got.ID.String(), User: got.User, Version: got.Version, Sheet: Sheet{got.Data.Secret, slices.Clone(got.Data.Elements)}}
 }
@@ -176,14 +184,17 @@ func (k *keeper) append(ctx context.Context, e Entry) (got *sessionstore.Session
 		delete(k.kept, e.Token)
 		k.mu.Unlock()
 	}
+
 	if got == nil {
 		if got, err = k.store.Get(ctx, e.Token); err != nil {
 			return nil, err
 		}
 	}
+
 	if err := add(&got.Data); err != nil {
 		return nil, err
 	}
+
 	return got, k.store.Save(ctx, e.Token, got)
 }
 
@@ -198,6 +209,7 @@ type Rotation struct {
 func (k *keeper) Rotate(r Rotation, out *Made) error {
 	ctx, cancel := k.patience()
 	defer cancel()
+
 	o := &sessionstore.RotateOptions{Grace: r.Grace}
 	if r.Login != "" {
 		if err := o.Login.UnmarshalText([]byte(r.Login)); err != nil {
@@ -205,10 +217,12 @@ func (k *keeper) Rotate(r Rotation, out *Made) error {
 		}
 		o.Policy.Absolute = r.Absolute
 	}
+
 	token, got, err := k.store.Rotate(ctx, r.Token, o)
 	if out.Outcome = k.outcome(err); err == nil {
 		out.fill(token, got)
 	}
+
 	return nil
 }
 
@@ -231,6 +245,7 @@ type Ended struct {
 func (k *keeper) End(e Ending, out *Ended) error {
 	ctx, cancel := k.patience()
 	defer cancel()
+
 	var r bus.Receipt
 	var err error
 	switch {
@@ -242,6 +257,7 @@ func (k *keeper) End(e Ending, out *Ended) error {
 	default:
 		r, err = k.store.Revoke(ctx, e.Token)
 	}
+
 	out.Outcome, out.Receipt = k.outcome(err), r.String()
 	return nil
 }
@@ -253,11 +269,13 @@ func (k *keeper) changePassword(ctx context.Context, e Ending) (bus.Receipt, err
 	if e.Serial {
 		o.IsoLevel = pgx.RepeatableRead
 	}
+
 	tx, err := k.p.bus.BeginTx(ctx, o)
 	if err != nil {
 		return bus.Receipt{}, err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // after Commit this does nothing
+
 	tag, err := tx.Exec(ctx, "UPDATE account SET password = $2 WHERE (name = $1 OR $3) AND password < $2", e.User, e.Password, e.All)
 	if err != nil {
 		return bus.Receipt{}, err
@@ -265,6 +283,7 @@ func (k *keeper) changePassword(ctx context.Context, e Ending) (bus.Receipt, err
 	if want := map[bool]int64{false: 1, true: sessionUsers}[e.All]; tag.RowsAffected() != want {
 		return bus.Receipt{}, errSuperseded
 	}
+
 	switch {
 	case e.All:
 		err = k.store.RevokeAllTx(ctx, tx)
@@ -275,12 +294,14 @@ func (k *keeper) changePassword(ctx context.Context, e Ending) (bus.Receipt, err
 	default:
 		err = k.store.RevokeUserExceptTx(ctx, tx, e.Token)
 	}
+
 	if err != nil {
 		return bus.Receipt{}, err
 	}
 	if err := tx.Commit(ctx); err != nil {
 		return bus.Receipt{}, err
 	}
+
 	return tx.Receipt(), nil
 }
 

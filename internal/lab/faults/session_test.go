@@ -308,13 +308,16 @@ func TestGate(t *testing.T) {
 				s.rotating(x)
 				s.rotating(x)
 				s.rotated(x, Made{Token: "last", ID: "a", User: "ann"}, Rotation{}, 0, s.span(2, 3))
+
 				// Answered later, and perhaps done before.
 				first := s.rotated(x, Made{Token: "first", ID: "a", User: "ann"}, Rotation{Grace: ms(500)}, 0, s.span(1, 4))
 				s.answered("p", first, out, false, s.at(5))
+
 				again := s.make("b", time.Hour)
 				for range 2 { // with a grace both are given the same
 					s.rotating(again)
 				}
+
 				next := s.rotated(again, Made{Token: "same", ID: "b", User: "ann"}, Rotation{Grace: ms(500)}, 0, s.span(6, 7))
 				require.Same(s.t, next, s.rotated(again, Made{Token: "same", ID: "b", User: "ann"}, Rotation{Grace: ms(500)}, 0, s.span(6, 8)))
 				s.answered("p", next, in("b", 1), false, s.at(500))
@@ -333,6 +336,7 @@ func TestGate(t *testing.T) {
 				call := time.Now()
 				guests := s.endingGuests()
 				s.endedGuests(guests, true, false, time.Now())
+
 				// It may have been there already, although that was said later.
 				guest := s.created(Made{Token: "guest", ID: "g"}, Creation{Secret: "secret of g", Absolute: time.Hour}, 0, span{call, time.Now()})
 				s.answered("p", guest, out, false, time.Now())
@@ -377,6 +381,7 @@ func TestGate(t *testing.T) {
 				} else {
 					c.good(s, x)
 				}
+
 				s.finish()
 				tally, proofs := s.result()
 				result := &gateResult{tally}
@@ -385,6 +390,7 @@ func TestGate(t *testing.T) {
 					require.Positive(t, c.what(&tally).of, "counted as checked")
 					continue
 				}
+
 				require.Positive(t, c.what(&tally).bad)
 				require.Equal(t, c.what(&tally).bad, result.violations(), "nothing else: %v", result)
 				require.NotEmpty(t, proofs)

@@ -65,6 +65,7 @@ func newSoak(o options, out, detail io.Writer) (*soak, error) {
 	if !k.redis {
 		fmt.Fprintln(detail, "*** NOT TESTED: the soak has no redis-server: no tier, and none of its faults")
 	}
+
 	k.faults = soakFaults(k.redis)
 	if k.weaken != "" {
 		i := slices.IndexFunc(controls(), func(c control) bool { return c.name == k.weaken })
@@ -73,6 +74,7 @@ func newSoak(o options, out, detail io.Writer) (*soak, error) {
 		}
 		k.weakened = &controls()[i]
 	}
+
 	if k.round < time.Second || k.length < time.Second {
 		return nil, fmt.Errorf("--soak %v, --round %v: less than a second", k.length, k.round)
 	}
@@ -82,6 +84,7 @@ func newSoak(o options, out, detail io.Writer) (*soak, error) {
 	if k.seed == 0 {
 		k.seed = rand.Uint64()>>1 | 1
 	}
+
 	return k, nil
 }
 
@@ -162,6 +165,7 @@ func (k *soak) shrink(ctx context.Context, bad round) {
 			if ctx.Err() != nil || time.Now().After(deadline) {
 				return false, true
 			}
+
 			r := k.play(ctx, 0, bad.Seed, k.atLeast(replay(part)))
 			m.Runs++
 			verdict := "holds"
@@ -169,11 +173,14 @@ func (k *soak) shrink(ctx context.Context, bad round) {
 				m.Failed++
 				verdict = "fails"
 			}
+
 			fmt.Fprintf(k.detail, "    %s: %q\n", verdict, part)
+
 			if failed {
 				return true, false
 			}
 		}
+
 		return false, false
 	})
 	m.Schedule = bad.played.only(kept).String()
@@ -182,6 +189,7 @@ func (k *soak) shrink(ctx context.Context, bad round) {
 		fmt.Fprintf(k.out, "MINIMAL no fault is needed (%d runs)\n", m.Runs)
 		return
 	}
+
 	fmt.Fprintf(k.out, "MINIMAL --seed %d --schedule '%s' (%d runs)\n", m.Seed, m.Schedule, m.Runs)
 }
 
@@ -206,21 +214,26 @@ func (k *soak) say(r round) {
 	if r.Error != "" || r.violations() > 0 {
 		verdict = "FAILED"
 	}
+
 	var sessions int64
 	for _, n := range r.Sessions {
 		sessions += n.Found
 	}
+
 	fmt.Fprintf(k.out, "round %d, seed %d: %d faults, %d pairs; %d reads, %d stale within, %d beyond, %d lost, %d false confirms; "+
 		"%d session answers, %d wrong; %d lease operations, %d double writes, %d overlaps; %.0f s  %s\n",
 		r.Number, r.Seed, r.Faults, r.Pairs, r.Caches.Reads, r.Caches.Within, r.Caches.Beyond+r.Outside.Beyond, r.Lost,
 		r.Caches.FalseConfirms+r.Outside.FalseConfirms, r.SessionAnswers, sessions, r.LeaseOperations, r.DoubleWrites, r.Overlaps,
 		r.Seconds, verdict)
+
 	for _, what := range r.Cut {
 		fmt.Fprintf(k.detail, "    cut short: %s\n", what)
 	}
+
 	for _, what := range r.Proofs {
 		fmt.Fprintf(k.out, "    VIOLATION: %s\n", what)
 	}
+
 	if r.Error != "" {
 		fmt.Fprintf(k.out, "    ERROR: %s\n", r.Error)
 	}
@@ -307,19 +320,24 @@ func (k *soak) report(begun time.Time) error {
 			all.Faults[name] += n
 		}
 	}
+
 	for _, b := range all.Bounds {
 		fmt.Fprintf(k.out, "%d %s, %d wrong: with %.0f %% confidence at most %.2g of them are, %.1f nines\n",
 			b.Checked, b.Of, b.Wrong, 100*b.Confidence, b.AtMost, b.Nines)
 	}
+
 	fmt.Fprintf(k.out, "RESULT soak.faults %d\nRESULT soak.reads %d\nRESULT soak.nines %.1f\nRESULT soak.violations %d\n",
 		sumOf(all.Faults), sum.Caches.Reads, all.Bounds[0].Nines, all.Violations)
+
 	if k.json == "" {
 		return nil
 	}
+
 	text, err := json.MarshalIndent(all, "", "  ")
 	if err != nil {
 		return err
 	}
+
 	return os.WriteFile(k.json, append(text, '\n'), 0o644) //nolint:gosec // it holds figures, for everyone
 }
 
@@ -336,6 +354,7 @@ func (k *soak) progress(begun time.Time) (stop func()) {
 	if !ok || !isatty.IsTerminal(f.Fd()) {
 		return func() {}
 	}
+
 	k.bar = progressbar.NewOptions64(int64(k.length.Seconds()), progressbar.OptionSetWriter(f), progressbar.OptionSetWidth(20),
 		progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true), progressbar.OptionSetDescription("soak"))
 	ctx, cancel := context.WithCancel(context.Background())
@@ -347,11 +366,13 @@ func (k *soak) progress(begun time.Time) (stop func()) {
 			if k.board != nil {
 				sum.add(k.board.tally())
 			}
+
 			k.mu.Unlock()
 			k.bar.Describe(fmt.Sprintf("%.2g reads, %d wrong, %s", float64(sum.Reads), sum.Beyond+sum.FalseConfirms, doing))
 			_ = k.bar.Set64(min(int64(time.Since(begun).Seconds()), int64(k.length.Seconds()))) // a terminal that is gone
 		}
 	})
+
 	return sync.OnceFunc(func() {
 		cancel()
 		shower.Wait()

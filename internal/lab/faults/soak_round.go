@@ -62,10 +62,12 @@ func (c *counts) add(d counts) {
 	if c.Sessions == nil {
 		c.Sessions = map[string]sessionCount{}
 	}
+
 	for name, n := range d.Sessions {
 		sum := c.Sessions[name]
 		c.Sessions[name] = sessionCount{sum.Found + n.Found, sum.Of + n.Of}
 	}
+
 	c.LeaseOperations += d.LeaseOperations
 	c.LeaseGrants += d.LeaseGrants
 	c.GuardedWrites += d.GuardedWrites
@@ -109,18 +111,22 @@ func (k *soak) plan(b *board) plan {
 	if k.redis {
 		p.tier = redisTier
 	}
+
 	weak := k.weakened
 	if weak != nil {
 		p.loads, p.slow = weak.plan.loads, weak.plan.slow
 	}
+
 	p.tune = func(i int, c *podConfig) {
 		c.Conns, c.Keep, c.Dial = sessionConns+lockClients+4, 2*time.Second, 800*time.Millisecond
 		c.Session = &sessionConfig{Size: scarce}
 		c.Lock = &lockConfig{TTL: quickLock.ttl}
 		c.Check = &checkerConfig{Board: b.path, Slot: i % boardSlots, Rest: k.rest}
+
 		if weak == nil {
 			return
 		}
+
 		c.Guards, c.CacheGuards, c.Session.Guards, c.Lock.Unguarded = weak.guards, weak.caches, weak.sessions, weak.unguarded
 		c.Lock.Guards = weak.locks
 		if weak.plan.tune != nil {
@@ -276,14 +282,17 @@ func (k *soak) settle(ctx context.Context, s *scene, r *round) error {
 			return fmt.Errorf("%s: %w", m.cfg.Name, err)
 		}
 	}
+
 	if _, err := s.keeping.letInAgain(ctx, time.Now()); err != nil {
 		return err
 	}
 	if err := s.keeping.last(ctx); err != nil {
 		return err
 	}
+
 	s.load.hush()
 	defer s.load.loud()
+
 	lost, what := s.lost(ctx)
 	r.Lost, r.Proofs = int64(lost), append(r.Proofs, what...)
 	return nil

@@ -72,6 +72,7 @@ func parseSchedule(text string, all []soakFault) (schedule, error) {
 	if text == "" {
 		return s, nil
 	}
+
 	for part := range strings.SplitSeq(text, ",") {
 		var st step
 		for word := range strings.SplitSeq(part, "+") {
@@ -80,6 +81,7 @@ func parseSchedule(text string, all []soakFault) (schedule, error) {
 			if i < 0 {
 				return nil, fmt.Errorf("--schedule: no fault %q that a soak can bring about here", name)
 			}
+
 			hit := strike{fault: all[i]}
 			if timed {
 				var err error
@@ -87,10 +89,13 @@ func parseSchedule(text string, all []soakFault) (schedule, error) {
 					return nil, fmt.Errorf("--schedule: %w", err)
 				}
 			}
+
 			st = append(st, hit)
 		}
+
 		s = append(s, st)
 	}
+
 	return s, nil
 }
 
@@ -134,6 +139,7 @@ func minimise[T any](all []T, fails func([]T) (failed, stop bool)) []T {
 		}
 		return all
 	}
+
 	for parts := 2; len(all) > 1; {
 		size := (len(all) + parts - 1) / parts
 		reduced := false
@@ -145,16 +151,19 @@ func minimise[T any](all []T, fails func([]T) (failed, stop bool)) []T {
 				if len(some) == len(all) || len(some) == 0 {
 					continue
 				}
+
 				failed, stop := try(some)
 				if failed {
 					all, reduced = some, true
 					break
 				}
+
 				if stop {
 					return all
 				}
 			}
 		}
+
 		switch {
 		case reduced:
 			parts = max(2, min(parts-1, len(all)))
@@ -164,5 +173,6 @@ func minimise[T any](all []T, fails func([]T) (failed, stop bool)) []T {
 			parts = min(2*parts, len(all))
 		}
 	}
+
 	return all
 }

@@ -97,21 +97,25 @@ func TestSchedule(t *testing.T) {
 				require.NotEqual(t, st[0].fault.class, st[1].fault.class)
 			}
 		}
+
 		again, err := parseSchedule(s.String(), all)
 		require.NoError(t, err)
 		require.Equal(t, s.String(), again.String())
 		require.Equal(t, s.String(), s.only(s.places()).String())
 	}
+
 	require.Greater(t, pairs, 200)
 }
 
 func TestMinimise(t *testing.T) {
 	t.Parallel()
+
 	for _, needed := range [][]int{{}, {0}, {7}, {19}, {3, 4}, {0, 19}, {2, 9, 17}} {
 		var all []int
 		for i := range 20 {
 			all = append(all, i)
 		}
+
 		runs := 0
 		kept := minimise(all, func(some []int) (failed, stop bool) {
 			runs++
@@ -120,6 +124,7 @@ func TestMinimise(t *testing.T) {
 		require.ElementsMatch(t, needed, kept)
 		require.Less(t, runs, 120)
 	}
+
 	all := []int{1, 2, 3}
 	kept := minimise(all, func([]int) (failed, stop bool) { return false, true })
 	require.Equal(t, all, kept, "stopped at once: nothing is known to be needless")

@@ -27,10 +27,13 @@ type trouble struct {
 func (t *trouble) begin(kind Trouble) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	t.delay, t.panics = kind.Delay, kind.Panics
+
 	if kind.Block == 0 {
 		return
 	}
+
 	stuck := make(chan struct{})
 	t.stuck = stuck
 	time.AfterFunc(kind.Block, func() {
@@ -48,7 +51,9 @@ func (t *trouble) suffer() {
 	if bad {
 		t.panics--
 	}
+
 	t.mu.Unlock()
+
 	if stuck != nil {
 		<-stuck
 	}

@@ -19,16 +19,19 @@ func newWhole(p *pod) (*whole, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	h, err := newHolder(p)
 	if err != nil {
 		k.close()
 		return nil, err
 	}
+
 	c, err := newChecker(p)
 	if err != nil {
 		k.close()
 		return nil, err
 	}
+
 	return &whole{Service: Service{p}, keeper: k, holder: h, checker: c}, nil
 }
 

@@ -145,6 +145,7 @@ func keepBusy(n int) (undo func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+
 	var ends []func()
 	undo = func() {
 		for _, end := range ends {
@@ -158,15 +159,18 @@ func keepBusy(n int) (undo func(), err error) {
 		if err == nil {
 			err = cmd.Start()
 		}
+
 		if err != nil {
 			undo()
 			return nil, errors.Join(errors.New("load"), err)
 		}
+
 		ends = append(ends, func() {
 			_ = in.Close()
 			_ = cmd.Wait() // it ends by the closing
 		})
 	}
+
 	return undo, nil
 }
 
@@ -177,6 +181,7 @@ func packages(ctx context.Context, match *regexp.Regexp) ([]*pkg, error) {
 	if err != nil {
 		return nil, fmt.Errorf("git ls-files, in the repository's root: %w", err)
 	}
+
 	var all []*pkg
 	for file := range strings.FieldsSeq(string(files)) {
 		module := filepath.Dir(file)
@@ -186,10 +191,12 @@ func packages(ctx context.Context, match *regexp.Regexp) ([]*pkg, error) {
 		if err != nil {
 			return nil, fmt.Errorf("go list in %s: %w", module, err)
 		}
+
 		root, err := os.Getwd()
 		if err != nil {
 			return nil, err
 		}
+
 		for dir := range strings.FieldsSeq(string(out)) {
 			name, err := filepath.Rel(root, dir)
 			if err != nil {
@@ -200,5 +207,6 @@ func packages(ctx context.Context, match *regexp.Regexp) ([]*pkg, error) {
 			}
 		}
 	}
+
 	return all, nil
 }

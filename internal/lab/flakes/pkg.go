@@ -44,10 +44,12 @@ const outputLimit = 20_000
 func (p *pkg) test(ctx context.Context, o options) {
 	begun := time.Now()
 	defer func() { p.Seconds = time.Since(begun).Seconds() }()
+
 	args := []string{"test", "-json", "-count=" + strconv.Itoa(o.count), "-timeout=" + o.timeout.String()}
 	if o.race {
 		args = append(args, "-race")
 	}
+
 	cmd := exec.CommandContext(ctx, "go", append(args, ".")...)
 	cmd.Dir = p.Directory
 	out, err := cmd.StdoutPipe()
@@ -55,10 +57,12 @@ func (p *pkg) test(ctx context.Context, o options) {
 		cmd.Stderr = cmd.Stdout
 		err = cmd.Start()
 	}
+
 	if err != nil {
 		p.fail(err.Error())
 		return
 	}
+
 	rest := p.read(out)
 	if err := cmd.Wait(); err != nil && p.Failures == 0 {
 		p.fail(err.Error() + "\n" + rest)
@@ -75,19 +79,23 @@ func (p *pkg) read(out io.Reader) (rest string) {
 	said := map[string]*strings.Builder{} // by those that run
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 16<<20)
+
 	for lines.Scan() {
 		var e event
 		if json.Unmarshal(lines.Bytes(), &e) != nil {
 			rest += lines.Text() + "\n" // the compiler's
 			continue
 		}
+
 		if e.Test == "" {
 			rest += e.Output
 			rest = rest[max(0, len(rest)-outputLimit):]
 			continue
 		}
+
 		p.count(e, said)
 	}
+
 	return rest
 }
 
@@ -95,6 +103,7 @@ func (p *pkg) count(e event, said map[string]*strings.Builder) {
 	if p.Tests[e.Test] == nil {
 		p.Tests[e.Test] = &test{}
 	}
+
 	t := p.Tests[e.Test]
 	switch e.Action {
 	case "run":
@@ -117,6 +126,7 @@ func (p *pkg) count(e event, said map[string]*strings.Builder) {
 				t.Output = b.String()
 			}
 		}
+
 		delete(said, e.Test)
 	}
 }

@@ -58,23 +58,28 @@ func FuzzFunctions(f *testing.F) {
 		FROM pg_proc AS p WHERE p.pronamespace = 'pgcoherence'::regnamespace AND p.prorettype <> 'trigger'::regtype
 		ORDER BY p.proname, p.pronargs`)
 	require.Greater(f, len(calls), 15)
+
 	for i := range calls {
 		f.Add(uint8(i), strings.Join([]string{"item", "{1,2}", "true"}, separator))
 		f.Add(uint8(i), strings.Join([]string{"018f0000-0000-7000-8000-000000000001", "5 seconds", "7", "x", "{}"}, separator))
 		f.Add(uint8(i), "")
 	}
+
 	f.Fuzz(func(t *testing.T, which uint8, input string) {
 		call := calls[int(which)%len(calls)]
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
+
 		err := pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = '2s'"); err != nil {
 				return err
 			}
+
 			_, err := tx.Exec(ctx, call, append([]any{pgx.QueryExecModeExec}, values(input, strings.Count(call, "$"))...)...)
 			if err == nil {
 				return pgx.ErrTxCommitRollback // nothing of it is to stay
 			}
+
 			return err
 		})
 		if !errors.Is(err, pgx.ErrTxCommitRollback) && !harmless(err) {
@@ -94,15 +99,18 @@ func FuzzRows(f *testing.F) {
 		WHERE c.relnamespace = 'pgcoherence'::regnamespace AND c.relkind = 'r' AND c.relname <> 'migration'
 		GROUP BY c.relname ORDER BY c.relname`)
 	require.Greater(f, len(inserts), 8)
+
 	for i := range inserts {
 		f.Add(uint8(i), strings.Repeat(separator+"1", 20))
 		f.Add(uint8(i), strings.Join([]string{"018f0000-0000-7000-8000-000000000001", "x", "now", "now", "1"}, separator))
 		f.Add(uint8(i), strings.Join([]string{"5", "0", "now", null, "item", "{a,NULL}", "false"}, separator))
 	}
+
 	f.Fuzz(func(t *testing.T, which uint8, input string) {
 		insert := inserts[int(which)%len(inserts)]
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
+
 		row := values(input, strings.Count(insert, "$"))
 		if _, err := d.pool.Exec(ctx, insert, append([]any{pgx.QueryExecModeExec}, row...)...); err != nil {
 			if !harmless(err) {
@@ -110,6 +118,7 @@ func FuzzRows(f *testing.F) {
 			}
 			return // the table does not take it
 		}
+
 		d.readAll(ctx, t, row)
 	})
 }

@@ -47,6 +47,7 @@ func findPrograms(given string) (programs, error) {
 	if !canRunBinaries {
 		return "", errors.New("server binaries are run on Unix only")
 	}
+
 	if given != "" {
 		// No fallback: with another version than the one asked for, a test of
 		// versions would pass for the wrong reason.
@@ -56,6 +57,7 @@ func findPrograms(given string) (programs, error) {
 		}
 		return found, nil
 	}
+
 	var failed []error
 	if path, err := exec.LookPath("postgres"); err != nil {
 		failed = append(failed, err)
@@ -67,9 +69,11 @@ func findPrograms(given string) (programs, error) {
 	} else {
 		return found, nil
 	}
+
 	// The pattern is constant and well formed.
 	dirs, _ := filepath.Glob(debianBinaries)
 	slices.SortFunc(dirs, func(a, b string) int { return majorOf(b) - majorOf(a) })
+
 	for _, dir := range dirs {
 		found, err := programsIn(dir)
 		if err == nil {
@@ -77,9 +81,11 @@ func findPrograms(given string) (programs, error) {
 		}
 		failed = append(failed, err)
 	}
+
 	if len(dirs) == 0 {
 		failed = append(failed, fmt.Errorf("nothing matches %s", debianBinaries))
 	}
+
 	return "", errors.Join(failed...)
 }
 
@@ -95,6 +101,7 @@ func programsIn(dir string) (programs, error) {
 	if err != nil {
 		return "", err
 	}
+
 	p := programs(absolute)
 	for _, path := range []string{p.initdb(), p.postgres()} {
 		info, err := os.Stat(path)
@@ -105,5 +112,6 @@ func programsIn(dir string) (programs, error) {
 			return "", fmt.Errorf("%s is not executable", path)
 		}
 	}
+
 	return p, nil
 }

@@ -70,11 +70,13 @@ func NewBouncer(t TB, db *DB, cfg *BouncerConfig) *Bouncer {
 		t.Fatalf("%v", err)
 		return nil
 	}
+
 	t.Cleanup(func() {
 		if err := b.Close(); err != nil {
 			t.Errorf("%v", err)
 		}
 	})
+
 	return b
 }
 
@@ -85,28 +87,34 @@ func StartBouncer(ctx context.Context, dsn string, cfg *BouncerConfig) (_ *Bounc
 	if err != nil {
 		return nil, err
 	}
+
 	server, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("pgtest: %s: %w", bouncerProgram, err)
 	}
+
 	b := &Bouncer{name: server.Database}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("pgtest: %s: %w", bouncerProgram, errors.Join(err, b.Close()))
 		}
 	}()
+
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
+
 	b.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	if b.dir, err = os.MkdirTemp("", "pgtest-bouncer-"); err != nil {
 		return nil, err
 	}
+
 	owner, err := findOwner() // like Postgres, PgBouncer refuses to run as root
 	if err != nil {
 		return nil, err
 	}
+
 	ini := filepath.Join(b.dir, "pgbouncer.ini")
 	if err := os.WriteFile(ini, cfg.file(server, port), 0o600); err != nil {
 		return nil, err
@@ -117,16 +125,20 @@ func StartBouncer(ctx context.Context, dsn string, cfg *BouncerConfig) (_ *Bounc
 	if b.watchdog, err = startWatchdog(b.dir, owner); err != nil {
 		return nil, err
 	}
+
 	cmd := exec.Command(program, "-q", ini) // without a context: Close ends it
 	cmd.SysProcAttr = owner.attributes()
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
+
 	b.cmd = cmd
 	b.watchdog.guard(cmd.Process.Pid)
+
 	if err := b.await(ctx); err != nil {
 		return nil, err
 	}
+
 	return b, nil
 }
 
@@ -135,6 +147,7 @@ func (c *BouncerConfig) file(server *pgx.ConnConfig, port int) []byte {
 	if c == nil {
 		c = &BouncerConfig{}
 	}
+
 	text := fmt.Appendf(nil, `[databases]
 %s = host=%s port=%d user=%s password=%s
 [pgbouncer]
@@ -149,6 +162,7 @@ ignore_startup_parameters = %s
 	if c.PoolSize > 0 {
 		text = fmt.Appendf(text, "default_pool_size = %d\n", c.PoolSize)
 	}
+
 	return text
 }
 

@@ -44,6 +44,7 @@ func newCluster(p programs, settings map[string]string, environment []string, pa
 	if err != nil {
 		return nil, err
 	}
+
 	dir, err := os.MkdirTemp("", "pgtest-")
 	if err != nil {
 		return nil, err
@@ -53,6 +54,7 @@ func newCluster(p programs, settings map[string]string, environment []string, pa
 			err = errors.Join(err, os.RemoveAll(dir))
 		}
 	}()
+
 	// The directory belongs to the server's user, not to root, so that the
 	// watchdog, which runs as that user, can remove it.
 	if err := owner.own(dir); err != nil {
@@ -61,14 +63,17 @@ func newCluster(p programs, settings map[string]string, environment []string, pa
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return nil, err
 	}
+
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
+
 	dog, err := startWatchdog(dir, owner)
 	if err != nil {
 		return nil, err
 	}
+
 	c := &cluster{
 		programs: p, owner: owner, dir: dir, data: filepath.Join(dir, "data"),
 		port: port, password: password, settings: settings, environment: environment,
@@ -85,14 +90,17 @@ func (c *cluster) initialise(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = os.Remove(secret) }()
+
 	if err := c.owner.own(secret); err != nil {
 		return err
 	}
+
 	err := c.run(ctx, c.programs.initdb(), "-D", c.data, "-U", superuser, "--pwfile", secret,
 		"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions")
 	if err != nil {
 		return err
 	}
+
 	// Another process may take the port between its choice and its use.
 	for attempt := 0; ; attempt++ {
 		err := c.start(ctx)
@@ -129,12 +137,14 @@ func (c *cluster) close(ctx context.Context) error {
 		return err
 	}
 	defer c.leave()
+
 	c.closed = true
 	if c.wasCrashed() {
 		// Shared memory outlives a killed server. Only the next server on the same
 		// directory finds and removes it.
 		_ = c.start(ctx)
 	}
+
 	stopErr := c.end(ctx)
 	removeErr := os.RemoveAll(c.dir)
 	c.watchdog.dismiss()

@@ -90,6 +90,7 @@ func (c *Config) withDefaults() (Config, error) {
 	if c != nil {
 		out = *c
 	}
+
 	if out.Kind == "" {
 		kind, err := forcedKind()
 		if err != nil {
@@ -99,6 +100,7 @@ func (c *Config) withDefaults() (Config, error) {
 	} else if !slices.Contains(kinds, out.Kind) {
 		return Config{}, fmt.Errorf("pgtest: Config.Kind is %q: want %s", out.Kind, kindList())
 	}
+
 	if out.DatabaseURL == "" {
 		out.DatabaseURL = os.Getenv(EnvDatabaseURL)
 	}
@@ -120,6 +122,7 @@ func (c *Config) withDefaults() (Config, error) {
 	if out.Logger == nil {
 		out.Logger = slog.Default()
 	}
+
 	settings := map[string]string{
 		"fsync":                     "off",
 		"max_connections":           "200",
@@ -127,11 +130,13 @@ func (c *Config) withDefaults() (Config, error) {
 		"wal_level":                 "replica",
 		"max_wal_senders":           "10",
 	}
+
 	for _, name := range reserved {
 		if _, set := out.Settings[name]; set {
 			return Config{}, fmt.Errorf("pgtest: Config.Settings: %s cannot be set", name)
 		}
 	}
+
 	maps.Copy(settings, out.Settings)
 	out.Settings = settings
 	return out, nil

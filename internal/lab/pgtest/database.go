@@ -38,11 +38,13 @@ func New(t TB, template *Template) *DB {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), DefaultStartTimeout+databaseTimeout)
 	defer cancel()
+
 	db, err := process.create(ctx, template)
 	if err != nil {
 		giveUp(t, err)
 		return nil
 	}
+
 	t.Cleanup(func() {
 		// The test's own context has ended by now.
 		ctx, cancel := context.WithTimeout(context.Background(), databaseTimeout)
@@ -51,6 +53,7 @@ func New(t TB, template *Template) *DB {
 			t.Errorf("%v", err)
 		}
 	})
+
 	return db
 }
 

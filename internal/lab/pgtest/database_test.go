@@ -39,7 +39,9 @@ func TestNew_DatabasesAreIsolatedCopies(t *testing.T) {
 	for i := range databases {
 		wg.Go(func() { databases[i] = pgtest.New(t, counted) })
 	}
+
 	wg.Wait()
+
 	names := map[string]bool{}
 	for i, db := range databases {
 		require.NotNil(t, db)
@@ -49,10 +51,13 @@ func TestNew_DatabasesAreIsolatedCopies(t *testing.T) {
 		_, err := pool.Exec(t.Context(), "insert into marks values ($1)", i)
 		require.NoError(t, err)
 	}
+
 	require.Len(t, names, len(databases))
+
 	for _, db := range databases {
 		require.Equal(t, 2, query[int](t, db.DSN, "select count(*) from marks"))
 	}
+
 	require.EqualValues(t, 1, made.Load(), "the template is made once")
 }
 

@@ -16,10 +16,12 @@ func startDownload(ctx context.Context, c Config) (*Server, error) {
 	if !canRunBinaries {
 		return nil, errors.New("server binaries are run on Unix only")
 	}
+
 	cluster, err := newCluster("", c.Settings, c.Environment, c.Password)
 	if err != nil {
 		return nil, err
 	}
+
 	// Inside the cluster's directory, so that they are removed with it.
 	cluster.programs, err = download(ctx, c, filepath.Join(cluster.dir, downloaded), cluster.owner)
 	if err == nil {
@@ -28,6 +30,7 @@ func startDownload(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, cluster.close(context.WithoutCancel(ctx)))
 	}
+
 	return &Server{base: cluster.dsn(), from: "embedded-postgres", cluster: cluster}, nil
 }
 

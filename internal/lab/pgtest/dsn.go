@@ -19,17 +19,21 @@ func startDSN(ctx context.Context, c Config) (*Server, error) {
 	if c.DatabaseURL == "" {
 		return nil, fmt.Errorf("%w: %s is not set", errNotConfigured, EnvDatabaseURL)
 	}
+
 	config, err := pgx.ParseConfig(c.DatabaseURL)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", EnvDatabaseURL, err)
 	}
+
 	// A named server that does not respond must not use up the time that pulling
 	// a container image may need.
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+
 	if _, err := serverVersion(ctx, c.DatabaseURL); err != nil {
 		return nil, err
 	}
+
 	// Log only the address: the DSN contains a password.
 	from := net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
 	return &Server{base: c.DatabaseURL, from: from}, nil
@@ -53,11 +57,13 @@ func withDatabase(dsn, database string) string {
 	if database == "" {
 		return dsn
 	}
+
 	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
 		u, err := url.Parse(dsn)
 		if err != nil {
 			return dsn // unreachable: pgx parses URLs by the same function
 		}
+
 		u.Path, u.RawPath = "/"+database, ""
 		query := u.Query()
 		if query.Has("dbname") || query.Has("database") {
@@ -66,8 +72,10 @@ func withDatabase(dsn, database string) string {
 			query.Del("database")
 			u.RawQuery = query.Encode()
 		}
+
 		return u.String()
 	}
+
 	// The last of several equal keywords wins.
 	return dsn + " dbname=" + quoteValue(database)
 }

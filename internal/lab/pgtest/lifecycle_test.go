@@ -91,11 +91,13 @@ func TestServer_KillBackend(t *testing.T) {
 	require.ErrorContains(t, server.KillBackend(os.Getpid()), "is not a backend of this server")
 	victim, witness := connect(t, dsn), connect(t, dsn)
 	require.NoError(t, server.KillBackend(int(victim.PgConn().PID())))
+
 	require.Eventually(t, func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		return victim.Ping(ctx) != nil && witness.Ping(ctx) != nil
 	}, 5*time.Second, 10*time.Millisecond, "all sessions end with one that is killed")
+
 	require.Eventually(t, func() bool {
 		conn, err := pgx.Connect(t.Context(), dsn)
 		if err != nil {

@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 func child() int {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // two programs may have to be built
 	defer cancel()
+
 	server, err := pgtest.Start(ctx, &pgtest.Config{
 		Crashable: os.Getenv(childVariable) == "crashable",
 		Mirror:    "http://127.0.0.1:1",
@@ -37,6 +38,7 @@ func child() int {
 		fmt.Println(err)
 		return 1
 	}
+
 	fmt.Println(server.DSN(""))
 	_, _ = io.Copy(io.Discard, os.Stdin) // until killed, or until the parent ends
 	_ = server.Close()

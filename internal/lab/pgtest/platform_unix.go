@@ -24,17 +24,20 @@ func findOwner() (*owner, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
 	}
+
 	for _, name := range []string{"postgres", "nobody"} {
 		found, err := user.Lookup(name)
 		if err != nil {
 			continue
 		}
+
 		uid, uidErr := strconv.ParseUint(found.Uid, 10, 32)
 		gid, gidErr := strconv.ParseUint(found.Gid, 10, 32)
 		if uidErr == nil && gidErr == nil && uid != 0 {
 			return &owner{uid: uint32(uid), gid: uint32(gid)}, nil
 		}
 	}
+
 	return nil, errors.New("postgres refuses to run as root, and there is no user postgres or nobody")
 }
 
@@ -79,16 +82,19 @@ func childrenOf(parent int) ([]int, error) {
 		}
 		return children, nil
 	}
+
 	out, err := exec.Command("ps", "-axo", "pid=,ppid=").Output()
 	if err != nil {
 		return nil, fmt.Errorf("listing processes: %w", err)
 	}
+
 	for line := range strings.Lines(string(out)) {
 		var pid, ppid int
 		if _, err := fmt.Sscan(line, &pid, &ppid); err == nil && ppid == parent {
 			children = append(children, pid)
 		}
 	}
+
 	return children, nil
 }
 
@@ -108,6 +114,7 @@ func readStat(path string) (pid, ppid int, state string, ok bool) {
 	if err != nil {
 		return 0, 0, "", false
 	}
+
 	text := string(content)
 	end := strings.LastIndexByte(text, ')')
 	if end < 0 {
@@ -116,6 +123,7 @@ func readStat(path string) (pid, ppid int, state string, ok bool) {
 	if _, err := fmt.Sscan(text, &pid); err != nil {
 		return 0, 0, "", false
 	}
+
 	_, err = fmt.Sscan(text[end+1:], &state, &ppid)
 	return pid, ppid, state, err == nil
 }

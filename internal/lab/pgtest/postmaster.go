@@ -74,6 +74,7 @@ func (c *cluster) awaitReady(ctx context.Context, server *postmaster) error {
 			return errors.New("the server ended while starting")
 		default:
 		}
+
 		if content, err := os.ReadFile(filepath.Join(c.data, "postmaster.pid")); err == nil {
 			lines := strings.Split(string(content), "\n")
 			// The file may still be from a killed server.
@@ -81,6 +82,7 @@ func (c *cluster) awaitReady(ctx context.Context, server *postmaster) error {
 				return nil
 			}
 		}
+
 		if err := pause(ctx, 5*time.Millisecond); err != nil {
 			return fmt.Errorf("waiting for the server to accept connections: %w", err)
 		}
@@ -158,12 +160,15 @@ func (c *cluster) kill(server *postmaster) error {
 	_ = signalFreeze(server.pid)
 	children, err := childrenOf(server.pid)
 	killErr := signalKill(server.pid)
+
 	for _, child := range children {
 		_ = signalKill(child)
 	}
+
 	if killErr == nil {
 		<-server.exited
 	}
+
 	deadline := time.Now().Add(10 * time.Second)
 	for slices.ContainsFunc(children, alive) {
 		if time.Now().After(deadline) {
@@ -171,12 +176,14 @@ func (c *cluster) kill(server *postmaster) error {
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
+
 	// All are gone, so the file is stale. Another process may soon have its pid,
 	// and the next postmaster would take that process for a running server.
 	removeErr := os.Remove(filepath.Join(c.data, "postmaster.pid"))
 	if errors.Is(removeErr, os.ErrNotExist) {
 		removeErr = nil
 	}
+
 	return errors.Join(err, killErr, removeErr)
 }
 

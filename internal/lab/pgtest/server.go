@@ -43,12 +43,14 @@ func (s *Server) Close() error {
 	s.closing.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
+
 		switch {
 		case s.cluster != nil:
 			s.closeErr = s.cluster.close(ctx)
 		case s.release != nil:
 			s.closeErr = s.release(ctx)
 		}
+
 		if s.closeErr != nil {
 			s.closeErr = fmt.Errorf("pgtest: close: %w", s.closeErr)
 		}

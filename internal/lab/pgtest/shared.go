@@ -58,15 +58,18 @@ func (s *shared) create(ctx context.Context, template *Template) (*DB, error) {
 		return nil, err
 	}
 	defer s.leave()
+
 	if s.server == nil && s.startErr == nil {
 		if s.server, s.startErr = Start(ctx, nil); s.startErr == nil {
 			s.prefix = "pgtest_" + randomHex(4)
 			s.templates = make(map[string]*madeTemplate)
 		}
 	}
+
 	if s.startErr != nil {
 		return nil, s.startErr
 	}
+
 	// No client can connect to template0, so copying it never waits.
 	source := "template0"
 	if template != nil {
@@ -76,15 +79,19 @@ func (s *shared) create(ctx context.Context, template *Template) (*DB, error) {
 			made.database, made.err = s.build(ctx, template)
 			s.templates[template.Name] = made
 		}
+
 		if made.err != nil {
 			return nil, fmt.Errorf("pgtest: template %q: %w", template.Name, made.err)
 		}
+
 		source = made.database
 	}
+
 	name, err := s.clone(ctx, source)
 	if err != nil {
 		return nil, err
 	}
+
 	return &DB{Name: name, DSN: s.server.DSN(name), Server: s.server}, nil
 }
 
@@ -94,16 +101,19 @@ func (s *shared) build(ctx context.Context, template *Template) (string, error) 
 	if err != nil {
 		return "", err
 	}
+
 	if template.Make != nil {
 		if err := template.Make(ctx, s.server.DSN(name)); err != nil {
 			return "", errors.Join(err, s.exec(ctx, "drop database "+quoteName(name)+" with (force)"))
 		}
 	}
+
 	// A database with an open session cannot be copied, and a pool's last
 	// connection may still be closing.
 	if err := s.exec(ctx, "alter database "+quoteName(name)+" allow_connections false"); err != nil {
 		return "", err
 	}
+
 	return name, s.exec(ctx, "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and backend_type = 'client backend'", name)
 }
 
@@ -123,6 +133,7 @@ func (s *shared) clone(ctx context.Context, source string) (string, error) {
 				continue
 			}
 		}
+
 		return "", fmt.Errorf("pgtest: create database: %w", err)
 	}
 }
@@ -162,6 +173,7 @@ func (s *shared) shutdown(ctx context.Context) error {
 		return err
 	}
 	defer s.leave()
+
 	var errs []error
 	if s.server != nil {
 		if s.server.Kind() == KindDSN {
@@ -171,11 +183,14 @@ func (s *shared) shutdown(ctx context.Context) error {
 				}
 			}
 		}
+
 		if s.admin != nil {
 			_ = s.admin.Close(ctx)
 		}
+
 		errs = append(errs, s.server.Close())
 	}
+
 	s.server, s.startErr, s.admin, s.templates = nil, nil, nil, nil
 	return errors.Join(errs...)
 }

@@ -19,6 +19,7 @@ import (
 func (s *Server) Standby(ctx context.Context) (*Server, error) {
 	ctx, cancel := withTimeout(ctx, s.config.StartTimeout)
 	defer cancel()
+
 	var standby *Server
 	err := s.operate(ctx, "standby", func(ctx context.Context, primary *cluster) error {
 		copied, err := primary.clone(ctx)
@@ -34,12 +35,14 @@ func (s *Server) Standby(ctx context.Context) (*Server, error) {
 		if err == nil {
 			err = primary.awaitStreaming(ctx, copied.applicationName())
 		}
+
 		if err != nil {
 			if copied != nil {
 				err = errors.Join(err, copied.close(context.WithoutCancel(ctx)))
 			}
 			return err
 		}
+
 		standby = &Server{kind: s.kind, from: s.from, version: s.version, base: copied.dsn(), config: s.config, cluster: copied}
 		return nil
 	})
@@ -60,6 +63,7 @@ func (s *Server) Promote(ctx context.Context) error {
 			if !promoted {
 				return errors.New("not promoted within 60 s")
 			}
+
 			return nil
 		})
 	})
@@ -70,6 +74,7 @@ func (c *cluster) clone(ctx context.Context) (*cluster, error) {
 	if err := c.stop(ctx, Fast); err != nil {
 		return nil, err
 	}
+
 	copied, err := newCluster(c.programs, c.settings, c.environment, c.password)
 	if err != nil {
 		return nil, err
@@ -79,6 +84,7 @@ func (c *cluster) clone(ctx context.Context) (*cluster, error) {
 	if err := copied.run(ctx, "cp", "-R", "-p", c.data, copied.data); err != nil {
 		return nil, errors.Join(err, copied.close(context.WithoutCancel(ctx)))
 	}
+
 	if own := filepath.Join(c.dir, downloaded); strings.HasPrefix(string(c.programs), own) {
 		// The standby may live longer than the primary and its directory.
 		to := filepath.Join(copied.dir, downloaded)
@@ -87,6 +93,7 @@ func (c *cluster) clone(ctx context.Context) (*cluster, error) {
 		}
 		copied.programs = programs(to + strings.TrimPrefix(string(c.programs), own))
 	}
+
 	return copied, nil
 }
 

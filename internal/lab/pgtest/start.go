@@ -27,6 +27,7 @@ func Start(ctx context.Context, cfg *Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	ways := kinds
 	if c.Kind != "" {
 		if c.Crashable && !c.Kind.crashable() {
@@ -34,11 +35,13 @@ func Start(ctx context.Context, cfg *Config) (*Server, error) {
 		}
 		ways = []Kind{c.Kind}
 	}
+
 	var failed, passed []error
 	for _, kind := range ways {
 		if c.Crashable && !kind.crashable() {
 			continue
 		}
+
 		server, err := startWithin(ctx, c, kind)
 		if err == nil {
 			attrs := []any{"kind", string(kind), "from", server.from, "version", server.version}
@@ -48,8 +51,10 @@ func Start(ctx context.Context, cfg *Config) (*Server, error) {
 			c.Logger.InfoContext(ctx, "pgtest: using postgres", attrs...)
 			return server, nil
 		}
+
 		err = fmt.Errorf("%s: %w", kind, err)
 		failed = append(failed, err)
+
 		if !errors.Is(err, errNotConfigured) {
 			passed = append(passed, err)
 		}
@@ -57,6 +62,7 @@ func Start(ctx context.Context, cfg *Config) (*Server, error) {
 			break
 		}
 	}
+
 	return nil, fmt.Errorf("%w\n%w\n%s", ErrUnavailable, errors.Join(failed...), howToGetOne)
 }
 

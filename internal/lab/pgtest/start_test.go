@@ -46,6 +46,7 @@ func TestStart_ErrorListsWhatWasTried(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()
 	require.NoError(t, err)
+
 	// With a home directory of its own, in which embedded-postgres keeps archives, but
 	// with the go tool's own directories, which are below the home by default.
 	child := osexec.Command(self)
@@ -54,6 +55,7 @@ func TestStart_ErrorListsWhatWasTried(t *testing.T) {
 		pgtest.EnvImage+"=127.0.0.1:1/none", // an engine may still be found elsewhere
 		pgtest.EnvDatabaseURL+"=postgres://nobody:secret@127.0.0.1:1/x",
 		pgtest.EnvBinaries+"="+filepath.Join(t.TempDir(), "none"))
+
 	directories, err := osexec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output()
 	require.NoError(t, err)
 	cache, modules, _ := strings.Cut(strings.TrimSpace(string(directories)), "\n")
@@ -62,9 +64,11 @@ func TestStart_ErrorListsWhatWasTried(t *testing.T) {
 	require.Error(t, err)
 	text := string(out)
 	require.True(t, strings.HasPrefix(text, pgtest.ErrUnavailable.Error()+"\n"), text)
+
 	for _, kind := range []string{"dsn:", "binaries: PGCOHERENCE_POSTGRES_BIN:", "container:", "download:"} {
 		require.Contains(t, text, "\n"+kind)
 	}
+
 	require.Contains(t, text, "\nto get one, set PGCOHERENCE_DATABASE_URL")
 	require.NotContains(t, text, "go build", "the programs were built, and failed on their own")
 	require.NotContains(t, text, "secret")
@@ -80,6 +84,7 @@ func TestStart_FirstThatWorksIsLoggedOnce(t *testing.T) {
 	})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, server.Close()) }()
+
 	require.Equal(t, pgtest.KindBinaries, server.Kind())
 	require.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
 	require.Contains(t, log.String(), "kind=binaries")
@@ -96,9 +101,11 @@ func TestStart_DSNTakesURLsAndKeywords(t *testing.T) {
 		" password='" + config.Password + "' dbname=" + db.Name
 	withQuery, err := url.Parse(db.DSN)
 	require.NoError(t, err)
+
 	// A database in the query wins over the one in the path.
 	values := withQuery.Query()
 	values.Set("dbname", db.Name)
+
 	withQuery.RawQuery = values.Encode()
 	for _, dsn := range []string{db.DSN, keywords, withQuery.String()} {
 		server, err := pgtest.Start(t.Context(), &pgtest.Config{Kind: pgtest.KindDSN, DatabaseURL: dsn})
@@ -109,6 +116,7 @@ func TestStart_DSNTakesURLsAndKeywords(t *testing.T) {
 		require.Equal(t, "template1", query[string](t, server.DSN("template1"), "select current_database()"))
 		require.NoError(t, server.Close())
 	}
+
 	require.Equal(t, 1, query[int](t, db.DSN, "select 1"), "Close must leave a server that is not ours alone")
 }
 
@@ -142,9 +150,11 @@ func TestStart_BinariesBehindALink(t *testing.T) {
 
 func TestStart_Container(t *testing.T) {
 	t.Parallel()
+
 	if os.Getenv(pgtest.EnvImage) == "" {
 		t.Skip("\n*** NOT TESTED: containers: set PGCOHERENCE_POSTGRES_IMAGE, see .ci/docker-image.sh")
 	}
+
 	server, err := pgtest.Start(t.Context(), &pgtest.Config{
 		Kind: pgtest.KindContainer, Settings: map[string]string{"max_connections": "33"},
 	})

@@ -28,17 +28,20 @@ func NewServer(t TB, cfg *Config) *Server {
 	if cfg != nil {
 		c = *cfg
 	}
+
 	c.Crashable = true
 	server, err := Start(t.Context(), &c)
 	if err != nil {
 		giveUp(t, err)
 		return nil
 	}
+
 	t.Cleanup(func() {
 		if err := server.Close(); err != nil {
 			t.Errorf("%v", err)
 		}
 	})
+
 	return server
 }
 

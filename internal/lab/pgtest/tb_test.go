@@ -38,6 +38,7 @@ func TestNewServer_WithoutPostgres(t *testing.T) {
 		t.Setenv(pgtest.EnvKind, test.forced)
 		fake := &fakeTB{ctx: t.Context()}
 		require.Nil(t, pgtest.NewServer(fake, nowhere))
+
 		text := fake.fatal
 		if test.outcome == "skipped" {
 			require.Empty(t, fake.fatal, test)
@@ -46,6 +47,7 @@ func TestNewServer_WithoutPostgres(t *testing.T) {
 		} else {
 			require.Empty(t, fake.skipped, test)
 		}
+
 		require.Contains(t, text, "binaries:", test)
 		require.Contains(t, text, "to get one, set", test)
 	}

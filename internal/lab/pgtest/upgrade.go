@@ -21,6 +21,7 @@ import (
 func (s *Server) Upgrade(ctx context.Context) (*Server, error) {
 	ctx, cancel := withTimeout(ctx, s.config.StartTimeout)
 	defer cancel()
+
 	var upgraded *Server
 	err := s.operate(ctx, "upgrade", func(ctx context.Context, old *cluster) error {
 		if _, err := os.Stat(old.programs.upgrade()); err != nil {
@@ -29,10 +30,12 @@ func (s *Server) Upgrade(ctx context.Context) (*Server, error) {
 		if err := old.stop(ctx, Fast); err != nil {
 			return err
 		}
+
 		next, err := newCluster(old.programs, old.settings, old.environment, old.password)
 		if err != nil {
 			return err
 		}
+
 		err = next.initialise(ctx)
 		if err == nil {
 			err = next.stop(ctx, Fast)
@@ -46,6 +49,7 @@ func (s *Server) Upgrade(ctx context.Context) (*Server, error) {
 		if err != nil {
 			return errors.Join(err, next.close(context.WithoutCancel(ctx)))
 		}
+
 		upgraded = &Server{kind: s.kind, from: s.from, version: s.version, base: next.dsn(), config: s.config, cluster: next}
 		return nil
 	})

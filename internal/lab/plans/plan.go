@@ -56,6 +56,7 @@ func (c Critic) visit(n *Node, again bool, all *[]string) {
 	if n.Type == "Seq Scan" && !slices.Contains(c.Small, n.Relation) {
 		*all = append(*all, c.describe(n)+" reads a table that grows")
 	}
+
 	for i, child := range n.Plans {
 		repeated := again
 		switch {
@@ -66,6 +67,7 @@ func (c Critic) visit(n *Node, again bool, all *[]string) {
 		case n.Type == "Nested Loop" && i == c.innerOf(n):
 			repeated = again || !c.isSingle(n.Plans[c.outerOf(n)])
 		}
+
 		c.visit(child, repeated, all)
 	}
 }

@@ -40,10 +40,12 @@ func arrayStatements(t *testing.T) map[string]string {
 		if err != nil || d.IsDir() || filepath.Ext(path) != ".sql" || strings.Contains(path, "/migration/") || strings.Contains(path, "/testdata/") {
 			return err
 		}
+
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
+
 		if takesArray.Match(text) {
 			name, err := filepath.Rel(module, path)
 			if err != nil {
@@ -51,6 +53,7 @@ func arrayStatements(t *testing.T) map[string]string {
 			}
 			found[filepath.ToSlash(name)] = sqltext.Render(string(text), "pgcoherence")
 		}
+
 		return nil
 	})
 	require.NoError(t, err)
@@ -65,13 +68,16 @@ func TestArrayStatementsAreLinear(t *testing.T) {
 	for _, name := range []string{"lock/query/renew.sql", "bus/query/reap.sql", "sessionstore/query/touch.sql"} {
 		require.Contains(t, statements, name, "the search has to find known statements")
 	}
+
 	ctx := t.Context()
 	pool := pgtest.New(t, nil).Pool(t)
 	fill(ctx, t, pool)
+
 	for name, sql := range statements {
 		if strings.HasPrefix(name, "examples/") { // they have tables of their own
 			continue
 		}
+
 		conn, err := pool.Acquire(ctx)
 		require.NoError(t, err)
 		root := explain(ctx, t, conn.Conn(), name, sql)
@@ -90,11 +96,13 @@ func TestLeaseStatementsAreLookUps(t *testing.T) {
 	files, err := filepath.Glob(module + "/lock/query/*.sql")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
+
 	for _, file := range files {
 		name := filepath.Base(file)
 		if name == "privileges.sql" || name == "steal.sql" { // reads the catalog, once; joins two sides of one row
 			continue
 		}
+
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
 		conn, err := pool.Acquire(ctx)
@@ -114,6 +122,7 @@ func TestCriticComplains(t *testing.T) {
 	conn, err := pool.Acquire(ctx)
 	require.NoError(t, err)
 	defer conn.Release()
+
 	for _, sql := range []string{
 		`WITH want AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::bigint[]) AS w (key, token)),
 		      mine AS MATERIALIZED (SELECT l.key FROM want JOIN pgcoherence.lease AS l ON l.key = want.key)
@@ -147,6 +156,7 @@ func explain(ctx context.Context, t *testing.T, conn *pgx.Conn, name, sql string
 func fill(ctx context.Context, t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	require.NoError(t, tables.Make(ctx, pool))
+
 	for _, sql := range []string{
 		`INSERT INTO pgcoherence.lease (key, token, grant_id, expires_at) SELECT 'key ' || i, i, gen_random_uuid(), clock_timestamp() FROM generate_series(1, 30000) AS i`,
 		`INSERT INTO pgcoherence.lease_waiter (id, key) SELECT gen_random_uuid(), 'key ' || i % 3000 FROM generate_series(1, 20000) AS i`,

@@ -26,6 +26,7 @@ func writeCertificate(dir string) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redistest: %w", err)
 	}
+
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "redistest"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
@@ -37,10 +38,12 @@ func writeCertificate(dir string) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redistest: %w", err)
 	}
+
 	private, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("redistest: %w", err)
 	}
+
 	public := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})
 	for name, text := range map[string][]byte{
 		certificateFile: public,
@@ -50,6 +53,7 @@ func writeCertificate(dir string) (*x509.CertPool, error) {
 			return nil, fmt.Errorf("redistest: %w", err)
 		}
 	}
+
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(public)
 	return pool, nil

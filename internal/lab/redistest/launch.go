@@ -19,12 +19,15 @@ func (s *Server) launch(ctx context.Context, program string) error {
 	if s.run, err = startProcess(s.dir, program, arguments); err != nil {
 		return fmt.Errorf("redistest: %w", err)
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+
 	if err := s.waitReady(ctx); err != nil {
 		s.Stop()
 		return fmt.Errorf("redistest: server does not start: %w\n%s", err, s.log())
 	}
+
 	return nil
 }
 
@@ -42,6 +45,7 @@ func (s *Server) arguments() ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
+
 		text := fmt.Sprintf("port %s\nbind 127.0.0.1\nprotected-mode no\ndir %s\nlogfile %s\nsentinel monitor %s 127.0.0.1 %s 1\n",
 			port, s.dir, filepath.Join(s.dir, "log"), MasterSet, watched) +
 			"sentinel down-after-milliseconds " + MasterSet + " 1000\nsentinel failover-timeout " + MasterSet + " 3000\n"
@@ -51,6 +55,7 @@ func (s *Server) arguments() ([]string, error) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			return nil, err
 		}
+
 		return append([]string{file, "--sentinel"}, s.cfg.Args...), nil
 	case s.cfg.TLS:
 		arguments = append(arguments, "--port", "0", "--tls-port", port, "--tls-auth-clients", "no",
@@ -61,9 +66,11 @@ func (s *Server) arguments() ([]string, error) {
 	default:
 		arguments = append(arguments, "--port", "0", "--unixsocket", s.Address())
 	}
+
 	if s.cfg.Cluster {
 		arguments = append(arguments, "--cluster-enabled", "yes", "--cluster-config-file", filepath.Join(s.dir, "nodes.conf"))
 	}
+
 	if of := s.cfg.ReplicaOf; of != nil {
 		host, port, err := net.SplitHostPort(of.Address())
 		if err != nil {
@@ -71,9 +78,11 @@ func (s *Server) arguments() ([]string, error) {
 		}
 		arguments = append(arguments, "--replicaof", host+" "+port, "--masterauth", of.cfg.Password)
 	}
+
 	if s.cfg.Password != "" {
 		arguments = append(arguments, "--requirepass", s.cfg.Password)
 	}
+
 	return append(arguments, s.cfg.Args...), nil
 }
 
@@ -84,14 +93,17 @@ func (s *Server) waitReady(ctx context.Context) error {
 		if err == nil && answer != "+PONG" {
 			err = fmt.Errorf("%q", answer)
 		}
+
 		if err == nil && s.cfg.Cluster {
 			// It fails if the node has its slots from before a restart.
 			_, _ = s.Do(ctx, "CLUSTER", "ADDSLOTSRANGE", "0", "16383")
 			_, err = s.Do(ctx, "GET", "ready")
 		}
+
 		if err == nil {
 			return nil
 		}
+
 		select {
 		case <-s.run.ended:
 			return fmt.Errorf("it ended: %w", err)

@@ -27,11 +27,13 @@ func startProcess(dir, program string, arguments []string) (*process, error) {
 	if err := p.server.Start(); err != nil {
 		return nil, err
 	}
+
 	if err := p.startGuard(dir); err != nil {
 		_ = p.server.Process.Kill()
 		_ = p.server.Wait()
 		return nil, err
 	}
+
 	go func() {
 		_ = p.server.Wait() // its log says how it ended
 		close(p.ended)

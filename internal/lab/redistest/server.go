@@ -39,6 +39,7 @@ func Start(ctx context.Context, cfg *Config) (*Server, error) {
 	if err != nil {
 		return nil, ErrUnavailable
 	}
+
 	s := &Server{}
 	if cfg != nil {
 		s.cfg = *cfg
@@ -47,11 +48,13 @@ func Start(ctx context.Context, cfg *Config) (*Server, error) {
 	if s.dir, err = os.MkdirTemp("", "redis"); err != nil {
 		return nil, fmt.Errorf("redistest: %w", err)
 	}
+
 	if s.cfg.TLS {
 		if s.ca, err = writeCertificate(s.dir); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
+
 	// Another process may take a free port before the server does.
 	for range 5 {
 		if s.cfg.onPort() {
@@ -63,6 +66,7 @@ func Start(ctx context.Context, cfg *Config) (*Server, error) {
 			return s, nil
 		}
 	}
+
 	return nil, errors.Join(err, s.Close())
 }
 
@@ -160,19 +164,23 @@ func (s *Server) ask(ctx context.Context, words []string, read func(first string
 		return err
 	}
 	defer conn.Close()
+
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline)
 	}
+
 	r := bufio.NewReader(conn)
 	if s.cfg.Password != "" {
 		if _, err := exchange(conn, r, "AUTH", s.cfg.Password); err != nil {
 			return err
 		}
 	}
+
 	first, err := exchange(conn, r, words...)
 	if err != nil {
 		return err
 	}
+
 	return read(first, r)
 }
 
@@ -190,17 +198,21 @@ func (s *Server) dial(ctx context.Context) (net.Conn, error) {
 func exchange(conn net.Conn, r *bufio.Reader, words ...string) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "*%d\r\n", len(words))
+
 	for _, word := range words {
 		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(word), word)
 	}
+
 	if _, err := conn.Write([]byte(b.String())); err != nil {
 		return "", err
 	}
+
 	line, err := r.ReadString('\n')
 	line = strings.TrimSpace(line)
 	if err == nil && strings.HasPrefix(line, "-") {
 		err = fmt.Errorf("redistest: %s: %s", words[0], line[1:])
 	}
+
 	return line, err
 }
 

@@ -87,33 +87,40 @@ func (b *Browser) Try(ctx context.Context, p Pod, words string) (a Answer, err e
 	if err != nil {
 		return a, err
 	}
+
 	for _, c := range b.Cookies() {
 		r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
 	}
+
 	for name, value := range b.stamps {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
 	}
+
 	response, err := p.site().web.Client().Do(r)
 	if err != nil {
 		return a, err
 	}
 	defer response.Body.Close()
+
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		return a, err
 	}
+
 	a.Status, a.Text = response.StatusCode, string(body)
 	if a.Status == http.StatusOK {
 		if err := json.Unmarshal(body, &a.Values); err != nil {
 			return a, err
 		}
 	}
+
 	a.cookies = response.Cookies()
 	for _, c := range a.cookies { // the last one counts
 		if !stampName.MatchString(c.Name) {
 			a.Set = c
 		}
 	}
+
 	b.Receive(a)
 	return a, nil
 }
@@ -139,6 +146,7 @@ func (b *Browser) Receive(a Answer) {
 			if b.Cookie != nil {
 				b.others[b.Cookie.Name] = b.Cookie
 			}
+
 			delete(b.others, c.Name)
 			b.Cookie = c
 		}
@@ -164,22 +172,26 @@ func (b *Browser) Copied() *Browser {
 // SendSlow sends a request that blocks in its handler after the commands before. It executes the rest when letGo is called.
 func (b *Browser) SendSlow(p Pod, before, after string) (letGo func() Answer) {
 	b.T.Helper()
+
 	type result struct {
 		a   Answer
 		err error
 	}
+
 	done := make(chan result, 1)
 	ctx := b.T.Context()
 	go func() {
 		a, err := b.Try(ctx, p, before+" wait "+after)
 		done <- result{a, err}
 	}()
+
 	var on chan struct{}
 	select {
 	case on = <-p.site().slow:
 	case <-time.After(patience):
 		require.Fail(b.T, "request has not arrived")
 	}
+
 	return func() Answer {
 		b.T.Helper()
 		close(on)

@@ -70,9 +70,11 @@ func sessionsParallelRotation(t *testing.T, makeStore NewSessions) {
 			given[next] = true
 		})
 	}
+
 	requests.Wait()
 	delete(given, token) // a rotation that came too late to get the new token keeps the old one
 	require.Len(t, given, 1)
+
 	for next := range maps.Keys(given) {
 		requireValid(t, s, next)
 	}

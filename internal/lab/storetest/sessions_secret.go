@@ -55,12 +55,14 @@ func sessionsBadInput(t *testing.T, makeStore NewSessions) {
 	require.ErrorIs(t, err, sessionstore.ErrNotFound)
 	_, err = s.Revoke(ctx, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
 	require.ErrorIs(t, err, sessionstore.ErrNotFound)
+
 	for _, user := range []string{"", "a\x00", "\xff"} {
 		_, err = s.BeginLogin(ctx, user)
 		require.ErrorIs(t, err, sessionstore.ErrInvalid)
 		_, err = s.RevokeUser(ctx, user)
 		require.ErrorIs(t, err, sessionstore.ErrInvalid)
 	}
+
 	_, _, err = s.Create(ctx, sessionstore.Login{}, Cart{}, nil)
 	require.ErrorIs(t, err, sessionstore.ErrInvalid)
 	ended, cancel := context.WithCancel(ctx)
@@ -79,9 +81,11 @@ func sessionsEncryption(t *testing.T, makeStore NewSessions) {
 	require.NoError(t, err)
 	next, _, err := s.Rotate(ctx, token, &sessionstore.RotateOptions{Grace: time.Minute})
 	require.NoError(t, err)
+
 	for _, token := range []string{token, next} {
 		require.Equal(t, map[string]int{"tea": 1, "milk": 1}, requireValid(t, s, token).Data.Items)
 	}
+
 	forged := []byte(next)
 	forged[len(forged)-2] ^= 1
 	_, err = s.Get(ctx, string(forged))

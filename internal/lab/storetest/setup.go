@@ -29,17 +29,20 @@ func Template(name string, more ...string) *pgtest.Template {
 			return err
 		}
 		defer pool.Close()
+
 		if err := bus.Migrate(ctx, pool, &bus.MigrateConfig{Logger: Quiet()}); err != nil {
 			return err
 		}
 		if err := sessionstore.Migrate(ctx, pool, &sessionstore.MigrateConfig{Logger: Quiet()}); err != nil {
 			return err
 		}
+
 		for _, sql := range more {
 			if _, err := pool.Exec(ctx, sql); err != nil {
 				return err
 			}
 		}
+
 		return nil
 	}}
 }
@@ -78,6 +81,7 @@ func Background(t testing.TB, run func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- run(ctx) }()
+
 	stop = sync.OnceFunc(func() {
 		cancel()
 		select {

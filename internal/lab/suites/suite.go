@@ -162,11 +162,13 @@ func (s *suite) writeModule(ctx context.Context, dir string) error {
 	if err != nil {
 		return fmt.Errorf("find own module: %w", err)
 	}
+
 	root := strings.TrimSpace(string(out))
 	text, err := os.ReadFile(filepath.Join(root, "go.mod"))
 	if err != nil {
 		return err
 	}
+
 	lines := strings.Split(string(text), "\n")
 	lines[0] = "module " + s.module
 	lines = slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(strings.TrimSpace(line), s.module+" ") })
@@ -174,10 +176,12 @@ func (s *suite) writeModule(ctx context.Context, dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(strings.Join(lines, "\n")), 0o600); err != nil {
 		return err
 	}
+
 	sums, err := os.ReadFile(filepath.Join(root, "go.sum"))
 	if err != nil {
 		return err
 	}
+
 	return os.WriteFile(filepath.Join(dir, "go.sum"), sums, 0o600)
 }
 
@@ -214,6 +218,7 @@ func results(out []byte) (passed int, failed []string, log map[string]string) {
 		if json.Unmarshal(line, &e) != nil || e.Test == "" {
 			continue
 		}
+
 		name, _, sub := strings.Cut(e.Test, "/")
 		switch {
 		case e.Action == "output":
@@ -225,5 +230,6 @@ func results(out []byte) (passed int, failed []string, log map[string]string) {
 			failed = append(failed, name)
 		}
 	}
+
 	return passed, failed, log
 }

@@ -24,10 +24,13 @@ func TestNames(t *testing.T) {
 			require.False(t, stamp.IsName(base, name))
 			require.NoError(t, (&http.Cookie{Name: name, Value: "x"}).Valid())
 		}
+
 		require.True(t, cookiename.Is(base, base))
+
 		for version := range int64(5) {
 			require.False(t, cookiename.Is(base, stamp.Name(base, version)))
 		}
+
 		for _, other := range []string{"", base + "-", base + "-short", base + "s", "x" + base, base + "-123456789"} {
 			require.False(t, cookiename.Is(base, other), other)
 		}
@@ -38,6 +41,7 @@ func TestSent(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 	require.Empty(t, cookiename.Sent(r, "s"))
+
 	for _, c := range []*http.Cookie{
 		{Name: "other", Value: "x"},
 		{Name: "s", Value: "bare"},
@@ -50,9 +54,11 @@ func TestSent(t *testing.T) {
 	} {
 		r.AddCookie(c)
 	}
+
 	var values []string
 	for _, c := range cookiename.Sent(r, "s") {
 		values = append(values, c.Value)
 	}
+
 	require.Equal(t, []string{"bare", "a", "b", "c"}, values)
 }

@@ -45,6 +45,7 @@ func TestDisjointChangesCommute(t *testing.T) {
 		for k, v := range gen.Draw(t, "base") {
 			base[k], mine[k], other[k] = v, v, v
 		}
+
 		change := func(to values, keys []string, label string) {
 			for _, k := range keys {
 				switch v := rapid.IntRange(-1, 3).Draw(t, label); v {

@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 21, 12, 0, 0, 123456789, time.FixedZone("", 3600))
+
 	for name, value := range map[string]any{
 		"nil": nil, "true": true, "false": false, "string": "tea\x00", "empty": "",
 		"int": math.MinInt, "int8": int8(-8), "int16": int16(-16), "int32": int32(-32), "int64": int64(math.MaxInt64),
@@ -46,6 +47,7 @@ func TestRoundTrip(t *testing.T) {
 		require.NoError(t, err, name)
 		require.ElementsMatch(t, []valuecodec.Pair{{Key: name, Value: value}, {Key: 7, Value: "number"}}, pairs, name)
 	}
+
 	encoded, err := valuecodec.Encode([]valuecodec.Pair{{Key: "at", Value: at}})
 	require.NoError(t, err)
 	pairs, err := valuecodec.Decode(encoded)
@@ -61,18 +63,22 @@ func TestEncodingIsDeterministic(t *testing.T) {
 	for i := range 50 {
 		values[string(rune('a'+i))] = i
 	}
+
 	var first []byte
 	for range 20 {
 		pairs := make([]valuecodec.Pair, 0, len(values))
 		for key, value := range values { // in another order each time
 			pairs = append(pairs, valuecodec.Pair{Key: key, Value: value})
 		}
+
 		pairs = append(pairs, valuecodec.Pair{Key: "nested", Value: values})
 		encoded, err := valuecodec.Encode(pairs)
 		require.NoError(t, err)
+
 		if first == nil {
 			first = encoded
 		}
+
 		require.Equal(t, first, encoded)
 	}
 }
@@ -99,12 +105,14 @@ func FuzzDecode(f *testing.F) {
 	f.Add(encoded)
 	f.Add([]byte{})
 	f.Add([]byte{1, 3, 200, 1})
+
 	f.Fuzz(func(t *testing.T, b []byte) {
 		pairs, err := valuecodec.Decode(b)
 		if err != nil {
 			require.ErrorIs(t, err, valuecodec.ErrDecode)
 			return
 		}
+
 		again, err := valuecodec.Encode(pairs)
 		require.NoError(t, err)
 		once, err := valuecodec.Decode(again)

@@ -63,6 +63,7 @@ func (p Program) RunUntil(t *testing.T, line *regexp.Regexp, signal os.Signal, a
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
+
 	cmd, tmp := p.command(ctx, t, args)
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -76,6 +77,7 @@ func (p Program) RunUntil(t *testing.T, line *regexp.Regexp, signal os.Signal, a
 			require.NoError(t, cmd.Process.Signal(signal))
 		}
 	}
+
 	require.NoError(t, lines.Err())
 	require.True(t, sent, said.String())
 	return Output{Story: said.String(), Tmp: tmp}, cmd.Wait()
