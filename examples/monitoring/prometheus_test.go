@@ -89,11 +89,14 @@ func (p *prometheusServer) get(ctx context.Context, path string, query url.Value
 	return body, err
 }
 
-// series are the values of a query over a time, by series; NaN is left out.
+// series are the values of a query over a time, by series; NaN is left out. The steps are counted back from now, so that
+// the newest scrape is among them.
 func (p *prometheusServer) series(t *testing.T, expr string, from time.Time) (all [][]float64) {
 	t.Helper()
+	now := time.Now()
+	start := now.Add(-time.Since(from).Round(time.Second))
 	body, err := p.get(t.Context(), "/api/v1/query_range", url.Values{
-		"query": {expr}, "start": {stamp(from)}, "end": {stamp(time.Now())}, "step": {"1"},
+		"query": {expr}, "start": {stamp(start)}, "end": {stamp(now)}, "step": {"1"},
 	})
 	require.NoError(t, err, expr)
 
@@ -235,6 +238,7 @@ func TestDashboardOnPrometheus(t *testing.T) {
 	require.NoError(t, server.Start(t.Context()))
 	becomes("they are in sync again", "sum(pgcoherence_bus_fresh)", is(2))
 	becomes("and the alert is over", `count(ALERTS{alertname="PgcoherenceAllPodsStale", alertstate="firing"}) or vector(0)`, is(0))
+	becomes("both resets are counted", `sum(pgcoherence_bus_resets_total{reason!="start"})`, func(n float64) bool { return n >= 2 })
 	becomes("the session sweep counts", "max(count_over_time(pgcoherence_session_active[1m]))", func(n float64) bool { return n >= 6 })
 
 	// As Grafana fills the variables in: four scrapes are the least that rate needs.
