@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -52,12 +53,14 @@ func newApp(s *settings, b *backend) (*app, error) {
 	if a.store, err = newStore(b); err != nil {
 		return nil, err
 	}
-	if a.sessions, err = httpsession.New(b.sessions, &httpsession.Config{Insecure: s.insecure}); err != nil {
+	if a.sessions, err = httpsession.New(b.sessions, &httpsession.Config{Insecure: s.insecure, Error: a.showProblem}); err != nil {
 		return nil, err
 	}
+
 	if s.oidcIssuer != "" {
 		a.provider, err = oidclogin.New(b.sessions, &oidclogin.Config{
 			Issuer: s.oidcIssuer, ClientID: s.oidcClient, ClientSecret: s.oidcSecret, RedirectURL: s.oidcRedirect, Insecure: s.insecure,
+			Scopes: []string{"profile"}, Users: ssoUsers,
 		})
 		if err != nil {
 			return nil, err
@@ -88,14 +91,13 @@ const bcryptCost = bcrypt.MinCost + 2
 
 func (a *app) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /login", a.page("login.html", func(*http.Request) (any, error) { return a.provider != nil, nil }))
+	mux.HandleFunc("GET /login", func(w http.ResponseWriter, r *http.Request) { a.showLogin(w, r, http.StatusOK, "") })
 	mux.HandleFunc("POST /login", a.form(a.login))
 	mux.HandleFunc("POST /signup", a.form(a.signup))
 	mux.HandleFunc("POST /logout", a.form(a.logout))
 	if a.provider != nil {
-		mux.HandleFunc("POST /login/sso", a.provider.Start)
+		mux.HandleFunc("POST /login/sso", a.startSSO)
 		mux.HandleFunc("GET /login/sso/callback", a.form(a.finishSSO))
-		mux.Handle("POST /login/sso/logout", a.provider.BackChannelLogout())
 	}
 
 	mux.HandleFunc("GET /{$}", a.notes)
@@ -110,6 +112,9 @@ func (a *app) handler() http.Handler {
 
 	outer := http.NewServeMux()
 	outer.Handle("/_status/", a.status)
+	if a.provider != nil {
+		outer.Handle("POST /login/sso/logout", a.provider.BackChannelLogout()) // the provider's, which is no browser
+	}
 	outer.Handle("/", a.sessions.Handler(headers(mux)))
 	return outer
 }
@@ -137,28 +142,42 @@ func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var p *problem
 	switch {
 	case errors.As(err, &p):
-		http.Error(w, p.text, p.status)
+		a.showProblem(w, r, httpsession.Problem{Status: p.status, Message: p.text})
 	case errors.Is(err, cache.ErrNotFound), errors.Is(err, sql.ErrNoRows):
-		http.Error(w, "not found", http.StatusNotFound)
+		a.showProblem(w, r, httpsession.Problem{Status: http.StatusNotFound, Message: "There is nothing here."})
 	case errors.Is(err, errTooMany):
-		http.Error(w, err.Error(), http.StatusConflict)
+		a.showProblem(w, r, httpsession.Problem{Status: http.StatusConflict, Message: "A note has at most ten attachments."})
 	default:
 		a.sessions.Error(w, r, err)
 	}
 }
 
-// page renders a template.
-func (a *app) page(name string, data func(r *http.Request) (any, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		d, err := data(r)
-		if err != nil {
-			a.fail(w, r, err)
-			return
-		}
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		if err := pages.ExecuteTemplate(w, name, d); err != nil {
-			slog.WarnContext(r.Context(), "page not written", slog.String("page", name), slog.Any("error", err))
-		}
+// showProblem is a sentence for programs, the form again for those who log in, and a page with a way back for all others.
+func (a *app) showProblem(w http.ResponseWriter, r *http.Request, p httpsession.Problem) {
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/api/"):
+		http.Error(w, p.Message, p.Status)
+	case r.URL.Path == "/login", r.URL.Path == "/signup":
+		a.showLogin(w, r, p.Status, p.Message)
+	default:
+		show(w, r, p.Status, "problem.html", map[string]any{"Message": p.Message, "Login": p.Status == http.StatusUnauthorized})
+	}
+}
+
+// showLogin is the page with both forms, and what was wrong with the one that was sent.
+func (a *app) showLogin(w http.ResponseWriter, r *http.Request, status int, message string) {
+	show(w, r, status, "login.html", map[string]any{
+		"SSO": a.provider != nil, "Problem": message, "Signup": r.URL.Path == "/signup", "Name": r.PostFormValue("name"),
+	})
+}
+
+// show renders a page.
+func show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	if err := pages.ExecuteTemplate(w, name, data); err != nil {
+		slog.WarnContext(r.Context(), "page not written", slog.String("page", name), slog.Any("error", err))
 	}
 }
 
@@ -191,17 +210,17 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) error {
 		hash = a.nobody // as much work for a name that is not there
 	}
 	if bcrypt.CompareHashAndPassword(hash, []byte(r.FormValue("password"))) != nil || found.Password == "" {
-		return &problem{http.StatusUnauthorized, "wrong name or password"}
+		return &problem{http.StatusUnauthorized, "Wrong name or password."}
 	}
 
-	_, err = a.sessions.Login(w, r, login, visit{Notice: "Welcome back."}, &httpsession.LoginOptions{Persist: true})
+	_, err = a.sessions.Login(w, r, login, visit{Name: name}, &httpsession.LoginOptions{Persist: true})
 	return err
 }
 
 func (a *app) signup(w http.ResponseWriter, r *http.Request) error {
 	name, password := strings.TrimSpace(r.FormValue("name")), r.FormValue("password")
 	if name == "" || len(name) > 60 || len(password) < 8 || len(password) > 70 || strings.HasPrefix(name, ssoPrefix) {
-		return &problem{http.StatusBadRequest, "a name has up to 60 characters, a password 8 to 70"}
+		return &problem{http.StatusBadRequest, "A name has up to 60 characters, a password 8 to 70."}
 	}
 
 	login, err := a.backend.sessions.BeginLogin(r.Context(), name)
@@ -219,15 +238,34 @@ func (a *app) signup(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	case !added:
-		return &problem{http.StatusConflict, "this name is taken"}
+		return &problem{http.StatusConflict, "This name is taken."}
 	}
 
-	_, err = a.sessions.Login(w, r, login, visit{Notice: "Welcome."}, &httpsession.LoginOptions{Persist: true})
+	_, err = a.sessions.Login(w, r, login, visit{Name: name}, &httpsession.LoginOptions{Persist: true})
 	return err
 }
 
-// ssoPrefix begins the names of accounts of the identity provider. Nobody can choose such a name.
+// ssoPrefix begins the names of accounts of the identity provider. No user can choose such a name.
 const ssoPrefix = "sso-"
+
+// ssoUsers returns the account of a subject of the identity provider, which is the same on every pod and for ever.
+func ssoUsers(_ context.Context, issuer, subject string) ([]string, error) {
+	sum := sha256.Sum256([]byte(issuer + "\x00" + subject))
+	return []string{ssoPrefix + hex.EncodeToString(sum[:8])}, nil
+}
+
+// startSSO sends the browser to the identity provider, by a page and not by a redirect: browsers apply form-action of the
+// page with the button to every redirect that follows, and where the provider sends on to is not known here.
+func (a *app) startSSO(w http.ResponseWriter, r *http.Request) {
+	address, err := a.provider.Begin(w, r, nil)
+	if err != nil {
+		code, message := oidclogin.Describe(err)
+		a.showProblem(w, r, httpsession.Problem{Status: code, Message: message})
+		return
+	}
+	w.Header().Set("Refresh", "0;url="+address)
+	show(w, r, http.StatusOK, "leaving.html", address)
+}
 
 // finishSSO is where the provider sends the browser back to, on whatever pod. An account at the provider is one here.
 func (a *app) finishSSO(w http.ResponseWriter, r *http.Request) error {
@@ -237,8 +275,11 @@ func (a *app) finishSSO(w http.ResponseWriter, r *http.Request) error {
 		return &problem{code, message}
 	}
 
-	sum := sha256.Sum256([]byte(id.Issuer + "\x00" + id.Subject))
-	name := ssoPrefix + hex.EncodeToString(sum[:8])
+	users, err := ssoUsers(r.Context(), id.Issuer, id.Subject)
+	if err != nil {
+		return err
+	}
+	name := users[0]
 	login, err := a.backend.sessions.BeginLogin(r.Context(), name)
 	if err != nil {
 		return err
@@ -247,7 +288,12 @@ func (a *app) finishSSO(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 
-	_, err = a.sessions.Login(w, r, login, visit{Notice: "Welcome."}, &httpsession.LoginOptions{CreateOptions: id.CreateOptions()})
+	shown := visit{Name: name}
+	var claims struct{ Name string }
+	if err := id.Claims(&claims); err == nil && claims.Name != "" {
+		shown.Name = claims.Name
+	}
+	_, err = a.sessions.Login(w, r, login, shown, &httpsession.LoginOptions{CreateOptions: id.CreateOptions()})
 	return err
 }
 
@@ -277,14 +323,19 @@ func (a *app) notes(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	a.page("notes.html", func(r *http.Request) (any, error) {
-		chosen, err := a.store.settings.Get(r.Context(), session.User)
-		if err != nil {
-			return nil, err
-		}
-		list, err := a.store.notes(r.Context(), session.User)
-		return map[string]any{"User": session.User, "Theme": chosen.Theme, "Notes": list, "Notice": session.Data.Notice}, err
-	})(w, r)
+	chosen, err := a.store.settings.Get(r.Context(), session.User)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	list, err := a.store.notes(r.Context(), session.User)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	show(w, r, http.StatusOK, "notes.html", map[string]any{
+		"Name": cmp.Or(session.Data.Name, session.User), "Theme": chosen.Theme, "Notes": list, "Pod": a.settings.bus.Config.Name,
+	})
 }
 
 // me is what a program reads: the user and the settings, from memory.
@@ -355,7 +406,7 @@ func (a *app) addNote(_ http.ResponseWriter, r *http.Request) error {
 	}
 	body := strings.TrimSpace(r.FormValue("body"))
 	if body == "" || len(body) > 20_000 {
-		return &problem{http.StatusBadRequest, "a note has 1 to 20,000 characters"}
+		return &problem{http.StatusBadRequest, "A note has 1 to 20,000 characters."}
 	}
 	return a.store.addNote(r.Context(), user, body)
 }
@@ -376,13 +427,13 @@ func (a *app) attach(_ http.ResponseWriter, r *http.Request) error {
 
 	file, header, err := r.FormFile("file")
 	if err != nil {
-		return &problem{http.StatusBadRequest, "choose a file of at most a megabyte"}
+		return &problem{http.StatusBadRequest, "Choose a file of at most a megabyte."}
 	}
 	defer file.Close()
 
 	data, err := io.ReadAll(io.LimitReader(file, 1<<20+1))
 	if err != nil || len(data) > 1<<20 {
-		return &problem{http.StatusRequestEntityTooLarge, "an attachment has at most a megabyte"}
+		return &problem{http.StatusRequestEntityTooLarge, "An attachment has at most a megabyte."}
 	}
 
 	return a.store.attach(r.Context(), user, r.PathValue("id"), header.Filename, data)
@@ -412,5 +463,5 @@ func (a *app) changeSettings(_ http.ResponseWriter, r *http.Request) error {
 	case "auto", "light", "dark":
 		return a.store.setTheme(r.Context(), user, theme)
 	}
-	return &problem{http.StatusBadRequest, "a theme is auto, light or dark"}
+	return &problem{http.StatusBadRequest, "A theme is auto, light or dark."}
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/pgcoherence/pgcoherence/status"
 )
 
-// visit is the data of a session.
-type visit struct{ Notice string }
+// visit is the data of a session: how the page calls its user.
+type visit struct{ Name string }
 
 // backend is what differs between one process and many pods. The rest of the application does not know which it is.
 type backend struct {

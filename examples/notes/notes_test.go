@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"html"
 	"io"
 	"mime/multipart"
 	"net"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/pgcoherence/pgcoherence/internal/lab/oidctest"
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
 )
 
@@ -173,8 +175,10 @@ func story(t *testing.T, a, b *pod) {
 	require.Equal(t, http.StatusSeeOther, code, body)
 	code, _ = newBrowser(t).post(b, "/signup", "name", "ann", "password", "another one")
 	require.Equal(t, http.StatusConflict, code)
-	code, _ = newBrowser(t).post(b, "/login", "name", "ann", "password", "wrong")
+	code, body = newBrowser(t).post(b, "/login", "name", "ann", "password", "wrong")
 	require.Equal(t, http.StatusUnauthorized, code)
+	require.Contains(t, body, "Wrong name or password.")
+	require.Contains(t, body, `value="ann"`, "the form again, with what was typed")
 	code, _ = newBrowser(t).post(b, "/login", "name", "nobody", "password", "wrong")
 	require.Equal(t, http.StatusUnauthorized, code)
 
@@ -220,6 +224,76 @@ func story(t *testing.T, a, b *pod) {
 	}
 	code, _ = u.get(a, "/_status/status")
 	require.Equal(t, http.StatusUnauthorized, code, "for administrators")
+}
+
+// TestSSO: a login at an identity provider begins on one pod and ends on another, and so does the end of its session.
+func TestSSO(t *testing.T) {
+	t.Parallel()
+	idp := oidctest.New(t, oidctest.Application{ClientID: "notes", ClientSecret: "secret", RedirectURL: "http://notes.example/login/sso/callback"})
+	env := []string{
+		"PGCOHERENCE_DATABASE_URL=" + pgtest.New(t, nil).DSN, "NOTES_OIDC_ISSUER=" + idp.Issuer(),
+		"NOTES_OIDC_CLIENT_ID=notes", "NOTES_OIDC_CLIENT_SECRET=secret", "NOTES_OIDC_REDIRECT_URL=http://notes.example/login/sso/callback",
+	}
+	require.NoError(t, command(t, env, "migrate").Run())
+	a, b := start(t, env...), start(t, env...)
+	begin := func(u *browser, p *pod) (address string) {
+		t.Helper()
+		code, body := u.post(p, "/login/sso")
+		require.Equal(t, http.StatusOK, code, body)
+		link := regexp.MustCompile(`href="(http[^"]*/authorize[^"]*)"`).FindStringSubmatch(body)
+		require.NotNil(t, link, body)
+		return html.UnescapeString(link[1])
+	}
+	finish := func(u *browser, p *pod, address, sid string) int {
+		t.Helper()
+		code, _ := u.get(p, idp.Authorize(address, "subject of ann", sid).RequestURI())
+		return code
+	}
+
+	// Begun on a, finished on b, known on both, by the name that the provider says.
+	u := newBrowser(t)
+	require.Equal(t, http.StatusSeeOther, finish(u, b, begin(u, a), "first"))
+	for _, p := range []*pod{a, b} {
+		code, body := u.get(p, "/")
+		require.Equal(t, http.StatusOK, code)
+		require.Contains(t, body, `<span class="who">Ann</span>`)
+	}
+	code, _ := u.post(a, "/settings", "theme", "dark")
+	require.Equal(t, http.StatusSeeOther, code)
+
+	// A second device has the same account. A response for it is of no use to another browser.
+	second := newBrowser(t)
+	require.Equal(t, http.StatusSeeOther, finish(second, a, begin(second, b), "second"))
+	require.Equal(t, "dark", second.theme(a))
+	require.Equal(t, http.StatusBadRequest, finish(newBrowser(t), b, begin(second, a), "third"))
+	code, _ = newBrowser(t).post(a, "/signup", "name", "sso-0123456789abcdef", "password", "correct horse")
+	require.Equal(t, http.StatusBadRequest, code, "names of the provider's accounts are not to be had")
+
+	// The provider ends one of its sessions, on b, and then all of the user.
+	in := func(u *browser, p *pod) bool {
+		t.Helper()
+		code, _ := u.get(p, "/api/me")
+		return code == http.StatusOK
+	}
+	code, body := newBrowser(t).post(b, "/login/sso/logout", "logout_token", idp.LogoutToken("subject of ann", "first", nil))
+	require.Equal(t, http.StatusOK, code, body)
+	for _, p := range []*pod{a, b} {
+		require.Eventually(t, func() bool { return !in(u, p) }, patience, time.Millisecond)
+		require.True(t, in(second, p))
+	}
+	code, body = newBrowser(t).post(b, "/login/sso/logout", "logout_token", idp.LogoutToken("subject of ann", "", nil))
+	require.Equal(t, http.StatusOK, code, body)
+	for _, p := range []*pod{a, b} {
+		require.Eventually(t, func() bool { return !in(second, p) }, patience, time.Millisecond)
+	}
+
+	// Without the provider there is a page that says so.
+	idp.SetDown(true)
+	c := start(t, env...)
+	code, body = u.post(c, "/login/sso")
+	require.Equal(t, http.StatusServiceUnavailable, code)
+	require.Contains(t, body, "That did not work")
+	require.NotContains(t, body, idp.Issuer())
 }
 
 // TestOneProcess needs no database server, and keeps everything over a restart.

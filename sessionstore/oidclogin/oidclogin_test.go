@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/internal/lab/oidctest"
 	"github.com/pgcoherence/pgcoherence/internal/lab/pgtest"
 	"github.com/pgcoherence/pgcoherence/internal/lab/storetest"
 	"github.com/pgcoherence/pgcoherence/sessionstore"
@@ -30,6 +31,9 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreTopFunction("github.com/alexedwards/scs/v2/memstore.(*MemStore).startCleanup"),
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
 }
+
+// registered is the application, with an id and a secret that need escaping.
+var registered = oidctest.Application{ClientID: "three pods", ClientSecret: "s%cret+", RedirectURL: "http://app.example/callback"}
 
 var template = storetest.Template("oidclogin")
 
@@ -46,15 +50,15 @@ func usersOf(_ context.Context, _, subject string) ([]string, error) {
 	return []string{"user of " + subject}, nil
 }
 
-func configOf(p *provider) *oidclogin.Config {
+func configOf(p *oidctest.Provider) *oidclogin.Config {
 	return &oidclogin.Config{
-		Issuer: p.server.URL, ClientID: clientID, ClientSecret: clientSecret, RedirectURL: redirectURL,
-		Users: usersOf, Insecure: true, Logger: storetest.Quiet(), HTTPClient: p.server.Client(),
+		Issuer: p.Issuer(), ClientID: registered.ClientID, ClientSecret: registered.ClientSecret, RedirectURL: registered.RedirectURL,
+		Users: usersOf, Insecure: true, Logger: storetest.Quiet(), HTTPClient: p.HTTPClient(),
 	}
 }
 
 // setup makes pods over one database.
-func setup(t *testing.T, p *provider, pods int, change func(*oidclogin.Config)) []*pod {
+func setup(t *testing.T, p *oidctest.Provider, pods int, change func(*oidclogin.Config)) []*pod {
 	t.Helper()
 	db := pgtest.New(t, template)
 	all := make([]*pod, pods)
@@ -120,7 +124,7 @@ func (p *pod) login(t *testing.T, id *oidclogin.Identity) (token string) {
 
 func TestBegunHereFinishedThere(t *testing.T) {
 	t.Parallel()
-	idp := newProvider(t)
+	idp := oidctest.New(t, registered)
 	pods := setup(t, idp, 2, nil)
 	b := &browser{t: t}
 	first := b.begin(pods[0], &oidclogin.BeginOptions{ReturnTo: "/orders?page=2"})
@@ -128,11 +132,11 @@ func TestBegunHereFinishedThere(t *testing.T) {
 	require.True(t, b.cookie.HttpOnly)
 	require.Equal(t, http.SameSiteLaxMode, b.cookie.SameSite)
 
-	id, err := b.finish(pods[1], idp.authorize(first, "s-1", "sid-1"))
+	id, err := b.finish(pods[1], idp.Authorize(first, "s-1", "sid-1"))
 	require.NoError(t, err)
 	require.Equal(t, "s-1", id.Subject)
 	require.Equal(t, "sid-1", id.SID)
-	require.Equal(t, idp.server.URL, id.Issuer)
+	require.Equal(t, idp.Issuer(), id.Issuer)
 	require.Equal(t, "/orders?page=2", id.ReturnTo)
 	require.WithinDuration(t, time.Now(), id.AuthenticatedAt, time.Minute)
 	var claims struct{ Name string }
@@ -144,7 +148,7 @@ func TestBegunHereFinishedThere(t *testing.T) {
 	require.Equal(t, "sid-1", got.SID)
 	require.True(t, got.AuthenticatedWithin(time.Minute))
 
-	id, err = b.finish(pods[0], idp.authorize(second, "s-1", ""))
+	id, err = b.finish(pods[0], idp.Authorize(second, "s-1", ""))
 	require.NoError(t, err)
 	require.Equal(t, "/", id.ReturnTo)
 	require.Empty(t, id.CreateOptions().Issuer, "without a sid there is nothing to find the session by")
@@ -153,22 +157,22 @@ func TestBegunHereFinishedThere(t *testing.T) {
 // What an OAuth client has to withstand.
 func TestAttacks(t *testing.T) {
 	t.Parallel()
-	idp := newProvider(t)
+	idp := oidctest.New(t, registered)
 	pods := setup(t, idp, 2, nil)
 	mine := &browser{t: t}
 
-	back := idp.authorize(mine.begin(pods[0], nil), "s", "")
+	back := idp.Authorize(mine.begin(pods[0], nil), "s", "")
 	_, err := mine.finish(pods[1], back)
 	require.NoError(t, err)
 	_, err = mine.finish(pods[0], back)
 	require.ErrorIs(t, err, oidclogin.ErrAttempt, "the same response once more")
 
-	back = idp.authorize(mine.begin(pods[0], nil), "s", "")
+	back = idp.Authorize(mine.begin(pods[0], nil), "s", "")
 	_, err = (&browser{t: t}).finish(pods[0], back)
 	require.ErrorIs(t, err, oidclogin.ErrAttempt, "a browser without a cookie")
 	other := &browser{t: t}
 	other.begin(pods[0], nil)
-	back = idp.authorize(mine.begin(pods[0], nil), "s", "")
+	back = idp.Authorize(mine.begin(pods[0], nil), "s", "")
 	_, err = other.finish(pods[1], back)
 	require.ErrorIs(t, err, oidclogin.ErrAttempt, "another browser")
 
@@ -184,7 +188,7 @@ func TestAttacks(t *testing.T) {
 		"no code":        {func(q url.Values) { q.Del("code") }, oidclogin.ErrToken},
 		"another code":   {func(q url.Values) { q.Set("code", "guessed") }, oidclogin.ErrToken},
 	} {
-		back := idp.authorize(mine.begin(pods[0], nil), "s", "")
+		back := idp.Authorize(mine.begin(pods[0], nil), "s", "")
 		q := back.Query()
 		change.with(q)
 		back.RawQuery = q.Encode()
@@ -198,17 +202,15 @@ func TestAttacks(t *testing.T) {
 	for name, change := range map[string]func(map[string]any){
 		"another issuer":   func(c map[string]any) { c["iss"] = "https://other.example" },
 		"another audience": func(c map[string]any) { c["aud"] = "them" },
-		"another party":    func(c map[string]any) { c["aud"] = []string{clientID, "them"}; c["azp"] = "them" },
+		"another party":    func(c map[string]any) { c["aud"] = []string{registered.ClientID, "them"}; c["azp"] = "them" },
 		"another nonce":    func(c map[string]any) { c["nonce"] = "other" },
 		"no nonce":         func(c map[string]any) { delete(c, "nonce") },
 		"expired":          func(c map[string]any) { c["exp"] = time.Now().Add(-time.Hour).Unix() },
 		"no subject":       func(c map[string]any) { delete(c, "sub") },
 		"at_hash":          func(c map[string]any) { c["at_hash"] = "AAAAAAAAAAAAAAAAAAAAAA" },
 	} {
-		back := idp.authorize(mine.begin(pods[0], nil), "s", "")
-		idp.mu.Lock()
-		idp.change = change
-		idp.mu.Unlock()
+		back := idp.Authorize(mine.begin(pods[0], nil), "s", "")
+		idp.SetChange(change)
 		_, err := mine.finish(pods[1], back)
 		require.ErrorIs(t, err, oidclogin.ErrToken, name)
 	}
@@ -217,23 +219,21 @@ func TestAttacks(t *testing.T) {
 // A step-up asks the provider for credentials, and believes only a recent authentication.
 func TestMaxAge(t *testing.T) {
 	t.Parallel()
-	idp := newProvider(t)
+	idp := oidctest.New(t, registered)
 	pods := setup(t, idp, 1, nil)
 	b := &browser{t: t}
 	address := b.begin(pods[0], &oidclogin.BeginOptions{MaxAge: time.Minute, LoginHint: "ann", Extra: map[string]string{"prompt": "login"}})
 	require.Contains(t, address, "max_age=60")
 	require.Contains(t, address, "prompt=login")
-	_, err := b.finish(pods[0], idp.authorize(address, "s", ""))
+	_, err := b.finish(pods[0], idp.Authorize(address, "s", ""))
 	require.NoError(t, err)
 
 	for name, change := range map[string]func(map[string]any){
 		"long ago": func(c map[string]any) { c["auth_time"] = time.Now().Add(-time.Hour).Unix() },
 		"unknown":  func(c map[string]any) { delete(c, "auth_time") },
 	} {
-		back := idp.authorize(b.begin(pods[0], &oidclogin.BeginOptions{MaxAge: time.Minute}), "s", "")
-		idp.mu.Lock()
-		idp.change = change
-		idp.mu.Unlock()
+		back := idp.Authorize(b.begin(pods[0], &oidclogin.BeginOptions{MaxAge: time.Minute}), "s", "")
+		idp.SetChange(change)
 		_, err := b.finish(pods[0], back)
 		require.ErrorIs(t, err, oidclogin.ErrToken, name)
 	}
@@ -243,7 +243,7 @@ func TestMaxAge(t *testing.T) {
 // not at all where it does not say: a browser that is still logged in there has shown none.
 func TestAuthenticatedWithin(t *testing.T) {
 	t.Parallel()
-	idp := newProvider(t)
+	idp := oidctest.New(t, registered)
 	pods := setup(t, idp, 1, nil)
 	b := &browser{t: t}
 	for name, c := range map[string]struct {
@@ -256,10 +256,8 @@ func TestAuthenticatedWithin(t *testing.T) {
 		"zero":     {func(c map[string]any) { c["auth_time"] = 0 }, false},
 		"negative": {func(c map[string]any) { c["auth_time"] = -1 }, false},
 	} {
-		back := idp.authorize(b.begin(pods[0], nil), "s", "")
-		idp.mu.Lock()
-		idp.change = c.change
-		idp.mu.Unlock()
+		back := idp.Authorize(b.begin(pods[0], nil), "s", "")
+		idp.SetChange(c.change)
 		id, err := b.finish(pods[0], back)
 		require.NoError(t, err, name)
 		got, err := pods[0].store.Get(t.Context(), pods[0].login(t, id))
@@ -270,19 +268,15 @@ func TestAuthenticatedWithin(t *testing.T) {
 
 func TestProviderAway(t *testing.T) {
 	t.Parallel()
-	idp := newProvider(t)
+	idp := oidctest.New(t, registered)
 	pods := setup(t, idp, 1, nil)
-	idp.mu.Lock()
-	idp.down = true
-	idp.mu.Unlock()
+	idp.SetDown(true)
 	w := httptest.NewRecorder()
 	pods[0].Start(w, httptest.NewRequest("POST", "/login", http.NoBody))
 	require.Equal(t, http.StatusServiceUnavailable, w.Code)
-	require.NotContains(t, w.Body.String(), idp.server.URL)
+	require.NotContains(t, w.Body.String(), idp.Issuer())
 
-	idp.mu.Lock()
-	idp.down = false
-	idp.mu.Unlock()
+	idp.SetDown(false)
 	w = httptest.NewRecorder()
 	pods[0].Start(w, httptest.NewRequest("POST", "/login?return_to=/here", http.NoBody))
 	require.Equal(t, http.StatusSeeOther, w.Code, "a failure is not remembered")
@@ -378,12 +372,12 @@ func (p *pod) logout(t *testing.T, token string) int {
 // The provider ends one session by its sid, and all of a subject; neither of the others. A token works once.
 func TestBackChannelLogout(t *testing.T) {
 	t.Parallel()
-	idp := newProvider(t)
+	idp := oidctest.New(t, registered)
 	pods := setup(t, idp, 2, nil)
 	for name, begin := range faces(t, pods[0]) {
 		b := &browser{t: t}
 		login := func(subject, sid string) func() bool {
-			id, err := b.finish(pods[0], idp.authorize(b.begin(pods[0], nil), subject, sid))
+			id, err := b.finish(pods[0], idp.Authorize(b.begin(pods[0], nil), subject, sid))
 			require.NoError(t, err)
 			valid := begin(id)
 			require.True(t, valid(), name)
@@ -392,11 +386,11 @@ func TestBackChannelLogout(t *testing.T) {
 		subject := "s of " + name
 		first, second, other := login(subject, "1 "+name), login(subject, "2 "+name), login("other "+name, "3 "+name)
 
-		require.Equal(t, http.StatusOK, pods[1].logout(t, idp.logoutToken(subject, "1 "+name, nil)))
+		require.Equal(t, http.StatusOK, pods[1].logout(t, idp.LogoutToken(subject, "1 "+name, nil)))
 		storetest.Eventually(t, func() bool { return !first() }, name)
 		require.True(t, second(), name)
 
-		token := idp.logoutToken(subject, "", nil)
+		token := idp.LogoutToken(subject, "", nil)
 		require.Equal(t, http.StatusOK, pods[1].logout(t, token))
 		storetest.Eventually(t, func() bool { return !second() }, name)
 		require.True(t, other(), name)
@@ -412,12 +406,12 @@ func TestBackChannelLogout(t *testing.T) {
 // A login that is under way when its sid is ended becomes no session.
 func TestLogoutDuringLogin(t *testing.T) {
 	t.Parallel()
-	idp := newProvider(t)
+	idp := oidctest.New(t, registered)
 	pods := setup(t, idp, 1, nil)
 	b := &browser{t: t}
-	id, err := b.finish(pods[0], idp.authorize(b.begin(pods[0], nil), "s", "early"))
+	id, err := b.finish(pods[0], idp.Authorize(b.begin(pods[0], nil), "s", "early"))
 	require.NoError(t, err)
-	require.Equal(t, http.StatusOK, pods[0].logout(t, idp.logoutToken("s", "early", nil)))
+	require.Equal(t, http.StatusOK, pods[0].logout(t, idp.LogoutToken("s", "early", nil)))
 	login, err := pods[0].store.BeginLogin(t.Context(), "ann")
 	require.NoError(t, err)
 	o := id.CreateOptions()
@@ -427,17 +421,17 @@ func TestLogoutDuringLogin(t *testing.T) {
 
 func TestLogoutTokensThatAreNone(t *testing.T) {
 	t.Parallel()
-	idp, stranger := newProvider(t), newProvider(t)
+	idp, stranger := oidctest.New(t, registered), oidctest.New(t, registered)
 	pods := setup(t, idp, 1, nil)
 	b := &browser{t: t}
-	id, err := b.finish(pods[0], idp.authorize(b.begin(pods[0], nil), "s", "sid"))
+	id, err := b.finish(pods[0], idp.Authorize(b.begin(pods[0], nil), "s", "sid"))
 	require.NoError(t, err)
 	token := pods[0].login(t, id)
 
-	changed := func(change func(map[string]any)) string { return idp.logoutToken("s", "sid", change) }
-	good := strings.Split(idp.logoutToken("s", "sid", nil), ".")
+	changed := func(change func(map[string]any)) string { return idp.LogoutToken("s", "sid", change) }
+	good := strings.Split(idp.LogoutToken("s", "sid", nil), ".")
 	tokens := map[string]string{
-		"an ID token":     idp.sign(map[string]any{"iss": idp.server.URL, "aud": clientID, "sub": "s", "iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix()}, "JWT"),
+		"an ID token":     idp.Sign(map[string]any{"iss": idp.Issuer(), "aud": registered.ClientID, "sub": "s", "iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix()}, "JWT"),
 		"the login's own": id.IDToken,
 		"a nonce":         changed(func(c map[string]any) { c["nonce"] = "n" }),
 		"no event":        changed(func(c map[string]any) { delete(c, "events") }),
@@ -451,10 +445,10 @@ func TestLogoutTokensThatAreNone(t *testing.T) {
 		"in the future":     changed(func(c map[string]any) { c["iat"] = time.Now().Add(time.Hour).Unix() }),
 		"expired":           changed(func(c map[string]any) { c["exp"] = time.Now().Add(-time.Minute).Unix() }),
 		"another audience":  changed(func(c map[string]any) { c["aud"] = "them" }),
-		"another issuer":    changed(func(c map[string]any) { c["iss"] = stranger.server.URL }),
-		"nobody":            idp.logoutToken("", "", nil),
-		"another type":      idp.sign(map[string]any{"iss": idp.server.URL, "aud": clientID, "sub": "s", "jti": "1", "iat": time.Now().Unix()}, "at+jwt"),
-		"a stranger's":      stranger.logoutToken("s", "sid", func(c map[string]any) { c["iss"] = idp.server.URL }),
+		"another issuer":    changed(func(c map[string]any) { c["iss"] = stranger.Issuer() }),
+		"nobody":            idp.LogoutToken("", "", nil),
+		"another type":      idp.Sign(map[string]any{"iss": idp.Issuer(), "aud": registered.ClientID, "sub": "s", "jti": "1", "iat": time.Now().Unix()}, "at+jwt"),
+		"a stranger's":      stranger.LogoutToken("s", "sid", func(c map[string]any) { c["iss"] = idp.Issuer() }),
 		"no signature":      good[0] + "." + good[1] + ".",
 		"no algorithm":      base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + good[1] + ".",
 		"nothing":           "",
@@ -475,7 +469,7 @@ func TestLogoutTokensThatAreNone(t *testing.T) {
 // What could not be done is tried again: the token is not used up, and the provider hears 503.
 func TestLogoutThatFails(t *testing.T) {
 	t.Parallel()
-	idp := newProvider(t)
+	idp := oidctest.New(t, registered)
 	fail := true
 	pods := setup(t, idp, 1, func(c *oidclogin.Config) {
 		c.Users = func(ctx context.Context, issuer, subject string) ([]string, error) {
@@ -485,14 +479,14 @@ func TestLogoutThatFails(t *testing.T) {
 			return usersOf(ctx, issuer, subject)
 		}
 	})
-	token := idp.logoutToken("s", "", nil)
+	token := idp.LogoutToken("s", "", nil)
 	require.Equal(t, http.StatusServiceUnavailable, pods[0].logout(t, token))
 	fail = false
 	require.Equal(t, http.StatusOK, pods[0].logout(t, token))
 
 	pods = setup(t, idp, 1, func(c *oidclogin.Config) { c.Users = nil })
-	require.Equal(t, http.StatusNotImplemented, pods[0].logout(t, idp.logoutToken("s", "", nil)))
-	require.Equal(t, http.StatusOK, pods[0].logout(t, idp.logoutToken("s", "sid", nil)))
+	require.Equal(t, http.StatusNotImplemented, pods[0].logout(t, idp.LogoutToken("s", "", nil)))
+	require.Equal(t, http.StatusOK, pods[0].logout(t, idp.LogoutToken("s", "sid", nil)))
 }
 
 func TestLocalPath(t *testing.T) {
@@ -507,7 +501,7 @@ func TestLocalPath(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	t.Parallel()
-	idp := newProvider(t)
+	idp := oidctest.New(t, registered)
 	pods := setup(t, idp, 1, nil)
 	for field, change := range map[string]func(*oidclogin.Config){
 		"Issuer":                 func(c *oidclogin.Config) { c.Issuer = "idp" },
