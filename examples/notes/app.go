@@ -108,7 +108,10 @@ func (a *app) handler() http.Handler {
 	mux.Handle("POST /notes/{id}/attachments", a.sessions.Require(a.form(a.attach)))
 	mux.Handle("GET /notes/{id}/attachments/{name}", a.sessions.Require(http.HandlerFunc(a.attachment)))
 	mux.Handle("POST /settings", a.sessions.Require(a.form(a.changeSettings)))
-	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, pageFiles, "page/style.css") })
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, cache.ErrNotFound) })
+	for _, name := range []string{"style.css", "icon.svg"} {
+		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, pageFiles, "page/"+name) })
+	}
 
 	outer := http.NewServeMux()
 	outer.Handle("/_status/", a.status)
