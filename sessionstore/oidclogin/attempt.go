@@ -92,6 +92,9 @@ func (c *Client) Begin(w http.ResponseWriter, r *http.Request, o *BeginOptions) 
 
 // Start is a handler that begins a login and redirects to the provider. The query parameter return_to is the path to
 // come back to. Use it for POST, so that other sites cannot begin logins.
+//
+// Browsers apply the form-action of a page's Content-Security-Policy to redirects after its forms, too. Where one is set,
+// list the provider's hosts in it, or call Begin and lead the browser there by a page with a Refresh header.
 func (c *Client) Start(w http.ResponseWriter, r *http.Request) {
 	address, err := c.Begin(w, r, &BeginOptions{ReturnTo: r.FormValue("return_to")})
 	if err != nil {
