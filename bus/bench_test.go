@@ -60,6 +60,7 @@ func BenchmarkCommit(b *testing.B) {
 // processTime is how much processor time this process has used. On a machine that has other work as well it is steadier than
 // the time that passes.
 func processTime(b *testing.B) time.Duration {
+	b.Helper()
 	var usage syscall.Rusage
 	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())

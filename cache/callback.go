@@ -85,7 +85,7 @@ func (c *Cache[K, V]) log(level slog.Level, message string, attrs ...slog.Attr) 
 	ctx, cancel := context.WithTimeout(context.Background(), callbackTimeout)
 	defer cancel()
 	_, _ = callApart(ctx, &c.logging, 0, "Logger", func() (struct{}, error) {
-		c.cfg.Logger.LogAttrs(context.Background(), level, message, attrs...)
+		c.cfg.Logger.LogAttrs(context.Background(), level, message, attrs...) //nolint:sloglint // its callers' messages are constants
 		return struct{}{}, nil
 	})
 }

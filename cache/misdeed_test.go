@@ -169,7 +169,7 @@ func (h hostileHandler) Handle(context.Context, slog.Record) error { h.a.call("L
 var (
 	deeds = map[string]func(*attack){
 		"panics":              func(*attack) { panic(errors.New("oh")) },
-		"panics with nothing": func(*attack) { panic(nil) }, //nolint:govet // that is the misdeed
+		"panics with nothing": func(*attack) { panic(nil) },
 		"panics with a nil error": func(*attack) {
 			panic((*brokenError)(nil))
 		},
@@ -521,8 +521,8 @@ func TestNew_CallbacksThatPanic(t *testing.T) {
 // textKey panics when it is read.
 type textKey [16]byte
 
-func (textKey) MarshalText() ([]byte, error)  { return nil, nil }
-func (*textKey) UnmarshalText(b []byte) error { _ = b[len(b)]; return nil }
+func (textKey) MarshalText() ([]byte, error) { return nil, nil }
+func (*textKey) UnmarshalText([]byte) error  { panic("textKey is read") }
 
 // What a loader returns beside an error or a value.
 func TestLoader_ReturnsWhatItShouldNot(t *testing.T) {
@@ -673,7 +673,8 @@ func TestKeys_OfEveryKind(t *testing.T) {
 		b string
 	}
 	type outer struct {
-		inner
+		inner //nolint:unused // a field of a struct in the key
+
 		_ float64
 		c any
 	}
@@ -682,9 +683,18 @@ func TestKeys_OfEveryKind(t *testing.T) {
 	c := open(t, b, load, &cache.Config[any, int]{Logger: quiet, KeyString: func(k any) string { return fmt.Sprintf("%T %v", k, k) }})
 	kinds := []any{
 		nil, true, int8(1), int64(math.MinInt64), uint8(1), uint64(math.MaxUint64), uintptr(1), float32(1.5), math.Inf(1), 0.0,
-		complex(1, 2), "a", "", text("a"), [0]int{}, [2]string{"a", "b"}, [3]byte{1}, struct{}{}, inner{1, "a"}, outer{c: 7},
-		outer{c: inner{}}, new(int), make(chan int), time.Second, time.UTC, netip.MustParseAddr("::1"), time.Unix(1, 0).UTC(),
-		&inner{}, [1]any{[1]any{"deep"}}, reflect.TypeFor[int](), uuid.Nil,
+		complex(1, 2), "a", "", text("a"),
+		[0]int{},
+		[2]string{"a", "b"},
+		[3]byte{1},
+		struct{}{},
+		inner{1, "a"},
+		outer{c: 7},
+		outer{c: inner{}},
+		new(int), make(chan int), time.Second, time.UTC, netip.MustParseAddr("::1"), time.Unix(1, 0).UTC(),
+		&inner{},
+		[1]any{[1]any{"deep"}},
+		reflect.TypeFor[int](), uuid.Nil,
 	}
 	for round := range 2 {
 		for i, key := range kinds {

@@ -69,7 +69,6 @@ func InSnapshot(ctx context.Context, db Beginner, read func(pgx.Tx) error) (Snap
 		}
 		return read(tx)
 	})
-
 	if err != nil {
 		return Snapshot{}, err
 	}

@@ -30,7 +30,7 @@ const releaseBatch = 100
 
 func newReleases(c *core) *releases {
 	r := &releases{c: c}
-	r.senders, r.batch, r.gather.send = 1, releaseBatch, r.sendBatch
+	r.senders, r.batch, r.send = 1, releaseBatch, r.sendBatch
 	return r
 }
 

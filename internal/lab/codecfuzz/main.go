@@ -158,7 +158,7 @@ func (c *counts) add(found *[outcomes]int64) {
 func judge(m *wire.Message, err error, signed, genuine bool) (int, error) {
 	switch {
 	case (m == nil) != (err != nil):
-		return 0, fmt.Errorf("message %v and error %v", m, err)
+		return 0, fmt.Errorf("message %v and error: %w", m, err)
 	case err == nil && signed:
 		return parsed, nil
 	case err == nil && genuine:

@@ -81,7 +81,7 @@ func TestBadImages(t *testing.T) {
 	require.NoError(t, docs.CheckSVG([]byte("<svg><title>t</title>"+style+"</svg>")))
 	for content, want := range map[string]string{
 		"<svg><title>t</title>" + style:                             "does not parse",
-		"<g><title>t</title>" + style + "</g>":                      "not svg",
+		"<g><title>t</title>" + style + "</g>":                      "want svg",
 		"<svg>" + style + "</svg>":                                  "no title",
 		"<svg><title>t</title></svg>":                               "dark",
 		"<svg><title>t</title>" + style + "<script></script></svg>": "script",

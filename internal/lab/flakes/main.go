@@ -20,6 +20,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -40,13 +41,16 @@ func main() {
 	}
 }
 
+var busy atomic.Uint64
+
 // spin computes until the parent closes standard input, or is gone.
 func spin() {
 	go func() {
 		_, _ = os.Stdin.Read(make([]byte, 1)) // whatever it is, it is the end
 		os.Exit(0)
 	}()
-	for { //nolint:revive // this is all that it is for
+	for n := uint64(0); ; n++ {
+		busy.Store(n)
 	}
 }
 

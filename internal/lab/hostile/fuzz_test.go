@@ -3,7 +3,6 @@ package hostile_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -151,7 +150,7 @@ func (d *database) readAll(ctx context.Context, t *testing.T, row []any) {
 	for d.bus.Stats().Beats < beats+2 || !d.bus.Fresh() {
 		select {
 		case <-ctx.Done():
-			t.Fatal(fmt.Sprintf("the pod does not go on: %+v", d.bus.Stats()))
+			t.Fatalf("the pod does not go on: %+v", d.bus.Stats())
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
