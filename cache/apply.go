@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/bus"
-	"github.com/pgcoherence/pgcoherence/cache/internal/history"
+	"github.com/pgcoherence/pgcoherence/internal/fill/history"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
@@ -77,7 +77,7 @@ func (s *subscriber[K, V]) Invalidate(d bus.Delivery) {
 		c.history.Note(t.name, e)
 		switch t.kind {
 		case targetTag:
-			c.stats.invalidated(from, scopeTag, c.tags.invalidate(t.tag))
+			c.stats.invalidated(from, scopeTag, c.tags.Invalidate(t.tag))
 			continue
 		case targetKey:
 			c.stats.invalidated(from, scopeKey, c.drop(t.key))
@@ -88,7 +88,7 @@ func (s *subscriber[K, V]) Invalidate(d bus.Delivery) {
 			c.stats.invalidated(from, scopeKey, false)
 		}
 		if d.Local {
-			c.tier.forget(c.tierEpoch(c.position().epoch), t.name)
+			c.tier.forget(c.tierEpoch(c.position().Epoch), t.name)
 		}
 	}
 }
@@ -139,7 +139,7 @@ func (c *Cache[K, V]) drop(key K) bool {
 	s := c.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !c.weak.KeepLoads {
+	if !c.judge.Guards.KeepLoads {
 		s.detach(key)
 	}
 	c.failures.forget(key)

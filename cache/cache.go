@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/bus"
-	"github.com/pgcoherence/pgcoherence/cache/internal/history"
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
+	"github.com/pgcoherence/pgcoherence/internal/fill"
+	"github.com/pgcoherence/pgcoherence/internal/fill/history"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
-	"github.com/pgcoherence/pgcoherence/internal/position"
 )
 
 // Cache keeps the values that a loader has read, until an event on its topic invalidates them. All methods are safe
@@ -39,10 +39,10 @@ type Cache[K comparable, V any] struct {
 	loader  Loader[K, V]
 	batch   BatchLoader[K, V] // nil: the loader is none
 	applied func(bus.Receipt) bool
-	weak    hook.CacheGuards // off; see Weaken
-	late    latePosition     // for one of them
+	judge   fill.Judge   // of what loads have read
+	late    latePosition // for one of its guards; see Weaken
 
-	tags       *tagBook
+	tags       *fill.TagBook
 	history    *history.History
 	suspect    suspects
 	dirty      atomic.Bool   // something was stored since the last clearing; for the policy Clear
@@ -116,8 +116,9 @@ func New[K comparable, V any](b bus.Bus, topic string, load Loader[K, V], cfg *C
 		}
 	}
 
-	c.tags = newTagBook()
+	c.tags = fill.NewTagBook()
 	c.history = history.New(c.source, c.cfg.InvalidationHistory)
+	c.judge = fill.Judge{Bus: c.source, History: c.history, Tags: c.tags, Epoch: &c.epoch}
 	c.permits = make(chan struct{}, c.cfg.LoadConcurrency)
 	if c.failures, err = newFailures[K](c.cfg.FailureBackoff); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
@@ -220,12 +221,12 @@ func (c *Cache[K, V]) Close() error {
 }
 
 // trust is what a reader may be served from here.
-type trust uint8
+type trust = fill.Trust
 
 const (
-	trustNothing trust = iota
-	trustServe         // not fresh, but within the window of ServeFor
-	trustFresh
+	trustNothing = fill.TrustNothing
+	trustServe   = fill.TrustServe
+	trustFresh   = fill.TrustFresh
 )
 
 // trustAt returns what may be served at a time that was just read.
@@ -237,32 +238,16 @@ func (c *Cache[K, V]) trustAt(now elapsed.Instant) trust {
 		return trustNothing
 	}
 
-	age := c.source.FreshAge(now)
-	switch {
-	case age < 0:
-		return trustNothing
-	case age < c.staleAfter:
-		return trustFresh
-	case age < c.staleAfter+c.serveFor:
-		return trustServe
-	}
-	return trustNothing
+	return fill.TrustAt(c.source.FreshAge(now), c.staleAfter, c.serveFor)
 }
 
-// place is the bus' position, as a fill needs it.
-type place struct {
-	epoch string
-	at    position.Snapshot
-	mark  history.Mark
-	ok    bool
-}
-
-func (c *Cache[K, V]) position() (p place) {
+// position returns the bus' position, as a fill needs it.
+func (c *Cache[K, V]) position() (p fill.Place) {
 	if c.source != nil {
-		p.epoch, p.at, p.ok = c.source.Position()
+		p.Epoch, p.At, p.OK = c.source.Position()
 	}
 	if c.tier != nil {
-		p.mark = c.history.Mark()
+		p.Mark = c.history.Mark()
 	}
 	return p
 }
@@ -270,8 +255,8 @@ func (c *Cache[K, V]) position() (p place) {
 // readPosition reads what a fill is judged by, before anything of it is read. The cache's epoch comes first: a reset in
 // between makes it an old one, and what is read then is not stored. The other way round a position from before a reset
 // would pass for one of the new epoch.
-func (c *Cache[K, V]) readPosition() (epoch uint32, p place) {
-	if c.weak.EpochLate {
+func (c *Cache[K, V]) readPosition() (epoch uint32, p fill.Place) {
+	if c.judge.Guards.EpochLate {
 		p = c.late.position(c.position)
 		return c.epoch.Load(), p
 	}

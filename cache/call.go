@@ -5,42 +5,32 @@ import (
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
+	"github.com/pgcoherence/pgcoherence/internal/fill"
 )
 
 // maxCallsPerKey is how many calls of one key read at the same time: one whose value is known to be old already, for the
 // readers who asked before that, and one for all others. Readers whom neither covers wait for the next.
 const maxCallsPerKey = 2
 
-// phase is how far a call is.
-type phase uint8
-
+// The phases of a call.
 const (
-	phaseWaiting phase = iota // for its turn, the tier or a permit: nothing of the database has been read
-	phaseReading
-	phaseEnded
+	phaseWaiting = fill.Waiting // for its turn, the tier or a permit: nothing of the database has been read
+	phaseReading = fill.Reading
+	phaseEnded   = fill.Ended
 )
 
 // call is the load of one key, which many readers can wait for.
 type call[K comparable, V any] struct {
+	fill.Load // under the shard's lock
+
 	batch *loadBatch[K, V]
 	key   K
 	name  string
 
-	// Under the shard's lock; they do not change any more once the call reads. Epoch, place and began are from before it
-	// reads, and in this order: a reset in between makes the epoch an old one.
-	epoch    uint32
-	place    place
-	began    *loadStart
+	// Under the shard's lock.
 	recorded time.Time
 	since    time.Time // when it began to read
-	fresh    bool      // not from the tier, and from no standby at all
-	primary  bool      // not from a standby
-	trusted  bool      // a reader who waits for it could trust the cache
-
-	// Under the shard's lock.
-	phase    phase
-	queued   bool // it is its key's next one
-	detached bool // it may have read the old value: not stored, and not for new readers
+	queued   bool      // it is its key's next one
 
 	done chan struct{} // closed at the end; what follows does not change any more then
 	val  V
@@ -80,7 +70,7 @@ func (k *keyCalls[K, V]) promote() {
 // replace makes a call the current one. The one before is not for new readers any more, and is not stored.
 func (k *keyCalls[K, V]) replace(f *call[K, V]) {
 	if k.current != nil {
-		k.current.detached = true
+		k.current.Detached = true
 	}
 	k.current = f
 	k.running = append(k.running, f)
@@ -89,12 +79,12 @@ func (k *keyCalls[K, V]) replace(f *call[K, V]) {
 // record notes that a key is about to be read, with its shard locked, in every state of the bus. It takes the epoch and
 // the position that were read before, in this order. A call that has to wait for its turn is the key's next one.
 func (c *Cache[K, V]) record(s *shard[K, V], f *call[K, V], next bool, now time.Time) {
-	f.began, f.recorded, f.done = c.tags.begin(), now, make(chan struct{})
+	f.Began, f.recorded, f.done = c.tags.Begin(), now, make(chan struct{})
 
-	k := s.loads.get(f.key)
+	k := s.loads.Get(f.key)
 	if k == nil {
 		k = &keyCalls[K, V]{}
-		s.loads.set(f.key, k)
+		s.loads.Set(f.key, k)
 	}
 	if next {
 		f.batch.turn = make(chan struct{})
@@ -120,14 +110,11 @@ func (c *Cache[K, V]) startReading(l *loadBatch[K, V]) (calls []*call[K, V]) {
 	for _, f := range l.calls {
 		s := c.shard(f.key)
 		s.mu.Lock()
-		if f.phase == phaseWaiting {
-			f.phase, f.epoch, f.place, f.since = phaseReading, epoch, at, time.Now()
-			c.tags.end(f.began)
-			f.began = c.tags.begin()
-			if k := s.loads.get(f.key); k != nil && k.current == f {
-				f.detached = false
-			}
-			if f.primary || !trusted {
+		if f.Phase == phaseWaiting {
+			k := s.loads.Get(f.key)
+			f.StartReading(epoch, at, c.tags, k != nil && k.current == f)
+			f.since = time.Now()
+			if f.Primary || !trusted {
 				l.primary.Store(true)
 			}
 			calls = append(calls, f)
@@ -148,7 +135,7 @@ func (c *Cache[K, V]) finish(f *call[K, V], o outcome[V]) (kept bool) {
 
 	s := c.shard(f.key)
 	s.mu.Lock()
-	if f.phase == phaseEnded {
+	if f.Phase == phaseEnded {
 		s.mu.Unlock()
 		return false
 	}
@@ -158,7 +145,7 @@ func (c *Cache[K, V]) finish(f *call[K, V], o outcome[V]) (kept bool) {
 		c.stats.tierRefused.Add(1)
 		return false
 	}
-	f.phase = phaseEnded
+	f.Phase = phaseEnded
 	f.val, f.err = o.loaded.Value, o.err
 	s.unlist(f)
 	s.mu.Unlock()
@@ -171,7 +158,7 @@ func (c *Cache[K, V]) finish(f *call[K, V], o outcome[V]) (kept bool) {
 	}
 	c.noteResult(f, o.err)
 	c.names.index.remove(f.key)
-	c.tags.end(f.began)
+	c.tags.End(f.Began)
 	close(f.done)
 	l.ended()
 	return kept
@@ -179,7 +166,7 @@ func (c *Cache[K, V]) finish(f *call[K, V], o outcome[V]) (kept bool) {
 
 // unlist takes a call that has ended out of its key's, and lets the next one begin.
 func (s *shard[K, V]) unlist(f *call[K, V]) {
-	k := s.loads.get(f.key)
+	k := s.loads.Get(f.key)
 	switch {
 	case k.next == f:
 		k.next = nil
@@ -194,16 +181,16 @@ func (s *shard[K, V]) unlist(f *call[K, V]) {
 		k.promote()
 	}
 	if k.isEmpty() {
-		s.loads.remove(f.key)
+		s.loads.Remove(f.key)
 	}
 }
 
 // detach makes sure, with the shard locked, that what a key's calls may have read already is not stored, and that no new
 // reader gets it. One that has not begun to read the database stays; a tier's value it may have read meanwhile is refused.
 func (s *shard[K, V]) detach(key K) {
-	k := s.loads.get(key)
+	k := s.loads.Get(key)
 	if k == nil || k.current == nil {
 		return
 	}
-	k.current.detached = true
+	k.current.Detached = true
 }

@@ -95,9 +95,9 @@ func (c *Cache[K, V]) noteResult(f *call[K, V], err error) {
 		c.failures.forget(f.key)
 	case errors.Is(err, errAbandoned), errors.Is(err, ErrClosed), errors.Is(err, ErrCycle), errors.Is(err, ErrBehind):
 		// It says nothing about what another load would come to.
-	case f.phase == phaseEnded && f.since.IsZero():
+	case f.Phase == phaseEnded && f.since.IsZero():
 		// It never began.
-	case !f.detached:
+	case !f.Detached:
 		c.failures.failed(f.key, err, c.now())
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/internal/fill"
+	"github.com/pgcoherence/pgcoherence/internal/shrinkmap"
 )
 
 // growthKey needs a KeyString; without a ParseKey its keys are in the index.
@@ -21,26 +23,24 @@ func (c *Cache[K, V]) sizes() map[string]int {
 		m.Range(func(any, any) bool { n++; return true })
 		return n
 	}
-	c.tags.mu.Lock()
-	defer c.tags.mu.Unlock()
-
+	tags := c.tags.Sizes()
 	sizes := map[string]int{
-		"tags": c.tags.marks.len(), "tags, peak": c.tags.marks.peak, "invalidated tags": len(c.tags.last), "loads' begins": len(c.tags.begins),
+		"tags": tags.Tags, "tags, peak": tags.Peak, "invalidated tags": tags.Invalidated, "loads' begins": tags.Begins,
 		"history": c.history.Len(), "failures": c.failures.keys.Len(), "logged": count(&c.logged), "refreshing": count(&c.refreshing),
 		"transactions' types": count(&c.txTypes), "evictions": len(c.evictions.queue),
 	}
 	if x := c.names.index; x != nil {
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		sizes["index"], sizes["index, peak"] = x.byKey.len(), x.byKey.peak
-		sizes["names"], sizes["names, peak"] = x.byName.len(), x.byName.peak
+		sizes["index"], sizes["index, peak"] = x.byKey.Len(), x.byKey.Peak()
+		sizes["names"], sizes["names, peak"] = x.byName.Len(), x.byName.Peak()
 	}
 
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		sizes["loads"] += s.loads.len()
-		sizes["loads, peak"] += s.loads.peak
+		sizes["loads"] += s.loads.Len()
+		sizes["loads, peak"] += s.loads.Peak()
 		sizes["entries"] += s.table.live
 		sizes["slots"] += len(*s.table.groups.Load()) * groupSize
 		sizes["ghosts"] += len(s.values.fromProbation.slots) + len(s.values.outMain.slots)
@@ -100,8 +100,8 @@ func TestGrowth_EveryMapIsBounded(t *testing.T) {
 	const held = size + size/4 // values and absent keys
 	for name, most := range map[string]int{
 		"entries": held, "slots": 2 * held, "tags": 2 * held, "tags, peak": 8 * atOnce, "index": held, "index, peak": 8 * (held + atOnce),
-		"names": held, "names, peak": 8 * (held + atOnce), "loads": 0, "loads, peak": leastShrunk * len(c.shards), "loads' begins": 0,
-		"history": DefaultInvalidationHistory, "failures": 0, "invalidated tags": maxRecentTags, "logged": 10, "refreshing": 0,
+		"names": held, "names, peak": 8 * (held + atOnce), "loads": 0, "loads, peak": shrinkmap.Least * len(c.shards), "loads' begins": 0,
+		"history": DefaultInvalidationHistory, "failures": 0, "invalidated tags": fill.MaxRecentTags, "logged": 10, "refreshing": 0,
 		"transactions' types": 10, "evictions": 0, "ghosts": 4 * held,
 	} {
 		require.LessOrEqual(t, full[name], most, name)
@@ -114,7 +114,7 @@ func TestGrowth_EveryMapIsBounded(t *testing.T) {
 	t.Logf("purged: %v", empty)
 	for _, name := range []string{"tags", "index", "names", "loads"} {
 		require.Zero(t, empty[name], name)
-		require.LessOrEqual(t, empty[name+", peak"], leastShrunk*len(c.shards), name)
+		require.LessOrEqual(t, empty[name+", peak"], shrinkmap.Least*len(c.shards), name)
 	}
 	require.LessOrEqual(t, empty["slots"], 4*groupSize*len(c.shards))
 }

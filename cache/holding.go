@@ -53,7 +53,7 @@ func (c *Cache[K, V]) holding(key K) (h Holding, ok bool) {
 
 	s := c.shard(key)
 	s.mu.Lock()
-	h.Loading = s.loads.get(key) != nil
+	h.Loading = s.loads.Get(key) != nil
 	s.mu.Unlock()
 	e := c.peek(key)
 	if e == nil {

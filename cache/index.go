@@ -1,13 +1,17 @@
 package cache
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/pgcoherence/pgcoherence/internal/shrinkmap"
+)
 
 // index finds keys by their names where no ParseKey does. It counts what the cache holds and loads of each key, and keeps
 // the name beside it: the application's KeyString is not called again.
 type index[K comparable] struct {
 	mu     sync.Mutex
-	byName shrinkMap[string, []*indexed[K]]
-	byKey  shrinkMap[K, *indexed[K]]
+	byName shrinkmap.Map[string, []*indexed[K]]
+	byKey  shrinkmap.Map[K, *indexed[K]]
 }
 
 type indexed[K comparable] struct {
@@ -27,11 +31,11 @@ func (x *index[K]) add(name string, key K) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	i := x.byKey.get(key)
+	i := x.byKey.Get(key)
 	if i == nil {
 		i = &indexed[K]{key: key, name: name}
-		x.byKey.set(key, i)
-		x.byName.set(name, append(x.byName.get(name), i))
+		x.byKey.Set(key, i)
+		x.byName.Set(name, append(x.byName.Get(name), i))
 	}
 	i.held++
 }
@@ -43,7 +47,7 @@ func (x *index[K]) retain(key K) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if i := x.byKey.get(key); i != nil {
+	if i := x.byKey.Get(key); i != nil {
 		i.held++
 	}
 }
@@ -55,7 +59,7 @@ func (x *index[K]) remove(key K) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	i := x.byKey.get(key)
+	i := x.byKey.Get(key)
 	if i == nil {
 		return
 	}
@@ -63,10 +67,10 @@ func (x *index[K]) remove(key K) {
 		return
 	}
 
-	x.byKey.remove(key)
-	list := x.byName.get(i.name)
+	x.byKey.Remove(key)
+	list := x.byName.Get(i.name)
 	if len(list) == 1 {
-		x.byName.remove(i.name)
+		x.byName.Remove(i.name)
 		return
 	}
 	rest := make([]*indexed[K], 0, len(list)-1)
@@ -75,14 +79,14 @@ func (x *index[K]) remove(key K) {
 			rest = append(rest, other)
 		}
 	}
-	x.byName.set(i.name, rest)
+	x.byName.Set(i.name, rest)
 }
 
 // find returns the keys of a name.
 func (x *index[K]) find(name string) (keys []K) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for _, i := range x.byName.get(name) {
+	for _, i := range x.byName.Get(name) {
 		keys = append(keys, i.key)
 	}
 	return keys

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgcoherence/pgcoherence/bus"
-	"github.com/pgcoherence/pgcoherence/cache/internal/history"
+	"github.com/pgcoherence/pgcoherence/internal/fill/history"
 	"github.com/pgcoherence/pgcoherence/internal/hook"
 )
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
+	"github.com/pgcoherence/pgcoherence/internal/fill"
 )
 
 // lookup is what is looked for.
@@ -59,7 +60,7 @@ func (c *Cache[K, V]) find(ctx context.Context, q lookup[K, V]) (w lookupResult[
 	}
 
 	// Wait for a call that is under way, or is about to begin.
-	k := s.loads.get(q.key)
+	k := s.loads.Get(q.key)
 	if k != nil {
 		for _, f := range [...]*call[K, V]{k.current, k.next} {
 			if f == nil || !c.canJoin(f, q.mode, trusted, epoch, now) {
@@ -91,35 +92,28 @@ func (c *Cache[K, V]) find(ctx context.Context, q lookup[K, V]) (w lookupResult[
 		}
 	}
 	w.call = &call[K, V]{
-		batch: w.batch, key: q.key, name: q.name, epoch: epoch, place: at,
-		fresh: q.mode == readFresh, primary: q.mode == readFresh || trusted != trustFresh, trusted: trusted == trustFresh,
+		Load: fill.Load{Epoch: epoch, Place: at}, batch: w.batch, key: q.key, name: q.name,
 	}
+	w.call.Join(q.mode == readFresh, trusted)
 	w.batch.join()
 	c.record(s, w.call, next, now)
 	return w, nil
 }
 
-// canJoin reports whether a reader may wait for a call. One that has not begun to read covers everybody.
+// canJoin reports whether a reader may wait for a call.
 func (c *Cache[K, V]) canJoin(f *call[K, V], mode readMode, t trust, epoch uint32, now time.Time) bool {
-	switch {
-	case f.phase == phaseWaiting:
-		return true
-	case f.phase != phaseReading || f.detached && !c.weak.KeepLoads || mode == readFresh:
-		return false
-	}
-	return (f.epoch == epoch || c.weak.KeepLoadsOnReset) && c.covers(f, t, now)
+	young := elapsed.Between(f.since, now) < cmp.Or(c.staleAfter, bus.DefaultStaleAfter)
+	return c.judge.MayJoin(&f.Load, mode == readFresh, t, epoch, f.batch.primary.Load(), young)
 }
 
 // joined notes what a reader who waits for a call needs of it, if it has not begun to read. For a reader within a load the
 // call needs no permit, because that load may have the last one. It begins at once if the calls before it wait for this
 // reader.
 func (c *Cache[K, V]) joined(k *keyCalls[K, V], f *call[K, V], mode readMode, t trust, outer *loadMark) {
-	if f.phase != phaseWaiting {
+	if f.Phase != phaseWaiting {
 		return
 	}
-	f.fresh = f.fresh || mode == readFresh
-	f.primary = f.primary || mode == readFresh || t != trustFresh
-	f.trusted = f.trusted || t == trustFresh
+	f.Join(mode == readFresh, t)
 
 	if outer == nil {
 		return
@@ -128,17 +122,6 @@ func (c *Cache[K, V]) joined(k *keyCalls[K, V], f *call[K, V], mode readMode, t 
 		k.promote()
 	}
 	f.batch.waive()
-}
-
-// covers reports whether a reader who trusts the cache this much may have the value of a call that reads already. For one
-// who does, a call that began while the bus was not fresh may return what a standby has that is behind. For one who does
-// not, nothing is known of what detaches a call: that reader takes only what was read from the primary, and not longer ago
-// than an entry could have been served.
-func (c *Cache[K, V]) covers(f *call[K, V], t trust, now time.Time) bool {
-	if t == trustFresh {
-		return f.trusted || f.fresh
-	}
-	return f.batch.primary.Load() && elapsed.Between(f.since, now) < cmp.Or(c.staleAfter, bus.DefaultStaleAfter)
 }
 
 // lookup looks a key up, with the shard locked. An entry that has expired goes, unless it could still serve.

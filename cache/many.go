@@ -23,7 +23,7 @@ func (c *Cache[K, V]) loadAll(ctx context.Context, keys []K) *KeysError[K] {
 
 func (c *Cache[K, V]) getMany(ctx context.Context, keys []K) (map[K]V, *KeysError[K]) {
 	m := many[K, V]{
-		c: c, ctx: ctx, asked: c.tags.count.Load(),
+		c: c, ctx: ctx, asked: c.tags.Count(),
 		values: make(map[K]V, len(keys)),
 	}
 	if outerLoad(ctx) != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pgcoherence/pgcoherence/bus"
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
+	"github.com/pgcoherence/pgcoherence/internal/fill"
 )
 
 // readMode is the kind of a read.
@@ -118,7 +119,7 @@ func (c *Cache[K, V]) get(ctx context.Context, key K, mode readMode) (V, error) 
 	}
 
 	// A load that began after this is new enough, whatever is invalidated meanwhile.
-	asked := c.tags.count.Load()
+	asked := c.tags.Count()
 	for {
 		w, err := c.find(ctx, lookup[K, V]{key: key, name: name, mode: mode})
 		switch {
@@ -199,7 +200,7 @@ func (c *Cache[K, V]) await(
 // ended returns to a reader what a call has come to that has ended.
 func (c *Cache[K, V]) ended(f *call[K, V], asked uint64, mode readMode) (v V, err error, again bool) {
 	f.batch.leave(false)
-	if f.late && asked > f.began.count {
+	if fill.StartsOver(&f.Load, f.late, asked) {
 		c.stats.loadsRestarted.Add(1)
 		return v, nil, true
 	}

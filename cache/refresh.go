@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
+	"github.com/pgcoherence/pgcoherence/internal/fill"
 )
 
 // refresh loads a key whose entry expires soon, in the background. One reader of many begins
@@ -28,13 +29,13 @@ func (c *Cache[K, V]) refresh(e *entry[K, V]) {
 	epoch, at := c.readPosition()
 	s := c.shard(e.key)
 	s.mu.Lock()
-	if k := s.loads.get(e.key); k != nil || c.failures.pausing(e.key, c.clock(elapsed.Now())) != nil {
+	if k := s.loads.Get(e.key); k != nil || c.failures.pausing(e.key, c.clock(elapsed.Now())) != nil {
 		s.mu.Unlock()
 		l.claimed()
 		l.cancel(nil)
 		return // it is under way, or would fail
 	}
-	c.record(s, &call[K, V]{batch: l, key: e.key, name: name, epoch: epoch, place: at, trusted: true}, false, time.Now())
+	c.record(s, &call[K, V]{Load: fill.Load{Epoch: epoch, Place: at, Trusted: true}, batch: l, key: e.key, name: name}, false, time.Now())
 	s.mu.Unlock()
 	c.stats.refreshes.Add(1)
 	c.launch(l)

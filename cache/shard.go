@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
+	"github.com/pgcoherence/pgcoherence/internal/fill"
+	"github.com/pgcoherence/pgcoherence/internal/shrinkmap"
 )
 
 // entry is what is stored of a key. There may be a million of them, so what few need is behind a pointer. But for its
@@ -31,28 +33,25 @@ const (
 
 // extra is what few entries need.
 type extra struct {
-	marks []*tagMark
+	marks []*fill.TagMark
 	cost  int64
 	err   error // of an absent key: what the loader said
 	brief bool  // it lives too shortly to be refreshed ahead of its end
 }
 
 // alive reports whether none of the tags has been invalidated.
-func (x *extra) alive() bool {
-	for _, m := range x.marks {
-		if m.dead.Load() {
-			return false
-		}
-	}
-	return true
-}
+func (x *extra) alive() bool { return fill.Alive(x.marks) }
 
 // absent reports whether the key is known not to exist.
 func (e *entry[K, V]) absent() bool { return e.extra != nil && e.extra.err != nil }
 
 // live reports whether an entry may be served to a reader who may trust the cache.
 func (e *entry[K, V]) live(epoch uint32, now int64) bool {
-	return e.epoch == epoch && e.expires > now && (e.extra == nil || e.extra.alive())
+	var marks []*fill.TagMark
+	if e.extra != nil {
+		marks = e.extra.marks
+	}
+	return fill.Servable(e.epoch, epoch, e.expires, now, marks)
 }
 
 // mark notes a hit. Of two at once one may be lost.
@@ -90,7 +89,7 @@ type shard[K comparable, V any] struct {
 	mu       sync.Mutex
 	values   *queue[K, V]
 	absent   *queue[K, V]
-	loads    shrinkMap[K, *keyCalls[K, V]]
+	loads    shrinkmap.Map[K, *keyCalls[K, V]]
 	counts   counts
 	current  held // what is from the newest epoch that this shard knows
 	dropping bool // an eviction is not for want of room, but for this reason
@@ -250,7 +249,7 @@ func (c *Cache[K, V]) forgotten(s *shard[K, V], hash uint64, e *entry[K, V]) {
 
 	if x := e.extra; x != nil {
 		c.cost.Add(-x.cost)
-		c.tags.release(x.marks)
+		c.tags.Release(x.marks)
 	}
 
 	if c.evictions.call != nil {
@@ -291,7 +290,7 @@ func (c *Cache[K, V]) remove(s *shard[K, V], key K, why EvictReason) bool {
 func (c *Cache[K, V]) put(s *shard[K, V], e *entry[K, V], now int64) bool {
 	c.remove(s, e.key, EvictedReplaced)
 	if x := e.extra; x != nil && c.cfg.MaxCost > 0 && x.cost > c.cfg.MaxCost {
-		c.tags.release(x.marks)
+		c.tags.Release(x.marks)
 		c.stats.refused(refusedCost)
 		return false
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgcoherence/pgcoherence/internal/fill"
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
 
@@ -42,14 +43,8 @@ func (s Snapshot) Standby() bool { return s.standby }
 // String returns the text form of pg_snapshot.
 func (s Snapshot) String() string { return s.at.String() }
 
-// reliable returns what the snapshot surely sees. A standby does not list the transactions that are in progress, so only those
-// below xmin are sure to have ended.
-func (s Snapshot) reliable() position.Snapshot {
-	if s.standby {
-		return position.Snapshot{Xmin: s.at.Xmin, Xmax: s.at.Xmin}
-	}
-	return s.at
-}
+// view returns the snapshot as the rules of fills take it.
+func (s Snapshot) view() fill.ReadView { return fill.ReadView{At: s.at, Standby: s.standby} }
 
 // Beginner begins transactions, for [InSnapshot]: a *pgxpool.Pool or a *pgx.Conn.
 type Beginner interface {

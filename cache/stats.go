@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/bus"
+	"github.com/pgcoherence/pgcoherence/internal/fill"
 )
 
 // Stats is a snapshot of the counts and the content of a cache. Counts start at zero when the cache is made.
@@ -59,16 +60,17 @@ type Stats struct {
 }
 
 // refusal is why a value that was loaded is not stored.
-type refusal string
+type refusal = fill.Refusal
 
 const (
-	refusedInvalidated refusal = "invalidated" // while it was loaded
-	refusedEpoch       refusal = "epoch"       // all was, or there was a reset
-	refusedSnapshot    refusal = "snapshot"    // it was read before an invalidation that is known
-	refusedUncertain   refusal = "uncertain"   // an invalidation's commit has no known outcome yet
-	refusedPosition    refusal = "position"    // the bus has no position yet
-	refusedCost        refusal = "cost"        // it costs more than MaxCost
-	refusedTag         refusal = "tag"         // no event can name one of its tags
+	refusedInvalidated = fill.Invalidated
+	refusedEpoch       = fill.OtherEpoch
+	refusedSnapshot    = fill.Snapshot
+	refusedUncertain   = fill.Uncertain
+	refusedPosition    = fill.NoPosition
+
+	refusedCost refusal = "cost" // it costs more than MaxCost
+	refusedTag  refusal = "tag"  // no event can name one of its tags
 )
 
 var refusals = [...]refusal{
@@ -217,7 +219,7 @@ func (c *Cache[K, V]) totals() (t totals) {
 		s.mu.Lock()
 		epoch := c.epoch.Load()
 		n, h := s.counts, s.current.of(epoch)
-		t.loading += s.loads.len()
+		t.loading += s.loads.Len()
 		s.mu.Unlock()
 
 		t.held.values += h.values

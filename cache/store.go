@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pgcoherence/pgcoherence/internal/elapsed"
+	"github.com/pgcoherence/pgcoherence/internal/fill"
 )
 
 // candidate is what would be stored of an outcome, computed before the shard is locked.
@@ -72,18 +73,18 @@ func (e candidate) expiry() int64 {
 // store carries out a decision, with the shard still locked, and reports whether the outcome may be kept, here and in the
 // tier.
 func (c *Cache[K, V]) store(s *shard[K, V], f *call[K, V], o *outcome[V], e candidate, d admission) (kept bool) {
-	if f.late = d.late; d.behind {
+	if f.late = d.Late; d.Behind {
 		o.loaded, o.err = Loaded[V]{}, ErrBehind
 	}
-	if d.refused != "" {
-		c.stats.refused(d.refused)
+	if d.Refused != "" {
+		c.stats.refused(d.Refused)
 	}
 	if !d.store {
 		return false
 	}
 
 	// The tags are not guarded by the shard's lock: one may have been invalidated since the decision.
-	marks, ok := c.tags.acquire(c.tagStart(f), o.loaded.Tags)
+	marks, ok := c.judge.Acquire(&f.Load, &fill.Value{Tags: o.loaded.Tags})
 	if !ok {
 		f.late = true
 		c.stats.refused(refusedInvalidated)
@@ -93,16 +94,12 @@ func (c *Cache[K, V]) store(s *shard[K, V], f *call[K, V], o *outcome[V], e cand
 	if c.cfg.WhenStale.kind == policyClear {
 		c.dirty.Store(true)
 	}
-	epoch := f.epoch
-	if c.weak.KeepLoadsOnReset {
-		epoch = c.epoch.Load()
-	}
 	var x *extra
 	brief := int64(e.ttl) < 2*c.refreshAhead
 	if len(marks) > 0 || e.cost > 0 || o.err != nil || brief {
 		x = &extra{marks: marks, cost: e.cost, err: o.err, brief: brief}
 	}
-	stored := &entry[K, V]{key: f.key, value: o.loaded.Value, expires: e.expiry(), extra: x, epoch: epoch}
+	stored := &entry[K, V]{key: f.key, value: o.loaded.Value, expires: e.expiry(), extra: x, epoch: c.judge.StoredIn(&f.Load)}
 	stored.storedAt(e.now)
 	return c.put(s, stored, e.now) || c.tier != nil
 }

@@ -25,11 +25,11 @@ func (c *Cache[K, V]) fromTier(ctx context.Context, calls []*call[K, V]) (rest i
 }
 
 func (c *Cache[K, V]) fromTierAtOnce(ctx context.Context, calls []*call[K, V]) (rest int) {
-	epoch := c.tierEpoch(calls[0].place.epoch)
+	epoch := c.tierEpoch(calls[0].Place.Epoch)
 	asked, names := calls[:0:0], make([]string, 0, len(calls))
 	for _, f := range calls {
 		// A position that another call does not share is rare: a new log began a moment ago.
-		if !f.place.ok || c.tierEpoch(f.place.epoch) != epoch {
+		if !f.Place.OK || c.tierEpoch(f.Place.Epoch) != epoch {
 			rest++
 			continue
 		}
@@ -92,7 +92,7 @@ func (c *Cache[K, V]) takeFromTier(calls []*call[K, V], values [][]byte, epoch s
 
 // tierEpoch returns the epoch that is a part of the tier's keys. It is empty if that guard is off.
 func (c *Cache[K, V]) tierEpoch(epoch string) string {
-	if c.weak.AnyEpoch {
+	if c.judge.Guards.AnyEpoch {
 		return ""
 	}
 	return epoch
@@ -113,10 +113,10 @@ func (c *Cache[K, V]) seal(f *call[K, V], o *outcome[V]) (v sealed[K, V], ok boo
 	if c.tier == nil || o.err != nil && (!c.tier.absent || !o.absent()) {
 		return v, false
 	}
-	if c.weak.LabelLate {
+	if c.judge.Guards.LabelLate {
 		time.Sleep(labelLate)
 	}
-	at, extras, ok := c.label(f, o)
+	label, ok := c.judge.Label(&f.Load, c.valueOf(f, o))
 	if !ok {
 		return v, false
 	}
@@ -129,9 +129,9 @@ func (c *Cache[K, V]) seal(f *call[K, V], o *outcome[V]) (v sealed[K, V], ok boo
 		ttl = o.loaded.TTL
 	}
 	ttl = min(ttl, maxTierTTL)
-	return sealed[K, V]{key: f.key, tierEpoch: c.tierEpoch(f.place.epoch), value: o.loaded.Value, ttl: ttl, envelope: &envelope{
+	return sealed[K, V]{key: f.key, tierEpoch: c.tierEpoch(f.Place.Epoch), value: o.loaded.Value, ttl: ttl, envelope: &envelope{
 		topic: c.topic, name: f.name, program: c.tier.names.program, absent: o.err != nil,
-		epoch: f.place.epoch, at: at, extras: extras, tags: o.loaded.Tags, expires: time.Now().Add(ttl).UnixMilli(),
+		epoch: label.Epoch, at: label.At, extras: label.Extras, tags: o.loaded.Tags, expires: time.Now().Add(ttl).UnixMilli(),
 	}}, true
 }
 

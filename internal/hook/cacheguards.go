@@ -18,4 +18,10 @@ type CacheGuards struct {
 	// EpochLate: the bus's position is read before the cache's epoch, some seconds earlier in a failover, so the
 	// reset in between is missed.
 	EpochLate bool
+	// FreshJoins: a reader who wants a load that begins now may wait for one that runs already.
+	FreshJoins bool
+	// JoinOld: a reader who may not trust the cache may wait for a load that began any time ago.
+	JoinOld bool
+	// AnyStandby: a standby's value is accepted from any snapshot.
+	AnyStandby bool
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // small lists the worlds that are searched completely within two seconds. `make explore` searches the others.
-var small = []string{"sweeps", "loads", "start"}
+var small = []string{"sweeps", "loads", "start", "fills-fresh", "fills-tags"}
 
 // TestWorlds: no state of a small world breaks a guarantee.
 func TestWorlds(t *testing.T) {
@@ -17,8 +17,7 @@ func TestWorlds(t *testing.T) {
 	for _, name := range small {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := scopeOf(name)
-			r := search(newWorld(&s), 100_000, nil)
+			r := search(worldOf(t, name).first(), 100_000, nil)
 			require.Empty(t, r.violation, "%v", r.trace)
 			require.True(t, r.whole, "%d states", r.states)
 			require.Greater(t, r.states, int64(1000), "a world in which nothing can happen proves nothing")
@@ -26,19 +25,26 @@ func TestWorlds(t *testing.T) {
 	}
 }
 
+func worldOf(t *testing.T, name string) smallWorld {
+	t.Helper()
+	all := worlds()
+	i := slices.IndexFunc(all, func(w smallWorld) bool { return w.name == name })
+	require.GreaterOrEqual(t, i, 0, name)
+
+	return all[i]
+}
+
 // TestRules: without any one of the rules some state breaks a guarantee. Rules that need more states than a test can visit
 // are left to `make explore`.
 func TestRules(t *testing.T) {
 	t.Parallel()
-	for _, rule := range rules {
+	for _, rule := range allRules() {
 		if rule.deep {
 			continue
 		}
 		t.Run(rule.name, func(t *testing.T) {
 			t.Parallel()
-			s := scopeOf(rule.scope)
-			s.off = rule.off
-			r := search(newWorld(&s), 50_000, nil)
+			r := search(rule.first(), 50_000, nil)
 			require.NotEmpty(t, r.violation, "no state needs this rule (%d states, whole: %v)", r.states, r.whole)
 			require.NotEmpty(t, r.trace)
 		})
@@ -68,16 +74,14 @@ func TestTraces(t *testing.T) {
 // TestStatesAreNotShared: a step changes a copy, and never the state that it was taken from.
 func TestStatesAreNotShared(t *testing.T) {
 	t.Parallel()
-	for _, s := range scopes {
-		level := []*world{newWorld(&s)}
+	for _, s := range worlds() {
+		level := []state{s.first()}
 		for depth := 0; depth < 14 && len(level) > 0; depth++ {
-			var deeper []*world
+			var deeper []state
 			for _, w := range level {
 				before := w.append(nil)
 				for _, n := range w.next() {
-					next, ok := n.(*world)
-					require.True(t, ok)
-					deeper = append(deeper, next)
+					deeper = append(deeper, n)
 				}
 				require.Equal(t, before, w.append(nil), "%s, %d deep", s.name, depth)
 			}

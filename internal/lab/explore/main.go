@@ -17,10 +17,10 @@ func main() {
 	flag.Parse()
 
 	if *list {
-		for _, s := range scopes {
-			fmt.Printf("%-18s %s\n", s.name, s.doc)
+		for _, s := range worlds() {
+			fmt.Printf("%-20s %s\n", s.name, s.doc)
 		}
-		for _, r := range rules {
+		for _, r := range allRules() {
 			fmt.Printf("rule               %s (%s)\n", r.name, r.scope)
 		}
 
@@ -39,44 +39,42 @@ func explore(out io.Writer, only string, limit int64, traces bool) error {
 	fail := func(format string, values ...any) { failures = append(failures, fmt.Sprintf(format, values...)) }
 
 	var states, steps int64
-	for _, s := range scopes {
+	for _, s := range worlds() {
 		if only != "" && only != s.name {
 			continue
 		}
 		start := time.Now()
-		r := search(newWorld(&s), limit, progress(s.name))
+		r := search(s.first(), limit, progress(s.name))
 		clearLine()
 		states, steps = states+r.states, steps+r.steps
 
 		switch {
 		case r.violation != "":
-			fmt.Fprintf(out, "%-18s VIOLATED: %s\n", s.name, r.violation)
+			fmt.Fprintf(out, "%-20s VIOLATED: %s\n", s.name, r.violation)
 			printTrace(out, r.trace)
 			fail("%s: %s", s.name, r.violation)
 		case !r.whole:
-			fmt.Fprintf(out, "%-18s NOT WHOLE after %d states\n", s.name, r.states)
+			fmt.Fprintf(out, "%-20s NOT WHOLE after %d states\n", s.name, r.states)
 			fail("%s has more than %d states: raise -limit", s.name, limit)
 		default:
-			fmt.Fprintf(out, "%-18s %9d states %9d steps, up to %2d deep, no violation   %6.1f s   %s\n",
+			fmt.Fprintf(out, "%-20s %9d states %9d steps, up to %2d deep, no violation   %6.1f s   %s\n",
 				s.name, r.states, r.steps, r.depth, time.Since(start).Seconds(), s.doc)
 		}
 	}
 
-	for _, rule := range rules {
-		s := scopeOf(rule.scope)
-		if only != "" && only != s.name {
+	for _, rule := range allRules() {
+		if only != "" && only != rule.scope {
 			continue
 		}
-		s.off = rule.off
-		r := search(newWorld(&s), limit, progress("without: "+rule.name))
+		r := search(rule.first(), limit, progress("without: "+rule.name))
 		clearLine()
 
 		if r.violation == "" {
-			fmt.Fprintf(out, "without: %-62s NOT MISSED in %s\n", rule.name, s.name)
-			fail("no state of %s needs the rule %q", s.name, rule.name)
+			fmt.Fprintf(out, "without: %-64s NOT MISSED in %s\n", rule.name, rule.scope)
+			fail("no state of %s needs the rule %q", rule.scope, rule.name)
 			continue
 		}
-		fmt.Fprintf(out, "without: %-62s broken in %2d steps (%s)\n", rule.name, len(r.trace), s.name)
+		fmt.Fprintf(out, "without: %-64s broken in %2d steps (%s)\n", rule.name, len(r.trace), rule.scope)
 		if traces {
 			printTrace(out, r.trace)
 			fmt.Fprintf(out, "      => %s\n", r.violation)
@@ -92,15 +90,6 @@ func explore(out io.Writer, only string, limit int64, traces bool) error {
 	}
 
 	return nil
-}
-
-func scopeOf(name string) scope {
-	for _, s := range scopes {
-		if s.name == name {
-			return s
-		}
-	}
-	panic("no scope " + name) // a mistake in the table of rules
 }
 
 func printTrace(out io.Writer, trace []step) {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/pgcoherence/pgcoherence/cache/internal/history"
+	"github.com/pgcoherence/pgcoherence/internal/fill/history"
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
 

@@ -5,16 +5,26 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pgcoherence/pgcoherence/internal/hook"
 	"github.com/pgcoherence/pgcoherence/internal/position"
 )
 
 // maxCheckpoints is how many earlier positions of the bus are kept.
 const maxCheckpoints = 64
 
+// Source is what a History needs of a bus.
+type Source interface {
+	// ProvenSince reports whether a beat that was sent after t is proven, so that everything committed before t is
+	// applied.
+	ProvenSince(t time.Time) bool
+
+	// Position returns the log's epoch, and the newest full snapshot of which everything was delivered; ok is false
+	// before the first one and during a reset.
+	Position() (epoch string, applied position.Snapshot, ok bool)
+}
+
 // History is the memory of one cache. All methods are safe for concurrent use; none blocks.
 type History struct {
-	source hook.Source // nil: a bus without positions, on which no value read elsewhere can be trusted
+	source Source // nil: a bus without positions, on which no value read elsewhere can be trusted
 	limit  int
 
 	mu      sync.Mutex
@@ -52,7 +62,7 @@ type queued struct {
 }
 
 // New returns a History of at most limit names. A nil source is a bus without positions.
-func New(source hook.Source, limit int) *History {
+func New(source Source, limit int) *History {
 	return &History{source: source, limit: limit, records: make(map[string]*record)}
 }
 
