@@ -54,7 +54,7 @@ type podBus struct {
 }
 
 // ProvenSince implements history.Source.
-func (b *podBus) ProvenSince(t time.Time) bool { return b.proof > int8(t.Unix()) }
+func (b *podBus) ProvenSince(t time.Time) bool { return int64(b.proof) > t.Unix() }
 
 // Position implements history.Source.
 func (b *podBus) Position() (epoch string, applied position.Snapshot, ok bool) {
