@@ -24,6 +24,7 @@ ENDURANCE ?= 10m
 SOAK      ?= 30m
 LOAD      ?= 8
 EXECUTIONS ?= 1e9
+CONTAINER_TESTS ?=
 ARGS      ?=
 
 # Where the matrix puts its servers. Not the user's cache: under root the server
@@ -109,7 +110,7 @@ soak-control: prepare ## the same with a guard off: the soak has to find it, and
 # built before the tests, whose time is bounded. Inside a container with an engine
 # of its own, a published port is on localhost and not on the bridge's gateway.
 .PHONY: test-container
-test-container: ## run the bus suite against a container, through testcontainers-go
+test-container: ## run the bus suite, or CONTAINER_TESTS of it, against a container, through testcontainers-go
 	@go build -C internal/lab/pgsource -o /dev/null ./container
 	@out=$$(mktemp); trap 'rm -f "$$out"' EXIT; \
 	.ci/docker-image.sh >"$$out"; \
@@ -121,7 +122,7 @@ test-container: ## run the bus suite against a container, through testcontainers
 	export PGCOHERENCE_POSTGRES=container PGCOHERENCE_POSTGRES_IMAGE="$$image"; \
 	export TESTCONTAINERS_RYUK_DISABLED="$${TESTCONTAINERS_RYUK_DISABLED:-true}"; \
 	go test $(RACE) -count=1 ./internal/lab/pgtest -run Container; \
-	go test $(RACE) -count=1 ./bus/...
+	go test $(RACE) -count=1 -run "$(CONTAINER_TESTS)" ./bus/...
 
 .PHONY: test-suites
 test-suites: ## run scs' and gorilla's own test suites, from the module cache, against our stores
