@@ -83,7 +83,7 @@ func (e earOf) HandleNotification(_ context.Context, n *pgconn.Notification, _ *
 	return nil
 }
 
-func (e earOf) HandleBacklog(context.Context, string, *pgx.Conn) error {
+func (e earOf) HandleBacklog(context.Context, string, *pgx.Conn) error { //nolint:unparam // an interface of pgxlisten
 	select {
 	case e.ready <- struct{}{}:
 	default: // it has connected again

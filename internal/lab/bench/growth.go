@@ -113,7 +113,7 @@ func (g *growth) add(what, cost, unit string, sizes []int, values [][]float64) {
 		f := newFigure(fmt.Sprintf("growth.%s.%d", name, size), unit, values[i])
 		g.report.add(f)
 		relative := f.Value / median(values[0])
-		g.report.row(what, size, cost, f.summary.String()+" "+unit, number(relative))
+		g.report.row(what, size, cost, f.String()+" "+unit, number(relative))
 		l.X, l.Y = append(l.X, float64(size)), append(l.Y, rounded4(relative))
 	}
 	g.lines = append(g.lines, l)

@@ -57,7 +57,7 @@ func (d dropper) HandleNotification(_ context.Context, n *pgconn.Notification, _
 	return nil
 }
 
-func (d dropper) HandleBacklog(context.Context, string, *pgx.Conn) error {
+func (d dropper) HandleBacklog(context.Context, string, *pgx.Conn) error { //nolint:unparam // an interface of pgxlisten
 	d.c.Purge()
 	return nil
 }
