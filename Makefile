@@ -184,7 +184,7 @@ bench: ## measure everything beside its peers, in under ten minutes (ARGS="write
 	@exec bin/bench $(or $(ARGS),all -short)
 
 .PHONY: explore
-explore: ## go through every interleaving of small clusters on the bus' rules, and show why there is each rule
+explore: ## go through every interleaving of small clusters on the rules of bus, fills and lease queue, and show why there is each rule
 	@mkdir -p bin
 	go build -o bin/explore ./internal/lab/explore
 	@bin/explore $(ARGS)

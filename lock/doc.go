@@ -96,9 +96,9 @@
 //   - A guard ends with its transaction. What a refused transaction did outside of the database is not undone.
 //   - The server's clock decides when a lease expires. If it is set forward, or a promoted standby's clock is ahead,
 //     leases expire early. Guarded transactions are safe all the same.
-//   - With asynchronous replication a failover can lose the newest grants. Their guarded transactions are lost with
-//     them, and later tokens are larger. An old primary that keeps running keeps granting: fence it, as Patroni and
-//     similar tools do, or replicate synchronously, and then it grants nothing.
+//   - With asynchronous replication a failover can lose the newest grants and renewals. Guarded transactions of lost
+//     grants are lost with them, and later tokens are larger. An old primary that keeps running keeps granting: fence
+//     it, as Patroni and similar tools do, or replicate synchronously, and then it grants nothing.
 //   - Two servers that start from the same copy within the same minute begin the same incarnation, and a server whose
 //     clock is behind by more than the time since the last incarnation can begin a smaller one. A process that saw
 //     larger tokens notices that; otherwise call RaiseIncarnation. The same holds for a restore while processes of

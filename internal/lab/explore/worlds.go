@@ -14,13 +14,17 @@ type missingRule struct {
 	first func() state
 }
 
-// worlds returns the worlds of the bus and those of fills.
+// worlds returns the worlds of the bus, of fills, and of the lease queue.
 func worlds() (list []smallWorld) {
 	for _, s := range scopes {
 		list = append(list, smallWorld{s.name, s.doc, func() state { return newWorld(&s) }})
 	}
 	for _, s := range fillScopes {
 		list = append(list, smallWorld{s.name, s.doc, func() state { return newFillWorld(&s) }})
+	}
+
+	for _, s := range queueScopes {
+		list = append(list, smallWorld{s.name, s.doc, func() state { return newQueueWorld(&s) }})
 	}
 
 	return list
@@ -39,6 +43,12 @@ func allRules() (list []missingRule) {
 		list = append(list, missingRule{r.name, r.scope, r.deep, func() state { return newFillWorld(&s) }})
 	}
 
+	for _, r := range queueRules {
+		s := queueScopeOf(r.scope)
+		s.off = r.off
+		list = append(list, missingRule{r.name, r.scope, r.deep, func() state { return newQueueWorld(&s) }})
+	}
+
 	return list
 }
 
@@ -53,6 +63,15 @@ func scopeOf(name string) scope {
 
 func fillScopeOf(name string) fillScope {
 	for _, s := range fillScopes {
+		if s.name == name {
+			return s
+		}
+	}
+	panic("no scope " + name)
+}
+
+func queueScopeOf(name string) queueScope {
+	for _, s := range queueScopes {
 		if s.name == name {
 			return s
 		}
