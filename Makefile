@@ -62,10 +62,13 @@ api: ## compare the exported API with the newest release, or with BASE=COMMIT
 .PHONY: test
 test: prepare ## vet and test every module, with the race detector, on one real Postgres
 	@if [ -z "$(RACE)" ]; then echo "make: no C compiler: testing WITHOUT the race detector" >&2; fi
-	go vet ./...
-	go test $(RACE) -count=1 ./...
-	@printf '%s\n' $(NESTED) | xargs -P 2 -n 1 .ci/module.sh
-	go run ./internal/lab/suites
+	@failed=; \
+	run() { echo "$$*"; "$$@" || failed=1; }; \
+	run go vet ./...; \
+	run go test $(RACE) -count=1 ./...; \
+	printf '%s\n' $(NESTED) | xargs -P 2 -n 1 .ci/module.sh || failed=1; \
+	run go run ./internal/lab/suites; \
+	[ -z "$$failed" ]
 
 .PHONY: test-race20
 test-race20: ## repeat the tests to find flaky ones: COUNT=20 PKG=./bus/...
