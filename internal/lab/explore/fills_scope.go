@@ -134,9 +134,9 @@ var fillRules = []struct {
 	{"an entry is served only with proof", fillGuards{serveAnyway: true}, "fills-unproven", false},
 	{"without proof no reader joins an old load", fillGuards{guards: hook.CacheGuards{JoinOld: true}}, "fills-unproven", true},
 	{"a standby's value counts only if it sees all that is known", fillGuards{guards: hook.CacheGuards{AnyStandby: true}}, "fills-standby", false},
-	{"a tier's value counts only if it sees all that is known", fillGuards{guards: hook.CacheGuards{AnySnapshot: true}}, "fills-tier-own", false},
+	{"a tier's value counts only if it sees all that is known", fillGuards{guards: hook.CacheGuards{AnySnapshot: true}}, "fills-tier-own", true},
 	{"an event is remembered before the entry is dropped", fillGuards{dropFirst: true}, "fills-tier-own", false},
 	{"a tier's value is of one log", fillGuards{guards: hook.CacheGuards{AnyEpoch: true}}, "fills-tier-failover", true},
-	{"a value for the tier says what its load had seen when it began", fillGuards{guards: hook.CacheGuards{LabelLate: true}}, "fills-tier-own", false},
+	{"a value for the tier says what its load had seen when it began", fillGuards{guards: hook.CacheGuards{LabelLate: true}}, "fills-tier-own", true},
 	{"the epoch is read before the position", fillGuards{guards: hook.CacheGuards{EpochLate: true}}, "fills-tier-failover", true},
 }
