@@ -158,14 +158,7 @@ $(GOLANGCI):
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME=20s
-	@found=0; \
-	while IFS=: read -r file func; do \
-		found=$$((found + 1)); \
-		name=$$(sed -E 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/' <<<"$$func"); \
-		echo "==> fuzz $$name in $$(dirname "$$file")"; \
-		go test -C "$$(dirname "$$file")" -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) .; \
-	done < <(git ls-files --cached --others --exclude-standard '*_test.go' | xargs grep -E '^func Fuzz' /dev/null); \
-	if [ "$$found" = 0 ]; then echo "make: no fuzz target found" >&2; exit 1; fi
+	@.ci/fuzz.sh $(FUZZTIME)
 
 .PHONY: fuzz-codec
 fuzz-codec: ## read mutated payloads in a plain loop: EXECUTIONS=1e9, half an hour on two cores that have nothing else to do

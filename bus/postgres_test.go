@@ -23,8 +23,7 @@ func TestThreePods(t *testing.T) {
 
 	for _, p := range []*pod{a, b, c} {
 		eventually(t, func() bool { return p.has("1") }, "event arrives")
-		require.True(t, p.Fresh())
-		require.Equal(t, bus.Live, p.State())
+		eventually(t, func() bool { return p.Fresh() && p.State() == bus.Live }, "live; on a busy machine a beat may be late")
 	}
 	eventually(t, func() bool {
 		return a.Stats().Announced+a.Stats().Swept+b.Stats().Swept+c.Stats().Swept > 0
