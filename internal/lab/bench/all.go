@@ -26,7 +26,7 @@ With -json the file is written anew after each measurement, so that nothing is l
 			if err != nil {
 				return fmt.Errorf("all: %w", err)
 			}
-			return measureAll(cmd.Context(), cmd.OutOrStdout(), o, names)
+			return measureAll(cmd, o, names)
 		},
 	}
 	c.Flags().StringSliceVar(&only, "only", nil, "`NAMES` of the measurements to run, with commas between")
@@ -60,14 +60,15 @@ func chosen(only, without []string) (names []string, err error) {
 	return names, nil
 }
 
-func measureAll(ctx context.Context, out io.Writer, o *options, names []string) error {
-	all := &run{Command: "bench all" + asTyped(o, names), Machine: readMachine()}
+func measureAll(cmd *cobra.Command, o *options, names []string) error {
+	ctx := cmd.Context()
+	all := &run{Command: asTyped(cmd), Machine: readMachine()}
 	p := startProgress(os.Stderr, names, o.short)
 	var failures []error
 	for _, name := range names {
 		p.begin(name)
 		begin := time.Now()
-		r, err := measureOne(ctx, o, name)
+		r, typed, err := measureOne(ctx, o, name)
 		if err != nil {
 			failures = append(failures, fmt.Errorf("%s: %w", name, err))
 			if ctx.Err() != nil {
@@ -76,13 +77,7 @@ func measureAll(ctx context.Context, out io.Writer, o *options, names []string) 
 			continue
 		}
 
-		if load := machineLoad(); load != "" {
-			r.Counts[loadCount] = load
-		}
-		r.Seconds = time.Since(begin).Round(100 * time.Millisecond).Seconds()
-		all.Reports = append(all.Reports, r)
-		all.Date = time.Now().UTC().Truncate(time.Second)
-		all.Versions = readVersions(ctx, all.Reports)
+		all.take(ctx, r, typed, begin)
 		if o.json != "" {
 			failures = append(failures, writeJSON(o.json, all))
 		}
@@ -90,40 +85,42 @@ func measureAll(ctx context.Context, out io.Writer, o *options, names []string) 
 	p.stop()
 
 	if len(all.Reports) > 0 {
-		failures = append(failures, o.write(all, all), all.print(out))
+		failures = append(failures, o.write(all), all.printWhole(cmd.OutOrStdout()))
 	}
 	return errors.Join(failures...)
 }
 
-// measureOne runs a measurement with the defaults of its flags.
-func measureOne(ctx context.Context, o *options, name string) (taken *report, err error) {
-	inner := &options{short: o.short, collect: func(r *report) { taken = r }}
+// measureOne runs a measurement with the defaults of its flags. It also returns the command that does so.
+func measureOne(ctx context.Context, o *options, name string) (taken *report, typed string, err error) {
+	inner := &options{short: o.short}
 	for _, c := range measurements(inner) {
 		if c.Name() == name {
 			c.SetContext(ctx)
 			err = c.RunE(c, nil)
 		}
 	}
-	if err == nil && taken == nil {
+	if err == nil && inner.kept == nil {
 		err = errors.New("no report")
 	}
-	return taken, err
-}
 
-// asTyped are the arguments that choose the same measurements again.
-func asTyped(o *options, names []string) string {
-	args := ""
+	typed = "bench " + name
 	if o.short {
-		args += " -short"
+		typed += " -short"
 	}
-	if len(names) < len(measurements(o)) {
-		args += " -only " + strings.Join(names, ",")
-	}
-	return args
+
+	return inner.kept, typed, err
 }
 
-// print writes the tables of all reports, and then all results in one table.
+// print writes the table of the one report, or all of them.
 func (a *run) print(out io.Writer) error {
+	if len(a.Reports) == 1 {
+		return a.Reports[0].print(out)
+	}
+	return a.printWhole(out)
+}
+
+// printWhole writes the tables of all reports, and then all results in one table.
+func (a *run) printWhole(out io.Writer) error {
 	for _, r := range a.Reports {
 		if _, err := fmt.Fprintf(out, "\n== %s (%.0f s)\n\n", r.Command, r.Seconds); err != nil {
 			return err

@@ -27,7 +27,7 @@ type catchupPlan struct {
 func catchupCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "catchup",
-		Short: "reading what was missed from a log of a million events, and loading anew what changed in an outage",
+		Short: "reading what was missed from a log of a million events, and loading again what changed in an outage",
 		Long: `First the difference is read from a log of a million events, with and without the bus' planner settings. Then the bus
 of a pod with many cached keys is cut off while another pod changes some of them, and the loads are counted until every key
 was read again: ours reads the log and drops what changed; otter stands for all that drop everything when they reconnect.`,
@@ -43,7 +43,7 @@ was read again: ours reads the log and drops what changed; otter stands for all 
 				return fmt.Errorf("catchup: %w", err)
 			}
 
-			return o.publish(cmd.OutOrStdout(), r)
+			return o.keep(r)
 		},
 	}
 }

@@ -48,7 +48,7 @@ func confirmCommand(o *options) *cobra.Command {
 				return fmt.Errorf("confirm: %w", err)
 			}
 
-			return o.publish(cmd.OutOrStdout(), r)
+			return o.keep(r)
 		},
 	}
 }

@@ -27,12 +27,12 @@ func delayCommand(o *options) *cobra.Command {
 	rate := 100
 	c := &cobra.Command{
 		Use:   "delay",
-		Short: "from Commit's return until the last pod was told, of three pods and of more and more, beside other ways to tell them",
+		Short: "from Commit's return until the last pod is notified, of three pods and of more and more, beside other ways",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			plan := delayPlan{
 				Rate: rate, Length: 10 * time.Second, Unaware: 300, Pods: 3, Idle: 20 * time.Second,
-				Curve: curvePlan{Pods: []int{3, 10, 50, 200, 500}, Rates: []int{10, 100, 1000}, Slot: 4 * time.Second, Lead: 500 * time.Millisecond},
+				Curve: curvePlan{Pods: []int{3, 10, 50, 200, 500}, Rates: []int{10, 100, 1000}, Slot: 2 * time.Second, Lead: 300 * time.Millisecond},
 			}
 			if o.short {
 				plan.Length, plan.Unaware, plan.Idle = 3*time.Second, 60, 4*time.Second
@@ -48,7 +48,7 @@ func delayCommand(o *options) *cobra.Command {
 				return fmt.Errorf("delay: %w", err)
 			}
 
-			return o.publish(cmd.OutOrStdout(), r)
+			return o.keep(r)
 		},
 	}
 	c.Flags().IntVar(&rate, "rate", rate, "`events` per second, and as many raw ones")
@@ -178,7 +178,7 @@ func publishUnaware(ctx context.Context, events int, pods *cluster) error {
 // than nothing. After a commit, the bus has a NOTIFY yet to send: what it can at
 // best come down to is the raw one from before the call.
 func reportDelays(r *report, announced, raw, swept *arrivals) {
-	r.row(append([]any{"ms until the last pod was told", "events"}, percentileHeads...)...)
+	r.row(append([]any{"ms until the last pod was notified", "events"}, percentileHeads...)...)
 	fromReturn, fromCall := announced.delays()
 	rawReturn, rawCall := raw.delays()
 	sweptReturn, sweptCall := swept.delays()

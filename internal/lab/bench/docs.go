@@ -47,15 +47,27 @@ func writeDocs(root string, all *run) error {
 		}
 	}
 
-	for _, r := range all.Reports {
-		for _, c := range r.Charts {
-			if err := c.saveSVG(filepath.Join(root, imagesDirectory)); err != nil {
-				return fmt.Errorf("docs: %w", err)
-			}
-		}
+	images := filepath.Join(root, imagesDirectory)
+	if err := os.RemoveAll(images); err != nil { // there may be pictures that no report has any more
+		return fmt.Errorf("docs: %w", err)
+	}
+	if err := all.drawSVG(images); err != nil {
+		return fmt.Errorf("docs: %w", err)
 	}
 
 	return writeJSON(filepath.Join(root, figuresFile), all)
+}
+
+// drawSVG draws the charts of all reports into a directory.
+func (a *run) drawSVG(directory string) error {
+	for _, r := range a.Reports {
+		for _, c := range r.Charts {
+			if err := c.saveSVG(directory); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // pages are the texts that have figures in them, by file.
@@ -92,7 +104,10 @@ func (a *run) pages(root string) (map[string]string, error) {
 func (a *run) fill(text string) (string, error) {
 	t, err := template.New("page").Funcs(template.FuncMap{
 		"run":      func() *run { return a },
-		"date":     func() string { return a.Date.Format("2006-01-02") },
+		"day":      func(r *report) string { return r.Environment.Date.Format("2006-01-02") },
+		"typed":    func(r *report) string { return strings.ReplaceAll(r.Typed, "bench ", "") },
+		"load":     (*report).load,
+		"left":     a.left,
 		"value":    a.value,
 		"number":   number,
 		"whole":    func(v float64) string { return thousands(v) },
@@ -100,9 +115,9 @@ func (a *run) fill(text string) (string, error) {
 		"table":    a.tableOf,
 		"chart":    a.chartOf,
 		"verdicts": a.verdicts,
-		"command":  func() string { return "go run -C internal/lab/bench . " + strings.TrimPrefix(a.Command, "bench ") },
+		"targets":  a.reached,
+		"missed":   a.missed,
 		"count":    a.countOf,
-		"loads":    a.loads,
 		"faults":   func() map[string]string { return a.countsOf("stale", "fault ") },
 		"setups":   func() map[string]string { return a.countsOf("stale", "set-up of ") },
 		"versions": func() string {
@@ -220,15 +235,25 @@ func (a *run) countOf(command, name string) (string, error) {
 	return "", fmt.Errorf("the report of %s has no count of %s", command, name)
 }
 
-// loads are those of the machine while each measurement ran.
-func (a *run) loads() string {
-	var out []string
+// load is that of the machine in the last minute of the measurement.
+func (r *report) load() string {
+	load, _, ok := strings.Cut(fmt.Sprint(r.Counts[loadCount]), " ")
+	if !ok {
+		return "unknown"
+	}
+	return load
+}
+
+// left are what measurements could not do on the machine, and why.
+func (a *run) left() (all []string) {
 	for _, r := range a.Reports {
-		if load, _, ok := strings.Cut(fmt.Sprint(r.Counts[loadCount]), " "); ok {
-			out = append(out, r.Command+" "+load)
+		for _, name := range sortedKeys(r.Counts) {
+			if what, ok := strings.CutSuffix(name, " left out"); ok {
+				all = append(all, fmt.Sprintf("%s of %s (%v)", what, r.Command, r.Counts[name]))
+			}
 		}
 	}
-	return strings.Join(out, ", ")
+	return all
 }
 
 // countsOf are the counts of a report whose names begin alike, without the beginning.

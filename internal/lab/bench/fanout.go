@@ -54,7 +54,7 @@ func fanoutCommand(o *options) *cobra.Command {
 				return fmt.Errorf("fanout: %w", err)
 			}
 
-			return o.publish(cmd.OutOrStdout(), r)
+			return o.keep(r)
 		},
 	}
 	c.Flags().IntVar(&rate, "rate", rate, "`events` per second of all pods together")

@@ -37,7 +37,7 @@ func fillCommand(o *options) *cobra.Command {
 				return fmt.Errorf("fill: %w", err)
 			}
 
-			return o.publish(cmd.OutOrStdout(), r)
+			return o.keep(r)
 		},
 	}
 }

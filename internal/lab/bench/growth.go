@@ -31,7 +31,9 @@ type growthPlan struct {
 }
 
 func growthCommand(o *options) *cobra.Command {
-	return &cobra.Command{
+	var parts []string
+	most := 10_000_000
+	c := &cobra.Command{
 		Use:   "growth",
 		Short: "what becomes dearer when things grow: keys, tags, events of a transaction, topics, the log, sessions, leases",
 		Args:  cobra.NoArgs,
@@ -48,17 +50,46 @@ func growthCommand(o *options) *cobra.Command {
 				plan.Samples, plan.Beats = 60, beatPlan{Beats: 3, TTL: 3 * time.Second}
 			}
 
-			r, err := measureGrowth(cmd.Context(), plan)
+			for _, sizes := range []*[]int{&plan.Keys, &plan.Logged, &plan.Sessions} {
+				*sizes = slices.DeleteFunc(*sizes, func(n int) bool { return n > most })
+			}
+
+			r, err := measureGrowth(cmd.Context(), plan, parts)
 			if err != nil {
 				return fmt.Errorf("growth: %w", err)
 			}
 
-			return o.publish(cmd.OutOrStdout(), r)
+			return o.keep(r)
 		},
 	}
+	c.Flags().StringSliceVar(&parts, "parts", nil, "`NAMES` of what grows, all if there are none; report puts files of several parts together")
+	c.Flags().IntVar(&most, "most", most, "the largest `NUMBER` of keys, of events in the log, and of sessions")
+	return c
 }
 
-func measureGrowth(ctx context.Context, plan growthPlan) (_ *report, err error) {
+// growthPart measures one thing that grows.
+type growthPart struct {
+	name    string
+	measure func(*growth, context.Context) error
+}
+
+// growthParts are in the order of the table.
+var growthParts = []growthPart{
+	{"keys", (*growth).keys},
+	{"tags", (*growth).tags},
+	{"events", (*growth).events},
+	{"topics", (*growth).topics},
+	{"log", (*growth).log},
+	{"sessions", (*growth).sessions},
+	{"leases", (*growth).leases},
+}
+
+func measureGrowth(ctx context.Context, plan growthPlan, parts []string) (_ *report, err error) {
+	chosen, err := chooseGrowth(parts)
+	if err != nil {
+		return nil, err
+	}
+
 	s, err := startServer(ctx, usualConnections)
 	if err != nil {
 		return nil, err
@@ -76,24 +107,34 @@ func measureGrowth(ctx context.Context, plan growthPlan) (_ *report, err error) 
 
 	g := growth{report: r, plan: plan, server: s, pool: pool}
 	r.row("what grows", "how many", "what it costs", "", "first = 1")
-	for _, part := range []struct {
-		name    string
-		measure func(context.Context) error
-	}{
-		{"keys", g.keys},
-		{"tags", g.tags},
-		{"events", g.events},
-		{"topics", g.topics},
-		{"log", g.log},
-		{"sessions", g.sessions},
-		{"leases", g.leases},
-	} {
-		if err := part.measure(ctx); err != nil {
+	for _, part := range chosen {
+		if err := part.measure(&g, ctx); err != nil {
 			return nil, fmt.Errorf("%s: %w", part.name, err)
 		}
+		r.Parts = append(r.Parts, part.name)
 	}
 	r.chart(g.chart())
 	return r, nil
+}
+
+// chooseGrowth returns the parts of these names, all if there are none.
+func chooseGrowth(names []string) ([]growthPart, error) {
+	if len(names) == 0 {
+		return growthParts, nil
+	}
+
+	var chosen []growthPart
+	for _, part := range growthParts {
+		if slices.Contains(names, part.name) {
+			chosen = append(chosen, part)
+		}
+	}
+
+	if len(chosen) < len(names) {
+		return nil, fmt.Errorf("of the parts %v only %d are known", names, len(chosen))
+	}
+
+	return chosen, nil
 }
 
 // growth is what the parts share.

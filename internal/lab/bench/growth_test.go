@@ -15,7 +15,7 @@ func TestGrowth(t *testing.T) {
 	r, err := measureGrowth(t.Context(), growthPlan{
 		Keys: []int{100, 1000}, Tags: []int{0, 2}, Tagged: 100, Events: []int{1, 10}, Topics: []int{1, 5}, Logged: []int{10, 100},
 		Sessions: []int{100, 200}, Leases: []int{1, 3}, Samples: 5, Beats: beatPlan{Beats: 1, TTL: lock.MinTTL},
-	})
+	}, nil)
 	require.NoError(t, err)
 	requireResults(t, r, "growth.keys.memory_of_an_entry", "growth.keys.a_hit", "growth.tags_of_a_value.memory_of_an_entry",
 		"growth.tags_of_a_value.ending_a_tag", "growth.events_of_a_transaction.commit_for_each_event", "growth.topics_of_a_pod.from_commit_to_delivery",

@@ -47,7 +47,7 @@ func hitCommand(o *options) *cobra.Command {
 				return fmt.Errorf("hit: %w", err)
 			}
 
-			return o.publish(cmd.OutOrStdout(), r)
+			return o.keep(r)
 		},
 	}
 }

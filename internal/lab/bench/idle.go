@@ -36,7 +36,7 @@ func idleCommand(o *options) *cobra.Command {
 				return fmt.Errorf("idle: %w", err)
 			}
 
-			return o.publish(cmd.OutOrStdout(), r)
+			return o.keep(r)
 		},
 	}
 }

@@ -42,7 +42,7 @@ var (
 		lockPairs{Rounds: 3, Pace: pace{120 * time.Millisecond, 180 * time.Millisecond}, Clients: []int{1, 16, 32}},
 		handOffPlan{Rounds: 1, Contenders: 32, Pods: 4, Hold: 2 * time.Millisecond, Pace: pace{300 * time.Millisecond, 900 * time.Millisecond}},
 		guardPlan{Rounds: 5, Clients: 16, Pace: pace{50 * time.Millisecond, 220 * time.Millisecond}},
-		beatPlan{Leases: 2000, Beats: 7, TTL: lock.MinTTL},
+		beatPlan{Leases: 10_000, Beats: 7, TTL: 3 * time.Second},
 		3 * time.Second,
 		takeoverPlan{Rounds: 3, After: time.Second},
 	}
@@ -64,7 +64,7 @@ func lockCommand(o *options) *cobra.Command {
 				return fmt.Errorf("lock: %w", err)
 			}
 
-			return o.publish(cmd.OutOrStdout(), r)
+			return o.keep(r)
 		},
 	}
 }

@@ -162,11 +162,11 @@ func measureHandOff(ctx context.Context, r *report, s *server, peers *lockPeers,
 
 		r.result("lock.handoff_p50_ms", p50)
 		r.result("lock.tries_per_grant", float64(one.woken)/float64(one.waited))
-		r.Counts["lock, handed around"] = fmt.Sprintf("%d grants, %d of them to somebody who waited; %d statements asked for it, %d of them by somebody who waited",
+		r.Counts["lock, one lease in turn"] = fmt.Sprintf("%d grants, %d of them to a waiter; %d statements asked for it, %d of them of waiters",
 			one.grants, one.waited, one.tries, one.woken)
 	}
 
-	r.Counts["pglock, handed around"] = fmt.Sprintf("with a lease of %v instead of 20 s: that is how long it sleeps between two tries", pglockWait)
+	r.Counts["pglock, one lease in turn"] = fmt.Sprintf("with a lease of %v instead of 20 s: that is how long it sleeps between two tries", pglockWait)
 	return nil
 }
 

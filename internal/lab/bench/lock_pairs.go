@@ -68,7 +68,7 @@ func measurePairs(ctx context.Context, r *report, pool *pgxpool.Pool, peers *loc
 		}
 	}
 
-	r.row("clients", "takes and releases leases nobody else wants", "pairs/s", "÷ bare SQL", "survives a power cut")
+	r.row("clients", "takes and releases leases without contention", "pairs/s", "÷ bare SQL", "survives a power cut")
 
 	for _, clients := range plan.Clients {
 		for _, side := range sides {

@@ -73,7 +73,7 @@ func measurePgbench(ctx context.Context, r *report, s *server, ours *lockLease, 
 
 	clients := min(sqlClients, plan.Clients[len(plan.Clients)-1])
 	p := plan.Pace
-	p.length = max(p.length, time.Second)
+	p.length = max(p.length, 2*time.Second) // pgbench counts whole seconds, and begins with its connections
 	var ratio []float64
 	for range plan.Rounds {
 		rate, err := slot(ctx, &pairs{ours, clients}, clients, p)

@@ -39,7 +39,7 @@ func execute(ctx context.Context, args []string, out io.Writer) error {
 	var o options
 	root := newRoot(&o)
 	for _, c := range measurements(&o) {
-		root.AddCommand(o.withProgress(c))
+		root.AddCommand(o.alone(c))
 	}
 	root.AddCommand(allCommand(&o), reportCommand(&o), compareCommand())
 

@@ -103,12 +103,14 @@ func requireResults(t *testing.T, r *report, names ...string) {
 
 	file := filepath.Join(t.TempDir(), "report.json")
 	var out bytes.Buffer
-	require.NoError(t, (&options{json: file}).publish(&out, r))
+	require.NoError(t, (&options{json: file}).publish(&out, &run{Reports: []*report{r}}))
 	require.Regexp(t, `(?s)\nRESULT \S+ -?[0-9.]+\n$`, out.String())
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
-	var back report
-	require.NoError(t, json.Unmarshal(text, &back))
+	var all run
+	require.NoError(t, json.Unmarshal(text, &all))
+	require.Len(t, all.Reports, 1)
+	back := all.Reports[0]
 	require.Equal(t, r.Results, back.Results)
 	require.Equal(t, r.Environment, back.Environment)
 	require.NotEmpty(t, back.Environment.Postgres)

@@ -33,7 +33,7 @@ func memoryCommand(o *options) *cobra.Command {
 				return fmt.Errorf("memory: %w", err)
 			}
 
-			return o.publish(cmd.OutOrStdout(), r)
+			return o.keep(r)
 		},
 	}
 }

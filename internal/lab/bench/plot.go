@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"html"
 	"image/color"
 	"os"
 	"path/filepath"
@@ -71,7 +72,11 @@ func (c chart) save(directory string) error {
 	}
 	width, height := c.size()
 	png := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dotsPerInch))}
-	return c.saveTo(filepath.Join(directory, c.Name+".png"), png)
+	picture, err := c.picture(png)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(directory, c.Name+".png"), picture, 0o644)
 }
 
 // saveSVG writes the chart as SVG alone.
@@ -80,19 +85,29 @@ func (c chart) saveSVG(directory string) error {
 		return err
 	}
 	width, height := c.size()
-	return c.saveTo(filepath.Join(directory, c.Name+".svg"), vgsvg.New(width, height))
+	picture, err := c.picture(vgsvg.New(width, height))
+	if err != nil {
+		return err
+	}
+
+	// Programs that read pages aloud say what a picture is of.
+	head := []byte("xmlns:xlink=\"http://www.w3.org/1999/xlink\">\n")
+	title := slices.Concat(head, []byte("<title>"+html.EscapeString(c.Title)+"</title>\n"))
+	picture = bytes.Replace(picture, head, title, 1)
+	return os.WriteFile(filepath.Join(directory, c.Name+".svg"), picture, 0o644)
 }
 
-func (c chart) saveTo(name string, canvas vg.CanvasWriterTo) error {
+// picture draws on a canvas, and returns the file.
+func (c chart) picture(canvas vg.CanvasWriterTo) ([]byte, error) {
 	width, height := c.size()
 	if err := c.draw(draw.NewCanvas(canvas, width, height)); err != nil {
-		return err
+		return nil, err
 	}
 	var picture bytes.Buffer
 	if _, err := canvas.WriteTo(&picture); err != nil {
-		return err
+		return nil, err
 	}
-	return os.WriteFile(name, picture.Bytes(), 0o644)
+	return picture.Bytes(), nil
 }
 
 // size is that of the whole picture. Panels with a row for each of many labels are higher.

@@ -37,7 +37,7 @@ func ratioCommand(o *options) *cobra.Command {
 				return fmt.Errorf("ratio: %w", err)
 			}
 
-			return o.publish(cmd.OutOrStdout(), r)
+			return o.keep(r)
 		},
 	}
 }

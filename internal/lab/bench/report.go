@@ -30,7 +30,9 @@ type result struct {
 // report is all that one command found out.
 type report struct {
 	Command     string         `json:"command"`
-	Seconds     float64        `json:"seconds,omitempty"` // that it took, as a part of bench all
+	Typed       string         `json:"typed,omitempty"`   // the whole command, as it can be typed again
+	Seconds     float64        `json:"seconds,omitempty"` // that it took
+	Parts       []string       `json:"parts,omitempty"`   // that were measured, of a measurement that has some
 	Environment environment    `json:"environment"`
 	Parameters  map[string]any `json:"parameters"`
 	Figures     []figure       `json:"figures"`

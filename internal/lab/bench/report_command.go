@@ -18,7 +18,7 @@ docs/performance.json, and from it docs/performance.md, its pictures, and a part
 		RunE: func(cmd *cobra.Command, files []string) error {
 			all, err := mergeRuns(files)
 			if err == nil {
-				err = o.write(all, all)
+				err = o.write(all)
 			}
 			if err == nil && root != "" {
 				err = writeDocs(root, all)

@@ -36,7 +36,8 @@ func TestGolden(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "report.json")
 	var out bytes.Buffer
-	require.NoError(t, (&options{json: file}).publish(&out, exampleReport()))
+	require.NoError(t, exampleReport().print(&out))
+	require.NoError(t, writeJSON(file, exampleReport()))
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 
@@ -53,7 +54,7 @@ func TestGolden(t *testing.T) {
 
 func TestUnwritableFileIsAnError(t *testing.T) {
 	t.Parallel()
-	err := (&options{json: filepath.Join(t.TempDir(), "no", "such", "directory")}).publish(new(bytes.Buffer), exampleReport())
+	err := (&options{json: filepath.Join(t.TempDir(), "no", "such", "directory")}).publish(new(bytes.Buffer), &run{Reports: []*report{exampleReport()}})
 	require.ErrorContains(t, err, "report: ")
 }
 

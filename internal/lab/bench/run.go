@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -13,7 +14,7 @@ import (
 // run is what several measurements found out, and what they were measured on.
 // It is what bench all writes, and what reports are generated from.
 type run struct {
-	Command  string            `json:"command"` // as it can be typed again
+	Command  string            `json:"command"` // as it can be typed again; that of each piece, with semicolons between
 	Date     time.Time         `json:"date"`    // of the last measurement
 	Machine  machine           `json:"machine"`
 	Versions map[string]string `json:"versions"`
@@ -41,11 +42,11 @@ func readRun(file string) (*run, error) {
 	if one.Command == "" || len(one.Figures)+len(one.Results) == 0 {
 		return nil, fmt.Errorf("run: %s has no reports", file)
 	}
-	return &run{Command: "bench " + one.Command, Date: one.Environment.Date, Reports: []*report{&one}}, nil
+	return &run{Date: one.Environment.Date, Reports: []*report{&one}}, nil
 }
 
 // mergeRuns puts the reports of several files together, in the order of bench
-// all. Of two reports of the same measurement the later file's counts.
+// all. Of two reports of the same measurement the later file's counts, unless they are of different parts.
 func mergeRuns(files []string) (*run, error) {
 	merged := &run{Versions: map[string]string{}}
 	for _, file := range files {
@@ -76,18 +77,65 @@ func (a *run) add(next *run) error {
 	if a.Date.Before(next.Date) {
 		a.Date = next.Date
 	}
-	if command, _, pieces := strings.Cut(next.Command, " -only "); a.Command == "" || pieces {
-		a.Command = command // a piece of it
+	switch {
+	case a.Command == "" || next.Command == "":
+		a.Command += next.Command
+	case !slices.Contains(strings.Split(a.Command, "; "), next.Command):
+		a.Command += "; " + next.Command
 	}
 
 	for _, r := range next.Reports {
 		if i := slices.IndexFunc(a.Reports, func(old *report) bool { return old.Command == r.Command }); i >= 0 {
-			a.Reports[i] = r
+			a.Reports[i] = a.Reports[i].followedBy(r)
 		} else {
 			a.Reports = append(a.Reports, r)
 		}
 	}
 	return nil
+}
+
+// followedBy is a later report of the same measurement: together with this one, if they are of different parts.
+func (r *report) followedBy(later *report) *report {
+	if len(r.Parts) == 0 || len(later.Parts) == 0 || slices.ContainsFunc(later.Parts, func(p string) bool { return slices.Contains(r.Parts, p) }) {
+		return later
+	}
+
+	both := *later
+	both.Typed = r.Typed + "; " + later.Typed
+	both.Seconds += r.Seconds
+	both.Parts = slices.Concat(r.Parts, later.Parts)
+	both.Figures = slices.Concat(r.Figures, later.Figures)
+	both.Results = slices.Concat(r.Results, later.Results)
+	both.Counts = maps.Clone(r.Counts)
+	maps.Copy(both.Counts, later.Counts)
+
+	both.Table, both.rows = slices.Clone(r.cells()), nil
+	if rows := later.cells(); len(rows) > 0 {
+		both.Table = append(both.Table, rows[1:]...)
+	}
+
+	both.Charts = slices.Clone(r.Charts)
+	for _, c := range later.Charts {
+		both.Charts = addLines(both.Charts, c)
+	}
+
+	return &both
+}
+
+// addLines adds the lines of a chart to those of the chart of the same name.
+func addLines(charts []chart, more chart) []chart {
+	at := slices.IndexFunc(charts, func(c chart) bool { return c.Name == more.Name })
+	if at < 0 || len(charts[at].Panels) != len(more.Panels) {
+		return append(charts, more)
+	}
+
+	panels := slices.Clone(charts[at].Panels)
+	for i := range panels {
+		panels[i].Lines = slices.Concat(panels[i].Lines, more.Panels[i].Lines)
+	}
+
+	charts[at].Panels = panels
+	return charts
 }
 
 // sort brings the reports into the order of bench all.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -72,7 +73,7 @@ func TestAll(t *testing.T) {
 		return r
 	}
 	all := &run{Command: "bench all", Machine: readMachine(), Reports: []*report{fake("write"), fake("hit")}}
-	require.NoError(t, o.write(all, all))
+	require.NoError(t, o.write(all))
 	require.NoError(t, all.print(&out))
 	require.Contains(t, out.String(), "RESULT write.result 1.50\n")
 	require.Regexp(t, `hit +hit.result +1.50`, out.String())
@@ -114,4 +115,37 @@ func TestExpected(t *testing.T) {
 		require.Positive(t, expected[c.Name()].short, c.Name())
 		require.GreaterOrEqual(t, expected[c.Name()].long, expected[c.Name()].short, c.Name())
 	}
+}
+
+// TestMergeParts: reports of different parts of a measurement become one; of the same part the later counts.
+func TestMergeParts(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	write := func(part string, value float64) string {
+		r := &report{Command: "growth", Typed: "bench growth -parts " + part, Parts: []string{part}, Counts: map[string]any{part: value}}
+		r.row("what", "how much")
+		r.row(part, value)
+		r.add(newFigure("growth."+part, "ms", []float64{value}))
+		r.result("growth."+part, value)
+		r.chart(chart{Name: "growth", Panels: []panel{{Lines: []series{{Name: part, X: []float64{1}, Y: []float64{value}}}}}})
+		file := filepath.Join(directory, fmt.Sprint(part, value))
+		require.NoError(t, writeJSON(file, &run{Command: r.Typed, Reports: []*report{r}}))
+		return file
+	}
+
+	merged, err := mergeRuns([]string{write("keys", 1), write("log", 2)})
+	require.NoError(t, err)
+	require.Equal(t, "bench growth -parts keys; bench growth -parts log", merged.Command)
+	require.Len(t, merged.Reports, 1)
+	r := merged.Reports[0]
+	require.Equal(t, merged.Command, r.Typed)
+	require.Equal(t, [][]string{{"what", "how much"}, {"keys", "1"}, {"log", "2"}}, r.cells())
+	require.Equal(t, []string{"growth.keys", "growth.log"}, resultNames(r))
+	require.Len(t, r.Charts, 1)
+	require.Len(t, r.Charts[0].Panels[0].Lines, 2)
+	require.Len(t, r.Counts, 2)
+
+	merged, err = mergeRuns([]string{write("keys", 1), write("keys", 3)})
+	require.NoError(t, err)
+	require.Equal(t, [][]string{{"what", "how much"}, {"keys", "3"}}, merged.Reports[0].cells())
 }

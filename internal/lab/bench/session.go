@@ -51,7 +51,7 @@ func sessionCommand(o *options) *cobra.Command {
 				return fmt.Errorf("session: %w", err)
 			}
 
-			return o.publish(cmd.OutOrStdout(), r)
+			return o.keep(r)
 		},
 	}
 }
@@ -110,9 +110,5 @@ func measureSession(ctx context.Context, plan sessionPlan) (_ *report, err error
 	if err := measureSessionCut(ctx, r, pods); err != nil { // the last: pod c is of no use afterwards
 		return nil, fmt.Errorf("cut off: %w", err)
 	}
-	if load := machineLoad(); load != "" { // of others, too: on a busy machine times mean little
-		r.Counts[loadCount] = load
-	}
-
 	return r, nil
 }

@@ -134,8 +134,10 @@ func measureSessionCut(ctx context.Context, r *report, f *sessionFleet) error {
 		return fmt.Errorf("pod c served the session %v after it was confirmed", last-confirmed)
 	}
 
-	r.row("Revoke on a, c cut off: c served it for", 1, number(last.Seconds()*1e3))
-	r.row("the same: Confirm", 1, number(confirmed.Seconds()*1e3))
+	r.row()
+	r.row("Revoke on one pod while another is cut off", "ms")
+	r.row("that one served the session for", number(last.Seconds()*1e3))
+	r.row("Confirm took", number(confirmed.Seconds()*1e3))
 	r.result("session.cut_off_served_ms", last.Seconds()*1e3)
 	r.result("session.cut_off_confirm_ms", confirmed.Seconds()*1e3)
 	return nil

@@ -19,16 +19,22 @@ const perUser = 10
 // fillSessions makes rows as logins do, without their round trips: number i has the token benchToken(i). The bare table
 // has the same data under the same key, and nothing else.
 func fillSessions(ctx context.Context, p *sessionPod, plan sessionPlan) error {
-	for _, statement := range []string{
+	err := fillBare(ctx, p, []string{
 		fmt.Sprintf(`INSERT INTO pgcoherence.session_user (user_id) SELECT 'row ' || i FROM generate_series(0, %d) AS i`, plan.Rows/perUser),
 		fmt.Sprintf(`INSERT INTO pgcoherence.session (key, proof, id, user_id, last_write, data, idle, authenticated_at, expires_at)
 			SELECT substr(h, 1, 16), substr(h, 17), gen_random_uuid(), 'row ' || i / %d, gen_random_uuid(),
 				'\x0101' || convert_to('{"User":1,"Role":"reader","Theme":"dark"}', 'UTF8'), '1 day', now(), now() + interval '2 days'
 			FROM (SELECT i, sha256(sha256(convert_to('s' || i, 'UTF8'))) AS h FROM generate_series(0, %d) AS i) AS s`, perUser, plan.Rows-1),
-		`CREATE TABLE bare_session (key bytea PRIMARY KEY, data bytea NOT NULL)`,
+	})
+	if err != nil {
+		return err
+	}
+
+	for _, statement := range []string{
+		`CREATE TABLE bare_session (key bytea NOT NULL, data bytea NOT NULL)`,
 		fmt.Sprintf(`INSERT INTO bare_session SELECT substr(sha256(sha256(convert_to('s' || i, 'UTF8'))), 1, 16),
 			'\x0101' || convert_to('{"User":1,"Role":"reader","Theme":"dark"}', 'UTF8') FROM generate_series(0, %d) AS i`, plan.Rows-1),
-		`VACUUM ANALYZE pgcoherence.session`, `VACUUM ANALYZE pgcoherence.session_user`, `VACUUM ANALYZE bare_session`, `CHECKPOINT`,
+		`ALTER TABLE bare_session ADD PRIMARY KEY (key)`, `VACUUM ANALYZE bare_session`, `CHECKPOINT`,
 	} {
 		if _, err := p.pool.Exec(ctx, statement); err != nil {
 			return err

@@ -27,6 +27,9 @@ func measureSessionSweepCost(ctx context.Context, r *report, plan sessionPlan, p
 	if _, err := p.pool.Exec(ctx, `TRUNCATE pgcoherence.session`); err != nil {
 		return err
 	}
+	r.row()
+	r.row("rows", "looked up in a minute", "deleted in a minute", "% of a processor")
+
 	filled := 0
 	for _, rows := range []int{max(plan.SweepRows/10, 1), plan.SweepRows} {
 		begin := time.Now()
@@ -47,7 +50,25 @@ func measureSessionSweepCost(ctx context.Context, r *report, plan sessionPlan, p
 
 // fillSweepRows adds rows to those there are. Without the indexes, which are made again afterwards, it takes a fraction of
 // the time.
-func fillSweepRows(ctx context.Context, p *sessionPod, from, to int) (err error) {
+func fillSweepRows(ctx context.Context, p *sessionPod, from, to int) error {
+	statements := []string{fmt.Sprintf(`INSERT INTO pgcoherence.session_user (user_id, gen)
+		SELECT 'row ' || i, 7 FROM generate_series(%d, %d) AS i ON CONFLICT (user_id) DO UPDATE SET gen = 7`, from/perUser, to/perUser)}
+	for ; from < to; from += sweepChunk {
+		statements = append(statements, fmt.Sprintf(`
+			INSERT INTO pgcoherence.session (key, proof, id, user_id, gen, last_write, data, idle, created_at, authenticated_at, last_seen, expires_at, sweep_at)
+			SELECT substr(h, 1, 16), substr(h, 17), gen_random_uuid(), 'row ' || i / %d, 7, gen_random_uuid(),
+				'\x0101' || convert_to('{"User":1,"Role":"reader","Theme":"dark"}', 'UTF8'), '1 day', made, made,
+				greatest(made, now() - random() * interval '20 hours'), made + interval '%d days',
+				CASE WHEN made > now() - interval '1 day' THEN made + interval '25 hours' END
+			FROM (SELECT i, sha256(convert_to('more' || i, 'UTF8')) AS h, now() - random() * interval '%d days' AS made
+				FROM generate_series(%d, %d) AS i) AS s`,
+			perUser, sessionDays, sessionDays, from, min(from+sweepChunk, to)-1))
+	}
+	return fillBare(ctx, p, statements)
+}
+
+// fillBare runs statements while the table of sessions has no indexes, which are made again afterwards.
+func fillBare(ctx context.Context, p *sessionPod, fill []string) error {
 	conn, err := p.pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -68,19 +89,7 @@ func fillSweepRows(ctx context.Context, p *sessionPod, from, to int) (err error)
 	}
 
 	statements := append([]string{`SET maintenance_work_mem = '512MB'`, `ALTER TABLE pgcoherence.session DROP CONSTRAINT session_pkey`}, drop...)
-	statements = append(statements, fmt.Sprintf(`INSERT INTO pgcoherence.session_user (user_id, gen)
-		SELECT 'row ' || i, 7 FROM generate_series(%d, %d) AS i ON CONFLICT (user_id) DO UPDATE SET gen = 7`, from/perUser, to/perUser))
-	for ; from < to; from += sweepChunk {
-		statements = append(statements, fmt.Sprintf(`
-			INSERT INTO pgcoherence.session (key, proof, id, user_id, gen, last_write, data, idle, created_at, authenticated_at, last_seen, expires_at, sweep_at)
-			SELECT substr(h, 1, 16), substr(h, 17), gen_random_uuid(), 'row ' || i / %d, 7, gen_random_uuid(),
-				'\x0101' || convert_to('{"User":1,"Role":"reader","Theme":"dark"}', 'UTF8'), '1 day', made, made,
-				greatest(made, now() - random() * interval '20 hours'), made + interval '%d days',
-				CASE WHEN made > now() - interval '1 day' THEN made + interval '25 hours' END
-			FROM (SELECT i, sha256(convert_to('more' || i, 'UTF8')) AS h, now() - random() * interval '%d days' AS made
-				FROM generate_series(%d, %d) AS i) AS s`,
-			perUser, sessionDays, sessionDays, from, min(from+sweepChunk, to)-1))
-	}
+	statements = append(statements, fill...)
 	statements = append(statements, `ALTER TABLE pgcoherence.session ADD PRIMARY KEY (key)`)
 	statements = append(statements, create...)
 	statements = append(statements, `VACUUM ANALYZE pgcoherence.session`, `VACUUM ANALYZE pgcoherence.session_user`, `CHECKPOINT`, `RESET maintenance_work_mem`)
@@ -125,7 +134,7 @@ func sweepShare(ctx context.Context, r *report, p *sessionPod, rows int) (float6
 	}
 	slices.Sort(shares)
 	share := shares[len(shares)/2]
-	r.row("sweep, of a core", "rows", rows, "looked up each minute", ends, "deleted each minute", ends, "percent", fmt.Sprintf("%.3f", share))
+	r.row(rows, ends, ends, fmt.Sprintf("%.3f (%.3f–%.3f)", share, shares[0], shares[len(shares)-1]))
 	return share, nil
 }
 

@@ -110,6 +110,7 @@ func measureSessionWrites(ctx context.Context, r *report, pods []*sessionPod) (e
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
 
+	r.row()
 	r.row("writes of one browser on two pods", fmt.Sprintf("of %d values at once, the fewest kept", mergeWriters),
 		fmt.Sprintf("of %d reads, misses", readWrites))
 	for _, s := range sides {

@@ -55,7 +55,7 @@ replaced more than a quarter of a second before the read began; how each side is
 			if err != nil {
 				return fmt.Errorf("stale: %w", err)
 			}
-			return o.publish(cmd.OutOrStdout(), r)
+			return o.keep(r)
 		},
 	}
 }

@@ -48,7 +48,7 @@ var staleFaults = []staleFault{
 	{name: "late fill", about: "loads return 120 ms after their statement; nothing breaks", slow: true},
 	{name: "publisher killed", about: "of every third change, nothing is done after the commit", ending: every(3, publisherKilled)},
 	{name: "rolled back", about: "every third change is rolled back instead of committed", ending: every(3, rolledBack)},
-	{name: "pooler", about: "the listening connections are made anew through PgBouncer in transaction mode", strike: throughPooler, mend: pastPooler},
+	{name: "pooler", about: "the listening connections are made again through PgBouncer in transaction mode", strike: throughPooler, mend: pastPooler},
 	{name: "server restart", about: "Postgres and Redis are stopped at once, and started", strike: restartServers},
 	{name: "failover", about: "the primary is killed, and its synchronous standby promoted; Redis stays", strike: failOver},
 }

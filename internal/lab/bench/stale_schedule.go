@@ -83,7 +83,7 @@ func measureSchedule(ctx context.Context, r *report, plan schedulePlan) (why str
 }
 
 // runFault has every side read and change its rows while a fault strikes.
-func runFault(ctx context.Context, w *staleWorld, plan schedulePlan, fault staleFault, number int, sides []*staleSide) (_ []*staleTally, err error) {
+func runFault(ctx context.Context, w *staleWorld, plan schedulePlan, fault staleFault, number int, sides []*staleSide) ([]*staleTally, error) {
 	w.slow.Store(fault.slow)
 	defer w.slow.Store(false)
 	if fault.mend != nil {
@@ -112,7 +112,9 @@ func runFault(ctx context.Context, w *staleWorld, plan schedulePlan, fault stale
 	begin := time.Now()
 	sleep(ctx, plan.Lead)
 	if fault.strike != nil {
-		err = fault.strike(ctx, w)
+		if err := fault.strike(ctx, w); err != nil { // the world is broken for good: changes would be tried again without end
+			cancel(fmt.Errorf("strike: %w", err))
+		}
 	}
 	sleep(ctx, max(plan.Length-time.Since(begin), plan.Watch/2)) // changes go on for a while after the fault
 	close(changing)
@@ -123,7 +125,7 @@ func runFault(ctx context.Context, w *staleWorld, plan schedulePlan, fault stale
 	for i, s := range sides {
 		tallies[i].loads += s.loads.Load()
 	}
-	return tallies, errors.Join(err, context.Cause(ctx))
+	return tallies, context.Cause(ctx)
 }
 
 // staleRun is one side under one fault.

@@ -20,7 +20,7 @@ func staleOtter(_ context.Context, w *staleWorld) (*staleSide, error) {
 		return nil, err
 	}
 
-	s := &staleSide{name: "otter, TTL", about: "ExpiryAccessing(1 s) and RefreshWriting(500 ms), as in its README; no other pod is told"}
+	s := &staleSide{name: "otter, TTL", about: "ExpiryAccessing(1 s) and RefreshWriting(500 ms), as in its README; no other pod is notified"}
 	loader := otter.LoaderFunc[int64, int64](s.load(w))
 	s.get = func(ctx context.Context, key int64) (int64, error) { return c.Get(ctx, key, loader) }
 	s.change = func(ctx context.Context, key, version int64, end ending) error {
@@ -36,7 +36,7 @@ func staleOtter(_ context.Context, w *staleWorld) (*staleSide, error) {
 func staleSturdyc(_ context.Context, w *staleWorld) (*staleSide, error) {
 	c := sturdyc.New[int64](10_000, 10, 2*time.Hour, 10, sturdyc.WithNoContinuousEvictions(), sturdyc.WithLog(&sturdyc.NoopLogger{}),
 		sturdyc.WithEarlyRefreshes(10*time.Millisecond, 30*time.Millisecond, 30*time.Second, 10*time.Millisecond))
-	s := &staleSide{name: "sturdyc", about: "early refreshes after 10 to 30 ms and a TTL of 2 h, as in its README; no other pod is told"}
+	s := &staleSide{name: "sturdyc", about: "early refreshes after 10 to 30 ms and a TTL of 2 h, as in its README; no other pod is notified"}
 	load := s.load(w)
 	s.get = func(ctx context.Context, key int64) (int64, error) {
 		return c.GetOrFetch(ctx, strconv.FormatInt(key, 10), func(ctx context.Context) (int64, error) { return load(ctx, key) })

@@ -43,7 +43,7 @@ func tierCommand(o *options) *cobra.Command {
 				return fmt.Errorf("tier: %w", err)
 			}
 
-			return o.publish(cmd.OutOrStdout(), r)
+			return o.keep(r)
 		},
 	}
 }
@@ -177,7 +177,7 @@ func startRedisReaders(ctx context.Context, redis *redistest.Server, plan tierPl
 	}
 
 	readers = append(readers, &redisReader{
-		name: "rueidis client-side", note: "answers from this process' memory", end: tracking.Close,
+		name: "rueidis client-side", note: "served from this process' memory", end: tracking.Close,
 		get: func(ctx context.Context, key string) ([]byte, error) {
 			return tracking.DoCache(ctx, tracking.B().Get().Key(tierPrefix+key).Cache(), time.Hour).AsBytes()
 		},

@@ -57,7 +57,7 @@ var traces = []trace{
 			g.read(z())
 		}
 	}},
-	{"scan", "zipf, and every 100,000 reads a scan of 30,000 keys that nobody reads again", func(g *traceGen) {
+	{"scan", "zipf, and every 100,000 reads a scan of 30,000 keys that are not read again", func(g *traceGen) {
 		for z := g.zipf(1.01, traceKeys); g.more(); {
 			if g.read(z()); len(g.keys)%100_000 == 0 {
 				for range 30_000 {
@@ -66,7 +66,7 @@ var traces = []trace{
 			}
 		}
 	}},
-	{"onehit", "zipf, and three reads in ten are of a key that nobody reads again", func(g *traceGen) {
+	{"onehit", "zipf, and three reads in ten are of a key that is not read again", func(g *traceGen) {
 		for z := g.zipf(1.01, traceKeys); g.more(); {
 			if g.Float64() < 0.3 {
 				g.read(g.fresh())

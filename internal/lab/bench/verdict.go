@@ -19,7 +19,7 @@ type claim struct {
 
 // What there is to say where a peer is ahead. Each sentence is of a kind of peers.
 const (
-	whyNotify   = "NOTIFY in the transaction needs no row in a log. It costs group commit, and what is sent while nobody listens is lost."
+	whyNotify   = "NOTIFY in the transaction needs no row in a log. It costs group commit, and what is sent while no pod listens is lost."
 	whyOutbox   = "Its row is as cheap, and its readers hear of it when they poll next: a tenth of a second here."
 	whyRedis    = "Nothing is written in the transaction. A process that ends between its commit and its message leaves old values everywhere: see the stale reads."
 	whyPoll     = "Readers that poll cost little when events are many, and wait for their turn when they are few."
@@ -28,7 +28,7 @@ const (
 	whyOtter    = "It keeps statistics of a different kind for each key. The two decide differently, and no policy is best on every trace."
 	whyFill     = "It guards a load against nothing: an invalidation during the load leaves the old value in it."
 	whyMemory   = "It keeps no tags, no time of the load and no position of the log with an entry."
-	whyTier     = "It returns what it is told. The tier also checks that a value is newer than every invalidation the pod knows."
+	whyTier     = "It returns what Redis has. The tier also checks that a value is newer than every invalidation the pod knows."
 	whyLocal    = "It replies from this process' own memory; the cache in front of the tier does the same, and is measured as a hit."
 )
 

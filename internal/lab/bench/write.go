@@ -73,7 +73,7 @@ func writeCommand(o *options) *cobra.Command {
 				return fmt.Errorf("write: %w", err)
 			}
 
-			return o.publish(cmd.OutOrStdout(), r)
+			return o.keep(r)
 		},
 	}
 }
