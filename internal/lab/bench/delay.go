@@ -24,7 +24,7 @@ type delayPlan struct {
 }
 
 func delayCommand(o *options) *cobra.Command {
-	rate := 100
+	rate, slot := 100, time.Duration(0)
 	c := &cobra.Command{
 		Use:   "delay",
 		Short: "from Commit's return until the last pod is notified, of three pods and of more and more, beside other ways",
@@ -39,6 +39,10 @@ func delayCommand(o *options) *cobra.Command {
 				plan.Curve = curvePlan{Pods: []int{3, 10, 50}, Rates: []int{100, 1000}, Slot: 800 * time.Millisecond, Lead: 200 * time.Millisecond}
 			}
 
+			if slot > 0 {
+				plan.Curve.Slot = slot
+			}
+
 			if rate < 1 || rate > 10_000 {
 				return fmt.Errorf("delay: -rate is %d: want 1 to 10000", rate)
 			}
@@ -51,6 +55,7 @@ func delayCommand(o *options) *cobra.Command {
 			return o.keep(r)
 		},
 	}
+	c.Flags().DurationVar(&slot, "slot", 0, "`TIME` of each point of the curve, in place of the usual one")
 	c.Flags().IntVar(&rate, "rate", rate, "`events` per second, and as many raw ones")
 	return c
 }

@@ -166,6 +166,14 @@ func (s *staleRun) change(ctx context.Context, stop <-chan struct{}) {
 				return
 			}
 			failures++
+
+			select {
+			case <-stop: // it may have been committed: the oracle allows both
+				s.tally.changed(failures)
+				return
+			default:
+			}
+
 			sleep(ctx, retryPause)
 		}
 		if end != rolledBack {

@@ -14,9 +14,10 @@ import (
 // byTrigger is the update of a table that the library watches: the writer knows
 // nothing of it, and a trigger writes the row of the log.
 type byTrigger struct {
-	pool  *pgxpool.Pool
-	pod   *pod
-	heard atomic.Int64
+	pool   *pgxpool.Pool
+	pod    *pod
+	heard  atomic.Int64
+	resets int64 // of the pod, before it was measured
 }
 
 // watchedTable is like the application's, with a trigger on it.
@@ -51,10 +52,11 @@ func (t *byTrigger) start(ctx context.Context) (err error) {
 		return fmt.Errorf("trigger: %w", err)
 	}
 	t.heard.Store(0)
-	t.pod, err = startPod(ctx, t.pool, bus.Config{Name: "writer", Logger: warnings()}, func(d bus.Delivery) { t.heard.Add(int64(len(d.Keys))) })
+	t.pod, err = startPod(ctx, t.pool, bus.Config{Name: "writer", Logger: warnings()}, func(d bus.Delivery) { t.heard.Add(1 + int64(len(d.Keys))) })
 	if err != nil {
 		return fmt.Errorf("trigger: %w", err)
 	}
+	t.resets = t.pod.Stats().Resets
 	return nil
 }
 
@@ -75,7 +77,7 @@ func (t *byTrigger) transact(ctx context.Context, id int64) error {
 
 // stop counts rows: deliveries may be fewer, since keys that changed twice within one sweep are delivered once.
 func (t *byTrigger) stop(ctx context.Context, commits int64) error {
-	err := eventually(ctx, func() bool { return t.heard.Load() > 0 || commits == 0 })
+	err := eventually(ctx, func() bool { return t.heard.Load() > 0 || t.pod.Stats().Resets > t.resets || commits == 0 })
 	if err != nil {
 		err = fmt.Errorf("trigger: no event was delivered: %w", err)
 	}
