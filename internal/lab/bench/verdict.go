@@ -21,7 +21,7 @@ type claim struct {
 // What there is to say where a peer is ahead. Each sentence is of a kind of peers.
 const (
 	whyNotify   = "NOTIFY in the transaction needs no row in a log. It costs group commit, and what is sent while no pod listens is lost."
-	whySwept    = "With many pods that are busy the library announces less, and pods find events by their sweeps, some 15 ms later: that spares the server's processors."
+	whySwept    = "With many pods that are busy the library announces less, and pods find events by their sweeps, up to a tenth of a second later: that spares the server's processors."
 	whyOutbox   = "Its row is as cheap, and its readers hear of it when they poll next: a tenth of a second here."
 	whyRedis    = "Nothing is written in the transaction. A process that ends between its commit and its message leaves old values everywhere: see the stale reads."
 	whyPoll     = "Readers that poll cost little when events are many, and wait for their turn when they are few."
