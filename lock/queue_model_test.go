@@ -278,7 +278,7 @@ func idOf(text *string) leasequeue.ID {
 // sample; PGCOHERENCE_QUEUE_STATES=20000 takes that many states.
 func TestQueueModel(t *testing.T) {
 	t.Parallel()
-	sample := 100
+	sample := 40
 	if text := os.Getenv("PGCOHERENCE_QUEUE_STATES"); text != "" {
 		var err error
 		sample, err = strconv.Atoi(text)
