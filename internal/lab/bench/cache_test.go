@@ -13,6 +13,7 @@ import (
 
 // TestCacheCommands runs the measurements of caches with next to no data, like TestCommands.
 func TestCacheCommands(t *testing.T) {
+	t.Parallel()
 	t.Run("hit", func(t *testing.T) {
 		pgtest.RequireBinaries(t)
 		r, err := measureHit(t.Context(), hitPlan{Rounds: 2, Length: 5 * time.Millisecond, Entries: 100, Readers: []int{1, 2, 8}, Scraped: 1})

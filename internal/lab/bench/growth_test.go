@@ -11,6 +11,7 @@ import (
 
 // TestGrowth runs the measurement with next to no data, like TestCommands.
 func TestGrowth(t *testing.T) {
+	t.Parallel()
 	pgtest.RequireBinaries(t)
 	r, err := measureGrowth(t.Context(), growthPlan{
 		Keys: []int{100, 1000}, Tags: []int{0, 2}, Tagged: 100, Events: []int{1, 10}, Topics: []int{1, 5}, Logged: []int{10, 100},

@@ -15,6 +15,7 @@ import (
 
 // TestLock runs the measurement with next to no data, like TestCommands.
 func TestLock(t *testing.T) {
+	t.Parallel()
 	pgtest.RequireBinaries(t)
 	p := pace{10 * time.Millisecond, 60 * time.Millisecond}
 	r, err := measureLock(t.Context(), lockPlan{

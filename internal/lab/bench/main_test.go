@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 // TestCommands runs the measurements with next to no data, on a real server:
 // their figures mean nothing, but the checks of what was done all run.
 func TestCommands(t *testing.T) {
+	t.Parallel()
 	pgtest.RequireBinaries(t) // the others are not worth their time here
 
 	t.Run("write", func(t *testing.T) {

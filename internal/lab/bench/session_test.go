@@ -11,6 +11,7 @@ import (
 
 // TestSessionCommand runs the measurement with next to no data: its figures mean nothing, but its checks all run.
 func TestSessionCommand(t *testing.T) {
+	t.Parallel()
 	pgtest.RequireBinaries(t)
 	r, err := measureSession(t.Context(), sessionPlan{
 		Rounds: 2, Reads: 1000, Rotation: 50, Mix: 100 * time.Millisecond, Clients: 8, Revokes: 5,
