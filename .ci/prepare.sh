@@ -3,6 +3,7 @@
 # without asking (root and apt-get), and says what it could not do.
 #
 #   .ci/prepare.sh
+#   .ci/prepare.sh recovery     and what make test-recovery needs
 #
 # Under CI=true anything still missing is an error: a test that cannot run must
 # not pass. On a developer's machine it is a warning, because the tests have
@@ -99,6 +100,13 @@ need redis-server redis-server "the tests of the Redis tier will be skipped"
 need faketime faketime "the fault rows that step the server's clock will be skipped"
 need promtool prometheus "the tests of the alerts and the dashboard will be skipped"
 need chromium chromium "the test of the live page in a browser will be skipped"
+
+if [ "${1:-}" = recovery ]; then
+	need patroni patroni "the switchover and the failover will be skipped"
+	need etcd etcd-server "the switchover and the failover will be skipped"
+	need haproxy haproxy "the recoveries behind HAProxy will be skipped"
+	need patchelf patchelf "pg_upgrade to another version will fail"
+fi
 
 # Clients of the lock package in other languages.
 need psql postgresql-client "the test with psql will be skipped"

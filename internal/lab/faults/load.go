@@ -144,12 +144,12 @@ func (l *load) one(m *member, w Write) {
 	l.written.Add(1)
 
 	if *receipt != "" && rand.N(confirmNth) == 0 {
-		l.confirm(w, *receipt)
+		l.confirm(m, w, *receipt)
 	}
 }
 
 // confirm has some pod confirm an event, while the writer goes on.
-func (l *load) confirm(w Write, receipt string) {
+func (l *load) confirm(writer *member, w Write, receipt string) {
 	pods := l.s.pods()
 	if len(pods) == 0 {
 		return
@@ -173,7 +173,7 @@ func (l *load) confirm(w Write, receipt string) {
 			return
 		}
 
-		l.s.oracle.confirmed(w.Key, w.Version, time.Now())
+		l.s.oracle.confirmedBy(m.cfg.Name, writer.cfg.Name+" through "+w.Path, w.Key, w.Version, time.Now())
 		l.confirmed.Add(1)
 	})
 }

@@ -18,6 +18,8 @@ type oracle struct {
 	keys   []history
 	tally  tally
 	proofs []string // the first violations, for people
+
+	confirmers map[int64]string // by version: which pod confirmed what which pod had written, for proofs
 }
 
 // history is what is known of one key.
@@ -47,7 +49,7 @@ type tally struct {
 const maxProofs = 5
 
 func newOracle(bound time.Duration, keys int, now time.Time) *oracle {
-	o := &oracle{bound: bound, keys: make([]history, keys)}
+	o := &oracle{bound: bound, keys: make([]history, keys), confirmers: map[int64]string{}}
 	for i := range o.keys {
 		o.keys[i].committed = []since{{0, now}}
 	}
@@ -63,6 +65,14 @@ func (o *oracle) committed(key int, version int64, at time.Time) {
 	if o.board != nil {
 		o.board.committed(key, version, at)
 	}
+}
+
+// confirmedBy is confirmed, and notes for proofs by which pod, and who had written the version.
+func (o *oracle) confirmedBy(pod, writer string, key int, version int64, at time.Time) {
+	o.mu.Lock()
+	o.confirmers[version] = fmt.Sprintf(" by %s, written by %s", pod, writer)
+	o.mu.Unlock()
+	o.confirmed(key, version, at)
 }
 
 // confirmed notes that a Confirm of a version returned nil.
@@ -99,7 +109,7 @@ func (o *oracle) read(pod string, key int, version int64, sent time.Time) {
 	h := &o.keys[key]
 	if c, ok := newestBefore(h.confirmed, sent); ok && c.version > version {
 		o.tally.falseConfirms++
-		o.prove("%s served version %d of key %d, %v after %d was confirmed", pod, version, key, sent.Sub(c.at), c.version)
+		o.prove("%s served version %d of key %d, %v after %d was confirmed%s", pod, version, key, sent.Sub(c.at), c.version, o.confirmers[c.version])
 	}
 
 	age, ok := h.supersededFor(version, sent)

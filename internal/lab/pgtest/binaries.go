@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,12 @@ type programs string
 
 func (p programs) initdb() string   { return filepath.Join(string(p), "initdb") }
 func (p programs) postgres() string { return filepath.Join(string(p), "postgres") }
+
+// checksumsByDefault reports whether initdb enables data checksums unless told otherwise, as since version 18.
+func (p programs) checksumsByDefault(ctx context.Context) bool {
+	help, err := exec.CommandContext(ctx, p.initdb(), "--help").Output()
+	return err == nil && bytes.Contains(help, []byte("--no-data-checksums"))
+}
 
 func startBinaries(ctx context.Context, c Config) (*Server, error) {
 	found, err := findPrograms(c.Binaries)

@@ -95,9 +95,14 @@ func (c *cluster) initialise(ctx context.Context) error {
 		return err
 	}
 
-	err := c.run(ctx, c.programs.initdb(), "-D", c.data, "-U", superuser, "--pwfile", secret,
-		"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions")
-	if err != nil {
+	args := []string{
+		"-D", c.data, "-U", superuser, "--pwfile", secret,
+		"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions",
+	}
+	if c.programs.checksumsByDefault(ctx) {
+		args = append(args, "--no-data-checksums") // alike in all versions: pg_upgrade requires it
+	}
+	if err := c.run(ctx, c.programs.initdb(), args...); err != nil {
 		return err
 	}
 

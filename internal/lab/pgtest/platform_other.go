@@ -19,6 +19,7 @@ func findOwner() (*owner, error)                  { return nil, errNotUnix }
 func (o *owner) own(string) error                 { return errNotUnix }
 func (o *owner) attributes() *syscall.SysProcAttr { return nil }
 func signalStop(int, Mode) error                  { return errNotUnix }
+func signalTerm(int) error                        { return errNotUnix }
 func signalFreeze(int) error                      { return errNotUnix }
 func signalKill(int) error                        { return errNotUnix }
 func childrenOf(int) ([]int, error)               { return nil, errNotUnix }

@@ -65,6 +65,8 @@ func signalStop(pid int, mode Mode) error {
 	return syscall.Kill(pid, syscall.SIGINT)
 }
 
+func signalTerm(pid int) error { return syscall.Kill(pid, syscall.SIGTERM) }
+
 func signalFreeze(pid int) error { return syscall.Kill(pid, syscall.SIGSTOP) }
 
 func signalKill(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) }
