@@ -143,6 +143,10 @@ test-suites: ## run scs' and gorilla's own test suites, from the module cache, a
 test-long: prepare ## mixed writers under random connection kills, for ENDURANCE=10m
 	go test $(RACE) -count=1 -v -timeout 0 ./bus -run Endurance -endurance $(ENDURANCE)
 
+.PHONY: test-image
+test-image: ## build the binary of the image twice, in two places, and compare them
+	CI=true PGCOHERENCE_IMAGE=1 go test -C examples/kubernetes -count=1 -v -run Reproducible .
+
 .PHONY: lint
 lint: $(GOLANGCI) ## run golangci-lint on every module, and check the scripts
 	$(GOLANGCI) run ./...
