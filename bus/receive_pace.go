@@ -78,7 +78,7 @@ func (p pace) rateAt(now time.Time) float64 {
 	return p.rate * math.Exp(-now.Sub(p.raised).Seconds()/paceMemory.Seconds())
 }
 
-// flows says whether announcements are so many that the sweeper carries them.
+// flows reports whether announcements are so many that the sweeper carries them.
 func (p pace) flows(now time.Time) bool {
 	t := p.turn()
 	return t > 0 && p.rateAt(now) > holdThreshold/t.Seconds()

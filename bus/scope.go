@@ -10,7 +10,7 @@ type scope struct {
 	done     bool
 }
 
-// closed says whether it or one around it has ended.
+// closed reports whether it or one around it has ended.
 func (s *scope) closed() bool {
 	for ; s != nil; s = s.parent {
 		if s.done {

@@ -114,7 +114,7 @@ func (c *Cache[K, V]) endAll(l *loadBatch[K, V]) {
 	}
 }
 
-// runOne calls the loader for one key, and once more if a standby was behind. Primary says whether the loader was told to read
+// runOne calls the loader for one key, and once more if a standby was behind. Primary reports whether the loader was told to read
 // from the primary: a context is not asked, because its values are the application's.
 func (c *Cache[K, V]) runOne(ctx context.Context, l *loadBatch[K, V], f *call[K, V], primary bool) {
 	for {

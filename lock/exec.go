@@ -20,7 +20,7 @@ func (c *core) row(ctx context.Context, sql string, args []any, dest ...any) err
 	}
 }
 
-// conflicting says whether a statement failed for others that ran at the same time, and did nothing.
+// conflicting reports whether a statement failed for others that ran at the same time, and did nothing.
 func conflicting(err error) bool {
 	return pgerr.IsConflict(err)
 }

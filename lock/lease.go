@@ -30,7 +30,7 @@ type Lease struct {
 	mu       sync.Mutex
 	sent     time.Time  // of the newest request that was granted
 	sessions []*session // that the lease may end with: one or none, and those of renewals without an answer
-	unsure   bool       // a renewal has not been answered
+	unsure   bool       // a renewal has no result yet
 	timer    *time.Timer
 	lost     *LostError
 	released bool // Release was called

@@ -31,7 +31,7 @@ const prefix = "pgcoherence_lock_"
 // buckets are from half a millisecond to an hour: a hand-over takes one, a job may take the other.
 var buckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}
 
-// newMetrics makes the metrics of the Locker of a name: the label tells two in one registry apart.
+// newMetrics makes the metrics of the Locker of a name: the label distinguishes two in one registry.
 func newMetrics(name string) *metrics {
 	labels := prometheus.Labels{"locker": name}
 	m := &metrics{

@@ -17,12 +17,12 @@ import (
 // session is what the leases of this process end with, if Config.TakeoverAfter says so: an advisory lock, held by a
 // connection that does nothing else. A waiter sees by the lock that the session has ended, and takes
 // the lease when TakeoverAfter has passed since then. This process relies on its leases for a little less than that after it
-// sent the last query that the session answered: the session lived then. So it has stopped, or written another session into
+// sent the last query that returned in the session: the session lived then. So it has stopped, or written another session into
 // the rows, before anybody else can have them, and no packet that is late or lost changes that.
 type session struct {
 	id     int64 // of its lock; larger than those of the sessions before it
 	trust  time.Duration
-	proven atomic.Pointer[time.Time] // when the newest query was sent that was answered
+	proven atomic.Pointer[time.Time] // when the newest query was sent that returned
 	timer  *time.Timer               // ends the leases when it has not been proven in time
 }
 

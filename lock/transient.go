@@ -8,7 +8,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/internal/pgerr"
 )
 
-// transient says whether asking again may help: a connection that broke, a server that restarts or is no primary, a
+// transient reports whether asking again may help: a connection that broke, a server that restarts or is no primary, a
 // conflict. All else needs a person.
 func transient(err error) bool {
 	if errors.Is(err, ErrClosed) || errors.Is(err, ErrIncarnation) || errors.Is(err, ErrSchema) || errors.Is(err, ErrPrivilege) {

@@ -44,7 +44,7 @@ func (b *Bus) InTx(ctx context.Context, fn func(*bus.Tx) error) (r bus.Receipt, 
 	return r, err
 }
 
-// describe tells topics and numbers of keys, never keys.
+// describe returns topics and numbers of keys, never keys.
 func describe(events []bus.Event) []attribute.KeyValue {
 	topics := make([]string, 0, len(events))
 	keys, whole := 0, 0

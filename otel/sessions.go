@@ -20,7 +20,7 @@ type Store[T any] struct {
 // Sessions wraps a session store.
 func Sessions[T any](t *Tracer, s *sessionstore.Store[T]) *Store[T] { return &Store[T]{s, t} }
 
-// gone are answers to a token that are no errors of the store.
+// gone are results for a token that are no errors of the store.
 var gone = []error{
 	sessionstore.ErrNotFound, sessionstore.ErrExpired, sessionstore.ErrRevoked, sessionstore.ErrRotated, sessionstore.ErrMalformed,
 }

@@ -152,7 +152,7 @@ type Config[T any] struct {
 	// transaction. Defaults to DefaultSweepBatch.
 	SweepBatch int
 
-	// BindGrace is how long a context of Bind continues when neither the bus nor the database can say whether its
+	// BindGrace is how long a context of Bind continues when neither the bus nor the database can report whether its
 	// session is still valid. Defaults to DefaultBindGrace.
 	BindGrace time.Duration
 

@@ -93,7 +93,7 @@ func Secrets() []any {
 // FlushTouches writes what waits to be written.
 func (s *Store[T]) FlushTouches(ctx context.Context) { s.flush(ctx) }
 
-// Cached says whether a token's session is held in memory and may be served.
+// Cached reports whether a token's session is held in memory and may be served.
 func (s *Store[T]) Cached(token string) bool {
 	p, err := s.present(token)
 	if err != nil {
@@ -128,5 +128,5 @@ func TierRoundTrip[T any](ctx context.Context, from, to *Store[T], token string)
 	return other.remaining(other.elapsed()), nil
 }
 
-// Running says whether Run has begun its work.
+// Running reports whether Run has begun its work.
 func (s *Store[T]) Running() bool { return s.running.Load() }

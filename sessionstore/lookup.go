@@ -144,7 +144,7 @@ func (s *Store[T]) known(ctx context.Context, p *present) error {
 	return nil
 }
 
-// judge says whether a row is a valid session of this very token.
+// judge reports whether a row is a valid session of this very token.
 func (s *Store[T]) judge(r *row[T], p *present) (elapsed time.Duration, err error) {
 	if !p.proof.equal(r.proof) {
 		return 0, ErrNotFound

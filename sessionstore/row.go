@@ -140,14 +140,14 @@ func (r *row[T]) check(elapsed time.Duration) error {
 	return nil
 }
 
-// final says whether the session was over by the database's word and for good. What this process' clock says is no more
+// final reports whether the session was over by the database's word and for good. What this process' clock says is no more
 // than a reason to ask again: the clock may have been set, and another pod may have seen a use. An idle timeout is never
 // final: such a use may be on its way to the database.
 func (r *row[T]) final() bool {
 	return r.revoked || r.untilDeadline <= 0 || !r.current && r.grace <= 0
 }
 
-// readAt is the database's clock when it answered.
+// readAt is the database's clock at the read.
 func (r *row[T]) readAt() time.Time { return r.info.LastSeen.Add(r.sinceSeen) }
 
 func (r *row[T]) authenticatedAge(at time.Time) time.Duration { return r.readAt().Sub(at) }

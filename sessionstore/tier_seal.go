@@ -15,7 +15,7 @@ import (
 )
 
 // sealedTier is a tier whose entries only pods with access to the database can read or make. An entry is encrypted
-// together with what the cache says of it, from when it is above all, and bound to its key: whoever can write the tier
+// together with what the cache says of it, from when it is above all, and bound to its key: a writer of the tier
 // can do no more than delete.
 type sealedTier struct {
 	cache.Tier

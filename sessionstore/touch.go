@@ -40,7 +40,7 @@ func (t *touches) init() {
 	t.wake, t.waiting = make(chan struct{}, 1), make(map[uuid.UUID]use)
 }
 
-// add notes a use and says whether there was room.
+// add notes a use and reports whether there was room.
 func (t *touches) add(id uuid.UUID, u use, due time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -109,7 +109,7 @@ func join(tx *bus.Tx, c *changes, do work) error {
 	return err
 }
 
-// outcomeUnknown says whether a commit may have happened all the same. The bus says so; that the connection was closed is
+// outcomeUnknown reports whether a commit may have happened all the same. The bus says so; that the connection was closed is
 // no proof of the contrary either: pgx says it, too, when it was lost while the answer was awaited.
 func outcomeUnknown(err error) bool {
 	return errors.Is(err, bus.ErrOutcomeUnknown) || errors.Is(err, pgconn.ErrConnClosed)

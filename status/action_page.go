@@ -88,7 +88,7 @@ func (h *Handler) doAction(w http.ResponseWriter, r *http.Request) {
 	h.showActions(w, r, http.StatusOK, actionPage{Form: f, Done: done})
 }
 
-// readAction reads a form, and answers the request itself if it makes no sense.
+// readAction reads a form, and responds itself if it makes no sense.
 func (h *Handler) readAction(w http.ResponseWriter, r *http.Request) (f actionForm, ok bool) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if !h.actsAtAll() {
@@ -108,7 +108,7 @@ var (
 	errActionNotAllowed = errors.New("you may not do this")
 )
 
-// mayAct returns nil if whoever sent the request may act.
+// mayAct returns nil if the sender of the request may act.
 func (h *Handler) mayAct(r *http.Request) error {
 	if h.cfg.ActionToken != "" {
 		given, want := sha256.Sum256([]byte(r.PostFormValue("action_token"))), sha256.Sum256([]byte(h.cfg.ActionToken))

@@ -33,10 +33,10 @@ func newGate(c *Config) *gate {
 	return g
 }
 
-// open says whether anybody can get in at all.
+// open reports whether any client can get in at all.
 func (g *gate) open() bool { return g.hasToken || g.authorize != nil }
 
-// admit answers nil if the request may go on.
+// admit returns nil if the request may go on.
 func (g *gate) admit(r *http.Request) error {
 	if !g.open() {
 		return errClosed
@@ -142,7 +142,7 @@ func redirect(w http.ResponseWriter, to string) {
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-// encrypted says whether the client speaks TLS, with us or with a proxy.
+// encrypted reports whether the client speaks TLS, with us or with a proxy.
 func encrypted(r *http.Request) bool {
 	return r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
 }

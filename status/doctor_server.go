@@ -188,7 +188,7 @@ func remedyOf(err error) string {
 	return "Look at the server's log for this message."
 }
 
-// connectionLimit tells the limit of a role or a database from that of the server, by the server's own message.
+// connectionLimit distinguishes the limit of a role or a database from that of the server, by the server's own message.
 func connectionLimit(message string) string {
 	switch {
 	case strings.Contains(message, "for role"):

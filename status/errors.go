@@ -17,7 +17,7 @@ var (
 // errAlone: the bus is one process.
 var errAlone = errors.New("this bus knows of no other pods")
 
-// Errors that a client is told.
+// Errors that a client sees.
 var (
 	errClosed       = errors.New("status: closed: set Config.Token, or Config.Authorize if something of yours protects this path")
 	errNoToken      = errors.New("status: a token is needed: Authorization: Bearer …")

@@ -16,7 +16,7 @@ func SetClock(h *Handler, hours int) {
 	h.gate.now = func() time.Time { return time.Now().Add(time.Duration(hours) * time.Hour) }
 }
 
-// RightCookie says whether a handler accepts a cookie.
+// RightCookie reports whether a handler accepts a cookie.
 func RightCookie(h *Handler, value string) bool { return h.gate.rightCookie(value) }
 
 // Fleet returns what is shown of a cluster.

@@ -21,7 +21,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/sessionstore"
 )
 
-// target is what somebody looks for.
+// target is what an operator looks for.
 type target struct {
 	Kind  string `json:"kind"`
 	Topic string `json:"topic,omitempty"`
@@ -187,7 +187,7 @@ func (h *Handler) topics() (all []string) {
 	return slices.Compact(all)
 }
 
-// search asks all pods, and writes down that somebody did, with a code of the key in place of the key.
+// search asks all pods, and logs that it did, with a code of the key in place of the key.
 func (h *Handler) search(r *http.Request, t target) *finding {
 	f := &finding{Target: t}
 	if f.Error = h.checkTarget(t); f.Error != "" {

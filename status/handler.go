@@ -292,7 +292,7 @@ func (h *Handler) render(w http.ResponseWriter, code int, name string, data any)
 
 func secure(w http.ResponseWriter) {
 	head := w.Header()
-	// Nothing inline, nothing from elsewhere, nobody around it.
+	// Nothing inline, nothing from elsewhere, no frame around it.
 	head.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "+
 		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	head.Set("Referrer-Policy", "no-referrer")
@@ -324,5 +324,5 @@ func send(w http.ResponseWriter, code int, ext string, content []byte) {
 	head.Set("X-Content-Type-Options", "nosniff")
 	head.Set("Cross-Origin-Resource-Policy", "same-origin")
 	w.WriteHeader(code)
-	_, _ = w.Write(content) // if the client is gone there is nobody to tell
+	_, _ = w.Write(content) // the client may be gone
 }

@@ -36,11 +36,11 @@ const (
 	failed
 )
 
-// livez says that the process answers. It asks nobody: a pod that is restarted because its database is away only makes
+// livez says that the process responds. It asks no other: a pod that is restarted because its database is away only makes
 // things worse.
 func (h *Handler) livez(w http.ResponseWriter, _ *http.Request) { plainText(w, http.StatusOK, "ok\n") }
 
-// readyz says whether this pod should get requests.
+// readyz reports whether this pod should get requests.
 func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	verdicts := h.verdicts(r.Context(), query["exclude"])
@@ -123,7 +123,7 @@ func (h *Handler) drained() verdict {
 }
 
 // coherent: the caches may be trusted. Where they may not, reads go to the database; where that is away for all pods,
-// taking them all out of service helps nobody.
+// taking them all out of service helps no user.
 func (h *Handler) coherent() verdict {
 	if h.bus.Fresh() {
 		return verdict{checkBus, good, h.bus.State().String()}
@@ -135,7 +135,7 @@ func (h *Handler) coherent() verdict {
 	return v
 }
 
-// ready says whether the bus has been in sync; one without Ready always has.
+// ready reports whether the bus has been in sync; one without Ready always has.
 func (h *Handler) ready() bool {
 	b, ok := h.bus.(interface{ Ready() <-chan struct{} })
 	if !ok {
@@ -154,5 +154,5 @@ func plainText(w http.ResponseWriter, code int, text string) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(code)
-	_, _ = w.Write([]byte(text)) // if the client is gone there is nobody to tell
+	_, _ = w.Write([]byte(text)) // the client may be gone
 }

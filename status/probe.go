@@ -61,7 +61,7 @@ func idOf(b Bus) string {
 	return ""
 }
 
-// look answers with a reading that is at most nine tenths of an interval old: who asks once per interval causes one each.
+// look returns a reading that is at most nine tenths of an interval old: who asks once per interval causes one each.
 func (p *probe) look(ctx context.Context) sight {
 	for {
 		p.mu.Lock()
@@ -123,14 +123,14 @@ func (p *probe) read(ctx context.Context, done chan struct{}) sight {
 	return seen
 }
 
-// tiersOnly asks the tiers and leaves the pods out: whoever asks from another pod has the list.
+// tiersOnly asks the tiers and leaves the pods out: a caller from another pod has the list.
 func (p *probe) tiersOnly(ctx context.Context) sight {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	return sight{tiers: p.pingAll(ctx)()}
 }
 
-// pingAll pings all tiers at the same time; calling what it answers waits for them.
+// pingAll pings all tiers at the same time; calling what it returns waits for them.
 func (p *probe) pingAll(ctx context.Context) (wait func() map[string]ping) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex

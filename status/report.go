@@ -347,5 +347,5 @@ func sendJSON(w http.ResponseWriter, text []byte) {
 	head.Set("Content-Length", strconv.Itoa(len(text)+1))
 	head.Set("Cache-Control", "no-store")
 	head.Set("X-Content-Type-Options", "nosniff")
-	_, _ = w.Write(append(text, '\n')) // if the client is gone there is nobody to tell
+	_, _ = w.Write(append(text, '\n')) // the client may be gone
 }

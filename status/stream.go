@@ -18,7 +18,7 @@ const (
 	admitAgain   = 30 * time.Second // how often it is looked whether a watcher is still admitted
 )
 
-// stream tells all who watch. One goroutine reads for all of them: it begins with the first watcher, and the last one to
+// stream sends to all watchers. One goroutine reads for all of them: it begins with the first watcher, and the last one to
 // leave ends it and waits for it.
 type stream struct {
 	h                 *Handler
@@ -105,7 +105,7 @@ func (s *stream) leave(messages chan []byte) {
 	<-done
 }
 
-// end tells all watchers to leave, lets nobody in any more, and returns when all are gone.
+// end ends all watchers, admits no other, and returns when all are gone.
 func (s *stream) end() {
 	s.mu.Lock()
 	if !s.closed {
@@ -147,7 +147,7 @@ func (s *stream) run(ctx context.Context, before, done chan struct{}) {
 	}
 }
 
-// tell reads and hands the message to all who watch; one that has not taken the last one gets this one instead.
+// tell reads and sends the message to all watchers; one that has not taken the last one gets this one instead.
 func (s *stream) tell(ctx context.Context) {
 	seen := s.h.probe.look(ctx)
 

@@ -21,7 +21,7 @@ type sample struct {
 	Events float64   `json:"events_per_second"`
 	P50    *float64  `json:"p50_seconds"` // null: nothing arrived
 	P99    *float64  `json:"p99_seconds"`
-	Hits   *float64  `json:"hit_ratio"`         // of all caches; null: nobody asked
+	Hits   *float64  `json:"hit_ratio"`         // of all caches; null: not asked
 	Fresh  *float64  `json:"fresh_age_seconds"` // the oldest proof; null: nothing was proven
 	Resets int64     `json:"resets"`
 }
@@ -32,7 +32,7 @@ type update struct {
 	Sample    sample              `json:"sample"`
 	LagMinute LagReport           `json:"lag_minute"`
 	Rates     map[string]float64  `json:"topic_events_per_second"`
-	HitNow    map[string]*float64 `json:"cache_hit_ratio_now"` // null: nobody asked
+	HitNow    map[string]*float64 `json:"cache_hit_ratio_now"` // null: not asked
 	Reads     map[string]float64  `json:"cache_reads_per_second"`
 }
 
@@ -135,7 +135,7 @@ func back(points []point, n int) (point, bool) {
 	return points[max(0, len(points)-n)], true
 }
 
-// samples are the points of the live line, for somebody else to keep.
+// samples are the points of the live line, for others to keep.
 func (t *tracker) samples() []sample {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 	"github.com/pgcoherence/pgcoherence/bus"
 )
 
-// benchResult is what a short measurement of somebody's own database found.
+// benchResult is what a short measurement of the user's own database found.
 type benchResult struct {
 	Server  string `json:"server_version"`
 	Writers int    `json:"writers"`

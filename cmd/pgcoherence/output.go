@@ -78,7 +78,7 @@ var escapes = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
 func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.out, format, args...) }
 
-// note tells a person what happens; it stays out of what a program reads.
+// note prints what happens for a person; it stays out of what a program reads.
 func (a *app) note(format string, args ...any) { fmt.Fprintf(a.errOut, format+"\n", args...) }
 
 // isTerminal reports whether the output goes to a person.

@@ -48,7 +48,7 @@ It reads the log and is no pod: nothing waits for it. An event is shown once its
 				t.app, t.pool = a, pool
 				err := t.follow(cmd.Context())
 				if errors.Is(err, context.Canceled) {
-					return nil // somebody pressed ^C, which is how it ends
+					return nil // the user pressed ^C, which is how it ends
 				}
 				return err
 			})

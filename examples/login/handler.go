@@ -91,7 +91,7 @@ func (p *pod) login(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// me tells a program of its session.
+// me describes the session to a program.
 func (p *pod) me(w http.ResponseWriter, r *http.Request) error {
 	s, err := p.sessions.Get(r)
 	if err != nil {

@@ -361,7 +361,7 @@ func (a *app) me(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// events is a stream that ends with the session, and with the pod: then the client is told to come back at once, to
+// events is a stream that ends with the session, and with the pod: then the client is asked to come back at once, to
 // another one.
 func (a *app) events(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel, err := a.sessions.Bind(r)

@@ -47,8 +47,8 @@ func run(ctx context.Context, migrate bool) error {
 	return a.serve(ctx)
 }
 
-// serve runs until ctx ends, and then ends in the order in which nobody loses anything: readiness first, so that no new
-// requests come; streams are told to go elsewhere; requests under way finish; leases are handed over and uses of sessions
+// serve runs until ctx ends, and then ends in the order in which nothing is lost: readiness first, so that no new
+// requests come; streams are sent elsewhere; requests under way finish; leases are handed over and uses of sessions
 // written; the bus last.
 func (a *app) serve(ctx context.Context) error {
 	stopRunning := a.backend.run()

@@ -73,7 +73,7 @@ func (c *crew) await(ctx context.Context, what string, condition func() (bool, e
 	}
 }
 
-// everyShardOwned waits until somebody who is alive owns every shard.
+// everyShardOwned waits until a living worker owns every shard.
 func (c *crew) everyShardOwned(ctx context.Context) error {
 	return c.await(ctx, "an owner for every shard", func() (bool, error) {
 		for _, p := range c.members {
@@ -126,7 +126,7 @@ func (c *crew) ownedBy(ctx context.Context, name string) (map[int]lock.Info, err
 	return owners, err
 }
 
-// takenOver waits until others have written jobs of shards that somebody owned, and answers how long that took.
+// takenOver waits until others have written jobs of shards that a dead worker owned, and returns how long that took.
 func (c *crew) takenOver(ctx context.Context, owned map[int]lock.Info) (time.Duration, error) {
 	begun := time.Now()
 	err := c.await(ctx, "a new owner", func() (bool, error) {

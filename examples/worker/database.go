@@ -86,7 +86,7 @@ func (d *database) owners(ctx context.Context) (map[int]lock.Info, error) {
 	return owners, nil
 }
 
-// writtenAfter says whether somebody has written a job of a shard under a younger lease.
+// writtenAfter reports whether a job of a shard was written under a younger lease.
 func (d *database) writtenAfter(ctx context.Context, shard int, token int64) (written bool, err error) {
 	err = d.Pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM job WHERE shard = $1 AND $2 < ANY (tokens))", shard, token).Scan(&written)
 	return written, err

@@ -10,12 +10,12 @@
 //
 // The story starts three workers, kills one with SIGKILL, and stops another with SIGSTOP for longer than its leases
 // last, as a paused virtual machine or a long garbage collection would. Others take over. Then it goes on where it stood,
-// in the middle of a job, and writes what somebody else has written meanwhile: nothing that it could have asked before
+// in the middle of a job, and writes what another has written meanwhile: nothing that it could have asked before
 // would have helped, because a process can stop right after asking. With Guard that write is refused, and no job is ever
 // written by two owners. Then the same is played without Guard, and there are such jobs.
 //
 // A Postgres is found or started as in internal/lab/pgtest. Nothing is left behind, however the program ends. (Only on a
-// server of somebody else's a database named pgcoherence_worker_… stays if the program is killed outright.)
+// server of others a database named pgcoherence_worker_… stays if the program is killed outright.)
 package main
 
 import (

@@ -32,7 +32,7 @@ type worker struct {
 // shard in each worker; the lease decides which of them works.
 func (w *worker) own(ctx context.Context, shard int) {
 	for ctx.Err() == nil {
-		// Do waits for the lease, renews it while the function runs, and gives it up, to whoever has waited longest. The
+		// Do waits for the lease, renews it while the function runs, and gives it up, to the one that has waited longest. The
 		// function's context ends when the lease is lost.
 		err := w.locker.Do(ctx, fmt.Sprintf("%s%d", keyText, shard), func(ctx context.Context, lease *lock.Lease) error {
 			return w.turn(ctx, shard, lease)
@@ -71,7 +71,7 @@ func (w *worker) finish(ctx context.Context, shard, job int, lease *lock.Lease) 
 
 	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		if !w.unguarded {
-			// If this returns nil and the transaction commits, nobody else was granted the lease before that.
+			// If this returns nil and the transaction commits, no other was granted the lease before that.
 			if err := lease.Guard(ctx, tx); err != nil {
 				return err
 			}

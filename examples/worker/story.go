@@ -61,7 +61,7 @@ func tell(ctx context.Context, db *database, o options, out io.Writer) error {
 // stops is how often a worker is stopped until it stands in the middle of a job: most often the first time.
 const stops = 10
 
-// playRun plays the story once, and answers what the table of jobs looks like afterwards.
+// playRun plays the story once, and returns what the table of jobs looks like afterwards.
 func playRun(ctx context.Context, db *database, unguarded bool, log, out io.Writer) (*summary, error) {
 	say := func(format string, args ...any) { fmt.Fprintf(out, "   "+format+"\n", args...) }
 	c, err := startCrew(ctx, db, unguarded, log)
@@ -106,7 +106,7 @@ func playRun(ctx context.Context, db *database, unguarded bool, log, out io.Writ
 	return summarize(ctx, db)
 }
 
-// pauseOne stops a worker until others have done its work, lets it go on, and answers whether it then tried to write.
+// pauseOne stops a worker until others have done its work, lets it go on, and reports whether it then tried to write.
 func (c *crew) pauseOne(ctx context.Context, say func(string, ...any)) (came bool, err error) {
 	if err := c.everyShardOwned(ctx); err != nil {
 		return false, err
@@ -170,7 +170,7 @@ func list(owned map[int]lock.Info) string {
 	return "shards " + strings.Join(all[:len(all)-1], ", ") + " and " + all[len(all)-1]
 }
 
-// stayUp runs workers for somebody to try things with, until ctx ends.
+// stayUp runs workers to try things with, until ctx ends.
 func stayUp(ctx context.Context, db *database, o options, out io.Writer) error {
 	c, err := startCrew(ctx, db, o.unguarded, o.log)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 // machine could read the DSN.
 const workerVariable = "PGCOHERENCE_EXAMPLE_WORKER"
 
-// workerConfig is what the parent tells a worker.
+// workerConfig is what the parent sends a worker.
 type workerConfig struct {
 	Name      string
 	DSN       string

@@ -110,7 +110,7 @@ func requireNothingLeft(t *testing.T, out demotest.Output, workers int) {
 	out.RequireNoFiles(t)
 }
 
-// gone says whether a process has ended. One whose parent was killed may stay as a zombie where nobody reaps it.
+// gone reports whether a process has ended. One whose parent was killed may stay as a zombie where nobody reaps it.
 func gone(pid int) bool {
 	if syscall.Kill(pid, 0) != nil {
 		return true

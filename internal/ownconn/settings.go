@@ -45,7 +45,7 @@ var common = []Setting{
 }
 
 // settingsSQL is one statement of constant text that makes settings where they differ: pg_stat_statements has one entry
-// for it, whoever runs it.
+// for it, whichever role runs it.
 func settingsSQL(settings []Setting) string {
 	values := make([]string, len(settings))
 	for i, s := range settings {

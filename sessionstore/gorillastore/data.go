@@ -67,7 +67,7 @@ func encode(name string, values map[any]any, withLogin bool) (Data, error) {
 	return Data{name, encoded}, err
 }
 
-// same says whether a session's values are those of before, now encoded.
+// same reports whether a session's values are those of before, now encoded.
 func same(before, now Data, values map[any]any) bool {
 	if bytes.Equal(before.encoded, now.encoded) {
 		return true

@@ -31,7 +31,7 @@ func (s *Store) BeginImport(ctx context.Context, since time.Time) (*Import, erro
 
 // Adopt stores a session that was another store's: under its name, with the ID that its cookie holds,
 // wrapped by securecookie. A session that is there already, or was ended here, stays as it is: false. Its idle timeout
-// begins anew, its deadline is after remaining. It needs Config.KeyPairs, those of the other store.
+// begins again, its deadline is after remaining. It needs Config.KeyPairs, those of the other store.
 // sessionstore.ErrLoginEnded: the sessions of its user were ended here since the import began.
 func (i *Import) Adopt(ctx context.Context, name, id string, values map[any]any, remaining time.Duration) (adopted bool, err error) {
 	s := i.store

@@ -162,7 +162,7 @@ func (s *Store) renewBeside(ctx context.Context, key string, f *frame, data Data
 	return got, nil
 }
 
-// logsIn says whether the session has become that of a user it was not of, or the same has shown credentials again.
+// logsIn reports whether the session has become that of a user it was not of, or the same has shown credentials again.
 func (f *frame) logsIn() bool {
 	return f.user != "" && (f.from == nil || f.user != f.from.user || f.login != "")
 }

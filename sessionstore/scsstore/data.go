@@ -104,7 +104,7 @@ func (f forms) decode(d Data) (values map[string]any, err error) {
 	return values, err
 }
 
-// same says whether these are the values that were loaded as before, now encoded.
+// same reports whether these are the values that were loaded as before, now encoded.
 func (f forms) same(before, now Data, values map[string]any, without func(string) bool) bool {
 	if before.form == now.form && bytes.Equal(before.encoded, now.encoded) {
 		return true

@@ -30,7 +30,7 @@ func (s *Store) BeginImport(ctx context.Context, since time.Time) (*Import, erro
 
 // Adopt stores a session that was another store's: under the token that scs has given out, or the hash of
 // it if isHash. b is what the manager's codec of that time wrote. A session that is there already, or was ended here,
-// stays as it is: false. Its idle timeout begins anew, its deadline is at the given time by this machine's clock.
+// stays as it is: false. Its idle timeout begins again, its deadline is at the given time by this machine's clock.
 // sessionstore.ErrLoginEnded: the sessions of its user were ended here since the import began.
 // sessionstore.ErrUnreadable: the values do not decode; the types in them have to be registered as in the program itself.
 func (i *Import) Adopt(ctx context.Context, token string, isHash bool, b []byte) (adopted bool, err error) {

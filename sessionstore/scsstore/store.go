@@ -43,7 +43,7 @@ var (
 // sessionstore.Migrate. New starts nothing and does no I/O. cfg is copied, and may be nil. The error is [ErrConfig]
 // or sessionstore.ErrConfig, and names the field; the manager is then unchanged.
 //
-// A store belongs to one manager, whose settings say whether tokens are hashed.
+// A store belongs to one manager, whose settings report whether tokens are hashed.
 func New(b bus.Bus, pool *pgxpool.Pool, manager *scs.SessionManager, cfg *Config) (*Store, error) {
 	c := cfg.withDefaults()
 	if err := c.validate(manager); err != nil {

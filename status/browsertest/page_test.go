@@ -124,7 +124,7 @@ func ask[T any](t *testing.T, b *browser, action chromedp.Action[T]) T {
 	return answer
 }
 
-// has says whether a condition, in JavaScript, holds.
+// has reports whether a condition, in JavaScript, holds.
 func (b *browser) has(t *testing.T, condition string) bool {
 	t.Helper()
 	// Between two pages there is nothing of which anything could hold.

@@ -30,7 +30,7 @@ func doubleDashes(root *cobra.Command, args []string) []string {
 	return out
 }
 
-// isFlag says whether the command or one below it has a flag of this name.
+// isFlag reports whether the command or one below it has a flag of this name.
 func isFlag(c *cobra.Command, name string) bool {
 	if len(name) > 1 && (name == "help" || c.Flags().Lookup(name) != nil || c.PersistentFlags().Lookup(name) != nil) {
 		return true

@@ -113,7 +113,7 @@ func measurePairs(ctx context.Context, r *report, pool *pgxpool.Pool, peers *loc
 	return nil
 }
 
-// survives says whether what a side has granted is on disk before it answers.
+// survives reports whether what a side has granted is on disk before it answers.
 func survives(side lockSide) string {
 	if _, ok := side.(interface{ forgets() }); ok {
 		return "no"

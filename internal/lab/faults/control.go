@@ -113,7 +113,7 @@ func (c control) run(ctx context.Context, o options, off bool) result {
 	return f.run(ctx, o)
 }
 
-// caught says whether a run with the guard off shows what it must.
+// caught reports whether a run with the guard off shows what it must.
 func (c control) caught(r result) bool {
 	if c.raises != nil {
 		return r.gate != nil && c.raises(&r.gate.tally).bad > 0

@@ -54,7 +54,7 @@ func starve(ctx context.Context, s *scene) error {
 	return s.staysLive(ctx, s.options.duration)
 }
 
-// staysLive says whether all pods are Live and fresh for a time.
+// staysLive reports whether all pods are Live and fresh for a time.
 func (s *scene) staysLive(ctx context.Context, d time.Duration) error {
 	for end := time.Now().Add(d); time.Now().Before(end); {
 		for _, m := range s.pods() {

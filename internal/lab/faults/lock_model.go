@@ -149,7 +149,7 @@ type lockVerdict struct {
 // lockCheckTimeout bounds the search for an order: a history that takes longer counts as bad.
 const lockCheckTimeout = 20 * time.Second
 
-// checkLocks says whether the operations on each key can be put in an order that a mutex allows and that agrees with the
+// checkLocks reports whether the operations on each key can be put in an order that a mutex allows and that agrees with the
 // time, and whether tokens grow over all keys. What was refused constrains nothing and is left out; so is what nobody
 // heard of again and nothing shows the effect of. lost is when grants may have been lost, with the server that had them
 // (0: never): who was granted a lease before that may be passed over from then on, although he relies on it.

@@ -205,7 +205,7 @@ func (s *scene) judge(ctx context.Context, plan lockPlan, r *result) error {
 	return nil
 }
 
-// mayBeLost says whether a commit may have gone with the server that answered it.
+// mayBeLost reports whether a commit may have gone with the server that answered it.
 func (s *scene) mayBeLost(op lockOp) bool { return op.answer > s.lossyFrom && op.call < s.lostFrom }
 
 // noted is a write that was committed.

@@ -190,7 +190,7 @@ func (l *lastWords) String() string {
 	return string(bytes.TrimSpace(l.buf))
 }
 
-// alive says whether the process still runs; one that was just killed may take a moment to go.
+// alive reports whether the process still runs; one that was just killed may take a moment to go.
 func (m *member) alive() bool {
 	select {
 	case <-m.gone:

@@ -33,7 +33,7 @@ func values(input string, n int) []any {
 	return all
 }
 
-// harmless says whether an error is one that a statement deserves, and none of a server or a function that broke.
+// harmless reports whether an error is one that a statement deserves, and none of a server or a function that broke.
 func harmless(err error) bool {
 	var e *pgconn.PgError
 	if !errors.As(err, &e) {
