@@ -10,7 +10,7 @@ GOLANGCI_DIR     := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pgcoherence/golangci-
 GOLANGCI         := $(GOLANGCI_DIR)/golangci-lint
 
 # Modules of their own: their dependencies stay out of the library's.
-NESTED := $(patsubst %/go.mod,%,$(shell git ls-files --cached --others --exclude-standard "*/go.mod"))
+NESTED := $(patsubst %/go.mod,%,$(shell git -c safe.directory='*' ls-files --cached --others --exclude-standard "*/go.mod"))
 
 # The race detector needs a C compiler; without one the tests run all the same and say
 # so. Expanded late, because `prepare` may just have installed it.
@@ -25,6 +25,8 @@ SOAK      ?= 30m
 LOAD      ?= 8
 EXECUTIONS ?= 1e9
 CONTAINER_TESTS ?=
+# Tests of a package at once: most of them wait, for a server or for time to pass.
+PARALLEL  ?= 4
 ARGS      ?=
 
 # Where the matrix puts its servers. Not the user's cache: under root the server
@@ -65,7 +67,7 @@ test: prepare ## vet and test every module, with the race detector, on one real 
 	@failed=; \
 	run() { echo "$$*"; "$$@" || failed=1; }; \
 	run go vet ./...; \
-	run go test $(RACE) -count=1 ./...; \
+	run go test $(RACE) -count=1 -parallel $(PARALLEL) ./...; \
 	printf '%s\n' $(NESTED) | xargs -P 2 -n 1 .ci/module.sh || failed=1; \
 	run go run ./internal/lab/suites; \
 	[ -z "$$failed" ]

@@ -12,7 +12,7 @@ trap 'rm -rf "$programs"' EXIT
 cache=$(go env GOCACHE)/fuzz
 
 found=0
-mapfile -t dirs < <(git ls-files --cached --others --exclude-standard '*_test.go' |
+mapfile -t dirs < <(git -c safe.directory='*' ls-files --cached --others --exclude-standard '*_test.go' |
 	xargs grep -lE '^func Fuzz' /dev/null | xargs -n 1 dirname | sort -u)
 for dir in "${dirs[@]}"; do
 	go test -C "$dir" -c -fuzz . -o "$programs/fuzz.test" .
