@@ -36,6 +36,7 @@ type DB struct {
 // process also starts the server, about 600 ms.
 func New(t TB, template *Template) *DB {
 	t.Helper()
+	skipShort(t)
 	ctx, cancel := context.WithTimeout(t.Context(), DefaultStartTimeout+databaseTimeout)
 	defer cancel()
 

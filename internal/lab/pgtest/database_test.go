@@ -33,6 +33,9 @@ var marked = &pgtest.Template{Name: "marked", Make: func(ctx context.Context, ds
 }}
 
 func TestNew_DatabasesAreIsolatedCopies(t *testing.T) {
+	if testing.Short() {
+		t.Skip("*** NOT TESTED: its goroutines need a Postgres, and -short leaves those tests out")
+	}
 	t.Parallel()
 	var wg sync.WaitGroup
 	databases := make([]*pgtest.DB, 6)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"testing"
 )
 
 // TB is what pgtest needs of a testing.TB.
@@ -24,6 +25,7 @@ type TB interface {
 // PGCOHERENCE_POSTGRES forces a kind that cannot be crashed.
 func NewServer(t TB, cfg *Config) *Server {
 	t.Helper()
+	skipShort(t)
 	var c Config
 	if cfg != nil {
 		c = *cfg
@@ -50,6 +52,7 @@ func NewServer(t TB, cfg *Config) *Server {
 // of their own.
 func RequireBinaries(t TB) {
 	t.Helper()
+	skipShort(t)
 	kind, err := forcedKind()
 	if err == nil && kind != "" && kind != KindBinaries {
 		err = fmt.Errorf("%w: %s: server binaries on this machine are required", ErrUnsupported, kind)
@@ -74,6 +77,14 @@ func Missing(t TB, format string, args ...any) {
 		return
 	}
 	t.Skipf("\n*** NOT TESTED: %s", what)
+}
+
+// skipShort skips a test under -short: the inner loop has no server.
+func skipShort(t TB) {
+	t.Helper()
+	if _, ok := t.(testing.TB); ok && testing.Short() {
+		t.Skipf("*** NOT TESTED: this test needs a Postgres, and -short leaves those out; make test runs them")
+	}
 }
 
 // giveUp ends a test that got no server. It fails in CI and where a kind is
