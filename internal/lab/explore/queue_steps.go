@@ -28,12 +28,8 @@ const (
 
 // steps lists the possible next steps.
 func (w *queueWorld) steps() []step {
-	var list []step
-	can := func(when bool, what string, client int) {
-		if when {
-			list = append(list, step{what, int8(client), nothing})
-		}
-	}
+	var list stepList
+	can := func(when bool, what string, client int) { list.add(when, what, client, nothing) }
 
 	can(w.left.ticks > 0, queueTicks, nothing)
 	can(w.left.replays > 0, queueReplays, nothing)

@@ -26,6 +26,16 @@ type step struct {
 	item int8   // the transaction or load concerned; -1 for none
 }
 
+// stepList collects the possible next steps of a state.
+type stepList []step
+
+// add appends a step if it is possible.
+func (l *stepList) add(possible bool, what string, pod, item int) {
+	if possible {
+		*l = append(*l, step{what, int8(pod), int8(item)})
+	}
+}
+
 // result is what a search found.
 type result struct {
 	states, steps int64

@@ -40,12 +40,8 @@ const (
 
 // steps lists the possible next steps.
 func (w *world) steps() []step {
-	var list []step
-	can := func(when bool, what string, pod, item int) {
-		if when {
-			list = append(list, step{what, int8(pod), int8(item)})
-		}
-	}
+	var list stepList
+	can := list.add
 
 	d := &w.db
 	for i := range d.txs {
